@@ -1,0 +1,65 @@
+/*
+ * A parker puts one thread to sleep until another lets it go on.
+ *
+ * It holds at most one permit. `itr_unpark` gives the permit, `itr_park` takes it
+ * or sleeps until there is one: an unpark that comes before the park is not lost.
+ * A permit says only "look again": the sleeper tests its own condition in a loop.
+ *
+ *     while (!condition) {
+ *         if (itr_park(&parker, deadline) != ITR_PARK_PERMIT) break;
+ *     }
+ *
+ * One thread, the owner, parks; any thread unparks. Nothing here takes a lock.
+ */
+#ifndef ITR_PARKER_H
+#define ITR_PARKER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "itr_clock.h"
+
+typedef struct {
+    /* ITR_PARKER_*. atomic: release by the unparker, acquire by the owner; what the unparker
+       wrote before it let the owner go, the owner sees. */
+    _Atomic uint32_t state;
+#ifndef ITR_PLATFORM_LINUX
+    int pipe[2]; /* made by the owner's first wait; -1 before. Read by an unparker only after
+                    it has seen ITR_PARKER_SLEEPS, which the owner stores after making it. */
+#endif
+} itr_parker;
+
+typedef enum {
+    ITR_PARK_PERMIT,  /* the permit was taken */
+    ITR_PARK_TIMEOUT, /* the deadline passed first */
+    ITR_PARK_SIGNAL,  /* a signal handler ran in this thread, or the sleep ended for no reason:
+                         run the signal's consequences, then park again with the same deadline */
+    ITR_PARK_ERROR,   /* errno says why; only where sleeping needs a resource that can run out
+                         (never on Linux) */
+} itr_park_result;
+
+/* Make a parker without a permit. */
+void itr_parker_init(itr_parker *parker);
+
+/* Give back what the parker owns. Nobody may be using it. */
+void itr_parker_destroy(itr_parker *parker);
+
+/* Owner only. Take the permit, sleeping until it is given or the deadline passes. */
+itr_park_result itr_park(itr_parker *parker, itr_deadline deadline);
+
+/* Give the permit and wake the owner if it sleeps. Safe in any thread. The parker must stay
+   alive until this returns. */
+void itr_unpark(itr_parker *parker);
+
+/* In the child of a fork, by the forking thread, on its own parker: forget permit and sleeper,
+   and do not share a wake-up channel with the parent. Only async-signal-safe calls. */
+void itr_parker_after_fork(itr_parker *parker);
+
+/* The states, shared by the implementations. */
+enum {
+    ITR_PARKER_EMPTY = 0,  /* no permit, nobody sleeps */
+    ITR_PARKER_PERMIT = 1, /* a permit waits to be taken */
+    ITR_PARKER_SLEEPS = 2, /* no permit, and the owner sleeps or is about to */
+};
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * A record is what the library knows of one thread: has it been asked to stop, and how is it woken.
+ *
+ * One thread owns the record and looks at it; any thread may ask. They agree through `mutex`, which
+ * is held for a few instructions and never while anything outside the core runs. The owner looks
+ * without it: all that a look needs is in `flags`.
+ *
+ *     requester: itr_request()        owner: itr_requested() .. itr_deliver() .. itr_clear()
+ *
+ * Every accepted request comes to exactly one end: it is delivered, cleared, or dropped because the
+ * thread ended. Where records come from and how they are found: itr_registry.h.
+ */
+#ifndef ITR_RECORD_H
+#define ITR_RECORD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "itr_clock.h"
+#include "itr_parker.h"
+#include "itr_wake_fd.h"
+
+/*
+ * What a requester sends along, opaque to the core: the first member of a struct of the caller's.
+ * The core owns it from the accepted request until it hands it back in a list of dropped payloads.
+ */
+typedef struct itr_payload {
+    struct itr_payload *next;
+} itr_payload;
+
+/* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. */
+enum {
+    ITR_REQUESTED = 1U << 0, /* there is a request, delivered or not; until it is cleared */
+    ITR_PENDING = 1U << 1,   /* there is a request that has not been delivered yet */
+    ITR_ENDED = 1U << 2,     /* the thread has ended: it can be asked no more */
+};
+
+typedef struct itr_record {
+    _Atomic uint32_t flags;      /* written under mutex; atomic: release there, acquire by whoever
+                                    looks without it, so that what a requester wrote before it
+                                    asked is seen by the owner after it looked */
+    _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
+    pthread_mutex_t mutex;
+    itr_payload *pending;   /* guarded by mutex; NULL unless ITR_PENDING */
+    itr_payload *delivered; /* owner only: the payload of the request last delivered. Once the
+                               owner can run no more, whoever ends the record */
+    itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
+                               Readable exactly while ITR_REQUESTED */
+    itr_parker parker;
+
+    /* The registry's part: guarded by its mutex. */
+    uint64_t serial;               /* constant: the thread's, never given to another */
+    uintptr_t thread_id;           /* the thread's, or 0 while it is not known */
+    uint64_t born;                 /* the registry's epoch when the record was made */
+    uint64_t seen;                 /* the last sweep that saw the thread alive */
+    struct itr_record *in_bucket;  /* next with the same hash */
+    struct itr_record *newer;      /* neighbours in the list of all records */
+    struct itr_record *older;
+    bool listed;                   /* in the registry (so it holds a reference) */
+    bool adopted;                  /* its thread has taken it, and says itself when it ends */
+} itr_record;
+
+/* What became of a request. */
+typedef enum {
+    ITR_NEW,      /* accepted: the record owns the payload now */
+    ITR_WAITING,  /* one is waiting to be delivered already: the caller keeps the payload */
+    ITR_FINISHED, /* the thread has ended: the caller keeps the payload */
+    ITR_NO_MEMORY /* (only itr_ask) nothing was done */
+} itr_answer;
+
+/* How a wait ended. */
+typedef enum {
+    ITR_WAIT_REQUESTED,
+    ITR_WAIT_TIMEOUT,
+    ITR_WAIT_SIGNAL, /* a signal handler ran: deal with it, then wait again, same deadline */
+    ITR_WAIT_ERROR   /* errno says why */
+} itr_wait_result;
+
+/*
+ * The calling thread's record, or NULL before it adopted one. A plain thread-local load: where the
+ * C library allows it, one instruction ("initial-exec"; it keeps eight bytes in reserve for us,
+ * which musl does not for libraries loaded later).
+ */
+#if defined(__GLIBC__)
+#define ITR_TLS _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define ITR_TLS _Thread_local
+#endif
+extern ITR_TLS itr_record *itr_thread_record;
+
+static inline itr_record *
+itr_current(void)
+{
+    return itr_thread_record;
+}
+
+/* The bits of `flags`, as of now. For the owner they change under it only from "not asked" to
+   "asked" and, by nobody but itself, back. */
+static inline uint32_t
+itr_flags(const itr_record *record)
+{
+    /* Acquire: pairs with the release in itr_request. */
+    return atomic_load_explicit(&record->flags, memory_order_acquire);
+}
+
+/* Is there a request, delivered or not? Any thread. */
+static inline bool
+itr_requested(const itr_record *record)
+{
+    return (itr_flags(record) & ITR_REQUESTED) != 0;
+}
+
+/*
+ * Any thread that holds a reference. Ask the record's thread to stop; wakes it, does not wait for
+ * it. `payload` (or NULL) is taken over when the answer is ITR_NEW. A request that waits already
+ * stays as it is: what was asked first is delivered.
+ */
+itr_answer itr_request(itr_record *record, itr_payload *payload);
+
+/*
+ * Owner only. Note that the request is being delivered: from here on a new one is ITR_NEW. Its
+ * payload is in record->delivered afterwards, also when it is delivered again; the payload of an
+ * earlier request comes back through `dropped`. Returns false if there is no request.
+ */
+bool itr_deliver(itr_record *record, itr_payload **dropped);
+
+/* Owner only. Forget the request. Returns whether there was one; payloads through `dropped`. */
+bool itr_clear(itr_record *record, itr_payload **dropped);
+
+/* Owner only. Sleep until there is a request or the deadline passes. */
+itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);
+
+/*
+ * Owner only. A descriptor that is readable exactly while there is a request; made by the first
+ * call, closed by the core when the thread ends. -1 with errno set if it cannot be made.
+ */
+int itr_wait_fd(itr_record *record);
+
+/* Hold a record that somebody else might let go of. */
+void itr_retain(itr_record *record);
+
+/* Let it go; the last one frees it. */
+void itr_release(itr_record *record);
+
+/* For the registry. --------------------------------------------------------------------------- */
+
+/* A record with one reference, or NULL. */
+itr_record *itr_record_new(uintptr_t thread_id, uint64_t serial);
+
+/*
+ * No request is accepted from here on. Payloads through `dropped`. By the owner, or by anybody once
+ * the owner can run no more. Ending twice is ending once.
+ */
+void itr_record_end(itr_record *record, itr_payload **dropped);
+
+/*
+ * Around a fork, by the forking thread on its own record. Between `before` and one of the others the
+ * mutex is held, so that the child gets the record whole. In the child it is as if nobody had ever
+ * asked, and only `references` holders are left: those of the other threads do not exist there.
+ */
+void itr_record_before_fork(itr_record *record);
+void itr_record_after_fork_parent(itr_record *record);
+void itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped);
+
+/* Free another thread's record in the child of a fork: its holders do not exist, and its mutex may
+   be locked for ever. */
+void itr_record_abandon(itr_record *record, itr_payload **dropped);
+
+#endif

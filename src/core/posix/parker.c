@@ -1,0 +1,95 @@
+/*
+ * The parker for systems without futexes: poll() on a pipe of its own.
+ *
+ * A condition variable would need no descriptors, but it cannot tell its waiter that a signal
+ * handler ran: the main thread would sleep through Ctrl-C. poll() returns EINTR.
+ */
+#include "../itr_parker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+
+#include "pipe.h"
+
+#define NANOSECONDS_PER_MILLISECOND 1000000
+
+void
+itr_parker_init(itr_parker *parker)
+{
+    atomic_init(&parker->state, ITR_PARKER_EMPTY);
+    parker->pipe[0] = parker->pipe[1] = -1;
+}
+
+void
+itr_parker_destroy(itr_parker *parker)
+{
+    itr_pipe_close(parker->pipe);
+}
+
+/* poll()'s timeout: milliseconds, rounded up so that we never wake before the deadline. */
+static int
+milliseconds_until(itr_deadline deadline)
+{
+    if (deadline == ITR_NEVER) {
+        return -1;
+    }
+    itr_deadline now = itr_now();
+    if (deadline <= now) {
+        return 0;
+    }
+    int64_t milliseconds =
+        (deadline - now - 1) / NANOSECONDS_PER_MILLISECOND + 1;
+    return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
+}
+
+itr_park_result
+itr_park(itr_parker *parker, itr_deadline deadline)
+{
+    if (parker->pipe[0] < 0 && itr_pipe_open(parker->pipe) < 0) {
+        return ITR_PARK_ERROR;
+    }
+    uint32_t expected = ITR_PARKER_EMPTY;
+    /* Release: the unparker that sees SLEEPS also sees the pipe (pairs with the acquire in
+       itr_unpark). */
+    if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, ITR_PARKER_SLEEPS,
+                                                 memory_order_release, memory_order_relaxed)) {
+        /* Acquire: pairs with the release in itr_unpark. An exchange, not a store: a second unpark
+           may come between, and what was written before it must be seen as well. */
+        (void)atomic_exchange_explicit(&parker->state, ITR_PARKER_EMPTY, memory_order_acquire);
+        return ITR_PARK_PERMIT;
+    }
+    struct pollfd wait = {.fd = parker->pipe[0], .events = POLLIN};
+    int timeout = milliseconds_until(deadline);
+    int ready = poll(&wait, 1, timeout);
+    /* Acquire: pairs with the release in itr_unpark. */
+    if (atomic_exchange_explicit(&parker->state, ITR_PARKER_EMPTY, memory_order_acquire) ==
+        ITR_PARKER_PERMIT) {
+        /* The byte may still be on its way; if so it ends a later sleep without a permit,
+           which the caller's loop allows for (ITR_PARK_SIGNAL). */
+        itr_pipe_drain(parker->pipe);
+        return ITR_PARK_PERMIT;
+    }
+    if (ready > 0) {
+        itr_pipe_drain(parker->pipe);
+    }
+    return ready == 0 && itr_now() >= deadline ? ITR_PARK_TIMEOUT : ITR_PARK_SIGNAL;
+}
+
+void
+itr_unpark(itr_parker *parker)
+{
+    /* Release and acquire: pairs with both orders in itr_park. */
+    if (atomic_exchange_explicit(&parker->state, ITR_PARKER_PERMIT, memory_order_acq_rel) ==
+        ITR_PARKER_SLEEPS) {
+        itr_pipe_put(parker->pipe);
+    }
+}
+
+void
+itr_parker_after_fork(itr_parker *parker)
+{
+    /* The pipe is shared with the parent: a byte put there by either would be seen by both. */
+    itr_pipe_close(parker->pipe);
+    itr_parker_init(parker);
+}

@@ -1,0 +1,238 @@
+/* One thread's record: see itr_record.h. Guarded by record->mutex but for what its header says. */
+#include "itr_record.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+ITR_TLS itr_record *itr_thread_record = NULL;
+
+itr_record *
+itr_record_new(uintptr_t thread_id, uint64_t serial)
+{
+    itr_record *record = calloc(1, sizeof(*record));
+    if (record == NULL) {
+        return NULL;
+    }
+    if (pthread_mutex_init(&record->mutex, NULL) != 0) {
+        free(record);
+        return NULL;
+    }
+    atomic_init(&record->flags, 0);
+    atomic_init(&record->references, 1);
+    itr_parker_init(&record->parker);
+    record->wake_fd = ITR_NO_WAKE_FD;
+    record->thread_id = thread_id;
+    record->serial = serial;
+    return record;
+}
+
+void
+itr_retain(itr_record *record)
+{
+    /* Relaxed: whoever retains has got the record through a mutex or owns it. */
+    (void)atomic_fetch_add_explicit(&record->references, 1, memory_order_relaxed);
+}
+
+static void
+destroy(itr_record *record)
+{
+    assert(record->pending == NULL && record->delivered == NULL);
+    itr_wake_fd_close(&record->wake_fd);
+    itr_parker_destroy(&record->parker);
+    free(record);
+}
+
+void
+itr_release(itr_record *record)
+{
+    /* Release and acquire: the one that frees comes after every use by the others. */
+    if (atomic_fetch_sub_explicit(&record->references, 1, memory_order_acq_rel) == 1) {
+        (void)pthread_mutex_destroy(&record->mutex);
+        destroy(record);
+    }
+}
+
+static void
+lock(itr_record *record)
+{
+    (void)pthread_mutex_lock(&record->mutex);
+}
+
+static void
+unlock(itr_record *record)
+{
+    (void)pthread_mutex_unlock(&record->mutex);
+}
+
+/* The flags, for one who holds the mutex and so reads what the last writer wrote. */
+static uint32_t
+flags_locked(const itr_record *record)
+{
+    return atomic_load_explicit(&record->flags, memory_order_relaxed);
+}
+
+static void
+store_flags(itr_record *record, uint32_t flags)
+{
+    /* Release: pairs with the acquire in itr_flags. */
+    atomic_store_explicit(&record->flags, flags, memory_order_release);
+}
+
+/* Put `payload` in front of `list`. */
+static void
+push(itr_payload **list, itr_payload *payload)
+{
+    if (payload != NULL) {
+        payload->next = *list;
+        *list = payload;
+    }
+}
+
+/* Move both payloads to `dropped`. */
+static void
+drop_payloads(itr_record *record, itr_payload **dropped)
+{
+    push(dropped, record->pending);
+    push(dropped, record->delivered);
+    record->pending = record->delivered = NULL;
+}
+
+itr_answer
+itr_request(itr_record *record, itr_payload *payload)
+{
+    itr_answer answer = ITR_NEW;
+    lock(record);
+    uint32_t flags = flags_locked(record);
+    if (flags & ITR_ENDED) {
+        answer = ITR_FINISHED;
+    }
+    else if (flags & ITR_PENDING) {
+        answer = ITR_WAITING;
+    }
+    else {
+        record->pending = payload;
+        store_flags(record, flags | ITR_REQUESTED | ITR_PENDING);
+    }
+    /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
+       descriptor readable for nothing. A request that was there already signals too: its owner may
+       have read the descriptor empty. */
+    if (answer != ITR_FINISHED && record->wake_fd.read_fd >= 0) {
+        itr_wake_fd_signal(&record->wake_fd);
+    }
+    unlock(record);
+    if (answer == ITR_NEW) {
+        itr_unpark(&record->parker);
+    }
+    return answer;
+}
+
+bool
+itr_deliver(itr_record *record, itr_payload **dropped)
+{
+    lock(record);
+    uint32_t flags = flags_locked(record);
+    if (flags & ITR_PENDING) {
+        push(dropped, record->delivered);
+        record->delivered = record->pending;
+        record->pending = NULL;
+        store_flags(record, flags & ~(uint32_t)ITR_PENDING);
+    }
+    unlock(record);
+    return (flags & ITR_REQUESTED) != 0;
+}
+
+bool
+itr_clear(itr_record *record, itr_payload **dropped)
+{
+    lock(record);
+    uint32_t flags = flags_locked(record);
+    drop_payloads(record, dropped);
+    store_flags(record, flags & ~(uint32_t)(ITR_REQUESTED | ITR_PENDING));
+    if (record->wake_fd.read_fd >= 0) {
+        itr_wake_fd_drain(&record->wake_fd);
+    }
+    unlock(record);
+    return (flags & ITR_REQUESTED) != 0;
+}
+
+itr_wait_result
+itr_wait(itr_record *record, itr_deadline deadline)
+{
+    /* A requester stores the flag before it unparks, so a permit taken here is always followed by a
+       look that sees the flag; one left over from a request seen earlier costs one turn more. */
+    while (!itr_requested(record)) {
+        switch (itr_park(&record->parker, deadline)) {
+        case ITR_PARK_PERMIT:
+            break;
+        case ITR_PARK_TIMEOUT:
+            return itr_requested(record) ? ITR_WAIT_REQUESTED : ITR_WAIT_TIMEOUT;
+        case ITR_PARK_SIGNAL:
+            return ITR_WAIT_SIGNAL;
+        case ITR_PARK_ERROR:
+            return ITR_WAIT_ERROR;
+        }
+    }
+    return ITR_WAIT_REQUESTED;
+}
+
+int
+itr_wait_fd(itr_record *record)
+{
+    /* Only the owner opens it, so between the two locked parts nobody else does. */
+    lock(record);
+    itr_wake_fd fd = record->wake_fd;
+    unlock(record);
+    if (fd.read_fd >= 0) {
+        return fd.read_fd;
+    }
+    if (itr_wake_fd_open(&fd) < 0) {
+        return -1;
+    }
+    lock(record);
+    record->wake_fd = fd;
+    if (flags_locked(record) & ITR_REQUESTED) {
+        itr_wake_fd_signal(&fd);
+    }
+    unlock(record);
+    return fd.read_fd;
+}
+
+void
+itr_record_end(itr_record *record, itr_payload **dropped)
+{
+    lock(record);
+    drop_payloads(record, dropped);
+    store_flags(record, ITR_ENDED);
+    itr_wake_fd_close(&record->wake_fd);
+    unlock(record);
+}
+
+void
+itr_record_before_fork(itr_record *record)
+{
+    lock(record);
+}
+
+void
+itr_record_after_fork_parent(itr_record *record)
+{
+    unlock(record);
+}
+
+void
+itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
+{
+    drop_payloads(record, dropped);
+    store_flags(record, flags_locked(record) & ITR_ENDED);
+    atomic_store_explicit(&record->references, references, memory_order_relaxed);
+    itr_parker_after_fork(&record->parker);
+    itr_wake_fd_after_fork(&record->wake_fd);
+    unlock(record);
+}
+
+void
+itr_record_abandon(itr_record *record, itr_payload **dropped)
+{
+    drop_payloads(record, dropped);
+    destroy(record);
+}

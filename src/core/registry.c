@@ -1,0 +1,482 @@
+/*
+ * The registry: see itr_registry.h. Everything in `registry` is guarded by registry.mutex; no
+ * function of another module of the core is called under it but for the record's short ones.
+ * What fork does is at the end.
+ */
+#include "itr_registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_BUCKETS = 64,  /* a power of two; static, so that starting needs no memory */
+    SWEEP_AT_LEAST = 64, /* fewer records than this are not worth a sweep */
+};
+
+static itr_record *first_buckets[FIRST_BUCKETS];
+
+static struct {
+    pthread_mutex_t mutex;
+    itr_record **buckets; /* first_buckets, or on the heap */
+    size_t bucket_count;  /* a power of two */
+    itr_record *newest;   /* all records, by `older` .. */
+    itr_record *oldest;   /* .. and by `newer` */
+    size_t records;
+    size_t unadopted;
+    size_t sweep_at; /* a sweep is due at so many unadopted records */
+    uint64_t epoch;  /* counts sweeps begun */
+    itr_record *lost; /* other threads' records in the child of a fork, by `older` */
+    itr_payload *orphans;
+} registry = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .buckets = first_buckets,
+    .bucket_count = FIRST_BUCKETS,
+    .sweep_at = SWEEP_AT_LEAST,
+};
+
+/* Whether `lost` or `orphans` may hold something. atomic: release by the writers, under the mutex;
+   acquire by itr_take_orphans, without it. */
+static _Atomic bool leftovers;
+
+static pthread_key_t exit_key;
+static pthread_once_t init_once = PTHREAD_ONCE_INIT;
+static int init_error; /* written in init_once, read after it */
+
+static void
+lock(void)
+{
+    (void)pthread_mutex_lock(&registry.mutex);
+}
+
+static void
+unlock(void)
+{
+    if (registry.orphans != NULL || registry.lost != NULL) {
+        atomic_store_explicit(&leftovers, true, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&registry.mutex);
+}
+
+/* The table. ----------------------------------------------------------------------------------- */
+
+static itr_record **
+bucket_of(uintptr_t thread_id)
+{
+    /* Thread ids are addresses, alike in their low bits: spread them, and use the upper half. */
+    uint64_t hash = (uint64_t)thread_id * UINT64_C(0x9E3779B97F4A7C15);
+    return &registry.buckets[(size_t)(hash >> 32) & (registry.bucket_count - 1)];
+}
+
+static void
+put_in_bucket(itr_record *record)
+{
+    itr_record **bucket = bucket_of(record->thread_id);
+    record->in_bucket = *bucket;
+    *bucket = record;
+}
+
+static void
+take_from_bucket(itr_record *record)
+{
+    itr_record **link = bucket_of(record->thread_id);
+    while (*link != record) {
+        link = &(*link)->in_bucket;
+    }
+    *link = record->in_bucket;
+}
+
+/* Twice the buckets. Without memory for them the chains just get longer. */
+static void
+grow(void)
+{
+    size_t count = registry.bucket_count * 2;
+    itr_record **buckets = calloc(count, sizeof(*buckets));
+    if (buckets == NULL) {
+        return;
+    }
+    if (registry.buckets != first_buckets) {
+        free(registry.buckets);
+    }
+    registry.buckets = buckets;
+    registry.bucket_count = count;
+    for (itr_record *record = registry.newest; record != NULL; record = record->older) {
+        put_in_bucket(record);
+    }
+}
+
+static void
+enter(itr_record *record)
+{
+    if (registry.records >= registry.bucket_count) {
+        grow();
+    }
+    put_in_bucket(record);
+    record->newer = NULL;
+    record->older = registry.newest;
+    if (record->older != NULL) {
+        record->older->newer = record;
+    }
+    else {
+        registry.oldest = record;
+    }
+    registry.newest = record;
+    record->listed = true;
+    registry.records++;
+    registry.unadopted += !record->adopted;
+}
+
+static void
+leave(itr_record *record)
+{
+    take_from_bucket(record);
+    if (record->newer != NULL) {
+        record->newer->older = record->older;
+    }
+    else {
+        registry.newest = record->older;
+    }
+    if (record->older != NULL) {
+        record->older->newer = record->newer;
+    }
+    else {
+        registry.oldest = record->newer;
+    }
+    record->listed = false;
+    registry.records--;
+    registry.unadopted -= !record->adopted;
+}
+
+/* The thread has ended. Frees the record unless its thread or a requester holds it still. */
+static void
+throw_away(itr_record *record)
+{
+    leave(record);
+    itr_record_end(record, &registry.orphans);
+    itr_release(record);
+}
+
+/* The record with that serial in the chain of that thread id, or NULL. */
+static itr_record *
+search(uintptr_t thread_id, uint64_t serial)
+{
+    itr_record *record = *bucket_of(thread_id);
+    while (record != NULL && !(record->thread_id == thread_id && record->serial == serial)) {
+        record = record->in_bucket;
+    }
+    return record;
+}
+
+/* The record of that thread, or NULL. It may have been made before its thread id was known. */
+static itr_record *
+look_up(itr_thread thread)
+{
+    itr_record *record = search(thread.thread_id, thread.serial);
+    if (record == NULL && thread.thread_id != ITR_NO_THREAD_ID) {
+        record = search(ITR_NO_THREAD_ID, thread.serial);
+        if (record != NULL) {
+            take_from_bucket(record);
+            record->thread_id = thread.thread_id;
+            put_in_bucket(record);
+        }
+    }
+    return record;
+}
+
+/* Throw away the records of earlier threads with this one's id. Returns false if there is one of a
+   later thread: then this one has ended. */
+static bool
+bury_predecessors(itr_thread thread)
+{
+    if (thread.thread_id == ITR_NO_THREAD_ID) {
+        return true;
+    }
+    itr_record *next;
+    for (itr_record *record = *bucket_of(thread.thread_id); record != NULL; record = next) {
+        next = record->in_bucket;
+        if (record->thread_id != thread.thread_id || record->serial == thread.serial) {
+            continue;
+        }
+        if (record->serial > thread.serial) {
+            return false;
+        }
+        throw_away(record);
+    }
+    return true;
+}
+
+/* Make a record and enter it. */
+static itr_record *
+make(itr_thread thread)
+{
+    itr_record *record = itr_record_new(thread.thread_id, thread.serial);
+    if (record != NULL) {
+        record->born = registry.epoch;
+        enter(record);
+    }
+    return record;
+}
+
+/* A thread and its record. ---------------------------------------------------------------------- */
+
+/* Let go of the calling thread's record. */
+static void
+disown(itr_record *record)
+{
+    itr_thread_record = NULL;
+    itr_release(record);
+}
+
+/* The thread-exit handler: the last moment before the thread id can be given to another thread. */
+static void
+on_thread_exit(void *value)
+{
+    itr_record *record = value;
+    itr_end((itr_thread){record->thread_id, record->serial});
+    disown(record);
+}
+
+itr_record *
+itr_adopt(itr_thread self)
+{
+    itr_record *earlier = itr_current();
+    if (earlier != NULL) {
+        (void)pthread_setspecific(exit_key, NULL);
+        itr_end((itr_thread){earlier->thread_id, earlier->serial});
+        disown(earlier);
+    }
+    lock();
+    (void)bury_predecessors(self);
+    itr_record *record = look_up(self);
+    if (record == NULL) {
+        record = make(self);
+    }
+    if (record != NULL) {
+        itr_retain(record);
+        registry.unadopted -= !record->adopted;
+        record->adopted = true;
+    }
+    unlock();
+    if (record == NULL) {
+        return NULL;
+    }
+    itr_thread_record = record;
+    if (pthread_setspecific(exit_key, record) != 0) {
+        /* Without the handler nobody would say when the thread ends. */
+        itr_end(self);
+        disown(record);
+        return NULL;
+    }
+    return record;
+}
+
+void
+itr_end(itr_thread thread)
+{
+    lock();
+    itr_record *record = look_up(thread);
+    if (record != NULL) {
+        throw_away(record);
+    }
+    unlock();
+}
+
+itr_record *
+itr_find(uintptr_t thread_id)
+{
+    lock();
+    itr_record *record = *bucket_of(thread_id);
+    while (record != NULL && !(record->thread_id == thread_id && record->adopted)) {
+        record = record->in_bucket;
+    }
+    if (record != NULL) {
+        itr_retain(record);
+    }
+    unlock();
+    return record;
+}
+
+itr_answer
+itr_ask(itr_thread thread, itr_payload *payload)
+{
+    itr_record *record = NULL;
+    lock();
+    bool alive = bury_predecessors(thread);
+    if (alive) {
+        record = look_up(thread);
+        if (record == NULL) {
+            record = make(thread);
+        }
+        if (record != NULL) {
+            itr_retain(record);
+        }
+    }
+    unlock();
+    if (record == NULL) {
+        return alive ? ITR_NO_MEMORY : ITR_FINISHED;
+    }
+    /* Outside the registry's mutex: it wakes the thread. If the record was thrown away since, the
+       answer says so. */
+    itr_answer answer = itr_request(record, payload);
+    itr_release(record);
+    return answer;
+}
+
+bool
+itr_asked(itr_thread thread)
+{
+    lock();
+    itr_record *record = look_up(thread);
+    bool asked = record != NULL && itr_requested(record);
+    unlock();
+    return asked;
+}
+
+/* Sweeping. ------------------------------------------------------------------------------------- */
+
+bool
+itr_sweep_due(void)
+{
+    lock();
+    bool due = registry.unadopted >= registry.sweep_at;
+    unlock();
+    return due;
+}
+
+uint64_t
+itr_sweep_begin(void)
+{
+    lock();
+    uint64_t epoch = ++registry.epoch;
+    unlock();
+    return epoch;
+}
+
+void
+itr_sweep(uint64_t epoch, const itr_thread *live, size_t count)
+{
+    lock();
+    for (size_t i = 0; i < count; i++) {
+        itr_record *record = look_up(live[i]);
+        if (record != NULL && record->seen < epoch) {
+            record->seen = epoch;
+        }
+    }
+    itr_record *older;
+    for (itr_record *record = registry.newest; record != NULL; record = older) {
+        older = record->older;
+        if (!record->adopted && record->born < epoch && record->seen < epoch) {
+            throw_away(record);
+        }
+    }
+    registry.sweep_at = 2 * registry.unadopted;
+    if (registry.sweep_at < SWEEP_AT_LEAST) {
+        registry.sweep_at = SWEEP_AT_LEAST;
+    }
+    unlock();
+}
+
+itr_payload *
+itr_take_orphans(void)
+{
+    /* Acquire: pairs with the release in unlock(). */
+    if (!atomic_load_explicit(&leftovers, memory_order_acquire)) {
+        return NULL;
+    }
+    lock();
+    itr_record *older;
+    for (itr_record *record = registry.lost; record != NULL; record = older) {
+        older = record->older;
+        itr_record_abandon(record, &registry.orphans);
+    }
+    registry.lost = NULL;
+    itr_payload *orphans = registry.orphans;
+    registry.orphans = NULL;
+    atomic_store_explicit(&leftovers, false, memory_order_relaxed);
+    unlock();
+    return orphans;
+}
+
+itr_statistics
+itr_count(void)
+{
+    lock();
+    itr_statistics statistics = {registry.records, registry.unadopted};
+    unlock();
+    return statistics;
+}
+
+/*
+ * Fork. ------------------------------------------------------------------------------------------
+ *
+ * The forking thread holds the registry's mutex and its own record's across the fork, so the child
+ * finds both whole. Records of other threads may have been caught in the middle of a request, with
+ * their mutex locked by a thread that does not exist in the child: they are put aside unopened, and
+ * freed by the next itr_take_orphans (a fork that is followed by exec never pays for that). All that
+ * can be lost to such a request is the payload that its requester had not handed over yet.
+ */
+
+static void
+before_fork(void)
+{
+    lock();
+    if (itr_current() != NULL) {
+        itr_record_before_fork(itr_current());
+    }
+}
+
+static void
+after_fork_parent(void)
+{
+    if (itr_current() != NULL) {
+        itr_record_after_fork_parent(itr_current());
+    }
+    unlock();
+}
+
+/* Put the records in the list before `lost`. */
+static void
+lose_all(void)
+{
+    if (registry.newest != NULL) {
+        registry.oldest->older = registry.lost;
+        registry.lost = registry.newest;
+    }
+    registry.newest = registry.oldest = NULL;
+    registry.records = registry.unadopted = 0;
+    memset(registry.buckets, 0, registry.bucket_count * sizeof(*registry.buckets));
+}
+
+static void
+after_fork_child(void)
+{
+    itr_record *own = itr_current();
+    bool listed = own != NULL && own->listed;
+    if (listed) {
+        leave(own);
+    }
+    lose_all();
+    if (listed) {
+        enter(own);
+    }
+    if (own != NULL) {
+        uint32_t references = 1U + listed; /* the thread itself, and the registry */
+        itr_record_after_fork_child(own, references, &registry.orphans);
+    }
+    unlock();
+}
+
+static void
+init(void)
+{
+    init_error = pthread_key_create(&exit_key, on_thread_exit);
+    if (init_error == 0) {
+        init_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    }
+}
+
+int
+itr_init(void)
+{
+    (void)pthread_once(&init_once, init);
+    return init_error;
+}

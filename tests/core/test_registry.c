@@ -1,0 +1,284 @@
+/* The registry: how records are found, adopted, swept, and why none is inherited (S1). */
+#include "expect.h"
+#include "itr_registry.h"
+
+static uint64_t last_serial; /* used by one thread at a time */
+
+/* Names for a thread that does not exist: enough for the registry, which never looks at threads. */
+static itr_thread
+imagine(uintptr_t thread_id)
+{
+    return (itr_thread){.thread_id = thread_id, .serial = ++last_serial};
+}
+
+static int
+orphans(void)
+{
+    int count = 0;
+    for (itr_payload *payload = itr_take_orphans(); payload != NULL; payload = payload->next) {
+        count++;
+    }
+    return count;
+}
+
+/* Run `body` as a thread of its own and wait for it. */
+static void
+in_a_thread(void *(*body)(void *), void *argument)
+{
+    join(start(body, argument));
+}
+
+static void *
+adopt_and_expect_no_request(void *argument)
+{
+    itr_thread *self = argument;
+    EXPECT(itr_current() == NULL);
+    itr_record *record = itr_adopt(*self);
+    EXPECT(record != NULL && itr_current() == record);
+    EXPECT(!itr_requested(record));
+    itr_record *found = itr_find(self->thread_id);
+    EXPECT(found == record);
+    itr_release(found);
+    return NULL;
+}
+
+static void
+a_thread_that_ended_is_not_found(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(adopt_and_expect_no_request, &thread);
+    EXPECT(itr_find(1000) == NULL);
+    EXPECT(itr_count().records == 0);
+}
+
+static void *
+adopt_and_expect_the_request(void *argument)
+{
+    itr_thread *self = argument;
+    itr_record *record = itr_adopt(*self);
+    EXPECT(record != NULL && itr_requested(record));
+    return NULL;
+}
+
+static void
+a_thread_asked_before_it_ever_looked_sees_it_when_it_looks(void)
+{
+    static itr_payload payload;
+    itr_thread thread = imagine(1000);
+    EXPECT(itr_ask(thread, &payload) == ITR_NEW);
+    EXPECT(itr_ask(thread, NULL) == ITR_WAITING);
+    EXPECT(itr_asked(thread));
+    EXPECT(itr_count().unadopted == 1);
+    EXPECT(itr_find(1000) == NULL); /* nobody says when it ends: it must be looked up alive */
+    in_a_thread(adopt_and_expect_the_request, &thread);
+    EXPECT(itr_count().records == 0 && itr_count().unadopted == 0);
+    EXPECT(orphans() == 1); /* never delivered: dropped when the thread ended */
+}
+
+static void
+a_thread_asked_before_it_had_an_id_sees_it(void)
+{
+    itr_thread thread = imagine(ITR_NO_THREAD_ID);
+    EXPECT(itr_ask(thread, NULL) == ITR_NEW);
+    thread.thread_id = 1000;
+    EXPECT(itr_ask(thread, NULL) == ITR_WAITING); /* the same thread, known better now */
+    EXPECT(itr_count().records == 1);
+    in_a_thread(adopt_and_expect_the_request, &thread);
+    EXPECT(itr_count().records == 0);
+}
+
+static void
+threads_without_an_id_do_not_bury_each_other(void)
+{
+    itr_thread one = imagine(ITR_NO_THREAD_ID), two = imagine(ITR_NO_THREAD_ID);
+    EXPECT(itr_ask(two, NULL) == ITR_NEW);
+    EXPECT(itr_ask(one, NULL) == ITR_NEW);
+    EXPECT(itr_count().records == 2);
+    itr_end(one);
+    itr_end(two);
+    EXPECT(itr_count().records == 0);
+}
+
+static void
+a_successor_with_the_same_id_inherits_nothing(void)
+{
+    static itr_payload payload;
+    itr_thread dead = imagine(1000), successor = imagine(1000);
+    EXPECT(itr_ask(dead, &payload) == ITR_NEW); /* it never looks, and ends */
+    in_a_thread(adopt_and_expect_no_request, &successor);
+    EXPECT(!itr_asked(dead));
+    EXPECT(itr_count().records == 0);
+    EXPECT(orphans() == 1);
+}
+
+static void
+asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late(void)
+{
+    itr_thread dead = imagine(1000), successor = imagine(1000);
+    EXPECT(itr_ask(dead, NULL) == ITR_NEW);
+    EXPECT(itr_ask(successor, NULL) == ITR_NEW);
+    EXPECT(itr_count().records == 1);
+    EXPECT(itr_ask(dead, NULL) == ITR_FINISHED);
+    EXPECT(itr_asked(successor) && !itr_asked(dead));
+    itr_end(successor);
+    EXPECT(itr_count().records == 0);
+}
+
+static void *
+live_twice_under_one_id(void *argument)
+{
+    itr_thread *lives = argument;
+    itr_record *record = itr_adopt(lives[0]);
+    itr_payload *dropped = NULL;
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    itr_end(lives[0]);
+    EXPECT(itr_current() == record && itr_flags(record) == ITR_ENDED);
+    EXPECT(itr_find(lives[0].thread_id) == NULL);
+    record = itr_adopt(lives[1]);
+    EXPECT(record != NULL && itr_flags(record) == 0);
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    EXPECT(itr_deliver(record, &dropped));
+    return NULL;
+}
+
+static void
+a_system_thread_that_lives_again_under_a_new_serial_starts_afresh(void)
+{
+    itr_thread lives[2] = {imagine(1000), imagine(1000)};
+    in_a_thread(live_twice_under_one_id, lives);
+    EXPECT(itr_count().records == 0);
+}
+
+static void *
+hold_the_id_while_a_request_is_made(void *argument)
+{
+    itr_thread *self = argument;
+    EXPECT(itr_adopt(*self) != NULL);
+    EXPECT(itr_ask(*self, NULL) == ITR_NEW); /* found, not made again */
+    EXPECT(itr_count().records == 1);
+    EXPECT(itr_requested(itr_current()));
+    return NULL;
+}
+
+static void
+asking_an_adopted_thread_finds_its_record(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(hold_the_id_while_a_request_is_made, &thread);
+}
+
+static void
+a_reference_outlives_the_thread(void)
+{
+    itr_thread thread = imagine(1000);
+    EXPECT(itr_ask(thread, NULL) == ITR_NEW);
+    in_a_thread(adopt_and_expect_the_request, &thread);
+    itr_thread again = imagine(1000);
+    EXPECT(itr_ask(again, NULL) == ITR_NEW);
+    itr_end(again);
+    itr_end(again);
+    EXPECT(!itr_asked(again));
+}
+
+static void
+a_sweep_throws_away_the_dead_only(void)
+{
+    enum { THREADS = 200 };
+    itr_thread threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        threads[i] = imagine(i % 10 == 0 ? ITR_NO_THREAD_ID : 1000 + i);
+        EXPECT(itr_ask(threads[i], NULL) == ITR_NEW);
+    }
+    EXPECT(itr_sweep_due());
+    uint64_t epoch = itr_sweep_begin();
+    itr_sweep(epoch, threads, THREADS / 2);
+    EXPECT(itr_count().records == THREADS / 2);
+    for (int i = 0; i < THREADS; i++) {
+        EXPECT(itr_asked(threads[i]) == (i < THREADS / 2));
+    }
+    EXPECT(!itr_sweep_due());
+    itr_sweep(itr_sweep_begin(), NULL, 0);
+    EXPECT(itr_count().records == 0);
+}
+
+static void
+a_sweep_keeps_what_was_made_after_it_began(void)
+{
+    itr_thread old = imagine(1000), young = imagine(2000);
+    EXPECT(itr_ask(old, NULL) == ITR_NEW);
+    uint64_t epoch = itr_sweep_begin();
+    /* The list of live threads is made here; `young` starts and is asked after it was. */
+    EXPECT(itr_ask(young, NULL) == ITR_NEW);
+    itr_sweep(epoch, &old, 1);
+    EXPECT(itr_asked(old) && itr_asked(young));
+    itr_sweep(itr_sweep_begin(), NULL, 0);
+    EXPECT(itr_count().records == 0);
+}
+
+static void
+an_old_list_does_not_undo_a_newer_sweep(void)
+{
+    itr_thread thread = imagine(1000);
+    uint64_t older = itr_sweep_begin();
+    EXPECT(itr_ask(thread, NULL) == ITR_NEW); /* started after the older list was made */
+    uint64_t newer = itr_sweep_begin();
+    itr_sweep(newer, &thread, 1);
+    itr_sweep(older, NULL, 0);
+    EXPECT(itr_asked(thread));
+    itr_end(thread);
+}
+
+static void *
+sweep_beside_an_adopted_record(void *argument)
+{
+    itr_thread *self = argument;
+    itr_record *record = itr_adopt(*self);
+    itr_sweep(itr_sweep_begin(), NULL, 0);
+    EXPECT(itr_flags(record) == 0); /* it says itself when it ends; no list is needed */
+    EXPECT(itr_ask(*self, NULL) == ITR_NEW);
+    return NULL;
+}
+
+static void
+a_sweep_leaves_adopted_records_alone(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(sweep_beside_an_adopted_record, &thread);
+}
+
+static void
+the_table_grows_and_everything_is_still_found(void)
+{
+    enum { THREADS = 5000 };
+    uint64_t first = last_serial + 1;
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        EXPECT(itr_ask(imagine(0x7f0000000000U + i * 4096), NULL) == ITR_NEW);
+    }
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        EXPECT(itr_asked((itr_thread){0x7f0000000000U + i * 4096, first + i}));
+    }
+    itr_sweep(itr_sweep_begin(), NULL, 0);
+    EXPECT(itr_count().records == 0);
+}
+
+int
+main(void)
+{
+    EXPECT(itr_init() == 0);
+    EXPECT(itr_init() == 0);
+    RUN(a_thread_that_ended_is_not_found);
+    RUN(a_thread_asked_before_it_ever_looked_sees_it_when_it_looks);
+    RUN(a_thread_asked_before_it_had_an_id_sees_it);
+    RUN(threads_without_an_id_do_not_bury_each_other);
+    RUN(a_successor_with_the_same_id_inherits_nothing);
+    RUN(asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late);
+    RUN(a_system_thread_that_lives_again_under_a_new_serial_starts_afresh);
+    RUN(asking_an_adopted_thread_finds_its_record);
+    RUN(a_reference_outlives_the_thread);
+    RUN(a_sweep_throws_away_the_dead_only);
+    RUN(a_sweep_keeps_what_was_made_after_it_began);
+    RUN(an_old_list_does_not_undo_a_newer_sweep);
+    RUN(a_sweep_leaves_adopted_records_alone);
+    RUN(the_table_grows_and_everything_is_still_found);
+    return 0;
+}
