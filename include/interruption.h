@@ -1,0 +1,132 @@
+/*
+ * interruption.h - let the long loops of a C extension be asked to stop.
+ *
+ *     static PyObject *
+ *     crunch(PyObject *self, PyObject *args)
+ *     {
+ *         const Interruption_Flag *flag = Interruption_CurrentFlag();
+ *         if (flag == NULL) return NULL;
+ *         int stop = 0;
+ *         Py_BEGIN_ALLOW_THREADS
+ *         for (long i = 0; i < n && !stop; i++) {
+ *             ... work ...
+ *             stop = Interruption_Requested(flag);
+ *         }
+ *         Py_END_ALLOW_THREADS
+ *         if (Interruption_Check() < 0) { ... free what was made ...; return NULL; }
+ *         ...
+ *     }
+ *
+ * Call Interruption_Import() once in each source file that uses the rest, when the module is made (in
+ * its Py_mod_exec slot); the compiler finds this file in the folder that interruption.get_include()
+ * returns. Nothing is linked: an extension works with every later version that has the same
+ * INTERRUPTION_ABI_VERSION, and with every version of CPython, with a GIL and without.
+ *
+ * "Attached" is a thread that may use Python objects: it holds the GIL, where there is one.
+ */
+#ifndef INTERRUPTION_H
+#define INTERRUPTION_H
+
+#include <Python.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Rises when an extension that was compiled with an earlier header would not work. */
+#define INTERRUPTION_ABI_VERSION 1
+
+/* A thread's flag: looked at by Interruption_Requested only. */
+typedef struct {
+    uint32_t bits;
+} Interruption_Flag;
+
+/* The functions behind the capsule. New ones are added at the end. */
+typedef struct {
+    uint32_t abi_version;
+    uint32_t size; /* of this struct, as the imported version of the library knows it */
+    const Interruption_Flag *(*current_flag)(void);
+    int (*check)(void);
+    int (*interrupt)(unsigned long thread_id, PyObject *exc_type, PyObject *reason);
+} Interruption_CAPI;
+
+#define INTERRUPTION_CAPSULE_NAME "interruption._C_API"
+#define INTERRUPTION_REQUESTED_BIT 1u
+
+static const Interruption_CAPI *Interruption_API = NULL;
+
+/*
+ * Attached. Import the library. Returns 0, or -1 with an exception set: it is not installed, or has
+ * another ABI version.
+ */
+static inline int
+Interruption_Import(void)
+{
+    const Interruption_CAPI *api =
+        (const Interruption_CAPI *)PyCapsule_Import(INTERRUPTION_CAPSULE_NAME, 0);
+    if (api == NULL) {
+        return -1;
+    }
+    if (api->abi_version != INTERRUPTION_ABI_VERSION || api->size < sizeof(Interruption_CAPI)) {
+        PyErr_Format(PyExc_ImportError,
+                     "compiled for ABI version %d of interruption, but version %u is installed: "
+                     "compile again with the installed interruption.h",
+                     INTERRUPTION_ABI_VERSION, (unsigned int)api->abi_version);
+        return -1;
+    }
+    Interruption_API = api;
+    return 0;
+}
+
+/*
+ * Attached. The calling thread's flag, or NULL with an exception set (no memory). It may be looked at
+ * by the calling thread, attached or not, as long as it runs Python code or is called by such.
+ */
+static inline const Interruption_Flag *
+Interruption_CurrentFlag(void)
+{
+    return Interruption_API->current_flag();
+}
+
+/*
+ * Attached or not, by the flag's own thread. Not 0: there is a request; stop soon, and call
+ * Interruption_Check. One load; what the requester wrote before it asked is seen after.
+ */
+static inline int
+Interruption_Requested(const Interruption_Flag *flag)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (int)(__atomic_load_n(&flag->bits, __ATOMIC_ACQUIRE) & INTERRUPTION_REQUESTED_BIT);
+#else
+#error "interruption.h: no atomic load is known for this compiler"
+#endif
+}
+
+/*
+ * Attached. What check_interrupt() does: returns 0, or -1 with the request's exception set, every time
+ * while there is a request (S5).
+ */
+static inline int
+Interruption_Check(void)
+{
+    return Interruption_API->check();
+}
+
+/*
+ * Attached. What interrupt() does (S1, S2): ask the thread with that id, as threading.get_ident() and
+ * PyThread_get_thread_ident() return it. exc_type and reason are borrowed; NULL for ThreadExit and
+ * none. 1: the request is new; 0: one was waiting to be delivered; -1 with an exception set, and
+ * nothing was asked (ValueError: no live Python thread has that id).
+ */
+static inline int
+Interruption_Interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
+{
+    return Interruption_API->interrupt(thread_id, exc_type, reason);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+"""Put the API into ``threading``, where its proposal has it, and take it out again (S17)."""
+
+import threading
+
+from . import _interruption, _thread
+
+_API: dict[str, object] = {
+    name: getattr(_interruption, name)
+    for name in (
+        "ThreadExit",
+        "check_interrupt",
+        "clear_interrupt",
+        "interrupt",
+        "interrupt_all_threads",
+        "interruption_fd",
+        "interruption_requested",
+        "wait_for_interruption",
+    )
+}
+_THREAD_API: dict[str, object] = {
+    "interrupt": _thread.interrupt,
+    "interruption_requested": _thread.interruption_requested,
+}
+
+_lock = threading.RLock()  # one install or uninstall at a time; reentrant for signal handlers
+
+
+def _places() -> list[tuple[object, str, object]]:
+    """Every (where, name, what) of the installed API."""
+    return [
+        *((threading, name, what) for name, what in _API.items()),
+        *((threading.Thread, name, what) for name, what in _THREAD_API.items()),
+    ]
+
+
+def install() -> None:
+    """Add the API to the ``threading`` module and to ``threading.Thread``, for all threads.
+
+    Afterwards ``from threading import interrupt_all_threads``, ``some_thread.interrupt()`` and
+    ``some_thread.interruption_requested`` work as in the proposal of this API for the standard
+    library. Installing twice is installing once.
+
+    RuntimeError: one of the names is there already and means something else (a Python that has its
+    own, or another library); then nothing is changed.
+    """
+    with _lock:
+        taken = [
+            f"{where.__name__}.{name}"  # type: ignore[attr-defined]
+            for where, name, what in _places()
+            if vars(where).get(name, what) is not what
+        ]
+        if taken:
+            raise RuntimeError(
+                f"not installed, because {', '.join(taken)} is there already: "
+                "use the functions of `interruption` instead"
+            )
+        for where, name, what in _places():
+            setattr(where, name, what)
+
+
+def uninstall() -> None:
+    """Take out of ``threading`` what ``install()`` put there.
+
+    A name that somebody has given another meaning since is left alone. Without ``install()``:
+    nothing. Names that were imported from ``threading`` meanwhile go on working.
+    """
+    with _lock:
+        for where, name, what in _places():
+            if vars(where).get(name) is what:
+                delattr(where, name)

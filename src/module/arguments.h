@@ -1,0 +1,23 @@
+/*
+ * Arguments of METH_FASTCALL | METH_KEYWORDS functions, sorted into their places.
+ */
+#ifndef INTERRUPTION_ARGUMENTS_H
+#define INTERRUPTION_ARGUMENTS_H
+
+#include "state.h"
+
+typedef struct {
+    const char *function;     /* its name, for errors */
+    const char *const *names; /* of the parameters, in order; ends with NULL */
+    Py_ssize_t required;      /* so many must be given */
+    Py_ssize_t positional;    /* so many may be given by position; the rest by name only */
+} interruption_signature;
+
+/*
+ * Sort them: `places[i]` is the argument for `names[i]` (borrowed), or NULL. Returns 0, or -1 with
+ * TypeError set, worded as Python words it.
+ */
+int interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *kwnames, PyObject **places);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * See compat.h.
+ *
+ * A thread's serial is its thread state's id, which an interpreter counts up and never gives again.
+ * Finding a thread from outside means walking the interpreter's list of thread states. With a GIL,
+ * holding it keeps the list still, and with it every state in the list. Without one (free-threaded)
+ * the world must be stopped and the list's lock be held: what visits all objects for the garbage
+ * collector does both, and is the one documented function that does.
+ */
+#include "compat.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* The serial is the generation of the interpreter, then the id in the low bits. */
+#define ID_BITS 48
+
+static _Atomic uint64_t generation; /* written by interruption_new_interpreter only */
+
+static uint64_t
+serial_of(PyThreadState *tstate)
+{
+    return atomic_load_explicit(&generation, memory_order_relaxed) << ID_BITS |
+           PyThreadState_GetID(tstate);
+}
+
+int
+interruption_new_interpreter(void)
+{
+    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    if (marks == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter has no dictionary for extensions");
+        return -1;
+    }
+    PyObject *mark = PyUnicode_InternFromString("interruption._interruption");
+    if (mark == NULL) {
+        return -1;
+    }
+    int known = PyDict_Contains(marks, mark);
+    if (known == 0 && PyDict_SetItem(marks, mark, Py_True) < 0) {
+        known = -1;
+    }
+    Py_DECREF(mark);
+    if (known != 0) {
+        return known < 0 ? -1 : 0;
+    }
+    return atomic_fetch_add(&generation, 1) > 0;
+}
+
+itr_thread
+interruption_self(void)
+{
+    PyThreadState *tstate = PyThreadState_Get();
+    return (itr_thread){(uintptr_t)PyThread_get_thread_ident(), serial_of(tstate)};
+}
+
+/* One entry of the list of thread states. */
+typedef struct {
+    itr_thread thread;
+    unsigned long native_id; /* the kernel's; tells an unborn thread from a living one on 3.11 */
+} entry;
+
+typedef struct {
+    PyInterpreterState *interpreter;
+    entry *entries;
+    size_t capacity;
+    size_t count; /* how many there are, also if more than capacity */
+} walk;
+
+/* A thread that starts writes its id into its state while we may be reading it. Either value is
+   right, and a word is not torn. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define READS_IDS_OF_STARTING_THREADS __attribute__((no_sanitize("thread")))
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define READS_IDS_OF_STARTING_THREADS __attribute__((no_sanitize("thread")))
+#endif
+#ifndef READS_IDS_OF_STARTING_THREADS
+#define READS_IDS_OF_STARTING_THREADS
+#endif
+
+/* Read the list, which must not change meanwhile. No Python code runs and nothing is allocated. */
+READS_IDS_OF_STARTING_THREADS static void
+walk_threads(walk *to)
+{
+    to->count = 0;
+    PyThreadState *tstate = PyInterpreterState_ThreadHead(to->interpreter);
+    for (; tstate != NULL; tstate = PyThreadState_Next(tstate)) {
+        if (to->count < to->capacity) {
+            to->entries[to->count] = (entry){
+                .thread = {(uintptr_t)tstate->thread_id, serial_of(tstate)},
+                .native_id = tstate->native_thread_id,
+            };
+        }
+        to->count++;
+    }
+}
+
+#ifdef Py_GIL_DISABLED
+static int
+walk_at_first_object(PyObject *Py_UNUSED(object), void *to)
+{
+    walk_threads(to);
+    return 0; /* enough */
+}
+#endif
+
+/* Fill a walk, which grows until everything fits. -1 with MemoryError set. */
+static int
+collect(walk *to)
+{
+    *to = (walk){.interpreter = PyInterpreterState_Get(), .capacity = 64};
+    for (;;) {
+        to->entries = PyMem_RawMalloc(to->capacity * sizeof(*to->entries));
+        if (to->entries == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+#ifdef Py_GIL_DISABLED
+        PyUnstable_GC_VisitObjects(walk_at_first_object, to);
+#else
+        walk_threads(to);
+#endif
+        if (to->count <= to->capacity) {
+            return 0;
+        }
+        PyMem_RawFree(to->entries);
+        to->capacity = to->count + to->count / 4;
+    }
+}
+
+#if PY_VERSION_HEX < 0x030C0000
+/* By thread id, then by the kernel's, then by age. */
+static int
+compare(const void *left, const void *right)
+{
+    const entry *a = left, *b = right;
+    if (a->thread.thread_id != b->thread.thread_id) {
+        return a->thread.thread_id < b->thread.thread_id ? -1 : 1;
+    }
+    if (a->native_id != b->native_id) {
+        return a->native_id < b->native_id ? -1 : 1;
+    }
+    return a->thread.serial < b->thread.serial ? -1 : 1;
+}
+
+/* Up to 3.11 a thread that does not run yet carries the ids of the thread that makes it: whoever has
+   the same two ids as an older one is not running. */
+static void
+mark_unborn(walk *of)
+{
+    qsort(of->entries, of->count, sizeof(*of->entries), compare);
+    for (size_t i = of->count; i-- > 1;) {
+        const entry *older = &of->entries[i - 1];
+        entry *here = &of->entries[i];
+        if (here->thread.thread_id == older->thread.thread_id &&
+            here->native_id == older->native_id) {
+            here->thread.thread_id = ITR_NO_THREAD_ID;
+        }
+    }
+}
+#else
+/* From 3.12 its id is 0, which is ITR_NO_THREAD_ID. */
+static void
+mark_unborn(walk *of)
+{
+    (void)of;
+}
+#endif
+
+int
+interruption_list_threads(itr_thread **threads, size_t *count)
+{
+    walk all;
+    if (collect(&all) < 0) {
+        return -1;
+    }
+    mark_unborn(&all);
+    *threads = PyMem_RawMalloc((all.count + 1) * sizeof(**threads));
+    if (*threads != NULL) {
+        for (size_t i = 0; i < all.count; i++) {
+            (*threads)[i] = all.entries[i].thread;
+        }
+        *count = all.count;
+    }
+    PyMem_RawFree(all.entries);
+    if (*threads == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}

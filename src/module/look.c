@@ -1,0 +1,155 @@
+/* See look.h. The first two functions are the library's hot path: a thread that has not been asked
+   pays a thread-local load, a load and a branch. */
+#include "look.h"
+
+#include <math.h>
+
+#include "arguments.h"
+#include "current.h"
+#include "payload.h"
+#include "thread_exit.h"
+
+PyObject *
+interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    if (interruption_nothing_asked()) {
+        Py_RETURN_FALSE;
+    }
+    itr_record *record = interruption_current(interruption_get_state(module));
+    return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
+}
+
+int
+interruption_check(interruption_state *state)
+{
+    if (interruption_nothing_asked()) {
+        return 0;
+    }
+    itr_record *record = interruption_current(state);
+    if (record == NULL) {
+        return -1;
+    }
+    itr_payload *dropped = NULL;
+    if (!itr_deliver(record, &dropped)) {
+        return 0;
+    }
+    /* Held, because what runs while the exception is made may clear the request. */
+    const interruption_payload *payload = (const interruption_payload *)record->delivered;
+    PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
+    PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
+    interruption_raise(state, exc_type, reason);
+    interruption_payload_drop(dropped);
+    Py_XDECREF(exc_type);
+    Py_XDECREF(reason);
+    return -1;
+}
+
+PyObject *
+interruption_check_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    if (interruption_check(interruption_get_state(module)) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    itr_record *record = interruption_current(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    itr_payload *dropped = NULL;
+    bool requested = itr_clear(record, &dropped);
+    interruption_payload_drop(dropped);
+    return PyBool_FromLong(requested);
+}
+
+/* The deadline that a `timeout` argument means (NULL or None: never). 0, or -1 with an exception set. */
+static int
+deadline_after(PyObject *timeout, itr_deadline *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = ITR_NEVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %.200s",
+                         Py_TYPE(timeout)->tp_name);
+        }
+        return -1;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
+        return -1;
+    }
+    double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
+    if (nanoseconds >= (double)INT64_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "timeout is too large; give None to wait without limit");
+        return -1;
+    }
+    *deadline = itr_deadline_after(nanoseconds <= 0 ? 0 : (int64_t)nanoseconds);
+    return 0;
+}
+
+/* Wait until `deadline`, running signal handlers. 1, 0 on timeout, -1 with an exception set. */
+static int
+wait_until(itr_record *record, itr_deadline deadline)
+{
+    for (;;) {
+        itr_wait_result result;
+        Py_BEGIN_ALLOW_THREADS
+        result = itr_wait(record, deadline);
+        Py_END_ALLOW_THREADS
+        switch (result) {
+        case ITR_WAIT_REQUESTED:
+            return 1;
+        case ITR_WAIT_TIMEOUT:
+            return 0;
+        case ITR_WAIT_SIGNAL:
+            if (PyErr_CheckSignals() < 0) {
+                return -1;
+            }
+            break;
+        case ITR_WAIT_ERROR:
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+    }
+}
+
+PyObject *
+interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout", NULL};
+    static const interruption_signature signature = {"wait_for_interruption", names, .positional = 1};
+    PyObject *timeout;
+    itr_deadline deadline;
+    if (interruption_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||
+        deadline_after(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    itr_record *record = interruption_current(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    if (itr_requested(record)) {
+        Py_RETURN_TRUE;
+    }
+    int requested = wait_until(record, deadline);
+    return requested < 0 ? NULL : PyBool_FromLong(requested);
+}
+
+PyObject *
+interruption_fd(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    itr_record *record = interruption_current(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    int fd = itr_wait_fd(record);
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);
+}

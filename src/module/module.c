@@ -1,0 +1,222 @@
+/*
+ * The module `interruption._interruption`: its methods, its parts put together, and its end.
+ */
+#include "capi.h"
+#include "compat.h"
+#include "current.h"
+#include "look.h"
+#include "payload.h"
+#include "requests.h"
+#include "thread_exit.h"
+
+PyDoc_STRVAR(module_doc, "The compiled part of interruption. Import `interruption` instead.");
+
+PyDoc_STRVAR(interrupt_doc,
+             "interrupt($module, thread, exc_type=..., *, reason=None)\n"
+             "--\n\n"
+             "Ask a thread to stop. Returns at once; never waits for the thread (S1).\n\n"
+             "thread: a threading.Thread, or a thread's ident as threading.get_ident() returns it.\n"
+             "exc_type: what the thread raises when the request is delivered; a subclass of\n"
+             "    BaseException that can be called without arguments. ThreadExit unless given (S2).\n"
+             "reason: a str that the exception carries as `.reason`, or None (S2).\n\n"
+             "Returns True if the request is new. False if one was waiting to be delivered already\n"
+             "(that one is kept, with its exc_type and reason), or if the thread has finished.\n\n"
+             "RuntimeError: the thread was not started. ValueError: no live Python thread has that\n"
+             "ident. TypeError: another type of argument. In each case nothing has changed.\n\n"
+             "Safe from any thread, from signal handlers and from __del__ (S20).");
+
+PyDoc_STRVAR(interrupt_all_threads_doc,
+             "interrupt_all_threads($module, /, reason=None)\n"
+             "--\n\n"
+             "Ask every live Python thread but the calling one to stop (S3).\n\n"
+             "Threads that never used the library are asked as well: if they look later, they see\n"
+             "it. reason: a str that the delivered ThreadExit carries as `.reason`, or None.\n\n"
+             "Returns how many threads were asked, those included that had been asked before.");
+
+PyDoc_STRVAR(interruption_requested_doc,
+             "interruption_requested($module, /)\n"
+             "--\n\n"
+             "Has the calling thread been asked to stop?\n\n"
+             "Stays True, also after check_interrupt() has raised, until clear_interrupt() (S4).");
+
+PyDoc_STRVAR(check_interrupt_doc,
+             "check_interrupt($module, /)\n"
+             "--\n\n"
+             "Raise ThreadExit if the calling thread has been asked to stop; else do nothing.\n\n"
+             "Raises what the request asks for, by every call until clear_interrupt() (S5).");
+
+PyDoc_STRVAR(clear_interrupt_doc,
+             "clear_interrupt($module, /)\n"
+             "--\n\n"
+             "Forget the calling thread's request: it has decided to carry on (S6).\n\n"
+             "Returns True if there was one.");
+
+PyDoc_STRVAR(wait_for_interruption_doc,
+             "wait_for_interruption($module, /, timeout=None)\n"
+             "--\n\n"
+             "Sleep until the calling thread is asked to stop (S15).\n\n"
+             "timeout: seconds, as an int or a float; zero or less does not sleep. None: no limit.\n"
+             "Returns True as soon as there is a request (at once if there is one already), or\n"
+             "False when the time is up. Does not raise ThreadExit. In the main thread signal\n"
+             "handlers run meanwhile, and their exceptions come out.\n\n"
+             "ValueError: NaN. OverflowError: infinite, or more than 292 years. TypeError: not a\n"
+             "number.");
+
+PyDoc_STRVAR(interruption_fd_doc,
+             "interruption_fd($module, /)\n"
+             "--\n\n"
+             "A file descriptor that is readable while the calling thread has a request (S16).\n\n"
+             "For the thread's own select, poll, epoll or asyncio loop. Every call in a thread\n"
+             "returns the same one. It is the library's: do not close it, nor read it; it turns\n"
+             "unreadable by clear_interrupt(), and is closed when the thread ends.\n\n"
+             "OSError: the system has no descriptor left.");
+
+PyDoc_STRVAR(requested_of_doc,
+             "_requested_of($module, thread, /)\n"
+             "--\n\n"
+             "Has that thread been asked to stop? What is named by `thread`, and errors: as\n"
+             "interrupt().");
+
+PyDoc_STRVAR(excepthook_doc,
+             "_excepthook($module, args, /)\n"
+             "--\n\n"
+             "threading.excepthook that is silent for ThreadExit, as the default is for SystemExit\n"
+             "(S13).");
+
+#define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef methods[] = {
+    {"interrupt", FASTCALL_KEYWORDS(interruption_interrupt), interrupt_doc},
+    {"interrupt_all_threads", FASTCALL_KEYWORDS(interruption_interrupt_all_threads),
+     interrupt_all_threads_doc},
+    {"interruption_requested", interruption_requested, METH_NOARGS, interruption_requested_doc},
+    {"check_interrupt", interruption_check_interrupt, METH_NOARGS, check_interrupt_doc},
+    {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
+    {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
+    {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
+    {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
+    {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* The core is one for the process and knows one kind of serials; so is the interpreter that uses it. */
+static int
+start_core(void)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "interruption works in the main interpreter only, not in subinterpreters");
+        return -1;
+    }
+    int error = itr_init();
+    if (error != 0) {
+        errno = error;
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    int again = interruption_new_interpreter();
+    if (again > 0) {
+        itr_sweep(itr_sweep_begin(), NULL, 0);
+        interruption_payload_forget_orphans();
+    }
+    return again < 0 ? -1 : 0;
+}
+
+/* The child of a fork drops what belonged to the threads that it has not got (S18). */
+static PyObject *
+after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    interruption_payload_drop_orphans();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef after_fork_method = {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, NULL};
+
+static int
+watch_forks(void)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *hook = os == NULL ? NULL : PyCFunction_New(&after_fork_method, NULL);
+    PyObject *name = hook == NULL ? NULL : PyUnicode_FromString("register_at_fork");
+    PyObject *keywords = name == NULL ? NULL : Py_BuildValue("(s)", "after_in_child");
+    PyObject *done = NULL;
+    if (keywords != NULL) {
+        PyObject *arguments[] = {os, hook};
+        done = PyObject_VectorcallMethod(name, arguments, 1, keywords);
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(name);
+    Py_XDECREF(hook);
+    Py_XDECREF(os);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    interruption_state *state = interruption_get_state(module);
+    if (start_core() < 0 || watch_forks() < 0 || interruption_current_init(module, state) < 0 ||
+        interruption_thread_exit_init(module, state) < 0 || interruption_capi_init(module) < 0) {
+        return -1;
+    }
+    state->threading = PyImport_ImportModule("threading");
+    if (state->threading == NULL) {
+        return -1;
+    }
+    state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
+    state->excepthook = PyObject_GetAttrString(module, "_excepthook");
+    return state->thread_type == NULL || state->excepthook == NULL ? -1 : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    interruption_state *state = interruption_get_state(module);
+    Py_VISIT(state->thread_exit);
+    Py_VISIT(state->anchor_type);
+    Py_VISIT(state->anchor_key);
+    Py_VISIT(state->threading);
+    Py_VISIT(state->thread_type);
+    Py_VISIT(state->excepthook);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    interruption_state *state = interruption_get_state(module);
+    Py_CLEAR(state->thread_exit);
+    Py_CLEAR(state->anchor_type);
+    Py_CLEAR(state->anchor_key);
+    Py_CLEAR(state->threading);
+    Py_CLEAR(state->thread_type);
+    Py_CLEAR(state->excepthook);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    (void)module_clear(module);
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, INTERRUPTION_VERSION_SLOTS};
+
+PyModuleDef interruption_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "interruption._interruption",
+    .m_doc = module_doc,
+    .m_size = sizeof(interruption_state),
+    .m_methods = methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__interruption(void)
+{
+    return PyModuleDef_Init(&interruption_module);
+}

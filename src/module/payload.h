@@ -1,0 +1,34 @@
+/*
+ * What a request carries besides itself: the exception class and the reason (S2).
+ *
+ * Made by the requester, given to the core, and dropped by whoever the core hands it back to, always
+ * with the calling thread attached and no lock of ours held, for dropping runs other people's code.
+ */
+#ifndef INTERRUPTION_PAYLOAD_H
+#define INTERRUPTION_PAYLOAD_H
+
+#include "itr_record.h"
+#include "state.h"
+
+typedef struct {
+    itr_payload base;   /* the core's part; first */
+    PyObject *exc_type; /* NULL: ThreadExit */
+    PyObject *reason;   /* NULL: None */
+} interruption_payload;
+
+/*
+ * A payload that holds both (borrowed; NULL for the default), in `*payload`; NULL where both are the
+ * default. Returns 0, or -1 with MemoryError set.
+ */
+int interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
+
+/* Drop a list that the core gave back. NULL is an empty list. The pending exception is kept. */
+void interruption_payload_drop(itr_payload *list);
+
+/* Drop what came to its end where we could not be called. Cheap when there is nothing. */
+void interruption_payload_drop_orphans(void);
+
+/* The same for payloads of an interpreter that is gone: its objects are left where they are. */
+void interruption_payload_forget_orphans(void);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * The module's state, and what every file of the module includes.
+ *
+ * The state is written while the module is being executed and cleared when it is freed; in between
+ * it is only read, so it needs no guard. After it is cleared (interpreter exit, in a `__del__`) its
+ * members are NULL: whoever uses one says what happens then.
+ */
+#ifndef INTERRUPTION_STATE_H
+#define INTERRUPTION_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+typedef struct {
+    PyTypeObject *thread_exit; /* interruption.ThreadExit */
+    PyTypeObject *anchor_type; /* see current.c */
+    PyObject *anchor_key;      /* its key in a thread state's dictionary */
+    PyObject *threading;       /* the standard library's module */
+    PyObject *thread_type;     /* threading.Thread */
+    PyObject *excepthook;      /* this module's _excepthook */
+} interruption_state;
+
+/* The definition of the module: types find their module by it. */
+extern PyModuleDef interruption_module;
+
+static inline interruption_state *
+interruption_get_state(PyObject *module)
+{
+    return (interruption_state *)PyModule_GetState(module);
+}
+
+#endif
