@@ -74,11 +74,15 @@ deadline_after(PyObject *timeout, itr_deadline *deadline)
         *deadline = ITR_NEVER;
         return 0;
     }
+    static const char too_large[] = "timeout is too large; give None to wait without limit";
     double seconds = PyFloat_AsDouble(timeout);
     if (seconds == -1.0 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %.200s",
                          Py_TYPE(timeout)->tp_name);
+        }
+        else if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_SetString(PyExc_OverflowError, too_large); /* an int past the floats */
         }
         return -1;
     }
@@ -88,7 +92,7 @@ deadline_after(PyObject *timeout, itr_deadline *deadline)
     }
     double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
     if (nanoseconds >= (double)INT64_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "timeout is too large; give None to wait without limit");
+        PyErr_SetString(PyExc_OverflowError, too_large);
         return -1;
     }
     *deadline = itr_deadline_after(nanoseconds <= 0 ? 0 : (int64_t)nanoseconds);

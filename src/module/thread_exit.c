@@ -168,7 +168,13 @@ interruption_excepthook(PyObject *module, PyObject *args)
     if (ours || state->threading == NULL) {
         Py_RETURN_NONE;
     }
-    return PyObject_CallMethod(state->threading, "__excepthook__", "O", args);
+    PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
+    if (standard == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallOneArg(standard, args);
+    Py_DECREF(standard);
+    return result;
 }
 
 /* Give an exception of somebody else's class its `.reason`; what it has already stays, if there is none. */

@@ -1,0 +1,13 @@
+"""Build the example extension: ``pip install --no-build-isolation examples/c_extension``."""
+
+from setuptools import Extension, setup
+
+import interruption
+
+setup(
+    name="countdown",
+    version="0.1.0",
+    ext_modules=[
+        Extension("countdown", ["countdown.c"], include_dirs=[interruption.get_include()]),
+    ],
+)

@@ -1,0 +1,101 @@
+"""Bad input gets a clear error, and changes nothing."""
+
+import threading
+
+import pytest
+from support import PATIENCE, Started
+
+import interruption
+from interruption import ThreadExit, interrupt, interrupt_all_threads, interruption_requested
+
+
+class NoReason(Exception):
+    @property
+    def reason(self):
+        return "fixed"
+
+
+class NeedsArguments(Exception):
+    def __init__(self, number):
+        super().__init__(number)
+
+
+class NotReallyAnException(BaseException):
+    def __new__(cls):
+        return 3
+
+
+BAD_CALLS = [
+    # the thread
+    (lambda _: interrupt(), TypeError, r"interrupt\(\) missing required argument 'thread'"),
+    (lambda _: interrupt(True), TypeError, "not bool"),
+    (lambda _: interrupt(1.5), TypeError, "not float"),
+    (lambda _: interrupt(None), TypeError, "not NoneType"),
+    (lambda _: interrupt("MainThread"), TypeError, "not str"),
+    (lambda _: interrupt(threading.Thread), TypeError, "not type"),
+    (lambda _: interrupt(0), ValueError, "no live Python thread has the ident 0"),
+    (lambda _: interrupt(-1), ValueError, "no live Python thread has the ident -1"),
+    (lambda _: interrupt(2**64 - 1), ValueError, "no live Python thread has the ident"),
+    (lambda _: interrupt(2**64), ValueError, "no live Python thread has the ident"),
+    (lambda _: interrupt(10**40), ValueError, "no live Python thread has the ident"),
+    (lambda _: interrupt(threading.Thread()), RuntimeError, r"call its start\(\)"),
+    # the exception class
+    (lambda t: interrupt(t, None), TypeError, "subclass of BaseException, not None"),
+    (lambda t: interrupt(t, int), TypeError, "subclass of BaseException, not <class 'int'>"),
+    (lambda t: interrupt(t, ValueError()), TypeError, "give the class, not an instance"),
+    (lambda t: interrupt(t, "ThreadExit"), TypeError, "subclass of BaseException"),
+    (lambda t: interrupt(t, NeedsArguments), TypeError, "called without arguments"),
+    (lambda t: interrupt(t, NotReallyAnException), TypeError, "called without arguments"),
+    (lambda t: interrupt(t, NoReason, reason="r"), TypeError, r"given a \.reason"),
+    # the reason
+    (lambda t: interrupt(t, reason=3), TypeError, "reason must be a str or None, not int"),
+    (lambda t: interrupt(t, reason=b"r"), TypeError, "reason must be a str or None, not bytes"),
+    (lambda _: interrupt_all_threads(3), TypeError, "reason must be a str or None, not int"),
+    # the call
+    (lambda t: interrupt(t, ThreadExit, "r"), TypeError, "at most 2 positional arguments"),
+    (lambda t: interrupt(t, thread=t), TypeError, "multiple values for argument 'thread'"),
+    (lambda t: interrupt(t, why="r"), TypeError, "unexpected keyword argument 'why'"),
+    (lambda _: interrupt_all_threads("r", "s"), TypeError, "at most 1 positional argument "),
+    (lambda _: interruption.interruption_requested(1), TypeError, "no arguments"),
+    (lambda _: interruption.check_interrupt(1), TypeError, "no arguments"),
+    (lambda _: interruption.clear_interrupt(1), TypeError, "no arguments"),
+    (lambda _: interruption.interruption_fd(1), TypeError, "no arguments"),
+    (lambda _: interruption.wait_for_interruption(1, 2), TypeError, "at most 1 positional"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "words"), BAD_CALLS)
+def test_bad_input_is_refused_in_words_and_nobody_is_asked(call, error, words):  # S1, S2
+    def body(started):
+        started.ready.set()
+        started.go.wait(PATIENCE)
+        return interruption_requested()
+
+    with Started(body) as other:
+        with pytest.raises(error, match=words):
+            call(other.thread)
+        assert other.finish() is False
+        assert not interruption_requested()
+
+
+def test_keywords_are_taken():
+    with Started(lambda started: started.ready.set() or started.go.wait(PATIENCE)) as other:
+        assert interrupt(thread=other.thread, exc_type=ThreadExit, reason=None) is True
+        assert interrupt_all_threads(reason="why") == 1
+
+
+def test_what_went_wrong_with_an_exception_class_is_its_cause():
+    with pytest.raises(TypeError) as caught:
+        interrupt(threading.get_ident(), NeedsArguments)
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert "number" in str(caught.value.__cause__)
+
+
+def test_a_keyboard_interrupt_while_a_class_is_tried_comes_out_as_itself():
+    class Pressed(Exception):
+        def __init__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(threading.get_ident(), Pressed)
+    assert not interruption_requested()

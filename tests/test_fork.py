@@ -1,0 +1,154 @@
+"""S18: fork."""
+
+from support import expect_script
+
+
+def test_the_child_has_no_request_and_the_parent_keeps_its_own():  # S18
+    expect_script("""
+        import os, threading
+        from interruption import *
+        interrupt(threading.get_ident(), reason="parent's")
+        pid = os.fork()
+        if pid == 0:
+            assert not interruption_requested()
+            check_interrupt()
+            assert interrupt(threading.get_ident()) is True
+            assert interruption_requested()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert interruption_requested()
+    """)
+
+
+def test_the_child_can_start_threads_and_ask_them():  # S18
+    expect_script("""
+        import os, threading
+        from interruption import *
+        stop = threading.Event()
+        others = [threading.Thread(target=stop.wait) for _ in range(5)]
+        for other in others:
+            other.start()
+        interrupt_all_threads(reason="x" * 1000)
+        pid = os.fork()
+        if pid == 0:
+            assert interrupt_all_threads() == 0
+            for _ in range(10):
+                seen = []
+                thread = threading.Thread(target=lambda: seen.append(wait_for_interruption(60)))
+                thread.start()
+                assert interrupt_all_threads() == 1
+                thread.join()
+                assert seen == [True]
+            assert [interrupt(other) for other in others] == [False] * 5
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        stop.set()
+    """)
+
+
+def test_a_thread_that_forks_is_the_childs_only_one():  # S18
+    expect_script("""
+        import os, threading
+        from interruption import *
+        statuses = []
+        def body():
+            interrupt(threading.get_ident())
+            pid = os.fork()
+            if pid == 0:
+                assert not interruption_requested()
+                assert interrupt_all_threads() == 0
+                assert interrupt(threading.get_ident())
+                os._exit(0)
+            statuses.append(os.waitpid(pid, 0)[1])
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        assert statuses == [0]
+    """)
+
+
+def test_the_childs_fd_is_its_own():  # S16, S18
+    expect_script("""
+        import os, select, threading
+        from interruption import *
+        fd = interruption_fd()
+        def readable():
+            return bool(select.select([fd], [], [], 0)[0])
+        pid = os.fork()
+        if pid == 0:
+            assert interruption_fd() == fd
+            interrupt(threading.get_ident())
+            assert readable()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert not readable()
+    """)
+
+
+def test_forks_in_the_middle_of_requests():  # S18
+    """Two threads ask without a pause while the main thread forks; no child may hang or see one.
+
+    Invariant: each child is not asked, can be asked, starts and asks a thread, and ends.
+    """
+    expect_script("""
+        import os, threading
+        from interruption import *
+        stop = threading.Event()
+        class Stop(ThreadExit):
+            pass
+        def ask():
+            while not stop.is_set():
+                interrupt(main, Stop, reason="asked")
+                interrupt_all_threads(reason="all")
+        main = threading.main_thread()
+        idle = [threading.Thread(target=stop.wait) for _ in range(3)]
+        asking = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in idle + asking:
+            thread.start()
+        for _ in range(200):
+            pid = os.fork()
+            if pid == 0:
+                import signal
+                signal.alarm(60)
+                assert not interruption_requested()
+                assert interrupt(threading.get_ident())
+                assert clear_interrupt()
+                thread = threading.Thread(target=wait_for_interruption)
+                thread.start()
+                assert interrupt(thread)
+                thread.join()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            clear_interrupt()
+        stop.set()
+    """)
+
+
+def test_subprocesses_are_not_disturbed():  # S18
+    expect_script("""
+        import subprocess, sys, threading
+        from interruption import *
+        interruption_fd()
+        interrupt(threading.get_ident())
+        code = "from interruption import *; print(interruption_requested())"
+        print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout, end="")
+    """, stdout="False\n")
+
+
+def test_multiprocessing_children_start_unasked():  # S18
+    expect_script("""
+        import multiprocessing, threading
+        from interruption import *
+        def work(queue):
+            queue.put(interruption_requested())
+            interrupt(threading.get_ident())
+            queue.put(interruption_requested())
+        interrupt(threading.get_ident())
+        context = multiprocessing.get_context("fork")
+        queue = context.Queue()
+        process = context.Process(target=work, args=(queue,))
+        process.start()
+        assert (queue.get(), queue.get()) == (False, True)
+        process.join()
+        assert process.exitcode == 0
+    """)
