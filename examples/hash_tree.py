@@ -2,12 +2,12 @@
 
     python examples/hash_tree.py [--workers N] [--algorithm NAME] [--chunk-size BYTES] [DIR]
 
-Prints a line "digest  path" a file, sorted by path, and progress on stderr while it works. DIR is
-Python's own standard library unless given.
+Prints a line "digest  path" a file, sorted by path, and progress on stderr while it works. DIR
+is Python's own standard library unless given.
 
 Each worker looks for a request between two chunks (``check_interrupt``), so on Ctrl-C all of them
-stop within one chunk, each with its files closed. What was hashed until then is printed and marked as
-partial.
+stop within one chunk, each with its files closed. What was hashed until then is printed and marked
+as partial.
 
 Exit status: 0 when everything was hashed, 1 when some files could not be read, 130 when interrupted
 (128 + SIGINT, as shells have it).
@@ -35,6 +35,7 @@ class Worker(Thread):
     """Hashes files from the queue until it is empty or the thread is asked to stop."""
 
     def __init__(self, files: queue.SimpleQueue[Path], algorithm: str, chunk_size: int) -> None:
+        """Hash `files` in chunks of so many bytes."""
         super().__init__()
         self.files = files
         self.algorithm = algorithm
@@ -82,6 +83,7 @@ class Progress:
     """One line on stderr: rewritten on a terminal, a new one every second elsewhere."""
 
     def __init__(self, total: int) -> None:
+        """Begin, with so many files to come."""
         self.total = total
         self.started = self.shown = time.monotonic()
         self.terminal = sys.stderr.isatty()
@@ -158,7 +160,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="the folder to hash (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--algorithm", default="sha256", choices=sorted(hashlib.algorithms_guaranteed))
+    parser.add_argument(
+        "--algorithm", default="sha256", choices=sorted(hashlib.algorithms_guaranteed)
+    )
     parser.add_argument("--chunk-size", type=int, default=1 << 20, metavar="BYTES")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():

@@ -17,10 +17,11 @@
  *         ...
  *     }
  *
- * Call Interruption_Import() once in each source file that uses the rest, when the module is made (in
- * its Py_mod_exec slot); the compiler finds this file in the folder that interruption.get_include()
- * returns. Nothing is linked: an extension works with every later version that has the same
- * INTERRUPTION_ABI_VERSION, and with every version of CPython, with a GIL and without.
+ * Call Interruption_Import() once in each source file that uses the rest, when the module is made
+ * (in its Py_mod_exec slot); the compiler finds this file in the folder that
+ * interruption.get_include() returns. Nothing is linked: an extension works with every later
+ * version that has the same INTERRUPTION_ABI_VERSION, and with every version of CPython, with a GIL
+ * and without.
  *
  * "Attached" is a thread that may use Python objects: it holds the GIL, where there is one.
  */
@@ -80,8 +81,8 @@ Interruption_Import(void)
 }
 
 /*
- * Attached. The calling thread's flag, or NULL with an exception set (no memory). It may be looked at
- * by the calling thread, attached or not, as long as it runs Python code or is called by such.
+ * Attached. The calling thread's flag, or NULL with an exception set (no memory). It may be looked
+ * at by the calling thread, attached or not, as long as it runs Python code or is called by such.
  */
 static inline const Interruption_Flag *
 Interruption_CurrentFlag(void)
@@ -104,8 +105,8 @@ Interruption_Requested(const Interruption_Flag *flag)
 }
 
 /*
- * Attached. What check_interrupt() does: returns 0, or -1 with the request's exception set, every time
- * while there is a request (S5).
+ * Attached. What check_interrupt() does: returns 0, or -1 with the request's exception set, every
+ * time while there is a request (S5).
  */
 static inline int
 Interruption_Check(void)
@@ -114,10 +115,10 @@ Interruption_Check(void)
 }
 
 /*
- * Attached. What interrupt() does (S1, S2): ask the thread with that id, as threading.get_ident() and
- * PyThread_get_thread_ident() return it. exc_type and reason are borrowed; NULL for ThreadExit and
- * none. 1: the request is new; 0: one was waiting to be delivered; -1 with an exception set, and
- * nothing was asked (ValueError: no live Python thread has that id).
+ * Attached. What interrupt() does (S1, S2): ask the thread with that id, as threading.get_ident()
+ * and PyThread_get_thread_ident() return it. exc_type and reason are borrowed; NULL for ThreadExit
+ * and none. 1: the request is new; 0: one was waiting to be delivered; -1 with an exception set,
+ * and nothing was asked (ValueError: no live Python thread has that id).
  */
 static inline int
 Interruption_Interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-import pytest
-
 import interruption
+import pytest
 
 
 @pytest.fixture(autouse=True)

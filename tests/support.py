@@ -25,7 +25,9 @@ class Started:
     ``ready`` is for the body to say how far it is; ``go`` for the test to let it go on.
     """
 
-    def __init__(self, body: Callable[[Started], Any], *, thread_type: type = threading.Thread) -> None:
+    def __init__(
+        self, body: Callable[[Started], Any], *, thread_type: type = threading.Thread
+    ) -> None:
         self.ready = threading.Event()
         self.go = threading.Event()
         self.raised: BaseException | None = None

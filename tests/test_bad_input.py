@@ -2,11 +2,10 @@
 
 import threading
 
-import pytest
-from support import PATIENCE, Started
-
 import interruption
+import pytest
 from interruption import ThreadExit, interrupt, interrupt_all_threads, interruption_requested
+from support import PATIENCE, Started
 
 
 class NoReason(Exception):

@@ -5,8 +5,12 @@ from support import expect_script, run_script
 
 
 def test_daemon_threads_with_requests_do_not_disturb_the_exit():  # S18
-    for body in ("wait_for_interruption()", "time.sleep(1000)", "exec('while True: interruption_requested()')",
-                 "exec('while True: clear_interrupt()')"):
+    for body in (
+        "wait_for_interruption()",
+        "time.sleep(1000)",
+        "exec('while True: interruption_requested()')",
+        "exec('while True: clear_interrupt()')",
+    ):
         expect_script(f"""
             import threading, time
             from interruption import *
@@ -119,10 +123,7 @@ def test_atexit_handlers_may_ask():  # S18
 
 @pytest.mark.parametrize("how", ["threading._register_atexit", "atexit.register"])
 def test_workers_that_wait_are_stopped_by_an_exit_handler(how):  # S15, S18
-    if how == "atexit.register":
-        daemon = True  # those are called when the others have ended
-    else:
-        daemon = False
+    daemon = how == "atexit.register"  # that one is called when the others have ended
     expect_script(f"""
         import atexit, threading
         from interruption import *

@@ -9,8 +9,6 @@ import selectors
 import threading
 
 import pytest
-from support import PATIENCE, Started, in_thread
-
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -19,6 +17,7 @@ from interruption import (
     interruption_fd,
     interruption_requested,
 )
+from support import PATIENCE, Started, in_thread
 
 
 def readable(fd):

@@ -125,14 +125,18 @@ def test_forks_in_the_middle_of_requests():  # S18
 
 
 def test_subprocesses_are_not_disturbed():  # S18
-    expect_script("""
+    expect_script(
+        """
         import subprocess, sys, threading
         from interruption import *
         interruption_fd()
         interrupt(threading.get_ident())
         code = "from interruption import *; print(interruption_requested())"
-        print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout, end="")
-    """, stdout="False\n")
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        print(result.stdout, end="")
+    """,
+        stdout="False\n",
+    )
 
 
 def test_multiprocessing_children_start_unasked():  # S18

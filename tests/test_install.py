@@ -2,10 +2,9 @@
 
 import threading
 
+import interruption
 import pytest
 from support import PATIENCE, Started, expect_script, run_script
-
-import interruption
 
 NAMES = {
     "ThreadExit",

@@ -4,8 +4,6 @@ import _thread
 import threading
 
 import pytest
-from support import PATIENCE, Started, in_thread
-
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -14,6 +12,7 @@ from interruption import (
     interruption_requested,
     wait_for_interruption,
 )
+from support import PATIENCE, Started, in_thread
 
 
 def wait_and_look(started: Started) -> bool:
@@ -102,7 +101,9 @@ def test_an_ident_of_nobody_is_an_error():  # S1
 def test_a_request_is_there_as_soon_as_start_has_returned():  # S1
     for _ in range(200):
         seen = []
-        thread = threading.Thread(target=lambda seen=seen: seen.append(wait_for_interruption(PATIENCE)))
+        thread = threading.Thread(
+            target=lambda seen=seen: seen.append(wait_for_interruption(PATIENCE))
+        )
         thread.start()
         assert interrupt(thread) is True
         thread.join()
@@ -286,4 +287,3 @@ def test_each_raise_makes_an_exception_of_its_own():  # S5
             check_interrupt()
         caught.append(info.value)
     assert caught[0] is not caught[1]
-

@@ -4,8 +4,6 @@ import _thread
 import threading
 
 import pytest
-from support import PATIENCE, Started, in_thread
-
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -14,6 +12,7 @@ from interruption import (
     interruption_requested,
     wait_for_interruption,
 )
+from support import PATIENCE, Started, in_thread
 
 
 def wait_and_look(started):

@@ -3,8 +3,6 @@
 import threading
 
 import pytest
-from support import Started, in_thread
-
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -12,6 +10,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
+from support import Started, in_thread
 
 
 def ask_myself():
@@ -74,7 +73,9 @@ def test_an_exception_that_clears_the_request_while_it_is_made_is_still_raised()
             clear_interrupt()
 
     interrupt(threading.get_ident(), Clears, reason="kept")
-    interrupt(threading.get_ident(), Clears, reason="kept")  # (the first was cleared by its own trial)
+    interrupt(
+        threading.get_ident(), Clears, reason="kept"
+    )  # (the first was cleared by its own trial)
     with pytest.raises(Clears) as caught:
         check_interrupt()
     assert caught.value.reason == "kept"

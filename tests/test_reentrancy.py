@@ -42,7 +42,9 @@ ALL_FUNCTIONS = """
 
 def test_signal_handlers_may_use_everything_whatever_they_come_into():  # S20
     """A real timer fires a thousand times a second into a main thread that does the same things."""
-    expect_script(ALL_FUNCTIONS + """
+    expect_script(
+        ALL_FUNCTIONS
+        + """
     count = 0
     def handler(*_):
         global count
@@ -55,11 +57,14 @@ def test_signal_handlers_may_use_everything_whatever_they_come_into():  # S20
         threading.Thread(target=use_everything).start()
     signal.setitimer(signal.ITIMER_REAL, 0)
     stop.set()
-    """)
+    """
+    )
 
 
 def test_del_may_use_everything_wherever_the_collector_runs_it():  # S20
-    expect_script(ALL_FUNCTIONS + """
+    expect_script(
+        ALL_FUNCTIONS
+        + """
     count = 0
     class Late:
         def __init__(self):
@@ -80,11 +85,14 @@ def test_del_may_use_everything_wherever_the_collector_runs_it():  # S20
         thread.join()
     gc.set_threshold(1000)
     stop.set()
-    """)
+    """
+    )
 
 
 def test_a_handler_that_comes_into_the_standard_librarys_own_locks_does_not_wait_for_them():  # S20
-    expect_script(ALL_FUNCTIONS + """
+    expect_script(
+        ALL_FUNCTIONS
+        + """
     for lock in ("_shutdown_locks_lock", "_active_limbo_lock"):
         with getattr(threading, lock, threading.Lock()):
             use_everything()
@@ -95,7 +103,8 @@ def test_a_handler_that_comes_into_the_standard_librarys_own_locks_does_not_wait
     with getattr(threading, "_shutdown_locks_lock", threading.Lock()):
         assert interrupt(unjoined) is False
     stop.set()
-    """)
+    """
+    )
 
 
 def test_a_real_sigint_asks_all_threads_from_its_handler():  # S3, S20
@@ -104,7 +113,9 @@ def test_a_real_sigint_asks_all_threads_from_its_handler():  # S3, S20
         from interruption import *
         def say(text):
             os.write(1, f"{text}\\n".encode())
-        signal.signal(signal.SIGINT, lambda *_: say(f"asked {interrupt_all_threads(reason='SIGINT')}"))
+        def handler(*_):
+            say(f"asked {interrupt_all_threads(reason='SIGINT')}")
+        signal.signal(signal.SIGINT, handler)
         def body():
             try:
                 while True:

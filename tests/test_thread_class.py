@@ -2,11 +2,10 @@
 
 import threading
 
-import pytest
-from support import PATIENCE, Started
-
 import interruption
+import pytest
 from interruption import Thread, ThreadExit, check_interrupt, interruption_requested
+from support import PATIENCE, Started
 
 
 def wait_and_check(started):

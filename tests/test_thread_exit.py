@@ -5,9 +5,8 @@ import pickle
 import threading
 
 import pytest
-from support import expect_script, run_script
-
 from interruption import ThreadExit, check_interrupt, interrupt
+from support import expect_script, run_script
 
 
 def test_it_is_a_system_exit_and_not_an_exception():  # S13
@@ -168,4 +167,3 @@ def test_finally_runs_on_the_way_out():  # S13
         """,
         stdout="cleaned up\n",
     )
-

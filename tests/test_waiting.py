@@ -6,9 +6,8 @@ import threading
 import time
 
 import pytest
-from support import PATIENCE, Started, run_script
-
 from interruption import clear_interrupt, interrupt, wait_for_interruption
+from support import PATIENCE, Started, run_script
 
 
 def test_it_returns_at_once_when_there_is_a_request():  # S15

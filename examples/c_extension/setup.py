@@ -1,8 +1,7 @@
 """Build the example extension: ``pip install --no-build-isolation examples/c_extension``."""
 
-from setuptools import Extension, setup
-
 import interruption
+from setuptools import Extension, setup
 
 setup(
     name="countdown",

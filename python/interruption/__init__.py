@@ -13,8 +13,9 @@ A thread that looks stops when it is asked::
     worker.interrupt()
     worker.join()
 
-``interrupt`` and ``interrupt_all_threads`` ask; ``interruption_requested``, ``check_interrupt``,
-``wait_for_interruption`` and ``interruption_fd`` are the ways to look; ``clear_interrupt`` carries on.
+``interrupt`` and ``interrupt_all_threads`` ask. ``interruption_requested``, ``check_interrupt``,
+``wait_for_interruption`` and ``interruption_fd`` are the ways to look; ``clear_interrupt`` carries
+on.
 """
 
 from importlib.resources import files as _files

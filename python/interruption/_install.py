@@ -2,7 +2,8 @@
 
 import threading
 
-from . import _interruption, _thread
+from . import _interruption
+from ._thread import Thread
 
 _API: dict[str, object] = {
     name: getattr(_interruption, name)
@@ -18,8 +19,7 @@ _API: dict[str, object] = {
     )
 }
 _THREAD_API: dict[str, object] = {
-    "interrupt": _thread.interrupt,
-    "interruption_requested": _thread.interruption_requested,
+    name: vars(Thread)[name] for name in ("interrupt", "interruption_requested")
 }
 
 _lock = threading.RLock()  # one install or uninstall at a time; reentrant for signal handlers
@@ -34,7 +34,7 @@ def _places() -> list[tuple[object, str, object]]:
 
 
 def install() -> None:
-    """Add the API to the ``threading`` module and to ``threading.Thread``, for all threads.
+    """Add the API to the ``threading`` module and to ``threading.Thread``, for all threads (S17).
 
     Afterwards ``from threading import interrupt_all_threads``, ``some_thread.interrupt()`` and
     ``some_thread.interruption_requested`` work as in the proposal of this API for the standard
@@ -59,7 +59,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take out of ``threading`` what ``install()`` put there.
+    """Take out of ``threading`` what ``install()`` put there (S17).
 
     A name that somebody has given another meaning since is left alone. Without ``install()``:
     nothing. Names that were imported from ``threading`` meanwhile go on working.

@@ -52,15 +52,15 @@ typedef struct itr_record {
     itr_parker parker;
 
     /* The registry's part: guarded by its mutex. */
-    uint64_t serial;               /* constant: the thread's, never given to another */
-    uintptr_t thread_id;           /* the thread's, or 0 while it is not known */
-    uint64_t born;                 /* the registry's epoch when the record was made */
-    uint64_t seen;                 /* the last sweep that saw the thread alive */
-    struct itr_record *in_bucket;  /* next with the same hash */
-    struct itr_record *newer;      /* neighbours in the list of all records */
+    uint64_t serial;              /* constant: the thread's, never given to another */
+    uintptr_t thread_id;          /* the thread's, or 0 while it is not known */
+    uint64_t born;                /* the registry's epoch when the record was made */
+    uint64_t seen;                /* the last sweep that saw the thread alive */
+    struct itr_record *in_bucket; /* next with the same hash */
+    struct itr_record *newer;     /* neighbours in the list of all records */
     struct itr_record *older;
-    bool listed;                   /* in the registry (so it holds a reference) */
-    bool adopted;                  /* its thread has taken it, and says itself when it ends */
+    bool listed;  /* in the registry (so it holds a reference) */
+    bool adopted; /* its thread has taken it, and says itself when it ends */
 } itr_record;
 
 /* What became of a request. */
@@ -157,9 +157,10 @@ itr_record *itr_record_new(uintptr_t thread_id, uint64_t serial);
 void itr_record_end(itr_record *record, itr_payload **dropped);
 
 /*
- * Around a fork, by the forking thread on its own record. Between `before` and one of the others the
- * mutex is held, so that the child gets the record whole. In the child it is as if nobody had ever
- * asked, and only `references` holders are left: those of the other threads do not exist there.
+ * Around a fork, by the forking thread on its own record. Between `before` and one of the others
+ * the mutex is held, so that the child gets the record whole. In the child it is as if nobody had
+ * ever asked, and only `references` holders are left: those of the other threads do not exist
+ * there.
  */
 void itr_record_before_fork(itr_record *record);
 void itr_record_after_fork_parent(itr_record *record);

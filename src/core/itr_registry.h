@@ -8,8 +8,8 @@
  *
  * A record comes into being
  *   - when its thread adopts it (itr_adopt), at its first look; or
- *   - when somebody asks a thread that never looked (itr_ask). The thread adopts it if it ever looks;
- *     if it never does, nobody says when it ends, and the record is swept (itr_sweep).
+ *   - when somebody asks a thread that never looked (itr_ask). The thread adopts it if it ever
+ * looks; if it never does, nobody says when it ends, and the record is swept (itr_sweep).
  *
  * Why a reused thread id never inherits a request: an adopted record leaves the registry before its
  * thread id can be given away (itr_end, at the latest in the thread-exit handler), and one that was
@@ -48,12 +48,13 @@ itr_record *itr_adopt(itr_thread self);
  */
 void itr_end(itr_thread thread);
 
-/* The record that the live thread of that id has adopted, with a reference for the caller; else NULL. */
+/* The record that the live thread of that id has adopted, with a reference for the caller; else
+ * NULL. */
 itr_record *itr_find(uintptr_t thread_id);
 
 /*
- * Ask a thread that the embedder has just seen alive, whether it has a record or not; as itr_request.
- * thread_id may be ITR_NO_THREAD_ID.
+ * Ask a thread that the embedder has just seen alive, whether it has a record or not; as
+ * itr_request. thread_id may be ITR_NO_THREAD_ID.
  */
 itr_answer itr_ask(itr_thread thread, itr_payload *payload);
 
@@ -69,8 +70,8 @@ bool itr_asked(itr_thread thread);
  *         itr_sweep(epoch, live, count);
  *     }
  *
- * A record made after itr_sweep_begin is kept, whether its thread is in the list or not. itr_sweep_due
- * is true when there are about twice as many such records as the last sweep left.
+ * A record made after itr_sweep_begin is kept, whether its thread is in the list or not.
+ * itr_sweep_due is true when there are about twice as many such records as the last sweep left.
  */
 bool itr_sweep_due(void);
 uint64_t itr_sweep_begin(void);
@@ -84,8 +85,8 @@ itr_payload *itr_take_orphans(void);
 
 /* What there is, for tests and diagnosis. */
 typedef struct {
-    size_t records;    /* in the registry */
-    size_t unadopted;  /* of these: of threads that never looked */
+    size_t records;   /* in the registry */
+    size_t unadopted; /* of these: of threads that never looked */
 } itr_statistics;
 itr_statistics itr_count(void);
 

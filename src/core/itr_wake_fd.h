@@ -28,7 +28,8 @@ void itr_wake_fd_signal(const itr_wake_fd *fd);
 void itr_wake_fd_drain(const itr_wake_fd *fd);
 
 /* In the child of a fork: separate it from the parent's, keeping read_fd's number, and make it
-   unreadable. Where the system has no descriptor left it is closed. Only async-signal-safe calls. */
+   unreadable. Where the system has no descriptor left it is closed. Only async-signal-safe calls.
+ */
 void itr_wake_fd_after_fork(itr_wake_fd *fd);
 
 #endif

@@ -23,8 +23,8 @@ static struct {
     itr_record *oldest;   /* .. and by `newer` */
     size_t records;
     size_t unadopted;
-    size_t sweep_at; /* a sweep is due at so many unadopted records */
-    uint64_t epoch;  /* counts sweeps begun */
+    size_t sweep_at;  /* a sweep is due at so many unadopted records */
+    uint64_t epoch;   /* counts sweeps begun */
     itr_record *lost; /* other threads' records in the child of a fork, by `older` */
     itr_payload *orphans;
 } registry = {
@@ -216,7 +216,8 @@ make(itr_thread thread)
     return record;
 }
 
-/* A thread and its record. ---------------------------------------------------------------------- */
+/* A thread and its record. ----------------------------------------------------------------------
+ */
 
 /* Let go of the calling thread's record. */
 static void
@@ -331,7 +332,8 @@ itr_asked(itr_thread thread)
     return asked;
 }
 
-/* Sweeping. ------------------------------------------------------------------------------------- */
+/* Sweeping. -------------------------------------------------------------------------------------
+ */
 
 bool
 itr_sweep_due(void)
@@ -411,8 +413,8 @@ itr_count(void)
  * The forking thread holds the registry's mutex and its own record's across the fork, so the child
  * finds both whole. Records of other threads may have been caught in the middle of a request, with
  * their mutex locked by a thread that does not exist in the child: they are put aside unopened, and
- * freed by the next itr_take_orphans (a fork that is followed by exec never pays for that). All that
- * can be lost to such a request is the payload that its requester had not handed over yet.
+ * freed by the next itr_take_orphans (a fork that is followed by exec never pays for that). All
+ * that can be lost to such a request is the payload that its requester had not handed over yet.
  */
 
 static void

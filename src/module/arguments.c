@@ -13,7 +13,8 @@ count_names(const interruption_signature *signature)
 
 /* Put one argument that was given by name in its place. */
 static int
-place_keyword(const interruption_signature *signature, PyObject *name, PyObject *value, PyObject **places)
+place_keyword(const interruption_signature *signature, PyObject *name, PyObject *value,
+              PyObject **places)
 {
     for (Py_ssize_t i = 0; signature->names[i] != NULL; i++) {
         if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) != 0) {
@@ -27,8 +28,8 @@ place_keyword(const interruption_signature *signature, PyObject *name, PyObject 
         places[i] = value;
         return 0;
     }
-    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", signature->function,
-                 name);
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'",
+                 signature->function, name);
     return -1;
 }
 
@@ -38,8 +39,8 @@ interruption_sort_arguments(const interruption_signature *signature, PyObject *c
 {
     if (nargs > signature->positional) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional argument%s (%zd given)",
-                     signature->function, signature->positional, signature->positional == 1 ? "" : "s",
-                     nargs);
+                     signature->function, signature->positional,
+                     signature->positional == 1 ? "" : "s", nargs);
         return -1;
     }
     Py_ssize_t count = count_names(signature);
@@ -54,8 +55,8 @@ interruption_sort_arguments(const interruption_signature *signature, PyObject *c
     }
     for (Py_ssize_t i = 0; i < signature->required; i++) {
         if (places[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", signature->function,
-                         signature->names[i]);
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'",
+                         signature->function, signature->names[i]);
             return -1;
         }
     }

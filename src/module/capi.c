@@ -1,8 +1,8 @@
 /*
  * See capi.h. What the functions do is said in include/interruption.h.
  *
- * They are called without a module, so they look it up when they need its state: never while nothing
- * is asked.
+ * They are called without a module, so they look it up when they need its state: never while
+ * nothing is asked.
  */
 #include "capi.h"
 

@@ -145,8 +145,8 @@ compare(const void *left, const void *right)
     return a->thread.serial < b->thread.serial ? -1 : 1;
 }
 
-/* Up to 3.11 a thread that does not run yet carries the ids of the thread that makes it: whoever has
-   the same two ids as an older one is not running. */
+/* Up to 3.11 a thread that does not run yet carries the ids of the thread that makes it: whoever
+   has the same two ids as an older one is not running. */
 static void
 mark_unborn(walk *of)
 {

@@ -10,29 +10,23 @@
 
 /* Slots of the module's definition that only some versions know. Ends with the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
-#define INTERRUPTION_VERSION_SLOTS                                              \
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, \
-        {Py_mod_gil, Py_MOD_GIL_NOT_USED},                                      \
-    {                                                                           \
-        0, NULL                                                                 \
+#define INTERRUPTION_VERSION_SLOTS                                                                 \
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},                    \
+        {Py_mod_gil, Py_MOD_GIL_NOT_USED},                                                         \
+    {                                                                                              \
+        0, NULL                                                                                    \
     }
 #elif PY_VERSION_HEX >= 0x030C0000
-#define INTERRUPTION_VERSION_SLOTS                                              \
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, \
-    {                                                                           \
-        0, NULL                                                                 \
-    }
+#define INTERRUPTION_VERSION_SLOTS                                                                 \
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, { 0, NULL }
 #else
-#define INTERRUPTION_VERSION_SLOTS \
-    {                              \
-        0, NULL                    \
-    }
+#define INTERRUPTION_VERSION_SLOTS {0, NULL}
 #endif
 
 /*
- * To be called once for each interpreter, before the rest. Python may be finalized and started again
- * in one process; thread state ids begin again then, and this keeps serials from repeating. Returns 1
- * if this is such a new start, 0 if not, -1 with an exception set.
+ * To be called once for each interpreter, before the rest. Python may be finalized and started
+ * again in one process; thread state ids begin again then, and this keeps serials from repeating.
+ * Returns 1 if this is such a new start, 0 if not, -1 with an exception set.
  */
 int interruption_new_interpreter(void);
 
@@ -41,7 +35,8 @@ itr_thread interruption_self(void);
 
 /*
  * All live Python threads of this interpreter, in memory to be given back by PyMem_RawFree. Threads
- * that have been made but do not run yet are among them, with ITR_NO_THREAD_ID. Returns 0, or -1 with MemoryError set.
+ * that have been made but do not run yet are among them, with ITR_NO_THREAD_ID. Returns 0, or -1
+ * with MemoryError set.
  */
 int interruption_list_threads(itr_thread **threads, size_t *count);
 

@@ -3,10 +3,10 @@
  *
  * A thread of the operating system can be several Python threads one after the other: each callback
  * of a C library's thread is one. So the record must end with the Python thread, not only with the
- * system's. Each thread that looks gets an *anchor*, an object in its thread state's dictionary that
- * nobody else sees; when CPython clears the state, the anchor goes, and says that the thread has
- * ended. It knows the thread by its names only: it may outlive the record (in the child of a fork),
- * and may be cleared by another thread (at interpreter exit).
+ * system's. Each thread that looks gets an *anchor*, an object in its thread state's dictionary
+ * that nobody else sees; when CPython clears the state, the anchor goes, and says that the thread
+ * has ended. It knows the thread by its names only: it may outlive the record (in the child of a
+ * fork), and may be cleared by another thread (at interpreter exit).
  */
 #include "current.h"
 
@@ -16,8 +16,7 @@
 #include "payload.h"
 
 typedef struct {
-    PyObject_HEAD
-    itr_thread thread;
+    PyObject_HEAD itr_thread thread;
 } anchor;
 
 /* The serial of the calling thread whose anchor has gone, 0 before: its state is being cleared, and
@@ -67,8 +66,8 @@ interruption_current_init(PyObject *module, interruption_state *state)
 static int
 drop_anchor(interruption_state *state, PyObject *dictionary, itr_thread self)
 {
-    /* No step runs Python code, so nobody else adopts meanwhile: the garbage collector does not know
-       the type. */
+    /* No step runs Python code, so nobody else adopts meanwhile: the garbage collector does not
+       know the type. */
     int there = PyDict_Contains(dictionary, state->anchor_key);
     if (there != 0) {
         return there < 0 ? -1 : 0;
@@ -94,7 +93,8 @@ interruption_current_slow(interruption_state *state)
         PyErr_SetString(PyExc_RuntimeError, "interruption: the interpreter is exiting");
         return NULL;
     }
-    PyObject *dictionary = PyThreadState_GetDict(); /* borrowed; makes it, which may run a __del__ */
+    PyObject *dictionary =
+        PyThreadState_GetDict(); /* borrowed; makes it, which may run a __del__ */
     if (dictionary == NULL) {
         PyErr_NoMemory();
         return NULL;

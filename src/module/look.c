@@ -66,7 +66,8 @@ interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
     return PyBool_FromLong(requested);
 }
 
-/* The deadline that a `timeout` argument means (NULL or None: never). 0, or -1 with an exception set. */
+/* The deadline that a `timeout` argument means (NULL or None: never). 0, or -1 with an exception
+ * set. */
 static int
 deadline_after(PyObject *timeout, itr_deadline *deadline)
 {
@@ -129,7 +130,8 @@ PyObject *
 interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout", NULL};
-    static const interruption_signature signature = {"wait_for_interruption", names, .positional = 1};
+    static const interruption_signature signature = {"wait_for_interruption", names,
+                                                     .positional = 1};
     PyObject *timeout;
     itr_deadline deadline;
     if (interruption_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||

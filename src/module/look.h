@@ -8,7 +8,8 @@
 #include "itr_record.h"
 #include "state.h"
 
-/* The calling thread has looked before, lives, and has not been asked: the case that has to be fast. */
+/* The calling thread has looked before, lives, and has not been asked: the case that has to be
+ * fast. */
 static inline bool
 interruption_nothing_asked(void)
 {
@@ -19,7 +20,8 @@ interruption_nothing_asked(void)
 PyObject *interruption_requested(PyObject *module, PyObject *unused);
 PyObject *interruption_check_interrupt(PyObject *module, PyObject *unused);
 PyObject *interruption_clear_interrupt(PyObject *module, PyObject *unused);
-PyObject *interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames);
 PyObject *interruption_fd(PyObject *module, PyObject *unused);
 
 /* Raise if the calling thread has a request (S5): 0, or -1 with an exception set. */

@@ -11,19 +11,20 @@
 
 PyDoc_STRVAR(module_doc, "The compiled part of interruption. Import `interruption` instead.");
 
-PyDoc_STRVAR(interrupt_doc,
-             "interrupt($module, thread, exc_type=..., *, reason=None)\n"
-             "--\n\n"
-             "Ask a thread to stop. Returns at once; never waits for the thread (S1).\n\n"
-             "thread: a threading.Thread, or a thread's ident as threading.get_ident() returns it.\n"
-             "exc_type: what the thread raises when the request is delivered; a subclass of\n"
-             "    BaseException that can be called without arguments. ThreadExit unless given (S2).\n"
-             "reason: a str that the exception carries as `.reason`, or None (S2).\n\n"
-             "Returns True if the request is new. False if one was waiting to be delivered already\n"
-             "(that one is kept, with its exc_type and reason), or if the thread has finished.\n\n"
-             "RuntimeError: the thread was not started. ValueError: no live Python thread has that\n"
-             "ident. TypeError: another type of argument. In each case nothing has changed.\n\n"
-             "Safe from any thread, from signal handlers and from __del__ (S20).");
+PyDoc_STRVAR(
+    interrupt_doc,
+    "interrupt($module, thread, exc_type=..., *, reason=None)\n"
+    "--\n\n"
+    "Ask a thread to stop. Returns at once; never waits for the thread (S1).\n\n"
+    "thread: a threading.Thread, or a thread's ident as threading.get_ident() returns it.\n"
+    "exc_type: what the thread raises when the request is delivered; a subclass of\n"
+    "    BaseException that can be called without arguments. ThreadExit unless given (S2).\n"
+    "reason: a str that the exception carries as `.reason`, or None (S2).\n\n"
+    "Returns True if the request is new. False if one was waiting to be delivered already\n"
+    "(that one is kept, with its exc_type and reason), or if the thread has finished.\n\n"
+    "RuntimeError: the thread was not started. ValueError: no live Python thread has that\n"
+    "ident. TypeError: another type of argument. In each case nothing has changed.\n\n"
+    "Safe from any thread, from signal handlers and from __del__ (S20).");
 
 PyDoc_STRVAR(interrupt_all_threads_doc,
              "interrupt_all_threads($module, /, reason=None)\n"
@@ -51,16 +52,17 @@ PyDoc_STRVAR(clear_interrupt_doc,
              "Forget the calling thread's request: it has decided to carry on (S6).\n\n"
              "Returns True if there was one.");
 
-PyDoc_STRVAR(wait_for_interruption_doc,
-             "wait_for_interruption($module, /, timeout=None)\n"
-             "--\n\n"
-             "Sleep until the calling thread is asked to stop (S15).\n\n"
-             "timeout: seconds, as an int or a float; zero or less does not sleep. None: no limit.\n"
-             "Returns True as soon as there is a request (at once if there is one already), or\n"
-             "False when the time is up. Does not raise ThreadExit. In the main thread signal\n"
-             "handlers run meanwhile, and their exceptions come out.\n\n"
-             "ValueError: NaN. OverflowError: infinite, or more than 292 years. TypeError: not a\n"
-             "number.");
+PyDoc_STRVAR(
+    wait_for_interruption_doc,
+    "wait_for_interruption($module, /, timeout=None)\n"
+    "--\n\n"
+    "Sleep until the calling thread is asked to stop (S15).\n\n"
+    "timeout: seconds, as an int or a float; zero or less does not sleep. None: no limit.\n"
+    "Returns True as soon as there is a request (at once if there is one already), or\n"
+    "False when the time is up. Does not raise ThreadExit. In the main thread signal\n"
+    "handlers run meanwhile, and their exceptions come out.\n\n"
+    "ValueError: NaN. OverflowError: infinite, or more than 292 years. TypeError: not a\n"
+    "number.");
 
 PyDoc_STRVAR(interruption_fd_doc,
              "interruption_fd($module, /)\n"
@@ -77,11 +79,12 @@ PyDoc_STRVAR(requested_of_doc,
              "Has that thread been asked to stop? What is named by `thread`, and errors: as\n"
              "interrupt().");
 
-PyDoc_STRVAR(excepthook_doc,
-             "_excepthook($module, args, /)\n"
-             "--\n\n"
-             "threading.excepthook that is silent for ThreadExit, as the default is for SystemExit\n"
-             "(S13).");
+PyDoc_STRVAR(
+    excepthook_doc,
+    "_excepthook($module, args, /)\n"
+    "--\n\n"
+    "threading.excepthook that is silent for ThreadExit, as the default is for SystemExit\n"
+    "(S13).");
 
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
@@ -99,7 +102,8 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The core is one for the process and knows one kind of serials; so is the interpreter that uses it. */
+/* The core is one for the process and knows one kind of serials; so is the interpreter that uses
+ * it. */
 static int
 start_core(void)
 {
@@ -130,7 +134,8 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-static PyMethodDef after_fork_method = {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, NULL};
+static PyMethodDef after_fork_method = {"_after_fork_in_child", after_fork_in_child, METH_NOARGS,
+                                        NULL};
 
 static int
 watch_forks(void)
@@ -204,14 +209,10 @@ module_free(void *module)
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, INTERRUPTION_VERSION_SLOTS};
 
 PyModuleDef interruption_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "interruption._interruption",
-    .m_doc = module_doc,
-    .m_size = sizeof(interruption_state),
-    .m_methods = methods,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
+    PyModuleDef_HEAD_INIT,         .m_name = "interruption._interruption",
+    .m_doc = module_doc,           .m_size = sizeof(interruption_state),
+    .m_methods = methods,          .m_slots = module_slots,
+    .m_traverse = module_traverse, .m_clear = module_clear,
     .m_free = module_free,
 };
 

@@ -1,8 +1,9 @@
 /*
  * What a request carries besides itself: the exception class and the reason (S2).
  *
- * Made by the requester, given to the core, and dropped by whoever the core hands it back to, always
- * with the calling thread attached and no lock of ours held, for dropping runs other people's code.
+ * Made by the requester, given to the core, and dropped by whoever the core hands it back to,
+ * always with the calling thread attached and no lock of ours held, for dropping runs other
+ * people's code.
  */
 #ifndef INTERRUPTION_PAYLOAD_H
 #define INTERRUPTION_PAYLOAD_H
@@ -17,8 +18,8 @@ typedef struct {
 } interruption_payload;
 
 /*
- * A payload that holds both (borrowed; NULL for the default), in `*payload`; NULL where both are the
- * default. Returns 0, or -1 with MemoryError set.
+ * A payload that holds both (borrowed; NULL for the default), in `*payload`; NULL where both are
+ * the default. Returns 0, or -1 with MemoryError set.
  */
 int interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
 

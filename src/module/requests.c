@@ -48,7 +48,8 @@ PyObject *
 interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"thread", "exc_type", "reason", NULL};
-    static const interruption_signature signature = {"interrupt", names, .required = 1, .positional = 2};
+    static const interruption_signature signature = {"interrupt", names, .required = 1,
+                                                     .positional = 2};
     interruption_state *state = interruption_get_state(module);
     PyObject *places[3];
     if (interruption_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
@@ -103,7 +104,8 @@ interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_s
                                    PyObject *kwnames)
 {
     static const char *const names[] = {"reason", NULL};
-    static const interruption_signature signature = {"interrupt_all_threads", names, .positional = 1};
+    static const interruption_signature signature = {"interrupt_all_threads", names,
+                                                     .positional = 1};
     interruption_state *state = interruption_get_state(module);
     PyObject *reason, *exc_type = NULL;
     if (interruption_sort_arguments(&signature, args, nargs, kwnames, &reason) < 0 ||

@@ -2,9 +2,9 @@
  * See target.h.
  *
  * The difficulty is a Thread that ends, and whose ident another thread gets, while we find out. Its
- * ident is looked up first, and only then it is asked whether it is still alive: if it is, it was all
- * the time, so what was found under its ident is its own. What is asked in the end is what was found
- * (a record, or a serial), never the ident again.
+ * ident is looked up first, and only then it is asked whether it is still alive: if it is, it was
+ * all the time, so what was found under its ident is its own. What is asked in the end is what was
+ * found (a record, or a serial), never the ident again.
  */
 #include "target.h"
 
@@ -97,10 +97,10 @@ ident_of(PyObject *thread, PyObject **ident)
 /*
  * Is this Thread running, so that its ident is its own? 1, 0, or -1 with an exception set.
  *
- * threading registers a Thread in `_limbo` while it starts and under its ident in `_active` while it
- * runs; it enters the second before it leaves the first, so looking in this order misses nobody.
- * is_alive() is not used: up to 3.12 it takes a lock of threading's own, and would wait for ever in a
- * signal handler or a `__del__` that came while the same thread held it (S20).
+ * threading registers a Thread in `_limbo` while it starts and under its ident in `_active` while
+ * it runs; it enters the second before it leaves the first, so looking in this order misses nobody.
+ * is_alive() is not used: up to 3.12 it takes a lock of threading's own, and would wait for ever in
+ * a signal handler or a `__del__` that came while the same thread held it (S20).
  */
 static int
 is_registered(interruption_state *state, PyObject *thread, PyObject *ident)
@@ -140,7 +140,8 @@ find_thread(interruption_state *state, PyObject *thread, interruption_target *ta
         return INTERRUPTION_TARGET_ERROR;
     }
     unsigned long number = PyLong_AsUnsignedLong(ident);
-    int found = number == (unsigned long)-1 && PyErr_Occurred() ? -1 : look_up((uintptr_t)number, target);
+    int found =
+        number == (unsigned long)-1 && PyErr_Occurred() ? -1 : look_up((uintptr_t)number, target);
     if (found > 0) {
         found = is_registered(state, thread, ident);
         if (found <= 0) {

@@ -27,7 +27,8 @@ interruption_target_status interruption_find_target(interruption_state *state, P
                                                     interruption_target *target);
 
 /* The same by ident alone, for the C API; never FINISHED. */
-interruption_target_status interruption_find_ident(unsigned long ident, interruption_target *target);
+interruption_target_status interruption_find_ident(unsigned long ident,
+                                                   interruption_target *target);
 
 /* Ask it to stop; as itr_request. */
 itr_answer interruption_ask_target(const interruption_target *target, itr_payload *payload);

@@ -1,14 +1,14 @@
 /*
  * See thread_exit.h.
  *
- * ThreadExit is a SystemExit whose only argument is its reason: `.reason` is `.args[0]`, so pickling,
- * copying and printing agree with it. Its `.code` stays None.
+ * ThreadExit is a SystemExit whose only argument is its reason: `.reason` is `.args[0]`, so
+ * pickling, copying and printing agree with it. Its `.code` stays None.
  *
  * S13 says that it ends a thread in silence, as SystemExit does. threading.excepthook is silent for
- * SystemExit itself only, not for its subclasses, so the default hook is exchanged for one that knows
- * ThreadExit as well; not at import, which changes nothing (S17), but whenever an instance is made
- * and the default hook is in place. A hook that the user has put there is left alone: it is given
- * every SystemExit too.
+ * SystemExit itself only, not for its subclasses, so the default hook is exchanged for one that
+ * knows ThreadExit as well; not at import, which changes nothing (S17), but whenever an instance is
+ * made and the default hook is in place. A hook that the user has put there is left alone: it is
+ * given every SystemExit too.
  */
 #include "thread_exit.h"
 
@@ -57,7 +57,8 @@ static PyObject *
 get_reason(PyObject *self, void *Py_UNUSED(closure))
 {
     PyObject *args = base_args(self);
-    PyObject *reason = args != NULL && PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    PyObject *reason =
+        args != NULL && PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : Py_None;
     return Py_NewRef(reason);
 }
 
@@ -132,12 +133,9 @@ static PyGetSetDef thread_exit_getset[] = {
 };
 
 static PyType_Slot thread_exit_slots[] = {
-    {Py_tp_doc, (void *)thread_exit_doc},
-    {Py_tp_init, thread_exit_init},
-    {Py_tp_traverse, thread_exit_traverse},
-    {Py_tp_clear, thread_exit_clear},
-    {Py_tp_getset, thread_exit_getset},
-    {0, NULL},
+    {Py_tp_doc, (void *)thread_exit_doc},   {Py_tp_init, thread_exit_init},
+    {Py_tp_traverse, thread_exit_traverse}, {Py_tp_clear, thread_exit_clear},
+    {Py_tp_getset, thread_exit_getset},     {0, NULL},
 };
 
 static PyType_Spec thread_exit_spec = {
@@ -177,7 +175,8 @@ interruption_excepthook(PyObject *module, PyObject *args)
     return result;
 }
 
-/* Give an exception of somebody else's class its `.reason`; what it has already stays, if there is none. */
+/* Give an exception of somebody else's class its `.reason`; what it has already stays, if there is
+ * none. */
 static int
 set_foreign_reason(PyObject *exception, PyObject *reason)
 {
@@ -201,7 +200,8 @@ make_exception(interruption_state *state, PyObject *exc_type, PyObject *reason)
 {
     if (exc_type == NULL) {
         /* NULL while the interpreter exits; the thread must stop all the same. */
-        PyObject *type = state->thread_exit != NULL ? (PyObject *)state->thread_exit : PyExc_SystemExit;
+        PyObject *type =
+            state->thread_exit != NULL ? (PyObject *)state->thread_exit : PyExc_SystemExit;
         return reason != NULL ? PyObject_CallOneArg(type, reason) : PyObject_CallNoArgs(type);
     }
     PyObject *exception = PyObject_CallNoArgs(exc_type);
@@ -241,10 +241,11 @@ blame_exc_type(PyObject *exc_type)
     PyObject *type, *cause, *traceback;
     PyErr_Fetch(&type, &cause, &traceback);
     PyErr_NormalizeException(&type, &cause, &traceback);
-    PyErr_Format(PyExc_TypeError,
-                 "exc_type cannot be raised in the thread: it is called without arguments and given "
-                 "a .reason, which failed for %R; give a class that allows both",
-                 exc_type);
+    PyErr_Format(
+        PyExc_TypeError,
+        "exc_type cannot be raised in the thread: it is called without arguments and given "
+        "a .reason, which failed for %R; give a class that allows both",
+        exc_type);
     PyObject *error_type, *error, *error_traceback;
     PyErr_Fetch(&error_type, &error, &error_traceback);
     PyErr_NormalizeException(&error_type, &error, &error_traceback);
@@ -258,9 +259,10 @@ int
 interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason)
 {
     if (!PyExceptionClass_Check(exc_type)) {
-        const char *hint = PyExceptionInstance_Check(exc_type) ? " (give the class, not an instance)" : "";
-        PyErr_Format(PyExc_TypeError, "exc_type must be a subclass of BaseException, not %R%s", exc_type,
-                     hint);
+        const char *hint =
+            PyExceptionInstance_Check(exc_type) ? " (give the class, not an instance)" : "";
+        PyErr_Format(PyExc_TypeError, "exc_type must be a subclass of BaseException, not %R%s",
+                     exc_type, hint);
         return -1;
     }
     PyObject *trial = make_exception(state, exc_type, reason);

@@ -17,7 +17,8 @@ void interruption_raise(interruption_state *state, PyObject *exc_type, PyObject 
 
 /*
  * Can a request ask for it? It must be an exception class that can be called without arguments and
- * takes a `.reason`; it is tried once. Returns 0, or -1 with TypeError set, caused by what went wrong.
+ * takes a `.reason`; it is tried once. Returns 0, or -1 with TypeError set, caused by what went
+ * wrong.
  */
 int interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason);
 

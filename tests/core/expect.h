@@ -1,4 +1,5 @@
-/* What the core's tests share: one check that says where it failed, threads that must start, a scale. */
+/* What the core's tests share: one check that says where it failed, threads that must start, a
+ * scale. */
 #ifndef EXPECT_H
 #define EXPECT_H
 
@@ -7,19 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPECT(condition)                                                                \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);    \
-            abort();                                                                     \
-        }                                                                                \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);              \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* Run the test and say so. */
-#define RUN(test)                          \
-    do {                                   \
-        test();                            \
-        printf("ok: %s\n", #test);         \
+#define RUN(test)                                                                                  \
+    do {                                                                                           \
+        test();                                                                                    \
+        printf("ok: %s\n", #test);                                                                 \
     } while (0)
 
 static inline pthread_t

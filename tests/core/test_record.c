@@ -64,7 +64,7 @@ a_request_waits_until_it_is_delivered_and_then_another_is_new(void)
     EXPECT(itr_request(record, &second) == ITR_WAITING);
     EXPECT(itr_deliver(record, &dropped));
     EXPECT(record->delivered == &first && dropped == NULL);
-    EXPECT(itr_requested(record)); /* sticky */
+    EXPECT(itr_requested(record));         /* sticky */
     EXPECT(itr_deliver(record, &dropped)); /* level-triggered: again, with the same payload */
     EXPECT(record->delivered == &first && dropped == NULL);
     EXPECT(itr_request(record, &second) == ITR_NEW);
@@ -244,7 +244,8 @@ a_signal_handler_breaks_the_wait_off(void)
     struct sigaction action;
     memset(&action, 0, sizeof(action));
     action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART; /* as libraries set it: the wait must not be restarted in the dark */
+    action.sa_flags =
+        SA_RESTART; /* as libraries set it: the wait must not be restarted in the dark */
     EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
     itr_record *record = new_record();
     atomic_store(&signals_seen, 0);

@@ -1,10 +1,11 @@
 /*
- * Requesters against owners that look, deliver, clear, wait and end, with thread ids reused at once.
+ * Requesters against owners that look, deliver, clear, wait and end, with thread ids reused at
+ * once.
  *
  * Each request carries a payload of its own that names the thread it is meant for. Invariant: every
- * payload whose request was accepted comes back exactly once; one that is delivered or cleared comes
- * back from the thread it names, and nobody's on a successor; every payload that was not accepted
- * stays with its requester. Seed: the number of the requester or owner.
+ * payload whose request was accepted comes back exactly once; one that is delivered or cleared
+ * comes back from the thread it names, and nobody's on a successor; every payload that was not
+ * accepted stays with its requester. Seed: the number of the requester or owner.
  */
 #include <string.h>
 

@@ -35,9 +35,8 @@ futex_wait(itr_parker *parker, itr_deadline deadline)
         .tv_nsec = (long)(deadline % NANOSECONDS_PER_SECOND),
     };
     /* The BITSET form takes an absolute time on CLOCK_MONOTONIC; the plain one a duration. */
-    long result =
-        syscall(SYS_futex, &parker->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
-                (uint32_t)ITR_PARKER_SLEEPS, &at, NULL, (uint32_t)FUTEX_BITSET_MATCH_ANY);
+    long result = syscall(SYS_futex, &parker->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+                          (uint32_t)ITR_PARKER_SLEEPS, &at, NULL, (uint32_t)FUTEX_BITSET_MATCH_ANY);
     return result == 0 ? 0 : errno;
 }
 
@@ -45,8 +44,8 @@ itr_park_result
 itr_park(itr_parker *parker, itr_deadline deadline)
 {
     uint32_t expected = ITR_PARKER_EMPTY;
-    /* Relaxed: it only announces the sleep, and the kernel compares the word again before it puts us
-       to sleep. The exchanges are what pairs with itr_unpark. */
+    /* Relaxed: it only announces the sleep, and the kernel compares the word again before it puts
+       us to sleep. The exchanges are what pairs with itr_unpark. */
     if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, ITR_PARKER_SLEEPS,
                                                  memory_order_relaxed, memory_order_relaxed)) {
         /* Acquire: pairs with the release in itr_unpark. An exchange, not a store: a second unpark

@@ -38,8 +38,7 @@ milliseconds_until(itr_deadline deadline)
     if (deadline <= now) {
         return 0;
     }
-    int64_t milliseconds =
-        (deadline - now - 1) / NANOSECONDS_PER_MILLISECOND + 1;
+    int64_t milliseconds = (deadline - now - 1) / NANOSECONDS_PER_MILLISECOND + 1;
     return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
 }
 

@@ -1,0 +1,13 @@
+"""Build the benchmarks' C extension; ``bench_flag.py`` does so by itself."""  # noqa: INP001 - not a package
+
+from setuptools import Extension, setup
+
+import interruption
+
+setup(
+    name="floor",
+    version="0.1.0",
+    ext_modules=[
+        Extension("floor", ["floor.c"], include_dirs=[interruption.get_include()]),
+    ],
+)
