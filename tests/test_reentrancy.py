@@ -12,7 +12,10 @@ ALL_FUNCTIONS = """
         interrupt(main)
         interrupt(other, LookupError, reason="r")
         interrupt(finished)
-        interrupt(other.ident)
+        try:
+            interrupt(other.ident)
+        except ValueError:  # it has ended: the program is at its end
+            assert stop.is_set()
         interrupt_all_threads(reason="s")
         interruption_requested()
         interruption_fd()
