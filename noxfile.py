@@ -16,6 +16,12 @@ nox.needs_version = ">=2024.4.15"
 
 VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PYTHON_FILES = ["python", "tests", "examples", "benchmarks", "noxfile.py"]
+TYPED = [
+    "examples/hash_tree.py",
+    "tests/typing_cases.py",
+    "benchmarks/bench_flag.py",
+    "benchmarks/asked_threads.py",
+]
 LINTERS = ["ruff==0.14.*", "mypy==1.18.*", "clang-format==21.*"]
 
 
@@ -56,8 +62,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
-    session.install(*LINTERS, ".")
-    session.run("mypy", "python/interruption", "examples/hash_tree.py", "tests/typing_cases.py")
+    session.install(*LINTERS, ".[bench]")
+    session.run(
+        "mypy",
+        "python/interruption",
+        "examples/hash_tree.py",
+        "benchmarks",
+        "tests/typing_cases.py",
+    )
     session.run("python", "-m", "mypy.stubtest", "interruption", "--ignore-disjoint-bases")
 
 

@@ -1,9 +1,9 @@
 """What it costs to have asked threads that never used the library (S3).
 
 Prints a JSON object: ``bytes`` of heap memory and file ``descriptors``, each a thread, after
-``interrupt_all_threads()`` has asked ``--threads`` of them for the first time. Run in a process of its
-own by ``bench_flag.py``, because what else a process has allocated and freed would be counted too.
-"""  # noqa: INP001 - a script beside bench_flag.py, not a package
+``interrupt_all_threads()`` has asked ``--threads`` of them for the first time. Run in a process of
+its own by ``bench_flag.py``, because what else a process has allocated and freed would count too.
+"""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ STACK_SIZE = 256 * 1024  # bytes of address space; the default would be megabyte
 class Mallinfo2(ctypes.Structure):
     """glibc's ``struct mallinfo2``: what ``malloc`` has given out, in bytes."""
 
-    _fields_ = [  # noqa: RUF012 - the name and the type are ctypes' own
+    _fields_ = [
         (name, ctypes.c_size_t)
         for name in (
             "arena",
@@ -92,7 +92,7 @@ def blocked_threads(count: int) -> Iterator[None]:
 def measure(count: int, reason: str | None) -> dict[str, float]:
     """Ask ``count`` threads that never used the library; what that has cost for each of them."""
     usage = Usage()
-    # What is allocated by the first call ever is not the threads': one thread, which stays, is asked
+    # What the first call ever allocates is not the threads': one thread, which stays, is asked
     # before, and what is read here is read once.
     with blocked_threads(1):
         interrupt_all_threads(reason)

@@ -1,16 +1,17 @@
 """Measure what looking and asking cost, against their budgets.
 
-Run as ``python benchmarks/bench_flag.py`` where the extra ``bench`` is installed. It prints a Markdown
-table; every figure in it is of this run. README.md says what the rows mean and why they can be compared.
+Run as ``python benchmarks/bench_flag.py`` where the extra ``bench`` is installed. It prints a
+Markdown table; every figure in it is of this run. README.md says what the rows mean and why they
+can be compared.
 
-The script is run by pyperf again for every worker process: what it measures must be listed in the same
-order each time, and nothing but measuring may happen in a worker.
-"""  # noqa: INP001 - a script, not a package
+The script is run by pyperf again for every worker process: what it measures must be listed in the
+same order each time, and nothing but measuring may happen in a worker.
+"""
 
-import argparse
 import contextlib
 import functools
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -25,11 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import thread_time
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyperf  # type: ignore[import-untyped]
-
 from interruption import check_interrupt, clear_interrupt, interrupt, interruption_requested
+
+if TYPE_CHECKING:
+    import argparse
 
 HERE = Path(__file__).resolve().parent
 FLOOR_FOLDER = "INTERRUPTION_BENCH_FLOOR"  # environment variable: where the built extension is
@@ -159,9 +162,7 @@ def build_floor(folder: str) -> None:
     """Compile the extension ``floor`` for this interpreter into ``folder``."""
     command = [sys.executable, "setup.py", "--quiet", "build_ext"]
     places = ["--build-lib", folder, "--build-temp", str(Path(folder, "objects"))]
-    subprocess.run(  # noqa: S603 - this interpreter, and a file beside this one
-        [*command, *places], cwd=HERE / "floor", check=True, stdout=sys.stderr
-    )
+    subprocess.run([*command, *places], cwd=HERE / "floor", check=True, stdout=sys.stderr)
 
 
 def import_floor(folder: str) -> ModuleType:
@@ -173,11 +174,17 @@ def import_floor(folder: str) -> ModuleType:
         sys.path.remove(folder)
 
 
+def in_round(number: int, subject: Subject) -> dict[str, Any]:
+    """The arguments of bench_time_func; pyperf wants each name once."""
+    name = f"{subject.name} [{number}]"
+    return {"name": name, "time_func": subject.time, "inner_loops": subject.inner_loops}
+
+
 def measure(runner: Any, floor: ModuleType) -> list[Any]:
-    """Measure all subjects in rounds, a process for each in each; a pyperf.Benchmark for each subject.
+    """Measure all subjects in rounds, a process for each; a pyperf.Benchmark for each subject.
 
     Rounds, so that what is compared is measured at about the same time: the machine's speed changes
-    in minutes. In a worker process this measures the one subject that it was started for.
+    in minutes. ``--processes`` says how many.
     """
     arguments = runner.args
     rounds, given_loops = arguments.processes, arguments.loops
@@ -187,11 +194,7 @@ def measure(runner: Any, floor: ModuleType) -> list[Any]:
         for subject in subjects(floor):
             earlier = benchmarks.get(subject.name)
             arguments.loops = given_loops if earlier is None else earlier.get_loops()
-            benchmark = runner.bench_time_func(
-                f"{subject.name} [{number}/{rounds}]", subject.time, inner_loops=subject.inner_loops
-            )
-            if benchmark is None or arguments.worker:
-                continue
+            benchmark = runner.bench_time_func(**in_round(number, subject))
             benchmark.update_metadata({"name": subject.name})
             if earlier is None:
                 benchmarks[subject.name] = benchmark
@@ -200,9 +203,17 @@ def measure(runner: Any, floor: ModuleType) -> list[Any]:
     return list(benchmarks.values())
 
 
+def work(runner: Any, floor: ModuleType) -> None:
+    """In a worker process: measure the one subject, in the one round, that it was started for."""
+    for number in itertools.count(1):
+        for subject in subjects(floor):
+            if runner.bench_time_func(**in_round(number, subject)) is not None:
+                return
+
+
 def measure_asked_threads(*options: str) -> dict[str, float] | None:
     """What ``asked_threads.py`` prints; None if it could not measure here."""
-    done = subprocess.run(  # noqa: S603 - this interpreter, and a file beside this one
+    done = subprocess.run(
         [sys.executable, str(HERE / "asked_threads.py"), *options],
         check=False,
         stdout=subprocess.PIPE,
@@ -220,8 +231,8 @@ def measure_asked_threads(*options: str) -> dict[str, float] | None:
 class Row:
     """A line of the table: what was measured, and ``figure`` against ``limit``, if it has one.
 
-    ``figure`` is the number that the budget is about, None if it could not be measured; ``shown`` and
-    ``peer`` are what it was made of, and ``unit`` stands behind figure and limit.
+    ``figure`` is the number that the budget is about, None if it could not be measured; ``shown``
+    and ``peer`` are what it was made of, and ``unit`` stands behind figure and limit.
     """
 
     what: str
@@ -238,7 +249,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """What stands in the columns."""
-        figure = "" if self.figure is None else f"{self.figure:.2f}{self.unit}"
+        figure = "" if self.figure is None else f"{self.figure:.3f}{self.unit}"
         if self.limit is None:
             return [self.what, self.shown, self.peer, figure, "", ""]
         verdict = "missed" if self.missed else "met"
@@ -314,12 +325,14 @@ def table(lines: list[Row]) -> str:
 
 def interpreter() -> str:
     """What has been measured with, in a line."""
-    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    build = "optimised" if "--enable-optimizations" in options else "NOT OPTIMISED"
+    configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    options = [o for o in ("--enable-optimizations", "--with-lto") if o in configured]
+    levels = [o for o in (sysconfig.get_config_var("PY_CFLAGS") or "").split() if o[:2] == "-O"]
+    build = " ".join([*levels[-1:], *options])  # the last level is the one that counts
     if sysconfig.get_config_var("Py_DEBUG"):
-        build = "DEBUG, the figures mean nothing"
+        build += ", A DEBUG BUILD: the figures mean nothing"
     threads = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with a GIL"
-    return f"CPython {platform.python_version()}, {threads}; build: {build}"
+    return f"CPython {platform.python_version()}, {threads}, configured with {build}"
 
 
 # The program. ------------------------------------------------------------------------------------
@@ -355,7 +368,7 @@ def main() -> None:
     """Run as the program, or as one of the worker processes that it starts."""
     runner = make_runner()
     if runner.args.worker:
-        measure(runner, import_floor(os.environ[FLOOR_FOLDER]))
+        work(runner, import_floor(os.environ[FLOOR_FOLDER]))
     else:
         sys.exit(run(runner))
 

@@ -1,9 +1,10 @@
 /*
- * What the benchmarks are measured against: the least that a call from Python costs, and a loop in C
- * with and without a poll.
+ * What the benchmarks are measured against: the least that a call from Python costs, and a loop in
+ * C with and without a poll.
  *
  * floor.empty() does nothing. floor.poll_loop(rounds) and floor.empty_loop(rounds) are one loop of
- * rounds * floor.UNROLLED steps, without the GIL; the first polls at every step, the second does not.
+ * rounds * floor.UNROLLED steps, without the GIL; the first polls at every step, the second does
+ * not.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -66,7 +67,8 @@ empty_loop(PyObject *Py_UNUSED(module), PyObject *argument)
 
 static PyMethodDef methods[] = {
     {"empty", empty, METH_NOARGS, "Do nothing."},
-    {"poll_loop", poll_loop, METH_O, "Run the loop with a poll at every step; returns the rounds left: 0."},
+    {"poll_loop", poll_loop, METH_O,
+     "Run the loop with a poll at every step; returns the rounds left: 0."},
     {"empty_loop", empty_loop, METH_O, "Run the loop without polls; returns the rounds left: 0."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,8 +1,7 @@
-"""Build the benchmarks' C extension; ``bench_flag.py`` does so by itself."""  # noqa: INP001 - not a package
-
-from setuptools import Extension, setup
+"""Build the benchmarks' C extension; ``bench_flag.py`` does so by itself."""
 
 import interruption
+from setuptools import Extension, setup
 
 setup(
     name="floor",

@@ -47,6 +47,10 @@ interruption_check(interruption_state *state)
 PyObject *
 interruption_check_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
 {
+    /* Here, and again in interruption_check, which the C API calls: before the state is fetched. */
+    if (interruption_nothing_asked()) {
+        Py_RETURN_NONE;
+    }
     if (interruption_check(interruption_get_state(module)) < 0) {
         return NULL;
     }
