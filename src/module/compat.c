@@ -4,13 +4,19 @@
  * A thread's serial is its thread state's id, which an interpreter counts up and never gives again.
  * Finding a thread from outside means walking the interpreter's list of thread states. With a GIL,
  * holding it keeps the list still, and with it every state in the list. Without one (free-threaded)
- * the world must be stopped and the list's lock be held: what visits all objects for the garbage
- * collector does both, and is the one documented function that does.
+ * the lock of the list must be held, which no public function lends: see walk_threads_locked.
  */
 #include "compat.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#ifdef Py_GIL_DISABLED
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1 /* for _PyRuntime, whose lock guards the list */
+#endif
+#include <internal/pycore_runtime.h>
+#endif
 
 /* The serial is the generation of the interpreter, then the id in the low bits. */
 #define ID_BITS 48
@@ -98,12 +104,48 @@ walk_threads(walk *to)
 }
 
 #ifdef Py_GIL_DISABLED
+
 static int
 walk_at_first_object(PyObject *Py_UNUSED(object), void *to)
 {
     walk_threads(to);
     return 0; /* enough */
 }
+
+/*
+ * The list's lock is a field of a struct that is not public. The interpreter says, for debuggers,
+ * where the field behind it is; if that is not where our headers had it, we do not touch it. What
+ * visits all objects for the garbage collector holds the lock, too, while its callback runs, and is
+ * public, but it stops the world: a daemon thread that comes upon that while the interpreter exits
+ * may be left hanging with the world's lock in its hands, and the exit waits for it for ever (S18).
+ *
+ * We detach before we wait for the lock, for the same reason: a thread that waits attached may be
+ * given the lock and be left hanging. It hangs in PyEval_RestoreThread instead, with nothing held.
+ */
+static void
+walk_threads_locked(walk *to)
+{
+    if (_PyRuntime.debug_offsets.runtime_state.interpreters_head !=
+        offsetof(_PyRuntimeState, interpreters.head)) {
+        PyUnstable_GC_VisitObjects(walk_at_first_object, to);
+        return;
+    }
+    PyThreadState *self = PyEval_SaveThread();
+    PyMutex_Lock(&_PyRuntime.interpreters.mutex);
+    walk_threads(to);
+    PyMutex_Unlock(&_PyRuntime.interpreters.mutex);
+    PyEval_RestoreThread(self);
+}
+
+#else
+
+/* The GIL is the lock. */
+static void
+walk_threads_locked(walk *to)
+{
+    walk_threads(to);
+}
+
 #endif
 
 /* Fill a walk, which grows until everything fits. -1 with MemoryError set. */
@@ -117,11 +159,7 @@ collect(walk *to)
             PyErr_NoMemory();
             return -1;
         }
-#ifdef Py_GIL_DISABLED
-        PyUnstable_GC_VisitObjects(walk_at_first_object, to);
-#else
-        walk_threads(to);
-#endif
+        walk_threads_locked(to);
         if (to->count <= to->capacity) {
             return 0;
         }
