@@ -3,10 +3,13 @@
 #ifndef EXPECT_H
 #define EXPECT_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "itr_registry.h"
 
 #define EXPECT(condition)                                                                          \
     do {                                                                                           \
@@ -35,6 +38,24 @@ static inline void
 join(pthread_t thread)
 {
     EXPECT(pthread_join(thread, NULL) == 0);
+}
+
+static inline bool
+readable(int fd)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    return poll(&poller, 1, 0) == 1;
+}
+
+/* Take the orphans, and count them. */
+static inline int
+orphans(void)
+{
+    int count = 0;
+    for (itr_payload *payload = itr_take_orphans(); payload != NULL; payload = payload->next) {
+        count++;
+    }
+    return count;
 }
 
 /* `count`, scaled by ITR_STRESS percent; at least one. */

@@ -1,5 +1,4 @@
 /* What a fork does to records (S18): the child has one thread, its requests cleared. */
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,23 +20,6 @@ in_a_child(bool (*body)(void))
     int status;
     EXPECT(waitpid(child, &status, 0) == child);
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static int
-orphans(void)
-{
-    int count = 0;
-    for (itr_payload *payload = itr_take_orphans(); payload != NULL; payload = payload->next) {
-        count++;
-    }
-    return count;
-}
-
-static bool
-readable(int fd)
-{
-    struct pollfd poller = {.fd = fd, .events = POLLIN};
-    return poll(&poller, 1, 0) == 1;
 }
 
 static bool

@@ -34,13 +34,6 @@ dispose(itr_record *record)
     return count;
 }
 
-static bool
-readable(int fd)
-{
-    struct pollfd poller = {.fd = fd, .events = POLLIN};
-    return poll(&poller, 1, 0) == 1;
-}
-
 static void
 nothing_is_requested_of_a_new_record(void)
 {

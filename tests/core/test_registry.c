@@ -11,16 +11,6 @@ imagine(uintptr_t thread_id)
     return (itr_thread){.thread_id = thread_id, .serial = ++last_serial};
 }
 
-static int
-orphans(void)
-{
-    int count = 0;
-    for (itr_payload *payload = itr_take_orphans(); payload != NULL; payload = payload->next) {
-        count++;
-    }
-    return count;
-}
-
 /* Run `body` as a thread of its own and wait for it. */
 static void
 in_a_thread(void *(*body)(void *), void *argument)
