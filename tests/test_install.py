@@ -138,4 +138,4 @@ PROPOSAL = """
 def test_the_proposals_own_snippet_runs(by_hand):  # S17
     result = run_script(PROPOSAL.replace("interrupted_by_hand", str(by_hand)))
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "exiting thread!\n" * 8
+    assert result.stdout.count("exiting thread!") == 8  # (print writes the line in two parts)
