@@ -63,13 +63,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
     session.install(*LINTERS, ".[bench]")
-    session.run(
-        "mypy",
-        "python/interruption",
-        "examples/hash_tree.py",
-        "benchmarks",
-        "tests/typing_cases.py",
-    )
+    session.run("mypy", "python/interruption", *TYPED)
     session.run("python", "-m", "mypy.stubtest", "interruption", "--ignore-disjoint-bases")
 
 
