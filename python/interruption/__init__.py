@@ -18,7 +18,7 @@ A thread that looks stops when it is asked::
 on.
 """
 
-from importlib.resources import files as _files
+from importlib import resources as _resources
 from pathlib import Path as _Path
 
 from ._install import install, uninstall
@@ -57,4 +57,4 @@ __version__ = "0.1.0"
 
 def get_include() -> str:
     """The folder that holds ``interruption.h``, for the compiler of a C extension."""
-    return str(_Path(str(_files(__name__).joinpath("include", "interruption.h"))).parent)
+    return str(_Path(str(_resources.files(__name__).joinpath("include", "interruption.h"))).parent)
