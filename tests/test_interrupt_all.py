@@ -104,11 +104,9 @@ def test_threads_being_started_are_asked_or_not_there_yet():  # S3
 
 def test_ten_thousand_threads_are_asked_at_once():  # S3
     count = 10_000
-    reached = threading.Semaphore(0)
     seen = []
 
     def body():
-        reached.release()
         seen.append(wait_for_interruption())  # no time limit: on a slow machine starting takes long
 
     size = threading.stack_size(256 * 1024)
@@ -118,8 +116,6 @@ def test_ten_thousand_threads_are_asked_at_once():  # S3
             thread.start()
     finally:
         threading.stack_size(size)
-    for _ in range(count):
-        assert reached.acquire(timeout=PATIENCE)
     assert interrupt_all_threads() == count
     for thread in threads:
         thread.join(PATIENCE)
