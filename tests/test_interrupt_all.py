@@ -12,7 +12,7 @@ from interruption import (
     interruption_requested,
     wait_for_interruption,
 )
-from support import PATIENCE, Started, in_thread
+from support import PATIENCE, Started, in_thread, scaled
 
 
 def wait_and_look(started):
@@ -103,7 +103,7 @@ def test_threads_being_started_are_asked_or_not_there_yet():  # S3
 
 
 def test_ten_thousand_threads_are_asked_at_once():  # S3
-    count = 10_000
+    count = scaled(10_000)
     seen = []
 
     def body():
