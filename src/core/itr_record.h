@@ -36,12 +36,15 @@ enum {
     ITR_REQUESTED = 1U << 0, /* there is a request, delivered or not; until it is cleared */
     ITR_PENDING = 1U << 1,   /* there is a request that has not been delivered yet */
     ITR_ENDED = 1U << 2,     /* the thread has ended: it can be asked no more */
+    ITR_OPEN = 1U << 3,      /* the owner lets requests in where it is: see itr_open */
+    ITR_ARMED = 1U << 4,     /* the embedder is about to stop the owner: see itr_arm */
 };
 
 typedef struct itr_record {
-    _Atomic uint32_t flags;      /* written under mutex; atomic: release there, acquire by whoever
-                                    looks without it, so that what a requester wrote before it
-                                    asked is seen by the owner after it looked */
+    _Atomic uint32_t flags;      /* ITR_REQUESTED to ITR_ENDED are written under mutex, ITR_OPEN by
+                                    the owner, ITR_ARMED by the embedder; atomic: release there,
+                                    acquire by whoever looks without it, so that what a requester
+                                    wrote before it asked is seen by the owner after it looked */
     _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
     pthread_mutex_t mutex;
     itr_payload *pending;   /* guarded by mutex; NULL unless ITR_PENDING */
@@ -50,6 +53,7 @@ typedef struct itr_record {
     itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
                                Readable exactly while ITR_REQUESTED */
     itr_parker parker;
+    void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 
     /* The registry's part: guarded by its mutex. */
     uint64_t serial;              /* constant: the thread's, never given to another */
@@ -144,6 +148,44 @@ void itr_retain(itr_record *record);
 
 /* Let it go; the last one frees it. */
 void itr_release(itr_record *record);
+
+/*
+ * Owner only. From here to itr_close requests are let in where the thread is, so whoever makes one
+ * does something about it. Both return the flags as they were. The owner writes one bit and then
+ * sees the others' bits of the same word, a requester writes its bit and then sees the owner's:
+ * either the owner finds the request when it opens, or the requester finds the thread open.
+ */
+static inline uint32_t
+itr_open(itr_record *record)
+{
+    /* Acquire: what the requester wrote, as itr_flags. Release: pairs with the acquire in
+       itr_flags, so that who finds it open finds what the owner opened it with. */
+    return atomic_fetch_or_explicit(&record->flags, ITR_OPEN, memory_order_acq_rel);
+}
+
+static inline uint32_t
+itr_close(itr_record *record)
+{
+    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_OPEN, memory_order_acq_rel);
+}
+
+/*
+ * By the embedder, under a lock of its own: mark that it is about to stop the owner where it is,
+ * and that the mark is gone. The owner finds the mark when it closes. Returns the flags as they
+ * were.
+ */
+static inline uint32_t
+itr_arm(itr_record *record)
+{
+    /* As itr_open, between the same two. */
+    return atomic_fetch_or_explicit(&record->flags, ITR_ARMED, memory_order_acq_rel);
+}
+
+static inline uint32_t
+itr_disarm(itr_record *record)
+{
+    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_ARMED, memory_order_acq_rel);
+}
 
 /* For the registry. --------------------------------------------------------------------------- */
 

@@ -64,18 +64,20 @@ unlock(itr_record *record)
     (void)pthread_mutex_unlock(&record->mutex);
 }
 
-/* The flags, for one who holds the mutex and so reads what the last writer wrote. */
+/* The flags that are written under the mutex, for one who holds it. */
 static uint32_t
 flags_locked(const itr_record *record)
 {
     return atomic_load_explicit(&record->flags, memory_order_relaxed);
 }
 
+/* Change bits, for one who holds the mutex; the other bits may change meanwhile. */
 static void
-store_flags(itr_record *record, uint32_t flags)
+change_flags(itr_record *record, uint32_t set, uint32_t unset)
 {
-    /* Release: pairs with the acquire in itr_flags. */
-    atomic_store_explicit(&record->flags, flags, memory_order_release);
+    /* Release: pairs with the acquire in itr_flags. Acquire: with itr_open and itr_close. */
+    (void)atomic_fetch_and_explicit(&record->flags, ~unset, memory_order_acq_rel);
+    (void)atomic_fetch_or_explicit(&record->flags, set, memory_order_acq_rel);
 }
 
 /* Put `payload` in front of `list`. */
@@ -111,7 +113,7 @@ itr_request(itr_record *record, itr_payload *payload)
     }
     else {
         record->pending = payload;
-        store_flags(record, flags | ITR_REQUESTED | ITR_PENDING);
+        change_flags(record, ITR_REQUESTED | ITR_PENDING, 0);
     }
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
@@ -135,7 +137,7 @@ itr_deliver(itr_record *record, itr_payload **dropped)
         push(dropped, record->delivered);
         record->delivered = record->pending;
         record->pending = NULL;
-        store_flags(record, flags & ~(uint32_t)ITR_PENDING);
+        change_flags(record, 0, ITR_PENDING);
     }
     unlock(record);
     return (flags & ITR_REQUESTED) != 0;
@@ -147,7 +149,7 @@ itr_clear(itr_record *record, itr_payload **dropped)
     lock(record);
     uint32_t flags = flags_locked(record);
     drop_payloads(record, dropped);
-    store_flags(record, flags & ~(uint32_t)(ITR_REQUESTED | ITR_PENDING));
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING);
     if (record->wake_fd.read_fd >= 0) {
         itr_wake_fd_drain(&record->wake_fd);
     }
@@ -202,7 +204,7 @@ itr_record_end(itr_record *record, itr_payload **dropped)
 {
     lock(record);
     drop_payloads(record, dropped);
-    store_flags(record, ITR_ENDED);
+    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING);
     itr_wake_fd_close(&record->wake_fd);
     unlock(record);
 }
@@ -223,7 +225,7 @@ void
 itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
 {
     drop_payloads(record, dropped);
-    store_flags(record, flags_locked(record) & ITR_ENDED);
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);

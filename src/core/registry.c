@@ -297,9 +297,12 @@ itr_find(uintptr_t thread_id)
 }
 
 itr_answer
-itr_ask(itr_thread thread, itr_payload *payload)
+itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
 {
     itr_record *record = NULL;
+    if (open != NULL) {
+        *open = NULL;
+    }
     lock();
     bool alive = bury_predecessors(thread);
     if (alive) {
@@ -318,7 +321,12 @@ itr_ask(itr_thread thread, itr_payload *payload)
     /* Outside the registry's mutex: it wakes the thread. If the record was thrown away since, the
        answer says so. */
     itr_answer answer = itr_request(record, payload);
-    itr_release(record);
+    if (open != NULL && itr_flags(record) & ITR_OPEN) {
+        *open = record;
+    }
+    else {
+        itr_release(record);
+    }
     return answer;
 }
 
@@ -461,7 +469,8 @@ after_fork_child(void)
         enter(own);
     }
     if (own != NULL) {
-        uint32_t references = 1U + listed; /* the thread itself, and the registry */
+        /* The thread itself, the registry, the embedder. */
+        uint32_t references = 1U + listed + (own->embedder != NULL);
         itr_record_after_fork_child(own, references, &registry.orphans);
     }
     unlock();

@@ -58,7 +58,7 @@ ask_ident(interruption_state *state, unsigned long thread_id, PyObject *exc_type
         interruption_find_ident(thread_id, &target) == INTERRUPTION_TARGET_ERROR) {
         return -1;
     }
-    return interruption_ask(&target, exc_type, reason);
+    return interruption_ask(state, &target, exc_type, reason);
 }
 
 static int

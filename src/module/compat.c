@@ -16,6 +16,9 @@
 #define Py_BUILD_CORE 1 /* for _PyRuntime, whose lock guards the list */
 #endif
 #include <internal/pycore_runtime.h>
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_pystate.h>
+#endif
 #endif
 
 /* The serial is the generation of the interpreter, then the id in the low bits. */
@@ -144,6 +147,49 @@ static void
 walk_threads_locked(walk *to)
 {
     walk_threads(to);
+}
+
+#endif
+
+#if !defined(Py_GIL_DISABLED)
+
+void
+interruption_while_stopped(void (*look)(void *arg), void *arg)
+{
+    look(arg);
+}
+
+#elif PY_VERSION_HEX >= 0x030E0000
+
+void
+interruption_while_stopped(void (*look)(void *arg), void *arg)
+{
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    _PyEval_StopTheWorld(interpreter);
+    look(arg);
+    _PyEval_StartTheWorld(interpreter);
+}
+
+#else /* 3.13 does not export those; what visits all objects stops the world as well. */
+
+typedef struct {
+    void (*look)(void *arg);
+    void *arg;
+} deferred_look;
+
+static int
+look_at_first_object(PyObject *Py_UNUSED(object), void *deferred)
+{
+    deferred_look *what = deferred;
+    what->look(what->arg);
+    return 0; /* enough */
+}
+
+void
+interruption_while_stopped(void (*look)(void *arg), void *arg)
+{
+    deferred_look what = {look, arg};
+    PyUnstable_GC_VisitObjects(look_at_first_object, &what);
 }
 
 #endif

@@ -24,6 +24,81 @@
 #endif
 
 /*
+ * A mutex of the module's. Only taken attached; never held while Python code may run. From 3.13 it
+ * is CPython's own, which detaches while it waits, as a thread must for whom others stop the world.
+ * Before, the GIL is held as long as this is, so nobody ever waits.
+ */
+#if PY_VERSION_HEX >= 0x030D0000
+typedef PyMutex interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT {0}
+#else
+#include <pthread.h>
+typedef pthread_mutex_t interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#endif
+
+static inline void
+interruption_mutex_lock(interruption_mutex *mutex)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyMutex_Lock(mutex);
+#else
+    (void)pthread_mutex_lock(mutex);
+#endif
+}
+
+static inline void
+interruption_mutex_unlock(interruption_mutex *mutex)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyMutex_Unlock(mutex);
+#else
+    (void)pthread_mutex_unlock(mutex);
+#endif
+}
+
+/* In the child of a fork: whoever held it does not exist. */
+static inline void
+interruption_mutex_reset(interruption_mutex *mutex)
+{
+    *mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
+}
+
+/* Is it a weak reference to something that is no more? */
+static inline bool
+interruption_is_dead_reference(PyObject *object)
+{
+    if (!PyWeakref_Check(object)) {
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *referent;
+    int alive = PyWeakref_GetRef(object, &referent);
+    Py_XDECREF(referent);
+    return alive == 0;
+#else
+    return PyWeakref_GET_OBJECT(object) == Py_None;
+#endif
+}
+
+/* The dictionary of a type: a new reference, or NULL. */
+static inline PyObject *
+interruption_type_dict(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyType_GetDict(type);
+#else
+    return Py_XNewRef(type->tp_dict);
+#endif
+}
+
+/*
+ * Call `look(arg)` while no other thread of the interpreter runs Python code or is about to: with a
+ * GIL they do not anyway. It must not wait, and not run Python code.
+ */
+void interruption_while_stopped(void (*look)(void *arg), void *arg);
+
+/*
  * To be called once for each interpreter, before the rest. Python may be finalized and started
  * again in one process; thread state ids begin again then, and this keeps serials from repeating.
  * Returns 1 if this is such a new start, 0 if not, -1 with an exception set.

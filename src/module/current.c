@@ -14,6 +14,7 @@
 
 #include "compat.h"
 #include "payload.h"
+#include "thread.h"
 
 typedef struct {
     PyObject_HEAD itr_thread thread;
@@ -32,6 +33,7 @@ anchor_dealloc(PyObject *self)
     if (own != NULL && own->serial == thread.serial) {
         ended_serial = thread.serial;
     }
+    interruption_end_thread(thread.serial);
     itr_end(thread);
     type->tp_free(self);
     Py_DECREF(type);

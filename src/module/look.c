@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "current.h"
+#include "delivery.h"
 #include "payload.h"
 #include "thread_exit.h"
 
@@ -19,6 +20,47 @@ interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
+/* Nothing waits any more: let the code of an armed thread be as it was. */
+static void
+disarm(const itr_record *record)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if ((itr_flags(record) & ITR_ARMED) && interruption_is_thread_of_now(thread)) {
+        interruption_disarm(thread);
+    }
+}
+
+int
+interruption_raise_request(interruption_state *state, itr_record *record)
+{
+    itr_payload *dropped = NULL;
+    if (!itr_deliver(record, &dropped)) {
+        return 0;
+    }
+    disarm(record);
+    /* Held, because what runs while the exception is made may clear the request. */
+    const interruption_payload *payload = (const interruption_payload *)record->delivered;
+    PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
+    PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
+    interruption_raise(state, exc_type, reason);
+    interruption_payload_drop(dropped);
+    Py_XDECREF(exc_type);
+    Py_XDECREF(reason);
+    return -1;
+}
+
+static bool
+is_shielded(void)
+{
+    const interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        return false;
+    }
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    return view.shields > 0;
+}
+
 int
 interruption_check(interruption_state *state)
 {
@@ -29,19 +71,7 @@ interruption_check(interruption_state *state)
     if (record == NULL) {
         return -1;
     }
-    itr_payload *dropped = NULL;
-    if (!itr_deliver(record, &dropped)) {
-        return 0;
-    }
-    /* Held, because what runs while the exception is made may clear the request. */
-    const interruption_payload *payload = (const interruption_payload *)record->delivered;
-    PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
-    PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
-    interruption_raise(state, exc_type, reason);
-    interruption_payload_drop(dropped);
-    Py_XDECREF(exc_type);
-    Py_XDECREF(reason);
-    return -1;
+    return is_shielded() ? 0 : interruption_raise_request(state, record);
 }
 
 PyObject *
@@ -66,6 +96,7 @@ interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
     }
     itr_payload *dropped = NULL;
     bool requested = itr_clear(record, &dropped);
+    disarm(record);
     interruption_payload_drop(dropped);
     return PyBool_FromLong(requested);
 }

@@ -14,7 +14,7 @@ static inline bool
 interruption_nothing_asked(void)
 {
     const itr_record *record = itr_current();
-    return record != NULL && itr_flags(record) == 0;
+    return record != NULL && !(itr_flags(record) & (ITR_REQUESTED | ITR_ENDED));
 }
 
 PyObject *interruption_requested(PyObject *module, PyObject *unused);
@@ -24,7 +24,11 @@ PyObject *interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t 
                             PyObject *kwnames);
 PyObject *interruption_fd(PyObject *module, PyObject *unused);
 
-/* Raise if the calling thread has a request (S5): 0, or -1 with an exception set. */
+/* Raise if the calling thread has a request and no shield is on (S5): 0, or -1 with an exception
+   set. */
 int interruption_check(interruption_state *state);
+
+/* Raise if there is a request in the calling thread's record; it is delivered, then. As above. */
+int interruption_raise_request(interruption_state *state, itr_record *record);
 
 #endif

@@ -4,10 +4,16 @@
 #include "capi.h"
 #include "compat.h"
 #include "current.h"
+#include "delivery.h"
+#include "events.h"
 #include "look.h"
 #include "payload.h"
+#include "regions.h"
 #include "requests.h"
+#include "second_look.h"
+#include "thread.h"
 #include "thread_exit.h"
+#include "with_blocks.h"
 
 PyDoc_STRVAR(module_doc, "The compiled part of interruption. Import `interruption` instead.");
 
@@ -97,6 +103,7 @@ static PyMethodDef methods[] = {
     {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
     {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
+    {"_stop_looking", interruption_stop_looking, METH_NOARGS, NULL},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
     {NULL, NULL, 0, NULL},
@@ -130,6 +137,7 @@ start_core(void)
 static PyObject *
 after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
+    interruption_drop_other_threads();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;
 }
@@ -161,8 +169,12 @@ static int
 module_exec(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
-    if (start_core() < 0 || watch_forks() < 0 || interruption_current_init(module, state) < 0 ||
-        interruption_thread_exit_init(module, state) < 0 || interruption_capi_init(module) < 0) {
+    state->module = module;
+    if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 || interruption_current_init(module, state) < 0 ||
+        interruption_thread_exit_init(module, state) < 0 || interruption_capi_init(module) < 0 ||
+        interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
+        interruption_second_look_init(module, state) < 0 ||
+        interruption_with_blocks_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
@@ -191,6 +203,7 @@ static int
 module_clear(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
+    interruption_events_stop();
     Py_CLEAR(state->thread_exit);
     Py_CLEAR(state->anchor_type);
     Py_CLEAR(state->anchor_key);

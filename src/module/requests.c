@@ -3,7 +3,9 @@
 
 #include "arguments.h"
 #include "compat.h"
+#include "delivery.h"
 #include "payload.h"
+#include "second_look.h"
 #include "thread_exit.h"
 
 int
@@ -23,16 +25,30 @@ interruption_check_request(interruption_state *state, PyObject **exc_type, PyObj
     return *exc_type == NULL ? 0 : interruption_check_exc_type(state, *exc_type, *reason);
 }
 
+/* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
+   already, for the caller may insist because nothing happens. Takes the reference. */
+static void
+stop_open(interruption_state *state, itr_record *open)
+{
+    if (open != NULL) {
+        interruption_stop_where_it_is(state, open);
+        itr_release(open);
+    }
+}
+
 int
-interruption_ask(interruption_target *target, PyObject *exc_type, PyObject *reason)
+interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
+                 PyObject *reason)
 {
     itr_payload *payload;
     if (interruption_payload_new(exc_type, reason, &payload) < 0) {
         interruption_release_target(target);
         return -1;
     }
-    itr_answer answer = interruption_ask_target(target, payload);
+    itr_record *open;
+    itr_answer answer = interruption_ask_target(target, payload, &open);
     interruption_release_target(target);
+    stop_open(state, open);
     if (answer != ITR_NEW) {
         interruption_payload_drop(payload);
     }
@@ -68,25 +84,28 @@ interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     case INTERRUPTION_TARGET_LIVE:
         break;
     }
-    int asked = interruption_ask(&target, exc_type, reason);
+    int asked = interruption_ask(state, &target, exc_type, reason);
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
 /* Ask every thread of the list but the caller. How many were asked, or -1 with MemoryError set. */
 static Py_ssize_t
-ask_others(const itr_thread *threads, size_t count, PyObject *reason)
+ask_others(interruption_state *state, const itr_thread *threads, size_t count, PyObject *reason)
 {
     uint64_t self = interruption_self().serial;
+    uintptr_t looker = interruption_looker();
     Py_ssize_t asked = 0;
     for (size_t i = 0; i < count; i++) {
-        if (threads[i].serial == self) {
+        if (threads[i].serial == self || (looker != 0 && threads[i].thread_id == looker)) {
             continue;
         }
         itr_payload *payload;
         if (interruption_payload_new(NULL, reason, &payload) < 0) {
             return -1;
         }
-        itr_answer answer = itr_ask(threads[i], payload);
+        itr_record *open;
+        itr_answer answer = itr_ask(threads[i], payload, &open);
+        stop_open(state, open);
         if (answer != ITR_NEW) {
             interruption_payload_drop(payload);
         }
@@ -118,7 +137,7 @@ interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_s
     if (interruption_list_threads(&threads, &count) < 0) {
         return NULL;
     }
-    Py_ssize_t asked = ask_others(threads, count, reason);
+    Py_ssize_t asked = ask_others(state, threads, count, reason);
     itr_sweep(epoch, threads, count);
     PyMem_RawFree(threads);
     interruption_payload_drop_orphans();

@@ -18,7 +18,8 @@ PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
  * Releases the target. 1: the request is new; 0: one was waiting, or the thread has ended; -1 with
  * an exception set, and nothing was asked.
  */
-int interruption_ask(interruption_target *target, PyObject *exc_type, PyObject *reason);
+int interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
+                     PyObject *reason);
 
 /* Check them before a target is looked for; as above. A default (ThreadExit, None) becomes NULL. 0,
  * -1. */

@@ -12,6 +12,7 @@
 #include <Python.h>
 
 typedef struct {
+    PyObject *module;          /* this module; borrowed: it is freed with this */
     PyTypeObject *thread_exit; /* interruption.ThreadExit */
     PyTypeObject *anchor_type; /* see current.c */
     PyObject *anchor_key;      /* its key in a thread state's dictionary */

@@ -179,10 +179,18 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
 }
 
 itr_answer
-interruption_ask_target(const interruption_target *target, itr_payload *payload)
+interruption_ask_target(const interruption_target *target, itr_payload *payload, itr_record **open)
 {
-    return target->record != NULL ? itr_request(target->record, payload)
-                                  : itr_ask(target->thread, payload);
+    if (target->record == NULL) {
+        return itr_ask(target->thread, payload, open);
+    }
+    itr_answer answer = itr_request(target->record, payload);
+    *open = NULL;
+    if (itr_flags(target->record) & ITR_OPEN) {
+        itr_retain(target->record);
+        *open = target->record;
+    }
+    return answer;
 }
 
 void

@@ -30,8 +30,9 @@ interruption_target_status interruption_find_target(interruption_state *state, P
 interruption_target_status interruption_find_ident(unsigned long ident,
                                                    interruption_target *target);
 
-/* Ask it to stop; as itr_request. */
-itr_answer interruption_ask_target(const interruption_target *target, itr_payload *payload);
+/* Ask it to stop; as itr_ask. */
+itr_answer interruption_ask_target(const interruption_target *target, itr_payload *payload,
+                                   itr_record **open);
 
 void interruption_release_target(interruption_target *target);
 

@@ -47,17 +47,17 @@ static bool
 child_can_be_asked(void)
 {
     itr_payload *dropped = NULL;
-    return itr_ask(self, NULL) == ITR_NEW && itr_requested(itr_current()) &&
+    return itr_ask(self, NULL, NULL) == ITR_NEW && itr_requested(itr_current()) &&
            itr_wait(itr_current(), ITR_NEVER) == ITR_WAIT_REQUESTED &&
-           itr_clear(itr_current(), &dropped) && itr_ask(other, NULL) == ITR_NEW;
+           itr_clear(itr_current(), &dropped) && itr_ask(other, NULL, NULL) == ITR_NEW;
 }
 
 static void
 a_child_starts_without_requests(void)
 {
     static itr_payload mine, theirs;
-    EXPECT(itr_ask(self, &mine) == ITR_NEW);
-    EXPECT(itr_ask(other, &theirs) == ITR_NEW);
+    EXPECT(itr_ask(self, &mine, NULL) == ITR_NEW);
+    EXPECT(itr_ask(other, &theirs, NULL) == ITR_NEW);
     in_a_child(child_is_not_asked);
     in_a_child(child_knows_itself_only);
     in_a_child(child_drops_all_payloads_once);
@@ -77,7 +77,7 @@ childs_fd_is_its_own(void)
 {
     bool number_kept = itr_wait_fd(itr_current()) == parents_fd;
     bool quiet = !readable(parents_fd);
-    bool asked = itr_ask(self, NULL) == ITR_NEW;
+    bool asked = itr_ask(self, NULL, NULL) == ITR_NEW;
     return number_kept && quiet && asked && readable(parents_fd);
 }
 
@@ -88,7 +88,7 @@ the_childs_wake_fd_has_the_same_number_and_is_not_shared(void)
     parents_fd = itr_wait_fd(itr_current());
     in_a_child(childs_fd_is_its_own);
     EXPECT(!readable(parents_fd)); /* the child's request was not the parent's */
-    EXPECT(itr_ask(self, NULL) == ITR_NEW);
+    EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
     in_a_child(childs_fd_is_its_own);
     EXPECT(readable(parents_fd));
     EXPECT(itr_clear(itr_current(), &dropped));
@@ -97,8 +97,8 @@ the_childs_wake_fd_has_the_same_number_and_is_not_shared(void)
 static bool
 grandchild_is_not_asked(void)
 {
-    EXPECT(itr_ask(self, NULL) == ITR_NEW);
-    EXPECT(itr_ask(other, NULL) == ITR_NEW);
+    EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
+    EXPECT(itr_ask(other, NULL, NULL) == ITR_NEW);
     in_a_child(child_is_not_asked);
     in_a_child(child_knows_itself_only);
     return itr_requested(itr_current());

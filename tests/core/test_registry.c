@@ -55,8 +55,8 @@ a_thread_asked_before_it_ever_looked_sees_it_when_it_looks(void)
 {
     static itr_payload payload;
     itr_thread thread = imagine(1000);
-    EXPECT(itr_ask(thread, &payload) == ITR_NEW);
-    EXPECT(itr_ask(thread, NULL) == ITR_WAITING);
+    EXPECT(itr_ask(thread, &payload, NULL) == ITR_NEW);
+    EXPECT(itr_ask(thread, NULL, NULL) == ITR_WAITING);
     EXPECT(itr_asked(thread));
     EXPECT(itr_count().unadopted == 1);
     EXPECT(itr_find(1000) == NULL); /* nobody says when it ends: it must be looked up alive */
@@ -69,9 +69,9 @@ static void
 a_thread_asked_before_it_had_an_id_sees_it(void)
 {
     itr_thread thread = imagine(ITR_NO_THREAD_ID);
-    EXPECT(itr_ask(thread, NULL) == ITR_NEW);
+    EXPECT(itr_ask(thread, NULL, NULL) == ITR_NEW);
     thread.thread_id = 1000;
-    EXPECT(itr_ask(thread, NULL) == ITR_WAITING); /* the same thread, known better now */
+    EXPECT(itr_ask(thread, NULL, NULL) == ITR_WAITING); /* the same thread, known better now */
     EXPECT(itr_count().records == 1);
     in_a_thread(adopt_and_expect_the_request, &thread);
     EXPECT(itr_count().records == 0);
@@ -81,8 +81,8 @@ static void
 threads_without_an_id_do_not_bury_each_other(void)
 {
     itr_thread one = imagine(ITR_NO_THREAD_ID), two = imagine(ITR_NO_THREAD_ID);
-    EXPECT(itr_ask(two, NULL) == ITR_NEW);
-    EXPECT(itr_ask(one, NULL) == ITR_NEW);
+    EXPECT(itr_ask(two, NULL, NULL) == ITR_NEW);
+    EXPECT(itr_ask(one, NULL, NULL) == ITR_NEW);
     EXPECT(itr_count().records == 2);
     itr_end(one);
     itr_end(two);
@@ -94,7 +94,7 @@ a_successor_with_the_same_id_inherits_nothing(void)
 {
     static itr_payload payload;
     itr_thread dead = imagine(1000), successor = imagine(1000);
-    EXPECT(itr_ask(dead, &payload) == ITR_NEW); /* it never looks, and ends */
+    EXPECT(itr_ask(dead, &payload, NULL) == ITR_NEW); /* it never looks, and ends */
     in_a_thread(adopt_and_expect_no_request, &successor);
     EXPECT(!itr_asked(dead));
     EXPECT(itr_count().records == 0);
@@ -105,10 +105,10 @@ static void
 asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late(void)
 {
     itr_thread dead = imagine(1000), successor = imagine(1000);
-    EXPECT(itr_ask(dead, NULL) == ITR_NEW);
-    EXPECT(itr_ask(successor, NULL) == ITR_NEW);
+    EXPECT(itr_ask(dead, NULL, NULL) == ITR_NEW);
+    EXPECT(itr_ask(successor, NULL, NULL) == ITR_NEW);
     EXPECT(itr_count().records == 1);
-    EXPECT(itr_ask(dead, NULL) == ITR_FINISHED);
+    EXPECT(itr_ask(dead, NULL, NULL) == ITR_FINISHED);
     EXPECT(itr_asked(successor) && !itr_asked(dead));
     itr_end(successor);
     EXPECT(itr_count().records == 0);
@@ -144,7 +144,7 @@ hold_the_id_while_a_request_is_made(void *argument)
 {
     itr_thread *self = argument;
     EXPECT(itr_adopt(*self) != NULL);
-    EXPECT(itr_ask(*self, NULL) == ITR_NEW); /* found, not made again */
+    EXPECT(itr_ask(*self, NULL, NULL) == ITR_NEW); /* found, not made again */
     EXPECT(itr_count().records == 1);
     EXPECT(itr_requested(itr_current()));
     return NULL;
@@ -161,10 +161,10 @@ static void
 a_reference_outlives_the_thread(void)
 {
     itr_thread thread = imagine(1000);
-    EXPECT(itr_ask(thread, NULL) == ITR_NEW);
+    EXPECT(itr_ask(thread, NULL, NULL) == ITR_NEW);
     in_a_thread(adopt_and_expect_the_request, &thread);
     itr_thread again = imagine(1000);
-    EXPECT(itr_ask(again, NULL) == ITR_NEW);
+    EXPECT(itr_ask(again, NULL, NULL) == ITR_NEW);
     itr_end(again);
     itr_end(again);
     EXPECT(!itr_asked(again));
@@ -177,7 +177,7 @@ a_sweep_throws_away_the_dead_only(void)
     itr_thread threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++) {
         threads[i] = imagine(i % 10 == 0 ? ITR_NO_THREAD_ID : 1000 + i);
-        EXPECT(itr_ask(threads[i], NULL) == ITR_NEW);
+        EXPECT(itr_ask(threads[i], NULL, NULL) == ITR_NEW);
     }
     EXPECT(itr_sweep_due());
     uint64_t epoch = itr_sweep_begin();
@@ -195,10 +195,10 @@ static void
 a_sweep_keeps_what_was_made_after_it_began(void)
 {
     itr_thread old = imagine(1000), young = imagine(2000);
-    EXPECT(itr_ask(old, NULL) == ITR_NEW);
+    EXPECT(itr_ask(old, NULL, NULL) == ITR_NEW);
     uint64_t epoch = itr_sweep_begin();
     /* The list of live threads is made here; `young` starts and is asked after it was. */
-    EXPECT(itr_ask(young, NULL) == ITR_NEW);
+    EXPECT(itr_ask(young, NULL, NULL) == ITR_NEW);
     itr_sweep(epoch, &old, 1);
     EXPECT(itr_asked(old) && itr_asked(young));
     itr_sweep(itr_sweep_begin(), NULL, 0);
@@ -210,7 +210,7 @@ an_old_list_does_not_undo_a_newer_sweep(void)
 {
     itr_thread thread = imagine(1000);
     uint64_t older = itr_sweep_begin();
-    EXPECT(itr_ask(thread, NULL) == ITR_NEW); /* started after the older list was made */
+    EXPECT(itr_ask(thread, NULL, NULL) == ITR_NEW); /* started after the older list was made */
     uint64_t newer = itr_sweep_begin();
     itr_sweep(newer, &thread, 1);
     itr_sweep(older, NULL, 0);
@@ -225,7 +225,7 @@ sweep_beside_an_adopted_record(void *argument)
     itr_record *record = itr_adopt(*self);
     itr_sweep(itr_sweep_begin(), NULL, 0);
     EXPECT(itr_flags(record) == 0); /* it says itself when it ends; no list is needed */
-    EXPECT(itr_ask(*self, NULL) == ITR_NEW);
+    EXPECT(itr_ask(*self, NULL, NULL) == ITR_NEW);
     return NULL;
 }
 
@@ -242,7 +242,7 @@ the_table_grows_and_everything_is_still_found(void)
     enum { THREADS = 5000 };
     uint64_t first = last_serial + 1;
     for (uintptr_t i = 0; i < THREADS; i++) {
-        EXPECT(itr_ask(imagine(0x7f0000000000U + i * 4096), NULL) == ITR_NEW);
+        EXPECT(itr_ask(imagine(0x7f0000000000U + i * 4096), NULL, NULL) == ITR_NEW);
     }
     for (uintptr_t i = 0; i < THREADS; i++) {
         EXPECT(itr_asked((itr_thread){0x7f0000000000U + i * 4096, first + i}));

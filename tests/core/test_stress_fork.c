@@ -39,7 +39,7 @@ ask(void *argument)
         if (choice != 0) {
             thread = (itr_thread){2 + random_next(&seed) % OTHERS, ++serial};
         }
-        if (itr_ask(thread, payload) != ITR_NEW) {
+        if (itr_ask(thread, payload, NULL) != ITR_NEW) {
             free(payload);
         }
         if (choice == 2) {
@@ -57,9 +57,9 @@ child_works(void)
     itr_record *record = itr_current();
     bool clean = itr_flags(record) == 0 && itr_count().records == 1;
     drop(itr_take_orphans());
-    bool asked = itr_ask(self, NULL) == ITR_NEW;
+    bool asked = itr_ask(self, NULL, NULL) == ITR_NEW;
     bool woken = itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED;
-    bool other = itr_ask((itr_thread){2, UINT64_MAX}, NULL) == ITR_NEW;
+    bool other = itr_ask((itr_thread){2, UINT64_MAX}, NULL, NULL) == ITR_NEW;
     return clean && asked && woken && itr_clear(record, &dropped) && other;
 }
 

@@ -118,7 +118,7 @@ ask(void *argument)
             itr_release(record);
         }
         else if (serial != 0) {
-            answer = itr_ask((itr_thread){place->thread_id, serial}, &sent->base);
+            answer = itr_ask((itr_thread){place->thread_id, serial}, &sent->base, NULL);
         }
         else {
             answer = ITR_FINISHED;

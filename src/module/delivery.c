@@ -1,0 +1,354 @@
+/* See delivery.h. */
+#include "delivery.h"
+
+#include "events.h"
+#include "look.h"
+#include "points.h"
+#include "protected.h"
+#include "second_look.h"
+
+static PyObject *del_name; /* "__del__", interned and kept for ever */
+
+int
+interruption_delivery_init(void)
+{
+    if (del_name == NULL) {
+        del_name = PyUnicode_InternFromString("__del__");
+    }
+    return del_name == NULL ? -1 : 0;
+}
+
+/* One frame. ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyFrameObject *frame;
+    PyCodeObject *code;
+    const interruption_points *points;
+    int lasti;
+    int since;      /* where the region was entered, if by this frame; else -1 */
+    bool innermost;
+} look;
+
+static bool
+is_protected(interruption_state *state, const look *at)
+{
+    PyObject *globals = PyFrame_GetGlobals(at->frame);
+    bool answer = interruption_is_protected(state, at->code, globals);
+    Py_XDECREF(globals);
+    return answer;
+}
+
+/* The cleanup that the frame is in, or 0. Leaving a shield is in its own exit, which does not
+   count. */
+static int
+cleanup_of(const look *at, interruption_point point)
+{
+    if (at->innermost && point.moment == INTERRUPTION_AT_EXIT &&
+        interruption_point_is_innermost_with_only(at->points, at->lasti, at->since)) {
+        return 0;
+    }
+    int cleanup = interruption_point_cleanup(at->points, at->lasti, at->since);
+    if (cleanup == 0 && at->innermost && point.moment == INTERRUPTION_AT_JUMP) {
+        /* 3.12 raises at the end of the jump, the others at its beginning. */
+        cleanup = interruption_point_cleanup(at->points, point.destination, at->since);
+    }
+    return cleanup;
+}
+
+/* Is the innermost frame between two statements? */
+static bool
+between_statements(const look *at, interruption_point point)
+{
+    unsigned flags = interruption_point_flags(at->points, at->lasti);
+    switch (point.moment) {
+    case INTERRUPTION_AT_LINE:
+        return (flags & INTERRUPTION_POINT_STATEMENT) && !(flags & INTERRUPTION_POINT_GAP);
+    case INTERRUPTION_AT_JUMP:
+        return (flags & INTERRUPTION_POINT_LOOP) &&
+               !(interruption_point_flags(at->points, point.destination) & INTERRUPTION_POINT_GAP);
+    default:
+        return true;
+    }
+}
+
+static bool
+blocks_here(interruption_state *state, const look *at, interruption_point point,
+            interruption_obstacle *obstacle)
+{
+    obstacle->kind = INTERRUPTION_NOTHING;
+    if (interruption_is_wrapper(at->code)) {
+        obstacle->kind = INTERRUPTION_CLEANUP;
+        obstacle->detail = INTERRUPTION_IN_WITH_EXIT;
+    }
+    else if (at->code->co_name == del_name) {
+        obstacle->kind = INTERRUPTION_SWALLOWED;
+    }
+    else if (interruption_is_import_machinery(at->code)) {
+        obstacle->kind = INTERRUPTION_IMPORTING;
+    }
+    else if (at->innermost && is_protected(state, at)) {
+        obstacle->kind = INTERRUPTION_PROTECTED;
+    }
+    else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
+        obstacle->kind = INTERRUPTION_CLEANUP;
+    }
+    else if (!at->innermost &&
+             !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
+        obstacle->kind = INTERRUPTION_SWALLOWED; /* what is above was not called by it */
+    }
+    else if (at->innermost && !between_statements(at, point)) {
+        obstacle->kind = INTERRUPTION_IN_STATEMENT;
+    }
+    return obstacle->kind != INTERRUPTION_NOTHING;
+}
+
+/* What the arguments tell. -------------------------------------------------------------------- */
+
+/* Is a function with that code the `__del__` of the object's class? It may have another name. */
+static bool
+is_finalizer_of(PyObject *object, PyCodeObject *code)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (type->tp_finalize == NULL && type->tp_del == NULL) {
+        return false;
+    }
+    PyObject *mro = type->tp_mro;
+    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
+        PyObject *dictionary = interruption_type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
+        PyObject *found = dictionary == NULL ? NULL : PyDict_GetItemWithError(dictionary, del_name);
+        bool same = found != NULL && PyFunction_Check(found) &&
+                    PyFunction_GET_CODE(found) == (PyObject *)code;
+        bool stop = found != NULL;
+        Py_XDECREF(dictionary);
+        if (stop) {
+            return same;
+        }
+    }
+    return false;
+}
+
+static bool
+has_dead_reference(PyObject *value)
+{
+    if (PyTuple_CheckExact(value)) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+            if (interruption_is_dead_reference(PyTuple_GET_ITEM(value, i))) {
+                return true;
+            }
+        }
+        return false;
+    }
+    return interruption_is_dead_reference(value);
+}
+
+/*
+ * Was the frame called by the interpreter itself, at a moment of its own, where an exception would
+ * be swallowed or hit something else? Such calls come from any instruction that drops a reference
+ * or looks for signals, and cannot be told from others by their callers; so it is told by what they
+ * are given: a finalizer an object with such a `__del__`, a weak reference's callback a dead
+ * reference, a signal handler the frame that it interrupts.
+ */
+static bool
+is_called_behind_back(const look *at)
+{
+    int arguments = at->code->co_argcount + ((at->code->co_flags & CO_VARARGS) != 0);
+    PyFrameObject *back = NULL;
+    bool answer = false;
+    for (int i = 0; i < arguments && !answer; i++) {
+        /* *args comes after the keyword-only ones */
+        int index = i < at->code->co_argcount ? i : i + at->code->co_kwonlyargcount;
+        PyObject *value = interruption_frame_argument(at->frame, at->code, index);
+        if (value == NULL) {
+            continue;
+        }
+        if (i == 0 && is_finalizer_of(value, at->code)) {
+            answer = true;
+        }
+        else if (PyFrame_Check(value)) {
+            back = back != NULL ? back : PyFrame_GetBack(at->frame);
+            answer = value == (PyObject *)back;
+        }
+        else {
+            answer = has_dead_reference(value);
+        }
+        Py_DECREF(value);
+    }
+    Py_XDECREF(back);
+    return answer;
+}
+
+/* All frames. --------------------------------------------------------------------------------- */
+
+static bool
+frame_blocks(interruption_state *state, const interruption_view *view, look *at,
+             interruption_point point, interruption_obstacle *obstacle)
+{
+    at->lasti = PyFrame_GetLasti(at->frame);
+    at->since =
+        interruption_is_frame_of(view->region, at->frame) ? view->region->lasti : -1;
+    at->points = interruption_points_of(at->code);
+    if (at->points == NULL) {
+        PyErr_Clear(); /* no memory: not here, then */
+        obstacle->kind = INTERRUPTION_IN_STATEMENT;
+        return true;
+    }
+    if (blocks_here(state, at, point, obstacle)) {
+        return true;
+    }
+    if (at->code->co_argcount > 0 || (at->code->co_flags & CO_VARARGS)) {
+        if (at->since < 0 && is_called_behind_back(at)) {
+            obstacle->kind = INTERRUPTION_SWALLOWED;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does any frame of the region forbid it? Innermost first; the region's own frame is the last. */
+static bool
+frames_block(interruption_state *state, PyThreadState *tstate, const interruption_view *view,
+             interruption_point point, interruption_obstacle *obstacle)
+{
+    look at = {.frame = PyThreadState_GetFrame(tstate), .innermost = true};
+    if (at.frame != NULL && point.moment == INTERRUPTION_AT_EXIT) {
+        /* The frame that leaves the shield may be of a wrapper: it is as any other then. */
+    }
+    bool blocked = false;
+    while (at.frame != NULL && !blocked) {
+        at.code = PyFrame_GetCode(at.frame);
+        blocked = frame_blocks(state, view, &at, point, obstacle);
+        bool last = interruption_is_frame_of(view->region, at.frame);
+        if (blocked) {
+            obstacle->code = (PyCodeObject *)Py_NewRef((PyObject *)at.code);
+            obstacle->lasti = at.lasti;
+        }
+        Py_DECREF(at.code);
+        at.innermost = false;
+        if (last) {
+            break;
+        }
+        at.frame = interruption_frame_back(at.frame);
+    }
+    Py_XDECREF(at.frame);
+    return blocked;
+}
+
+static void
+place_of_block(const interruption_block *block, interruption_obstacle *obstacle)
+{
+    if (block != NULL) {
+        obstacle->code = (PyCodeObject *)Py_XNewRef((PyObject *)block->code);
+        obstacle->lasti = block->lasti;
+    }
+}
+
+static bool
+view_blocks(const interruption_thread *thread, const interruption_view *view,
+            interruption_obstacle *obstacle)
+{
+    if (view->regions == 0) {
+        obstacle->kind = INTERRUPTION_NOT_OPEN;
+    }
+    else if (view->shields > 0) {
+        obstacle->kind = INTERRUPTION_SHIELDED;
+        place_of_block(view->shield, obstacle);
+    }
+    else if (!view->statements || (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
+                                   INTERRUPTION_NO_STATEMENTS)) {
+        obstacle->kind = INTERRUPTION_SWITCHED_OFF;
+        place_of_block(view->region, obstacle);
+    }
+    else {
+        return false;
+    }
+    return true;
+}
+
+bool
+interruption_may_deliver(interruption_state *state, interruption_thread *thread,
+                         interruption_point point, interruption_obstacle *obstacle)
+{
+    interruption_obstacle found = {.kind = INTERRUPTION_NOTHING, .lasti = -1};
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    if (!view_blocks(thread, &view, &found) &&
+        !frames_block(state, thread->tstate, &view, point, &found) &&
+        interruption_holds_lock(&thread->held, &found.code, &found.lasti)) {
+        found.kind = INTERRUPTION_LOCK_HELD;
+    }
+    bool free = found.kind == INTERRUPTION_NOTHING;
+    if (obstacle != NULL) {
+        *obstacle = found;
+    }
+    else {
+        Py_XDECREF(found.code);
+    }
+    return free;
+}
+
+/* Delivering and arming. ---------------------------------------------------------------------- */
+
+int
+interruption_deliver(interruption_state *state, interruption_thread *thread,
+                     interruption_point point)
+{
+    if (!(itr_flags(thread->record) & ITR_PENDING) ||
+        !interruption_may_deliver(state, thread, point, NULL)) {
+        return 0;
+    }
+    return interruption_raise_request(state, thread->record);
+}
+
+void
+interruption_arm(interruption_state *state, itr_record *record)
+{
+    interruption_garbage garbage = {.count = 0};
+    interruption_lock_threads();
+    interruption_thread *thread = interruption_thread_of(record);
+    if (thread != NULL) {
+        /* The mark first. If the owner closes, or has the request, before it, we see that here; if
+           after, it sees the mark, and waits for the mutex to disarm. */
+        uint32_t flags = itr_arm(record);
+        if ((flags & ITR_OPEN) && (flags & ITR_PENDING)) {
+            interruption_events_arm(state, thread, &garbage);
+        }
+        else if (!(flags & ITR_ARMED)) {
+            (void)itr_disarm(record);
+        }
+    }
+    interruption_unlock_threads();
+    for (size_t i = 0; i < garbage.count; i++) {
+        Py_XDECREF(garbage.objects[i]);
+    }
+    PyMem_RawFree(garbage.objects);
+}
+
+void
+interruption_stop_where_it_is(interruption_state *state, itr_record *record)
+{
+    interruption_arm(state, record);
+    interruption_look_again(record);
+}
+
+void
+interruption_disarm(interruption_thread *thread)
+{
+    interruption_lock_threads();
+    (void)itr_disarm(thread->record);
+    interruption_events_disarm(thread);
+    PyCodeObject **codes = thread->armed;
+    size_t count = thread->armed_count;
+    thread->armed = NULL;
+    thread->armed_count = thread->armed_capacity = 0;
+    interruption_unlock_threads();
+    for (size_t i = 0; i < count; i++) {
+        Py_DECREF(codes[i]);
+    }
+    PyMem_RawFree(codes);
+}
+
+int
+interruption_delivery_start(interruption_state *state)
+{
+    return interruption_events_start(state);
+}

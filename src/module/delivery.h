@@ -1,0 +1,73 @@
+/*
+ * Delivery between statements (S9): whether a request may be raised where the thread is, and how
+ * the thread is made to look.
+ *
+ * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
+ * thread, between statements, until the request is delivered, cleared, or the thread closes: see
+ * events.h. Nobody raises anything in another thread.
+ */
+#ifndef INTERRUPTION_DELIVERY_H
+#define INTERRUPTION_DELIVERY_H
+
+#include "thread.h"
+
+/* Why a request is not delivered at a moment (S19). */
+typedef enum {
+    INTERRUPTION_NOTHING,      /* it is */
+    INTERRUPTION_NOT_OPEN,     /* in no region that lets it in */
+    INTERRUPTION_SHIELDED,     /* by the shield entered at the place */
+    INTERRUPTION_SWITCHED_OFF, /* by a region's option or the Thread's */
+    INTERRUPTION_PROTECTED,    /* in code of the standard library, this package, or protect() */
+    INTERRUPTION_CLEANUP,      /* in a cleanup; `detail` is its interruption_cleanup */
+    INTERRUPTION_IMPORTING,    /* a module is being imported */
+    INTERRUPTION_SWALLOWED,    /* in a `__del__`, a weak reference's callback, a signal handler */
+    INTERRUPTION_LOCK_HELD,    /* that was taken at the place */
+    INTERRUPTION_IN_STATEMENT, /* between two statements it may be */
+} interruption_obstacle_kind;
+
+typedef struct {
+    interruption_obstacle_kind kind;
+    int detail;
+    PyCodeObject *code; /* where; strong, or NULL */
+    int lasti;
+} interruption_obstacle;
+
+/* Where the thread is when it is asked. */
+typedef struct {
+    enum {
+        INTERRUPTION_AT_LINE, /* a line of the innermost frame begins */
+        INTERRUPTION_AT_JUMP, /* it jumps back, to `destination` */
+        INTERRUPTION_AT_EXIT, /* it leaves a shield */
+        INTERRUPTION_AT_WORK, /* anywhere: what it does not depend on is asked for only */
+    } moment;
+    int destination;
+} interruption_point;
+
+/*
+ * May a request be raised in the thread, now? Its innermost frame must be that of user's code. By
+ * the thread, or while it cannot run. `obstacle` (or NULL) says why not; release its code. Attached
+ * with no exception set; never fails.
+ */
+bool interruption_may_deliver(interruption_state *state, interruption_thread *thread,
+                              interruption_point point, interruption_obstacle *obstacle);
+
+/* The owner, when we are called between statements: -1 with the request's exception set, or 0. */
+int interruption_deliver(interruption_state *state, interruption_thread *thread,
+                         interruption_point point);
+
+/* A request waits in an open thread: make the thread look at what it runs now, once. By anybody. */
+void interruption_arm(interruption_state *state, itr_record *record);
+
+/* The same, until it has been delivered or has come to another end. */
+void interruption_stop_where_it_is(interruption_state *state, itr_record *record);
+
+/* There is nothing to look for any more. By the owner, or when it can run no more. */
+void interruption_disarm(interruption_thread *thread);
+
+/* The interpreter's part; once, by the first region. 0, or -1 with RuntimeError set. */
+int interruption_delivery_start(interruption_state *state);
+
+/* Names that frames are known by. 0, or -1 with MemoryError set. */
+int interruption_delivery_init(void);
+
+#endif

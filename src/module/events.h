@@ -1,0 +1,35 @@
+/*
+ * How the interpreter is made to call us between the statements of a thread: by sys.monitoring's
+ * events on the code that the thread runs (monitoring.c, from 3.12), or as its trace function
+ * (tracing.c, 3.11). One of the two is compiled.
+ */
+#ifndef INTERRUPTION_EVENTS_H
+#define INTERRUPTION_EVENTS_H
+
+#include "thread.h"
+
+/* Once, before the first is armed; any number of times. 0, or -1 with RuntimeError set: there is no
+   way to be called. */
+int interruption_events_start(interruption_state *state);
+
+/* References to be dropped when the mutex is not held any more. */
+typedef struct {
+    PyObject **objects;
+    size_t count;
+} interruption_garbage;
+
+/*
+ * Under the mutex of the threads' list: from now on interruption_deliver is called between the
+ * statements of what the thread runs now and enters. May be called again, to look at what it runs
+ * now. Attached, with no exception set. What it cannot do, for want of memory, it leaves.
+ */
+void interruption_events_arm(interruption_state *state, interruption_thread *thread,
+                             interruption_garbage *garbage);
+
+/* Under the same mutex: no more. The codes that were armed are still in the thread's list. */
+void interruption_events_disarm(interruption_thread *thread);
+
+/* The module is being cleared: nothing is armed any more, nor can be. */
+void interruption_events_stop(void);
+
+#endif

@@ -1,0 +1,472 @@
+/*
+ * See events.h. From 3.12: local events of sys.monitoring, on the code objects that an armed thread
+ * runs.
+ *
+ * Events belong to code, not to threads, and several armed threads may run the same code: each
+ * armed code counts for how many it is armed, in what points.c keeps of it. Other threads that run
+ * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
+ * what is called. Protected code gets CALL only: it is not delivered in, but calls what may be.
+ */
+#include "compat.h"
+#include "delivery.h"
+#include "events.h"
+#include "points.h"
+#include "protected.h"
+
+enum { NO_TOOL = -1 };
+
+typedef struct {
+    PyObject *tool; /* our tool id, an int */
+    PyObject *set_local_events;
+    PyObject *disable;
+    PyObject *all;      /* LINE | JUMP | CALL, */
+    PyObject *calls;    /* CALL, */
+    PyObject *no_events; /* 0: ints */
+} connection;
+
+/* Made by the first region, NULL before and again when the module is cleared. Atomic: released by
+   interruption_events_start, acquired by whoever reads it. */
+static _Atomic(connection *) connected;
+
+static connection *
+connection_now(void)
+{
+    return atomic_load_explicit(&connected, memory_order_acquire);
+}
+
+/* Arming. ------------------------------------------------------------------------------------- */
+
+static void
+set_events(const connection *to, PyCodeObject *code, PyObject *events)
+{
+    PyObject *arguments[] = {to->tool, (PyObject *)code, events};
+    PyObject *done = PyObject_Vectorcall(to->set_local_events, arguments, 3, NULL);
+    Py_XDECREF(done);
+    if (done == NULL) {
+        PyErr_Clear(); /* code that has no events, or no memory: it is not armed, then */
+    }
+}
+
+/* Under the list's mutex. Takes the reference to the code if it returns true. */
+static bool
+arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, bool protected)
+{
+    for (size_t i = 0; i < thread->armed_count; i++) {
+        if (thread->armed[i] == code) {
+            return false;
+        }
+    }
+    interruption_code *info = interruption_code_of(code);
+    if (info == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    if (thread->armed_count == thread->armed_capacity) {
+        size_t capacity = thread->armed_capacity == 0 ? 8 : 2 * thread->armed_capacity;
+        PyCodeObject **larger =
+            PyMem_RawRealloc(thread->armed, capacity * sizeof(*thread->armed));
+        if (larger == NULL) {
+            return false;
+        }
+        thread->armed = larger;
+        thread->armed_capacity = capacity;
+    }
+    thread->armed[thread->armed_count++] = code;
+    if (info->armed++ == 0) {
+        set_events(to, code, protected ? to->calls : to->all);
+    }
+    return true;
+}
+
+void
+interruption_events_disarm(interruption_thread *thread)
+{
+    const connection *to = connection_now();
+    for (size_t i = 0; i < thread->armed_count; i++) {
+        interruption_code *info = interruption_code_of(thread->armed[i]);
+        if (info != NULL && --info->armed == 0 && to != NULL) {
+            set_events(to, thread->armed[i], to->no_events);
+        }
+    }
+}
+
+/* A code that a thread runs, and what is needed to know whether it is protected. */
+typedef struct {
+    PyCodeObject *code;
+    PyObject *globals;
+} running;
+
+typedef struct {
+    const interruption_thread *thread;
+    running *found;
+    size_t count;
+    size_t capacity;
+} search;
+
+static void
+add_frame(PyFrameObject *frame, void *arg)
+{
+    search *to = arg;
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    if (to->count > 0 && to->found[to->count - 1].code == code) {
+        Py_DECREF(code); /* a recursion */
+        return;
+    }
+    if (to->count == to->capacity) {
+        size_t capacity = to->capacity == 0 ? 16 : 2 * to->capacity;
+        running *larger = PyMem_RawRealloc(to->found, capacity * sizeof(*to->found));
+        if (larger == NULL) {
+            Py_DECREF(code);
+            return;
+        }
+        to->found = larger;
+        to->capacity = capacity;
+    }
+    to->found[to->count++] = (running){code, PyFrame_GetGlobals(frame)};
+}
+
+/* While the thread cannot run: the codes of its frames, out to the region's own, and of generators
+   that have entered regions and are suspended. */
+static void
+find_running(void *arg)
+{
+    search *to = arg;
+    const interruption_thread *thread = to->thread;
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    PyFrameObject *frame =
+        view.region == NULL ? NULL : PyThreadState_GetFrame(thread->tstate);
+    while (frame != NULL) {
+        add_frame(frame, to);
+        if (interruption_is_frame_of(view.region, frame)) {
+            break;
+        }
+        frame = interruption_frame_back(frame);
+    }
+    Py_XDECREF(frame);
+    interruption_visit_generators(&thread->blocks, add_frame, to);
+}
+
+/* Under the list's mutex. What is not kept is garbage. */
+static void
+arm_found(interruption_state *state, interruption_thread *thread, const search *found,
+          interruption_garbage *garbage)
+{
+    const connection *to = connection_now();
+    garbage->objects = PyMem_RawMalloc(2 * found->count * sizeof(PyObject *));
+    garbage->count = 0;
+    for (size_t i = 0; i < found->count; i++) {
+        running *at = &found->found[i];
+        bool armed = to != NULL && garbage->objects != NULL &&
+                     arm_code(to, thread, at->code,
+                              interruption_is_protected(state, at->code, at->globals));
+        if (garbage->objects == NULL) {
+            continue; /* no memory: they stay, which is the lesser evil */
+        }
+        if (!armed) {
+            garbage->objects[garbage->count++] = (PyObject *)at->code;
+        }
+        garbage->objects[garbage->count++] = at->globals;
+    }
+}
+
+void
+interruption_events_arm(interruption_state *state, interruption_thread *thread,
+                        interruption_garbage *garbage)
+{
+    search to = {.thread = thread};
+    interruption_while_stopped(find_running, &to);
+    arm_found(state, thread, &to, garbage);
+    PyMem_RawFree(to.found);
+}
+
+/* Called by the interpreter. ------------------------------------------------------------------ */
+
+/* The calling thread, if there is anything to do for it. */
+static interruption_thread *
+asked_thread(void)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (thread == NULL) {
+        return NULL;
+    }
+    uint32_t flags = itr_flags(thread->record);
+    return (flags & ITR_PENDING) && (flags & ITR_OPEN) ? thread : NULL;
+}
+
+static PyObject *
+on_line(PyObject *module, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
+{
+    interruption_thread *thread = asked_thread();
+    if (thread != NULL) {
+        const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
+        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    assert(nargs == 3);
+    (void)nargs;
+    long from = PyLong_AsLong(args[1]), to = PyLong_AsLong(args[2]);
+    const connection *connection = connection_now();
+    if (to > from && connection != NULL) {
+        return Py_NewRef(connection->disable); /* not a loop's: never of use */
+    }
+    interruption_thread *thread = asked_thread();
+    if (thread != NULL) {
+        const interruption_point point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
+        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+/* The Python function that a class has under that name, or NULL; borrowed from the class. */
+static PyObject *
+function_of_class(PyTypeObject *type, const char *name)
+{
+    PyObject *mro = type->tp_mro;
+    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
+        PyObject *dictionary = interruption_type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
+        PyObject *found = dictionary == NULL ? NULL : PyDict_GetItemString(dictionary, name);
+        Py_XDECREF(dictionary);
+        if (found != NULL) {
+            return found;
+        }
+    }
+    return NULL;
+}
+
+/* What Python code does a call of it run? Its code and globals (NULL: not known), new references.
+   What cannot be told is found by the second look. */
+static running
+code_of(PyObject *callable)
+{
+    if (PyMethod_Check(callable)) {
+        callable = PyMethod_GET_FUNCTION(callable);
+    }
+    else if (PyType_Check(callable)) {
+        callable = function_of_class((PyTypeObject *)callable, "__init__");
+    }
+    else if (PyGen_CheckExact(callable) || PyCoro_CheckExact(callable)) {
+        return (running){PyGen_GetCode((PyGenObject *)callable), NULL};
+    }
+    else if (!PyFunction_Check(callable) && !PyCFunction_Check(callable)) {
+        callable = function_of_class(Py_TYPE(callable), "__call__");
+    }
+    if (callable == NULL || !PyFunction_Check(callable)) {
+        return (running){NULL, NULL};
+    }
+    return (running){(PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(callable)),
+                     Py_NewRef(PyFunction_GET_GLOBALS(callable))};
+}
+
+/* Arm what an armed thread is about to call. */
+static void
+arm_called(interruption_state *state, interruption_thread *thread, PyObject *callable)
+{
+    running called = code_of(callable);
+    if (called.code == NULL) {
+        return;
+    }
+    bool armed = false;
+    interruption_lock_threads();
+    const connection *to = connection_now();
+    if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
+        armed = arm_code(to, thread, called.code,
+                         interruption_is_protected(state, called.code, called.globals));
+    }
+    interruption_unlock_threads();
+    if (!armed) {
+        Py_DECREF(called.code);
+    }
+    Py_XDECREF(called.globals);
+}
+
+static PyObject *
+on_call(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    assert(nargs == 4);
+    (void)nargs;
+    interruption_thread *thread = asked_thread();
+    if (thread != NULL) {
+        interruption_state *state = interruption_get_state(module);
+        arm_called(state, thread, args[2]);
+        /* map(function, ...), next(generator), coroutine.send(...) */
+        if (!PyFunction_Check(args[2]) && !PyType_Check(args[3])) {
+            arm_called(state, thread, args[3]);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef line_method = {"_on_line", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL};
+static PyMethodDef jump_method = {"_on_jump", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL};
+static PyMethodDef call_method = {"_on_call", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL};
+
+/* Connecting. --------------------------------------------------------------------------------- */
+
+static void
+free_connection(connection *made)
+{
+    Py_XDECREF(made->tool);
+    Py_XDECREF(made->set_local_events);
+    Py_XDECREF(made->disable);
+    Py_XDECREF(made->all);
+    Py_XDECREF(made->calls);
+    Py_XDECREF(made->no_events);
+    PyMem_RawFree(made);
+}
+
+/* RuntimeError: who has all the tool ids. */
+static void
+complain_no_tool(PyObject *monitoring)
+{
+    PyObject *names = PyList_New(0);
+    for (int i = 0; i < 6 && names != NULL; i++) {
+        PyObject *name = PyObject_CallMethod(monitoring, "get_tool", "i", i);
+        if (name == NULL || PyList_Append(names, name) < 0) {
+            Py_CLEAR(names);
+        }
+        Py_XDECREF(name);
+    }
+    if (names != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "no tool id of sys.monitoring is free, so nothing can be interrupted between "
+                     "statements: they are taken by %R; stop one of these tools before the first "
+                     "region is entered, or use allow_interruption(async_interrupt=False)",
+                     names);
+        Py_DECREF(names);
+    }
+}
+
+/* Take a tool id: those first that are not meant for somebody else. */
+static PyObject *
+take_tool(PyObject *monitoring)
+{
+    static const int wanted[] = {4, 3, 5, 2, 1, 0};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        PyObject *done =
+            PyObject_CallMethod(monitoring, "use_tool_id", "is", wanted[i], "interruption");
+        if (done != NULL) {
+            Py_DECREF(done);
+            return PyLong_FromLong(wanted[i]);
+        }
+        if (!PyErr_ExceptionMatches(PyExc_ValueError)) {
+            return NULL;
+        }
+        PyErr_Clear();
+    }
+    complain_no_tool(monitoring);
+    return NULL;
+}
+
+static int
+register_callback(PyObject *monitoring, PyObject *tool, long event, PyMethodDef *method,
+                  PyObject *module)
+{
+    PyObject *callback = PyCFunction_New(method, module);
+    if (callback == NULL) {
+        return -1;
+    }
+    PyObject *earlier =
+        PyObject_CallMethod(monitoring, "register_callback", "OlO", tool, event, callback);
+    Py_DECREF(callback);
+    Py_XDECREF(earlier);
+    return earlier == NULL ? -1 : 0;
+}
+
+static long
+event_number(PyObject *events, const char *name)
+{
+    PyObject *number = PyObject_GetAttrString(events, name);
+    long value = number == NULL ? -1 : PyLong_AsLong(number);
+    Py_XDECREF(number);
+    return value;
+}
+
+static int
+fill_connection(connection *made, PyObject *monitoring, PyObject *module)
+{
+    PyObject *events = PyObject_GetAttrString(monitoring, "events");
+    if (events == NULL) {
+        return -1;
+    }
+    long line = event_number(events, "LINE"), jump = event_number(events, "JUMP"),
+         call = event_number(events, "CALL");
+    Py_DECREF(events);
+    if (line < 0 || jump < 0 || call < 0) {
+        return -1;
+    }
+    made->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
+    made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
+    made->all = PyLong_FromLong(line | jump | call);
+    made->calls = PyLong_FromLong(call);
+    made->no_events = PyLong_FromLong(0);
+    if (made->set_local_events == NULL || made->disable == NULL || made->all == NULL ||
+        made->calls == NULL || made->no_events == NULL) {
+        return -1;
+    }
+    made->tool = take_tool(monitoring);
+    return made->tool == NULL ||
+                   register_callback(monitoring, made->tool, line, &line_method, module) < 0 ||
+                   register_callback(monitoring, made->tool, jump, &jump_method, module) < 0 ||
+                   register_callback(monitoring, made->tool, call, &call_method, module) < 0
+               ? -1
+               : 0;
+}
+
+/* Free it and its tool id. Keeps the exception that is set. */
+static void
+disconnect(connection *made, PyObject *monitoring)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    if (made->tool != NULL) {
+        PyObject *done = PyObject_CallMethod(monitoring, "free_tool_id", "O", made->tool);
+        Py_XDECREF(done);
+        PyErr_Clear();
+    }
+    free_connection(made);
+    PyErr_SetRaisedException(raised);
+}
+
+int
+interruption_events_start(interruption_state *state)
+{
+    if (connection_now() != NULL) {
+        return 0;
+    }
+    PyObject *monitoring = PySys_GetObject("monitoring"); /* borrowed */
+    connection *made = PyMem_RawCalloc(1, sizeof(*made));
+    if (monitoring == NULL || made == NULL) {
+        PyMem_RawFree(made);
+        PyErr_SetString(PyExc_RuntimeError, "sys.monitoring is not there: nothing can be "
+                                            "interrupted between statements");
+        return -1;
+    }
+    Py_INCREF(monitoring);
+    connection *none = NULL;
+    int status = fill_connection(made, monitoring, state->module);
+    /* All that can run other people's code is behind us; another thread, or that code, may have
+       been faster. */
+    if (status < 0 || !atomic_compare_exchange_strong(&connected, &none, made)) {
+        disconnect(made, monitoring);
+    }
+    Py_DECREF(monitoring);
+    return status;
+}
+
+void
+interruption_events_stop(void)
+{
+    connection *made = atomic_exchange(&connected, NULL);
+    if (made != NULL) {
+        free_connection(made);
+    }
+}

@@ -1,0 +1,100 @@
+/*
+ * The blocks that a thread is in: regions (`allow_interruption`) and shields
+ * (`defer_interruption`) (S8, S12, S14, S21).
+ *
+ * A block is in force from its entry to its exit, but one that was entered by a generator or
+ * coroutine only while that runs: such blocks are kept apart, in a *context* a generator. All is
+ * the owner's; another thread looks only while the owner cannot run.
+ */
+#ifndef INTERRUPTION_REGIONS_H
+#define INTERRUPTION_REGIONS_H
+
+#include "frame.h"
+#include "itr_record.h"
+
+typedef struct {
+    PyObject *object;    /* what was entered; strong */
+    PyCodeObject *code;  /* where it was entered: strong, */
+    int lasti;           /* and the place in it */
+    bool shield;         /* else a region */
+    bool no_statements;  /* of a region: async_interrupt=False, */
+    bool no_waits;       /* io_interrupt=False */
+    bool loose;          /* entered by a wrapper's __enter__, so not by the frame whose block it is */
+    void *frame;         /* the frame that entered it: an address */
+    PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
+} interruption_block;
+
+typedef struct interruption_context {
+    struct interruption_context *next; /* with the same hash */
+    PyFrameObject *owner;              /* the generator's frame; strong. NULL: the thread's own */
+    void *key;                         /* its address */
+    interruption_block *blocks;        /* outermost first */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t regions; /* how many of the blocks are regions, shields, ... */
+    uint32_t shields;
+    uint32_t no_statements;
+    uint32_t no_waits;
+} interruption_context;
+
+typedef struct {
+    interruption_context own;       /* blocks of no generator */
+    interruption_context **buckets; /* the others, by key */
+    uint32_t bucket_count;          /* a power of two, or 0 */
+    uint32_t generators;            /* how many there are */
+    uint32_t regions;               /* in all contexts together */
+    bool open;                      /* whether ITR_OPEN is set */
+} interruption_blocks;
+
+/* What is in force at a moment. */
+typedef struct {
+    uint32_t regions;
+    uint32_t shields;
+    bool statements; /* no region in force has switched them off */
+    bool waits;
+    const interruption_block *region; /* the outermost region in force, or NULL */
+    const interruption_block *shield; /* the outermost shield in force, or NULL */
+} interruption_view;
+
+/* Is a request to be let in between statements, by what is in force? */
+static inline bool
+interruption_view_open(const interruption_view *view)
+{
+    return view->regions > 0 && view->shields == 0 && view->statements;
+}
+
+/*
+ * Owner. Enter a block; tell the record. `block` is filled in but for where it was entered. Returns
+ * the record's flags of after that, or -1 with MemoryError set and nothing changed.
+ */
+int64_t interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks,
+                                 itr_record *record, const interruption_block *block);
+
+/*
+ * Owner. Leave the innermost block, which must be that object's; tell the record. Returns the
+ * record's flags of before that, or -1 with RuntimeError set and nothing changed.
+ */
+int64_t interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks,
+                                 itr_record *record, PyObject *object);
+
+/* What is in force now. By the owner, or while the owner cannot run. */
+void interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
+                                 interruption_view *view);
+
+/* Is the block's frame this one? */
+bool interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame);
+
+/* For each context's generator. */
+void interruption_visit_generators(const interruption_blocks *blocks,
+                                   void (*visit)(PyFrameObject *generator, void *arg), void *arg);
+
+/* Let go of all. The owner can run no more, or is the caller. */
+void interruption_drop_blocks(interruption_blocks *blocks);
+
+/* Is the code a wrapper's: does a frame of it enter or leave blocks for another frame? */
+bool interruption_is_wrapper(const PyCodeObject *code);
+
+/* The names that wrappers have. 0, or -1 with MemoryError set. */
+int interruption_regions_init(void);
+
+#endif

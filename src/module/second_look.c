@@ -1,0 +1,267 @@
+/*
+ * See second_look.h.
+ *
+ * A thread of ours does it, which is made when the first request waits and ends when none has for a
+ * while. It attaches to the interpreter only while it looks, and not at all for requests that have
+ * come to their end meanwhile, which is nearly all of them.
+ *
+ * `mutex` guards everything here. It is held by attached and by detached threads, so never while
+ * waiting for anything but the condition.
+ */
+#include "second_look.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "compat.h"
+#include "delivery.h"
+
+enum { FIRST_MS = 1, LONGEST_MS = 64, LINGER_MS = 1000 };
+static const int64_t MS = 1000000; /* nanoseconds */
+
+typedef struct {
+    itr_record *record; /* a reference */
+    int64_t due;        /* on the monotonic clock, in nanoseconds */
+    int64_t pause;      /* until the look after that */
+} watch;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed; /* on the monotonic clock */
+static bool running;
+static bool stopped = true; /* the interpreter exits, or has not begun */
+static int64_t asleep_until;
+static interruption_state *state;
+static watch *watches;
+static size_t count, capacity;
+
+static _Atomic(uintptr_t) looker; /* relaxed: its own thread states do not exist before it is set */
+
+uintptr_t
+interruption_looker(void)
+{
+    return atomic_load_explicit(&looker, memory_order_relaxed);
+}
+
+static int64_t
+now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 * MS + time.tv_nsec;
+}
+
+static void
+wait_until(int64_t due)
+{
+    const struct timespec time = {.tv_sec = due / (1000 * MS), .tv_nsec = due % (1000 * MS)};
+    asleep_until = due;
+    (void)pthread_cond_timedwait(&changed, &mutex, &time);
+}
+
+static bool
+still_waits(const itr_record *record)
+{
+    const uint32_t needed = ITR_PENDING | ITR_OPEN;
+    return (itr_flags(record) & (needed | ITR_ENDED)) == needed;
+}
+
+/* Under the mutex. A record that is due, with a reference, or NULL; what waits no more is let go.
+   `*next` is when the next one will be due. */
+static itr_record *
+take_due(int64_t *next)
+{
+    int64_t time = now();
+    *next = time + LINGER_MS * MS;
+    for (size_t i = 0; i < count;) {
+        watch *at = &watches[i];
+        if (at->due > time) {
+            *next = at->due < *next ? at->due : *next;
+            i++;
+        }
+        else if (still_waits(at->record)) {
+            at->pause = 2 * at->pause < LONGEST_MS * MS ? 2 * at->pause : LONGEST_MS * MS;
+            at->due = time + at->pause;
+            itr_retain(at->record);
+            return at->record;
+        }
+        else {
+            itr_release(at->record);
+            *at = watches[--count];
+        }
+    }
+    return NULL;
+}
+
+/* Detached, without the mutex. */
+static void
+look_at(itr_record *record)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    interruption_arm(state, record);
+    PyGILState_Release(gil);
+}
+
+static void *
+run(void *Py_UNUSED(unused))
+{
+    atomic_store_explicit(&looker, (uintptr_t)PyThread_get_thread_ident(), memory_order_relaxed);
+    (void)pthread_mutex_lock(&mutex);
+    bool lingered = false;
+    while (!stopped && !(lingered && count == 0)) {
+        int64_t next;
+        itr_record *record = take_due(&next);
+        if (record != NULL) {
+            (void)pthread_mutex_unlock(&mutex);
+            look_at(record);
+            itr_release(record);
+            (void)pthread_mutex_lock(&mutex);
+            continue;
+        }
+        lingered = count == 0;
+        wait_until(next);
+    }
+    running = false;
+    atomic_store_explicit(&looker, 0, memory_order_relaxed);
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+/* Under the mutex. A thread of the process's own would be given its signals: ours takes none. */
+static void
+start(void)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    running = pthread_create(&thread, NULL, run, NULL) == 0;
+    if (running) {
+        (void)pthread_detach(thread);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Under the mutex. When the record is due, or 0 if there is no memory. */
+static int64_t
+add(itr_record *record)
+{
+    const watch made = {.record = record, .due = now() + FIRST_MS * MS, .pause = FIRST_MS * MS};
+    for (size_t i = 0; i < count; i++) {
+        if (watches[i].record == record) {
+            watches[i] = made;
+            return made.due;
+        }
+    }
+    if (count == capacity) {
+        size_t larger = capacity == 0 ? 8 : 2 * capacity;
+        watch *moved = realloc(watches, larger * sizeof(*watches));
+        if (moved == NULL) {
+            return 0;
+        }
+        watches = moved;
+        capacity = larger;
+    }
+    itr_retain(record);
+    watches[count++] = made;
+    return made.due;
+}
+
+void
+interruption_look_again(itr_record *record)
+{
+    (void)pthread_mutex_lock(&mutex);
+    int64_t due = stopped ? 0 : add(record);
+    if (due != 0 && !running) {
+        start();
+    }
+    else if (due != 0 && due < asleep_until) {
+        (void)pthread_cond_broadcast(&changed);
+    }
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+/* Beginning, end, fork. ----------------------------------------------------------------------- */
+
+PyObject *
+interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    Py_BEGIN_ALLOW_THREADS
+    (void)pthread_mutex_lock(&mutex);
+    stopped = true;
+    (void)pthread_cond_broadcast(&changed);
+    while (running) {
+        (void)pthread_cond_wait(&changed, &mutex);
+    }
+    while (count > 0) {
+        itr_release(watches[--count].record);
+    }
+    (void)pthread_mutex_unlock(&mutex);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static void
+make_condition(void)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+static void
+before_fork(void)
+{
+    (void)pthread_mutex_lock(&mutex);
+}
+
+static void
+after_fork_parent(void)
+{
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+/* The thread does not exist in the child. The references that it watched by are gone, too: the
+   registry counts them anew. */
+static void
+after_fork_child(void)
+{
+    count = 0;
+    running = false;
+    atomic_store_explicit(&looker, 0, memory_order_relaxed);
+    make_condition();
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+static void
+init(void)
+{
+    make_condition();
+    (void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+int
+interruption_second_look_init(PyObject *module, interruption_state *module_state)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, init);
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *stop =
+        atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
+    PyObject *done = stop == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", stop);
+    Py_XDECREF(stop);
+    Py_XDECREF(atexit);
+    Py_XDECREF(done);
+    if (done == NULL) {
+        return -1;
+    }
+    (void)pthread_mutex_lock(&mutex);
+    state = module_state;
+    stopped = false;
+    (void)pthread_mutex_unlock(&mutex);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/*
+ * The second look: while a request waits to be delivered, what its thread runs may have changed in
+ * ways that no event tells (a `key=` function is entered through C, a debugger replaced our trace
+ * function). So the thread is armed anew from time to time: after a millisecond, then ever less
+ * often. Nothing is looked at while no request waits.
+ */
+#ifndef INTERRUPTION_SECOND_LOOK_H
+#define INTERRUPTION_SECOND_LOOK_H
+
+#include "itr_record.h"
+#include "state.h"
+
+/* Look at the thread of that record again, as long as its request waits. Attached. If it cannot be
+   (no memory, no thread to do it, the interpreter exits), nothing happens. */
+void interruption_look_again(itr_record *record);
+
+/* Allow it, for the interpreter that the caller runs in. 0, or -1 with an exception set. */
+int interruption_second_look_init(PyObject *module, interruption_state *state);
+
+/* A method of the module, for atexit: end it, before threads cannot attach any more. */
+PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);
+
+/* The thread id of the thread that looks, which is nobody's to interrupt; 0 while there is none. */
+uintptr_t interruption_looker(void);
+
+#endif

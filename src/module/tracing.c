@@ -1,0 +1,75 @@
+/*
+ * See events.h. 3.11: the trace function of the armed thread.
+ *
+ * A thread has room for one trace function. If a debugger or a coverage tool has it, ours takes its
+ * place and calls it first, with its own object, so that sys.gettrace() shows it still. If the tool
+ * is changed meanwhile, ours is gone, and the second look puts it in again. The GIL guards another
+ * thread's trace function, as it does in the interpreter.
+ */
+#include "compat.h"
+#include "delivery.h"
+#include "events.h"
+#include "protected.h"
+
+static interruption_state *state_of_trace; /* written while the GIL is held: start, stop */
+
+static int
+trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (thread != NULL && thread->chained != NULL) {
+        int status = ((Py_tracefunc)thread->chained)(object, frame, what, arg);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (thread == NULL || what != PyTrace_LINE || state_of_trace == NULL ||
+        !(itr_flags(thread->record) & ITR_PENDING)) {
+        return 0;
+    }
+    const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
+    return interruption_deliver(state_of_trace, thread, point);
+}
+
+/* Set the function alone; the object stays, and with it what sys.gettrace() says. */
+static void
+exchange(PyThreadState *tstate, Py_tracefunc function)
+{
+    tstate->c_tracefunc = function;
+    bool used = function != NULL || tstate->c_profilefunc != NULL;
+    tstate->cframe->use_tracing = used && tstate->tracing == 0 ? 255 : 0;
+}
+
+void
+interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_thread *thread,
+                        interruption_garbage *Py_UNUSED(garbage))
+{
+    PyThreadState *tstate = thread->tstate;
+    if (tstate->c_tracefunc != trace) {
+        thread->chained = (void *)tstate->c_tracefunc;
+        exchange(tstate, trace);
+    }
+}
+
+void
+interruption_events_disarm(interruption_thread *thread)
+{
+    PyThreadState *tstate = thread->tstate;
+    if (tstate->c_tracefunc == trace) {
+        exchange(tstate, (Py_tracefunc)thread->chained);
+    }
+    thread->chained = NULL;
+}
+
+int
+interruption_events_start(interruption_state *state)
+{
+    state_of_trace = state;
+    return 0;
+}
+
+void
+interruption_events_stop(void)
+{
+    state_of_trace = NULL;
+}

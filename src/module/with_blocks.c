@@ -1,0 +1,331 @@
+/*
+ * See with_blocks.h. `__enter__` and `__exit__` are the hot path of a region: a thread that has not
+ * been asked pays two thread-local loads and one atomic change of its flags for each.
+ *
+ * S11 holds because a request is raised by the thread itself, between statements (delivery.c):
+ * while `__exit__` runs, no statement begins, and after it the block is not in force.
+ */
+#include "with_blocks.h"
+
+#include <stddef.h>
+
+#include "arguments.h"
+#include "delivery.h"
+#include "look.h"
+
+typedef struct {
+    PyObject_HEAD
+    bool shield;
+    bool no_statements;
+    bool no_waits;
+} block;
+
+static interruption_state *
+state_of(PyObject *self)
+{
+    return (interruption_state *)PyType_GetModuleState(Py_TYPE(self));
+}
+
+/* What concerns more than the blocks themselves: the thread has been asked. */
+static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
+
+/* Blocks have changed, and the record's flags were as given: see to it that the thread is armed
+   exactly while it is open. */
+static void
+settle(interruption_state *state, interruption_thread *thread, uint32_t flags)
+{
+    if (!thread->blocks.open) {
+        if (flags & ITR_ARMED) {
+            interruption_disarm(thread);
+        }
+    }
+    else if ((flags & ITR_PENDING) && !(flags & ITR_ARMED)) {
+        interruption_stop_where_it_is(state, thread->record);
+    }
+}
+
+/* Entering. ----------------------------------------------------------------------------------- */
+
+/* A region has been entered by a thread that has been asked: if it is an outermost one that no
+   shield is around, leave it and raise (S7). 0, or -1 with an exception set. */
+static int
+enter_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
+{
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    if (view.regions > 1 || view.shields > 0) {
+        return 0;
+    }
+    int64_t flags =
+        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    if (flags < 0) {
+        return -1;
+    }
+    settle(state, thread, (uint32_t)flags);
+    return interruption_check(state);
+}
+
+static PyObject *
+block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    const block *entered = (block *)self;
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        thread = interruption_this_thread_slow(state_of(self));
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    if (!thread->started && !entered->shield && !entered->no_statements) {
+        if (interruption_delivery_start(state_of(self)) < 0) {
+            return NULL;
+        }
+        thread->started = true;
+    }
+    const interruption_block made = {
+        .object = self,
+        .shield = entered->shield,
+        .no_statements = entered->no_statements,
+        .no_waits = entered->no_waits,
+    };
+    int64_t flags =
+        interruption_enter_block(thread->tstate, &thread->blocks, thread->record, &made);
+    if (flags < 0) {
+        return NULL;
+    }
+    if (flags & NOTEWORTHY) {
+        interruption_state *state = state_of(self);
+        settle(state, thread, (uint32_t)flags);
+        if ((flags & ITR_REQUESTED) && !entered->shield && enter_asked(state, thread, self) < 0) {
+            return NULL;
+        }
+    }
+    return Py_NewRef(self);
+}
+
+/* Leaving. ------------------------------------------------------------------------------------ */
+
+/* Leave a block of a thread that has been asked. Leaving the outermost shield raises what waits,
+   unless the block raises already, or S9 forbids it here: then it waits on (S12). */
+static int
+leave_asked(interruption_state *state, interruption_thread *thread, const block *left,
+            bool raising, uint32_t flags)
+{
+    const interruption_point here = {.moment = INTERRUPTION_AT_EXIT};
+    if (left->shield && !raising && (flags & ITR_PENDING) &&
+        interruption_deliver(state, thread, here) < 0) {
+        return -1;
+    }
+    settle(state, thread, flags);
+    return 0;
+}
+
+static PyObject *
+block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        thread = interruption_this_thread_slow(state_of(self));
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    int64_t flags =
+        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    if (flags < 0) {
+        return NULL;
+    }
+    if (thread->blocks.regions == 0 && interruption_holds_anything(&thread->held)) {
+        interruption_held_clear(&thread->held);
+    }
+    bool raising = nargs > 0 && args[0] != Py_None;
+    if ((flags & NOTEWORTHY) &&
+        leave_asked(state_of(self), thread, (block *)self, raising, (uint32_t)flags) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Options, decorating. ------------------------------------------------------------------------ */
+
+static PyObject *
+decorate(PyObject *self, PyObject *function)
+{
+    PyObject *decorators = PyImport_ImportModule("interruption._decorators");
+    if (decorators == NULL) {
+        return NULL;
+    }
+    PyObject *decorated = PyObject_CallMethod(decorators, "decorate", "OO", self, function);
+    Py_DECREF(decorators);
+    return decorated;
+}
+
+/* Called with one thing, it decorates that. 1, 0 if it was called with options, -1 with TypeError
+   set. */
+static int
+is_decorating(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t given = PyTuple_GET_SIZE(args);
+    if (given == 0) {
+        return 0;
+    }
+    if (given > 1 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
+        PyErr_Format(PyExc_TypeError,
+                     "%R takes either one function to decorate or options by name", self);
+        return -1;
+    }
+    return 1;
+}
+
+static PyObject *
+allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"async_interrupt", "io_interrupt", NULL};
+    int decorating = is_decorating(self, args, kwargs);
+    if (decorating != 0) {
+        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
+    }
+    const block *from = (block *)self;
+    int statements = !from->no_statements, waits = !from->no_waits;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pp:allow_interruption", names, &statements,
+                                     &waits)) {
+        return NULL;
+    }
+    block *made = PyObject_New(block, Py_TYPE(self));
+    if (made != NULL) {
+        made->shield = false;
+        made->no_statements = !statements;
+        made->no_waits = !waits;
+    }
+    return (PyObject *)made;
+}
+
+static PyObject *
+defer_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {NULL};
+    int decorating = is_decorating(self, args, kwargs);
+    if (decorating != 0) {
+        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":defer_interruption", names)) {
+        return NULL;
+    }
+    return Py_NewRef(self);
+}
+
+static PyObject *
+block_repr(PyObject *self)
+{
+    const block *of = (block *)self;
+    if (of->shield) {
+        return PyUnicode_FromString("defer_interruption");
+    }
+    if (!of->no_statements && !of->no_waits) {
+        return PyUnicode_FromString("allow_interruption");
+    }
+    return PyUnicode_FromFormat("allow_interruption(%s%s%s)",
+                                of->no_statements ? "async_interrupt=False" : "",
+                                of->no_statements && of->no_waits ? ", " : "",
+                                of->no_waits ? "io_interrupt=False" : "");
+}
+
+static void
+block_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* The types. ---------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(allow_doc,
+             "A region: the block of `with allow_interruption:` may be interrupted.\n\n"
+             "A thread that interrupt() is called for raises ThreadExit inside the block, between\n"
+             "two statements of it or of what it calls; never inside the standard library, while\n"
+             "it holds a lock that it took in the block, in `finally`, `except`, the entry or exit\n"
+             "of a `with`, in `__del__`, a weak reference's callback or an import: there it waits\n"
+             "for the next moment that will do (S9). If the thread has been asked already, entering\n"
+             "raises and the block is not run (S7). A region delivers a request once: cleanup is\n"
+             "left alone, until interrupt() is called again (S8). Leaving never raises (S11).\n\n"
+             "Also called with options, and as a decorator of functions of any kind:\n\n"
+             "async_interrupt: False leaves blocking calls only.\n"
+             "io_interrupt: False leaves statements only (S14).\n\n"
+             "Nested regions count as one, and each switches off what it says for its block.\n"
+             "Reentrant; one object serves all threads. In a generator or coroutine it is in force\n"
+             "only while that runs (S21).\n\n"
+             "RuntimeError: left out of order or in another thread than it was entered in; or, on\n"
+             "entry, no tool id of sys.monitoring is free.");
+
+PyDoc_STRVAR(defer_doc,
+             "A shield: the block of `with defer_interruption:` is not interrupted.\n\n"
+             "Not by a region inside or around it, nor by check_interrupt(). Leaving the outermost\n"
+             "shield in a region raises what was asked meanwhile, unless the block raises something\n"
+             "else: then that wins, and the request stays pending (S12). Also as a decorator, and\n"
+             "called without arguments. Otherwise as allow_interruption.");
+
+PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nEnter the block in the calling thread.");
+PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
+                       "Leave the block; never swallows an exception.");
+
+static PyMethodDef block_methods[] = {
+    {"__enter__", block_enter, METH_NOARGS, enter_doc},
+    {"__exit__", _PyCFunction_CAST(block_exit), METH_FASTCALL, exit_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot allow_slots[] = {
+    {Py_tp_doc, (void *)allow_doc},     {Py_tp_methods, block_methods},
+    {Py_tp_call, allow_call},           {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},     {0, NULL},
+};
+
+static PyType_Slot defer_slots[] = {
+    {Py_tp_doc, (void *)defer_doc},     {Py_tp_methods, block_methods},
+    {Py_tp_call, defer_call},           {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},     {0, NULL},
+};
+
+static PyType_Spec allow_spec = {
+    .name = "interruption._interruption._AllowInterruption",
+    .basicsize = sizeof(block),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = allow_slots,
+};
+
+static PyType_Spec defer_spec = {
+    .name = "interruption._interruption._DeferInterruption",
+    .basicsize = sizeof(block),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = defer_slots,
+};
+
+static int
+add_block(PyObject *module, PyType_Spec *spec, const char *name, bool shield)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL || PyModule_AddType(module, type) < 0) {
+        Py_XDECREF(type);
+        return -1;
+    }
+    block *made = PyObject_New(block, type);
+    Py_DECREF(type);
+    if (made == NULL) {
+        return -1;
+    }
+    made->shield = shield;
+    made->no_statements = made->no_waits = false;
+    int status = PyModule_AddObjectRef(module, name, (PyObject *)made);
+    Py_DECREF(made);
+    return status;
+}
+
+int
+interruption_with_blocks_init(PyObject *module)
+{
+    return add_block(module, &allow_spec, "allow_interruption", false) < 0 ||
+                   add_block(module, &defer_spec, "defer_interruption", true) < 0
+               ? -1
+               : 0;
+}
