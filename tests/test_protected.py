@@ -295,8 +295,6 @@ def test_without_frozen_modules(site):
 
 @pytest.mark.parametrize("symlinks", [True, False])
 def test_in_a_virtual_environment(site, tmp_path, symlinks):
-    if not symlinks and sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        pytest.skip("a copied executable does not find its library")
     venv.create(tmp_path / "env", symlinks=symlinks, with_pip=False)
     (packages,) = (tmp_path / "env").glob(f"lib/{LIBRARY.name}/site-packages")
     (packages / "users.py").write_text("def function(): pass")
