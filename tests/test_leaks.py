@@ -19,7 +19,9 @@ from interruption import (
     interrupt_all_threads,
     interruption_fd,
     interruption_requested,
+    protect,
     uninstall,
+    unprotect,
     wait_for_interruption,
 )
 from support import scaled
@@ -99,6 +101,8 @@ FUNCTIONS = {
     "ThreadExit, bad": lambda: refuses(TypeError, ThreadExit, 3),
     "Thread": lambda: Thread().interruption_requested,
     "Thread.interrupt": lambda: HERE.interrupt() or HERE.interruption_requested,
+    "protect": lambda: (protect("a.b"), protect("a.b"), unprotect("a.b")),
+    "protect, bad": lambda: refuses(ValueError, protect, ""),
     "get_include": get_include,
     "install": lambda: (install(), uninstall()),
 }

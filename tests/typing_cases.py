@@ -1,6 +1,7 @@
 """Read by mypy, never run: what users write has the types that they expect."""
 
-from typing import assert_type
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from typing import Any, assert_type
 
 import interruption
 from interruption import (
@@ -11,8 +12,11 @@ from interruption import (
     interrupt_all_threads,
     interruption_fd,
     interruption_requested,
+    protect,
+    unprotect,
     wait_for_interruption,
 )
+from interruption._interruption import allow_interruption, defer_interruption
 
 
 def cases(ident: int) -> None:
@@ -34,3 +38,110 @@ def cases(ident: int) -> None:
     interrupt("name")  # type: ignore[arg-type]
     interrupt(ident, ValueError())  # type: ignore[arg-type]
     interrupt(ident, reason=3)  # type: ignore[arg-type]
+
+
+def protected() -> None:
+    """Modules, by themselves and by name."""
+    protect(interruption)
+    protect("package.module")
+    unprotect("package.module")
+    protect(b"package")  # type: ignore[arg-type]
+    protect(name="package")  # type: ignore[call-arg]
+
+
+@allow_interruption
+def function(count: int, *, name: str = "") -> str:
+    """Keep it short."""
+    return name * count
+
+
+@allow_interruption(async_interrupt=False)
+def generator(count: int) -> Generator[int, str, bytes]:
+    """Run in a region with options."""
+    sent: str = yield count
+    return sent.encode()
+
+
+@defer_interruption
+async def coroutine(count: int) -> str:
+    """Run in a shield."""
+    return str(count)
+
+
+@defer_interruption()
+async def async_generator(count: int) -> AsyncGenerator[int, str]:
+    """Run in a shield that was called."""
+    yield count
+
+
+class Methods:
+    """All kinds of them."""
+
+    @allow_interruption
+    def method(self, count: int) -> str:
+        """Bind."""
+        return str(count)
+
+    @allow_interruption
+    async def async_method(self, count: int) -> str:
+        """Bind, too."""
+        return str(count)
+
+    @defer_interruption
+    @staticmethod
+    def outside_static(count: int) -> str:
+        """Decorate the staticmethod."""
+        return str(count)
+
+    @staticmethod
+    @defer_interruption
+    def inside_static(count: int) -> str:
+        """Decorate the function."""
+        return str(count)
+
+    @defer_interruption
+    @classmethod
+    def outside_class(cls, count: int) -> str:
+        """Decorate the classmethod."""
+        return str(count)
+
+    @property
+    @allow_interruption
+    def value(self) -> int:
+        """Decorate the getter."""
+        return 1
+
+
+async def decorated(methods: Methods) -> None:
+    """What is decorated has the type that it had."""
+    exactly: Callable[[int], str] = allow_interruption(methods.method)
+    assert_type(exactly(1), str)
+    assert_type(function(1, name="n"), str)
+    assert_type(generator(1), Generator[int, str, bytes])
+    assert_type(await coroutine(1), str)
+    as_it_was: Callable[[int], Coroutine[Any, Any, str]] = coroutine
+    assert_type(await as_it_was(1), str)
+    assert_type(async_generator(1), AsyncGenerator[int, str])
+    iterator: AsyncIterator[int] = async_generator(1)
+    assert_type(await anext(iterator), int)
+    assert_type(methods.method(1), str)
+    assert_type(await methods.async_method(1), str)
+    assert_type(Methods.outside_static(1), str)
+    assert_type(methods.inside_static(1), str)
+    assert_type(Methods.outside_class(1), str)
+    assert_type(methods.value, int)
+    assert_type(allow_interruption(len)("sized"), int)
+    function("1")  # type: ignore[arg-type]
+    function(1, "n")  # type: ignore[misc]
+    methods.method("1")  # type: ignore[arg-type]
+    allow_interruption(1)  # type: ignore[call-overload]
+    defer_interruption(async_interrupt=True)  # type: ignore[call-overload]
+    allow_interruption(io_interrupt=1)  # type: ignore[call-overload]
+
+
+def regions() -> int:
+    """A region and a shield swallow nothing: what follows is reached or not, as ever."""
+    with allow_interruption as region, region(async_interrupt=True, io_interrupt=False) as inner:
+        inner(io_interrupt=True)
+    with defer_interruption as shield, shield():
+        return 1

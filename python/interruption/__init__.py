@@ -35,6 +35,7 @@ from ._interruption import (
     interruption_requested,
     wait_for_interruption,
 )
+from ._protected import protect, unprotect
 from ._thread import Thread
 
 __all__ = [
@@ -48,7 +49,9 @@ __all__ = [
     "interrupt_all_threads",
     "interruption_fd",
     "interruption_requested",
+    "protect",
     "uninstall",
+    "unprotect",
     "wait_for_interruption",
 ]
 

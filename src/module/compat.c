@@ -275,3 +275,21 @@ interruption_list_threads(itr_thread **threads, size_t *count)
     }
     return 0;
 }
+
+#if PY_VERSION_HEX >= 0x030D0000
+int
+interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
+{
+    return PyDict_GetItemRef(dict, key, item);
+}
+#else
+int
+interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
+{
+    *item = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    if (*item != NULL) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+#endif

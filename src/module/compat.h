@@ -115,4 +115,10 @@ itr_thread interruption_self(void);
  */
 int interruption_list_threads(itr_thread **threads, size_t *count);
 
+/*
+ * An item of a dict, as a new reference in `*item`; NULL where there is none. Returns 1, 0 where
+ * there is none, or -1 with an exception set.
+ */
+int interruption_get_item(PyObject *dict, PyObject *key, PyObject **item);
+
 #endif

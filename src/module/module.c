@@ -8,6 +8,7 @@
 #include "events.h"
 #include "look.h"
 #include "payload.h"
+#include "protected.h"
 #include "regions.h"
 #include "requests.h"
 #include "second_look.h"
@@ -92,6 +93,33 @@ PyDoc_STRVAR(
     "threading.excepthook that is silent for ThreadExit, as the default is for SystemExit\n"
     "(S13).");
 
+PyDoc_STRVAR(
+    set_protected_doc,
+    "_set_protected($module, homes, /)\n"
+    "--\n\n"
+    "Say where protected code comes from: a tuple of (folder, names, named), each a str, a\n"
+    "sorted tuple of str, and a bool. Code is protected whose co_filename begins with the\n"
+    "folder (which ends with a slash or is empty) and goes on with one of the names, as that\n"
+    "of a folder or of a file without its suffix; if `named`, only if the module's own name\n"
+    "begins with it, too. Replaces what was said before.");
+
+PyDoc_STRVAR(protect_doc,
+             "_protect($module, name, /)\n"
+             "--\n\n"
+             "Protect the modules of that name and below it. Returns whether they were not.");
+
+PyDoc_STRVAR(unprotect_doc, "_unprotect($module, name, /)\n"
+                            "--\n\n"
+                            "Undo _protect() of that name. Returns whether there was one.");
+
+PyDoc_STRVAR(is_protected_doc, "_is_protected($module, code, namespace, /)\n"
+                               "--\n\n"
+                               "Is that code protected, when it runs with those globals (a dict)?");
+
+PyDoc_STRVAR(is_import_machinery_doc, "_is_import_machinery($module, code, /)\n"
+                                      "--\n\n"
+                                      "Is it code of the import system?");
+
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
@@ -106,6 +134,12 @@ static PyMethodDef methods[] = {
     {"_stop_looking", interruption_stop_looking, METH_NOARGS, NULL},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
+    {"_set_protected", interruption_set_protected, METH_O, set_protected_doc},
+    {"_protect", interruption_protect, METH_O, protect_doc},
+    {"_unprotect", interruption_unprotect, METH_O, unprotect_doc},
+    {"_is_protected", interruption_is_protected_method, METH_VARARGS, is_protected_doc},
+    {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
+     is_import_machinery_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -170,11 +204,12 @@ module_exec(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
     state->module = module;
-    if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 || interruption_current_init(module, state) < 0 ||
-        interruption_thread_exit_init(module, state) < 0 || interruption_capi_init(module) < 0 ||
-        interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
-        interruption_second_look_init(module, state) < 0 ||
-        interruption_with_blocks_init(module) < 0) {
+    if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 ||
+        interruption_current_init(module, state) < 0 || interruption_regions_init() < 0 ||
+        interruption_delivery_init() < 0 || interruption_protected_init(state) < 0 ||
+        interruption_thread_exit_init(module, state) < 0 ||
+        interruption_with_blocks_init(module) < 0 ||
+        interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
@@ -217,6 +252,7 @@ static void
 module_free(void *module)
 {
     (void)module_clear(module);
+    interruption_protected_free(interruption_get_state(module));
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, INTERRUPTION_VERSION_SLOTS};

@@ -19,6 +19,9 @@ typedef struct {
     PyObject *threading;       /* the standard library's module */
     PyObject *thread_type;     /* threading.Thread */
     PyObject *excepthook;      /* this module's _excepthook */
+
+    /* see protected.h; outlives the others: until the module is freed */
+    struct interruption_protected *protected_code;
 } interruption_state;
 
 /* The definition of the module: types find their module by it. */

@@ -1,0 +1,58 @@
+/*
+ * Code that is never interrupted inside: the standard library's, this package's, and what users
+ * named to protect() (S9). What makes an answer is in an immutable table, read without a lock and
+ * exchanged whole.
+ */
+#ifndef INTERRUPTION_PROTECTED_H
+#define INTERRUPTION_PROTECTED_H
+
+#include "state.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct interruption_protected {
+    _Atomic(struct interruption_protected_table *) table;
+    _Atomic(struct interruption_protected_table *) retired; /* replaced, not yet freed */
+    _Atomic(size_t) readers;                                /* of any table, also replaced ones */
+    _Atomic(uint64_t) epoch;
+    PyObject *name_key; /* "__name__"; never changes */
+};
+
+/*
+ * Is that code protected, when it runs with those globals (a dict; or NULL)? Everything is until
+ * the package has been imported, and again once the module is freed.
+ *
+ * Runs no Python code (but an `__eq__` of a global that is no str and has the hash of "__name__"),
+ * allocates nothing, cannot fail. The calling thread must be attached and have no exception set.
+ */
+bool interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObject *globals);
+
+/*
+ * Rises with every change of what is protected; never 0. For who keeps answers: read it before
+ * asking, keep it with the answer, and ask again when it is another.
+ */
+static inline uint64_t
+interruption_protected_epoch(const interruption_state *state)
+{
+    /* pairs with the increment in edit(): who sees it sees the new table, too */
+    return atomic_load_explicit(&state->protected_code->epoch, memory_order_acquire);
+}
+
+/* Is it code of the import system? While a frame of it is on the stack, a module is being looked
+ * for, imported or reloaded. As above, but that it never runs any Python code. */
+bool interruption_is_import_machinery(PyCodeObject *code);
+
+/* Methods of the module; see module.c. */
+PyObject *interruption_set_protected(PyObject *module, PyObject *homes);
+PyObject *interruption_protect(PyObject *module, PyObject *name);
+PyObject *interruption_unprotect(PyObject *module, PyObject *name);
+PyObject *interruption_is_protected_method(PyObject *module, PyObject *args);
+PyObject *interruption_is_import_machinery_method(PyObject *module, PyObject *code);
+
+/* Make the state's part, and give it back. 0, or -1 with an exception set. */
+int interruption_protected_init(interruption_state *state);
+void interruption_protected_free(interruption_state *state);
+
+#endif
