@@ -1,9 +1,10 @@
 /* See delivery.h. */
 #include "delivery.h"
 
+#include "code.h"
+#include "compat.h"
 #include "events.h"
 #include "look.h"
-#include "points.h"
 #include "protected.h"
 #include "second_look.h"
 
@@ -43,14 +44,13 @@ is_protected(interruption_state *state, const look *at)
 static int
 cleanup_of(const look *at, interruption_point point)
 {
-    if (at->innermost && point.moment == INTERRUPTION_AT_EXIT &&
-        interruption_point_is_innermost_with_only(at->points, at->lasti, at->since)) {
-        return 0;
+    if (at->innermost && point.moment == INTERRUPTION_AT_EXIT) {
+        return interruption_point_cleanup_outside(at->points, at->lasti, at->since, NULL);
     }
-    int cleanup = interruption_point_cleanup(at->points, at->lasti, at->since);
+    int cleanup = interruption_point_cleanup(at->points, at->lasti, at->since, NULL);
     if (cleanup == 0 && at->innermost && point.moment == INTERRUPTION_AT_JUMP) {
         /* 3.12 raises at the end of the jump, the others at its beginning. */
-        cleanup = interruption_point_cleanup(at->points, point.destination, at->since);
+        cleanup = interruption_point_cleanup(at->points, point.destination, at->since, NULL);
     }
     return cleanup;
 }
@@ -62,7 +62,9 @@ between_statements(const look *at, interruption_point point)
     unsigned flags = interruption_point_flags(at->points, at->lasti);
     switch (point.moment) {
     case INTERRUPTION_AT_LINE:
-        return (flags & INTERRUPTION_POINT_STATEMENT) && !(flags & INTERRUPTION_POINT_GAP);
+        /* Up to 3.11 a jump back is told as the line that it goes to. */
+        return (flags & (INTERRUPTION_POINT_STATEMENT | INTERRUPTION_POINT_LOOP)) &&
+               !(flags & INTERRUPTION_POINT_GAP);
     case INTERRUPTION_AT_JUMP:
         return (flags & INTERRUPTION_POINT_LOOP) &&
                !(interruption_point_flags(at->points, point.destination) & INTERRUPTION_POINT_GAP);
@@ -186,12 +188,13 @@ frame_blocks(interruption_state *state, const interruption_view *view, look *at,
     at->lasti = PyFrame_GetLasti(at->frame);
     at->since =
         interruption_is_frame_of(view->region, at->frame) ? view->region->lasti : -1;
-    at->points = interruption_points_of(at->code);
-    if (at->points == NULL) {
+    const interruption_code *known = interruption_code_of(at->code);
+    if (known == NULL) {
         PyErr_Clear(); /* no memory: not here, then */
         obstacle->kind = INTERRUPTION_IN_STATEMENT;
         return true;
     }
+    at->points = known->points;
     if (blocks_here(state, at, point, obstacle)) {
         return true;
     }
@@ -210,9 +213,6 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
              interruption_point point, interruption_obstacle *obstacle)
 {
     look at = {.frame = PyThreadState_GetFrame(tstate), .innermost = true};
-    if (at.frame != NULL && point.moment == INTERRUPTION_AT_EXIT) {
-        /* The frame that leaves the shield may be of a wrapper: it is as any other then. */
-    }
     bool blocked = false;
     while (at.frame != NULL && !blocked) {
         at.code = PyFrame_GetCode(at.frame);
@@ -264,25 +264,28 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
     return true;
 }
 
-bool
-interruption_may_deliver(interruption_state *state, interruption_thread *thread,
-                         interruption_point point, interruption_obstacle *obstacle)
+void
+interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
+                               interruption_point point, interruption_obstacle *obstacle)
 {
-    interruption_obstacle found = {.kind = INTERRUPTION_NOTHING, .lasti = -1};
+    *obstacle = (interruption_obstacle){.kind = INTERRUPTION_NOTHING, .lasti = -1};
     interruption_view view;
     interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    if (!view_blocks(thread, &view, &found) &&
-        !frames_block(state, thread->tstate, &view, point, &found) &&
-        interruption_holds_lock(&thread->held, &found.code, &found.lasti)) {
-        found.kind = INTERRUPTION_LOCK_HELD;
+    if (!view_blocks(thread, &view, obstacle)) {
+        (void)frames_block(state, thread->tstate, &view, point, obstacle);
     }
-    bool free = found.kind == INTERRUPTION_NOTHING;
-    if (obstacle != NULL) {
-        *obstacle = found;
-    }
-    else {
-        Py_XDECREF(found.code);
-    }
+}
+
+/* May the calling thread's request be raised here? */
+static bool
+may_deliver(interruption_state *state, interruption_thread *thread, interruption_point point)
+{
+    interruption_obstacle obstacle;
+    interruption_look_for_obstacle(state, thread, point, &obstacle);
+    bool free = obstacle.kind == INTERRUPTION_NOTHING &&
+                !interruption_holds_lock(&thread->held, (PyObject **)&obstacle.code,
+                                         &obstacle.lasti);
+    Py_XDECREF(obstacle.code);
     return free;
 }
 
@@ -293,7 +296,7 @@ interruption_deliver(interruption_state *state, interruption_thread *thread,
                      interruption_point point)
 {
     if (!(itr_flags(thread->record) & ITR_PENDING) ||
-        !interruption_may_deliver(state, thread, point, NULL)) {
+        !may_deliver(state, thread, point)) {
         return 0;
     }
     return interruption_raise_request(state, thread->record);
@@ -336,15 +339,15 @@ interruption_disarm(interruption_thread *thread)
     interruption_lock_threads();
     (void)itr_disarm(thread->record);
     interruption_events_disarm(thread);
-    PyCodeObject **codes = thread->armed;
+    PyObject **armed = thread->armed;
     size_t count = thread->armed_count;
     thread->armed = NULL;
     thread->armed_count = thread->armed_capacity = 0;
     interruption_unlock_threads();
     for (size_t i = 0; i < count; i++) {
-        Py_DECREF(codes[i]);
+        Py_DECREF(armed[i]);
     }
-    PyMem_RawFree(codes);
+    PyMem_RawFree(armed);
 }
 
 int

@@ -44,12 +44,12 @@ typedef struct {
 } interruption_point;
 
 /*
- * May a request be raised in the thread, now? Its innermost frame must be that of user's code. By
- * the thread, or while it cannot run. `obstacle` (or NULL) says why not; release its code. Attached
+ * What keeps a request from being raised in the thread, now? By the thread, or while it cannot run;
+ * the locks that it holds are not looked at. `obstacle` is filled in; release its code. Attached
  * with no exception set; never fails.
  */
-bool interruption_may_deliver(interruption_state *state, interruption_thread *thread,
-                              interruption_point point, interruption_obstacle *obstacle);
+void interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
+                                    interruption_point point, interruption_obstacle *obstacle);
 
 /* The owner, when we are called between statements: -1 with the request's exception set, or 0. */
 int interruption_deliver(interruption_state *state, interruption_thread *thread,

@@ -26,7 +26,7 @@ typedef struct {
 void interruption_events_arm(interruption_state *state, interruption_thread *thread,
                              interruption_garbage *garbage);
 
-/* Under the same mutex: no more. The codes that were armed are still in the thread's list. */
+/* Under the same mutex: no more. What was armed is still in the thread's list. */
 void interruption_events_disarm(interruption_thread *thread);
 
 /* The module is being cleared: nothing is armed any more, nor can be. */

@@ -61,6 +61,14 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code),
     return Py_XNewRef(value);
 }
 
+bool
+interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
+{
+    bool before = frame->f_trace_opcodes;
+    frame->f_trace_opcodes = trace;
+    return before;
+}
+
 #endif
 
 /* How a frame object begins, in every version so far; interruption_check_frames makes sure. */

@@ -8,6 +8,8 @@
 #ifndef INTERRUPTION_FRAME_H
 #define INTERRUPTION_FRAME_H
 
+#include <stdbool.h>
+
 #include "state.h"
 
 /* The calling thread's innermost frame, or NULL. An address, not to be followed. */
@@ -48,6 +50,9 @@ interruption_frame_back(PyFrameObject *frame)
     Py_DECREF(frame);
     return back;
 }
+
+/* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
+bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
 /* Do the above hold for this interpreter? 0, or -1 with ImportError set. */
 int interruption_check_frames(void);

@@ -6,6 +6,7 @@
 #include "current.h"
 #include "delivery.h"
 #include "events.h"
+#include "explain.h"
 #include "look.h"
 #include "payload.h"
 #include "protected.h"
@@ -86,6 +87,13 @@ PyDoc_STRVAR(requested_of_doc,
              "Has that thread been asked to stop? What is named by `thread`, and errors: as\n"
              "interrupt().");
 
+PyDoc_STRVAR(inspect_doc,
+             "_inspect($module, thread, /)\n"
+             "--\n\n"
+             "What `explain` tells: None of a thread that has finished, else (requested, pending,\n"
+             "state, detail, place, stack); a place is (filename, line, function). What is named by\n"
+             "`thread`, and errors: as interrupt().");
+
 PyDoc_STRVAR(
     excepthook_doc,
     "_excepthook($module, args, /)\n"
@@ -131,6 +139,7 @@ static PyMethodDef methods[] = {
     {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
     {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
+    {"_inspect", interruption_inspect, METH_O, inspect_doc},
     {"_stop_looking", interruption_stop_looking, METH_NOARGS, NULL},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},

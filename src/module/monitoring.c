@@ -3,14 +3,14 @@
  * runs.
  *
  * Events belong to code, not to threads, and several armed threads may run the same code: each
- * armed code counts for how many it is armed, in what points.c keeps of it. Other threads that run
+ * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
  * what is called. Protected code gets CALL only: it is not delivered in, but calls what may be.
  */
+#include "code.h"
 #include "compat.h"
 #include "delivery.h"
 #include "events.h"
-#include "points.h"
 #include "protected.h"
 
 enum { NO_TOOL = -1 };
@@ -51,27 +51,14 @@ set_events(const connection *to, PyCodeObject *code, PyObject *events)
 static bool
 arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, bool protected)
 {
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        if (thread->armed[i] == code) {
-            return false;
-        }
-    }
     interruption_code *info = interruption_code_of(code);
     if (info == NULL) {
         PyErr_Clear();
         return false;
     }
-    if (thread->armed_count == thread->armed_capacity) {
-        size_t capacity = thread->armed_capacity == 0 ? 8 : 2 * thread->armed_capacity;
-        PyCodeObject **larger =
-            PyMem_RawRealloc(thread->armed, capacity * sizeof(*thread->armed));
-        if (larger == NULL) {
-            return false;
-        }
-        thread->armed = larger;
-        thread->armed_capacity = capacity;
+    if (!interruption_add_armed(thread, (PyObject *)code)) {
+        return false;
     }
-    thread->armed[thread->armed_count++] = code;
     if (info->armed++ == 0) {
         set_events(to, code, protected ? to->calls : to->all);
     }
@@ -83,9 +70,10 @@ interruption_events_disarm(interruption_thread *thread)
 {
     const connection *to = connection_now();
     for (size_t i = 0; i < thread->armed_count; i++) {
-        interruption_code *info = interruption_code_of(thread->armed[i]);
-        if (info != NULL && --info->armed == 0 && to != NULL) {
-            set_events(to, thread->armed[i], to->no_events);
+        PyCodeObject *code = (PyCodeObject *)thread->armed[i];
+        interruption_code *info = interruption_code_of(code); /* made when it was armed */
+        if (--info->armed == 0 && to != NULL) {
+            set_events(to, code, to->no_events);
         }
     }
 }

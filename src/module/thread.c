@@ -80,6 +80,27 @@ interruption_this_thread_slow(interruption_state *state)
     return thread;
 }
 
+bool
+interruption_add_armed(interruption_thread *thread, PyObject *armed)
+{
+    for (size_t i = 0; i < thread->armed_count; i++) {
+        if (thread->armed[i] == armed) {
+            return false;
+        }
+    }
+    if (thread->armed_count == thread->armed_capacity) {
+        size_t capacity = thread->armed_capacity == 0 ? 8 : 2 * thread->armed_capacity;
+        PyObject **larger = PyMem_RawRealloc(thread->armed, capacity * sizeof(*thread->armed));
+        if (larger == NULL) {
+            return false;
+        }
+        thread->armed = larger;
+        thread->armed_capacity = capacity;
+    }
+    thread->armed[thread->armed_count++] = armed;
+    return true;
+}
+
 /* Take it out of the list. */
 static void
 unlink_thread(interruption_thread *thread)
@@ -95,6 +116,7 @@ static void
 free_thread(interruption_thread *thread)
 {
     interruption_drop_blocks(&thread->blocks);
+    interruption_held_destroy(&thread->held);
     for (size_t i = 0; i < thread->armed_count; i++) {
         Py_DECREF(thread->armed[i]);
     }
@@ -133,6 +155,7 @@ interruption_end_thread(uint64_t serial)
     interruption_unlock_threads();
     if (interruption_thread_self == thread) {
         interruption_thread_self = NULL;
+        interruption_thread_held = NULL;
     }
     itr_release(thread->record);
     free_thread(thread);

@@ -32,8 +32,8 @@ typedef struct interruption_thread {
     interruption_held held;            /* see held.h */
     bool started;                      /* owner only: interruption_delivery_start was called */
     _Atomic uint32_t switches;         /* atomic, relaxed: nothing else hangs on it */
-    PyCodeObject **armed;              /* guarded by the list: codes with events set for us; strong.
-                                          Up to 3.11 unused */
+    PyObject **armed;                  /* guarded by the list; strong: what has events set for us,
+                                          codes, or up to 3.11 frames */
     size_t armed_count;                /* guarded by the list */
     size_t armed_capacity;             /* guarded by the list */
     void *chained;                     /* guarded by the list; 3.11: see tracing.c */
@@ -69,5 +69,9 @@ void interruption_end_thread(uint64_t serial);
 
 /* In the child of a fork: drop what is kept of the other threads. */
 void interruption_drop_other_threads(void);
+
+/* Under the list's mutex: add to what is armed, with the caller's reference. False: there is no
+   memory, or it is there already. */
+bool interruption_add_armed(interruption_thread *thread, PyObject *armed);
 
 #endif

@@ -5,6 +5,9 @@
  * place and calls it first, with its own object, so that sys.gettrace() shows it still. If the tool
  * is changed meanwhile, ours is gone, and the second look puts it in again. The GIL guards another
  * thread's trace function, as it does in the interpreter.
+ *
+ * A loop of one instruction, `while True: pass`, is never told as a line, only as an opcode; so
+ * opcodes are traced in the frame that the thread is found in.
  */
 #include "compat.h"
 #include "delivery.h"
@@ -13,21 +16,37 @@
 
 static interruption_state *state_of_trace; /* written while the GIL is held: start, stop */
 
+/* Do we trace the opcodes of that frame? */
+static bool
+is_armed(const interruption_thread *thread, const PyFrameObject *frame)
+{
+    for (size_t i = 0; i < thread->armed_count; i++) {
+        if (thread->armed[i] == (const PyObject *)frame) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 {
     interruption_thread *thread = interruption_thread_self;
-    if (thread != NULL && thread->chained != NULL) {
+    bool ours = what == PyTrace_OPCODE && thread != NULL && is_armed(thread, frame);
+    if (thread != NULL && thread->chained != NULL && !ours) {
         int status = ((Py_tracefunc)thread->chained)(object, frame, what, arg);
         if (status != 0) {
             return status;
         }
     }
-    if (thread == NULL || what != PyTrace_LINE || state_of_trace == NULL ||
+    if (thread == NULL || !(what == PyTrace_LINE || ours) || state_of_trace == NULL ||
         !(itr_flags(thread->record) & ITR_PENDING)) {
         return 0;
     }
-    const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
+    const interruption_point point = {
+        .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
+        .destination = ours ? PyFrame_GetLasti(frame) : -1,
+    };
     return interruption_deliver(state_of_trace, thread, point);
 }
 
@@ -40,11 +59,31 @@ exchange(PyThreadState *tstate, Py_tracefunc function)
     tstate->cframe->use_tracing = used && tstate->tracing == 0 ? 255 : 0;
 }
 
+/* Takes the reference. */
+static void
+trace_opcodes(interruption_thread *thread, PyFrameObject *frame, interruption_garbage *garbage)
+{
+    if (!interruption_frame_trace_opcodes(frame, true)) {
+        if (interruption_add_armed(thread, (PyObject *)frame)) {
+            return;
+        }
+        (void)interruption_frame_trace_opcodes(frame, false);
+    }
+    garbage->objects = PyMem_RawMalloc(sizeof(PyObject *));
+    if (garbage->objects != NULL) { /* else it stays, which is the lesser evil */
+        garbage->objects[garbage->count++] = (PyObject *)frame;
+    }
+}
+
 void
 interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_thread *thread,
-                        interruption_garbage *Py_UNUSED(garbage))
+                        interruption_garbage *garbage)
 {
     PyThreadState *tstate = thread->tstate;
+    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
+    if (frame != NULL) {
+        trace_opcodes(thread, frame, garbage);
+    }
     if (tstate->c_tracefunc != trace) {
         thread->chained = (void *)tstate->c_tracefunc;
         exchange(tstate, trace);
@@ -59,6 +98,9 @@ interruption_events_disarm(interruption_thread *thread)
         exchange(tstate, (Py_tracefunc)thread->chained);
     }
     thread->chained = NULL;
+    for (size_t i = 0; i < thread->armed_count; i++) {
+        (void)interruption_frame_trace_opcodes((PyFrameObject *)thread->armed[i], false);
+    }
 }
 
 int

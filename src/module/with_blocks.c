@@ -61,6 +61,9 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
     if (flags < 0) {
         return -1;
     }
+    if (thread->blocks.regions == 0) {
+        interruption_thread_held = NULL; /* nothing ran since it was set */
+    }
     settle(state, thread, (uint32_t)flags);
     return interruption_check(state);
 }
@@ -92,6 +95,9 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
         interruption_enter_block(thread->tstate, &thread->blocks, thread->record, &made);
     if (flags < 0) {
         return NULL;
+    }
+    if (thread->blocks.regions > 0) {
+        interruption_thread_held = &thread->held;
     }
     if (flags & NOTEWORTHY) {
         interruption_state *state = state_of(self);
@@ -135,7 +141,8 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (flags < 0) {
         return NULL;
     }
-    if (thread->blocks.regions == 0 && interruption_holds_anything(&thread->held)) {
+    if (thread->blocks.regions == 0) {
+        interruption_thread_held = NULL;
         interruption_held_clear(&thread->held);
     }
     bool raising = nargs > 0 && args[0] != Py_None;

@@ -1,0 +1,169 @@
+/* See explain.h. The thread is looked at while it cannot run; what is said of it was true then. */
+#include "explain.h"
+
+#include "compat.h"
+#include "delivery.h"
+#include "target.h"
+
+/* The names of obstacles, as users see them; by interruption_obstacle_kind. */
+static const char *const states[] = {
+    [INTERRUPTION_NOTHING] = "running",
+    [INTERRUPTION_NOT_OPEN] = "not in a region",
+    [INTERRUPTION_SHIELDED] = "shielded",
+    [INTERRUPTION_SWITCHED_OFF] = "switched off",
+    [INTERRUPTION_PROTECTED] = "in protected code",
+    [INTERRUPTION_CLEANUP] = "in cleanup",
+    [INTERRUPTION_IMPORTING] = "importing",
+    [INTERRUPTION_SWALLOWED] = "in a callback",
+    [INTERRUPTION_LOCK_HELD] = "holding a lock",
+    [INTERRUPTION_IN_STATEMENT] = "running",
+};
+
+/* Frames, innermost first. */
+typedef struct {
+    PyCodeObject *code; /* strong */
+    int lasti;
+} place;
+
+typedef struct {
+    interruption_state *state;
+    interruption_thread *thread;
+    uint32_t flags;
+    interruption_obstacle obstacle;
+    place *stack;
+    size_t count;
+    size_t capacity;
+} inspection;
+
+static void
+add_place(inspection *to, PyFrameObject *frame)
+{
+    if (to->count == to->capacity) {
+        size_t capacity = to->capacity == 0 ? 32 : 2 * to->capacity;
+        place *larger = PyMem_RawRealloc(to->stack, capacity * sizeof(*to->stack));
+        if (larger == NULL) {
+            return; /* the stack is cut short */
+        }
+        to->stack = larger;
+        to->capacity = capacity;
+    }
+    to->stack[to->count++] = (place){PyFrame_GetCode(frame), PyFrame_GetLasti(frame)};
+}
+
+static void
+inspect(void *arg)
+{
+    inspection *to = arg;
+    const interruption_point anywhere = {.moment = INTERRUPTION_AT_WORK};
+    to->flags = itr_flags(to->thread->record);
+    interruption_look_for_obstacle(to->state, to->thread, anywhere, &to->obstacle);
+    for (PyFrameObject *frame = PyThreadState_GetFrame(to->thread->tstate); frame != NULL;
+         frame = interruption_frame_back(frame)) {
+        add_place(to, frame);
+    }
+}
+
+static PyObject *
+describe_place(const PyCodeObject *code, int lasti)
+{
+    if (code == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    int line = PyCode_Addr2Line((PyCodeObject *)code, lasti);
+    return Py_BuildValue("(OiO)", code->co_filename, line, code->co_qualname);
+}
+
+static PyObject *
+describe_stack(const inspection *of)
+{
+    PyObject *list = PyList_New((Py_ssize_t)of->count);
+    for (size_t i = 0; i < of->count && list != NULL; i++) {
+        /* outermost first, as tracebacks are shown */
+        const place *at = &of->stack[of->count - 1 - i];
+        PyObject *described = describe_place(at->code, at->lasti);
+        if (described == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, described);
+    }
+    return list;
+}
+
+static PyObject *
+describe(const inspection *of)
+{
+    PyObject *where = describe_place(of->obstacle.code, of->obstacle.lasti);
+    PyObject *stack = where == NULL ? NULL : describe_stack(of);
+    PyObject *result = NULL;
+    if (stack != NULL) {
+        result = Py_BuildValue("(OOsiOO)", of->flags & ITR_REQUESTED ? Py_True : Py_False,
+                               of->flags & ITR_PENDING ? Py_True : Py_False,
+                               states[of->obstacle.kind], of->obstacle.detail, where, stack);
+    }
+    Py_XDECREF(where);
+    Py_XDECREF(stack);
+    return result;
+}
+
+static void
+release(inspection *of)
+{
+    for (size_t i = 0; i < of->count; i++) {
+        Py_DECREF(of->stack[i].code);
+    }
+    PyMem_RawFree(of->stack);
+    Py_XDECREF(of->obstacle.code);
+}
+
+/* Of a live thread that has looked before. */
+static PyObject *
+inspect_record(interruption_state *state, const itr_record *record)
+{
+    inspection found = {.state = state, .flags = itr_flags(record)};
+    found.obstacle.kind = INTERRUPTION_NOT_OPEN;
+    PyObject *lock = NULL;
+    interruption_lock_threads();
+    found.thread = interruption_thread_of(record);
+    if (found.thread != NULL) {
+        interruption_while_stopped(inspect, &found);
+        interruption_obstacle *obstacle = &found.obstacle;
+        if (obstacle->kind == INTERRUPTION_NOTHING &&
+            interruption_held_by_other(&found.thread->held, &lock, (PyObject **)&obstacle->code,
+                                       &obstacle->lasti)) {
+            obstacle->kind = INTERRUPTION_LOCK_HELD;
+        }
+    }
+    interruption_unlock_threads();
+    PyObject *result = describe(&found);
+    release(&found);
+    Py_XDECREF(lock);
+    return result;
+}
+
+PyObject *
+interruption_inspect(PyObject *module, PyObject *thread)
+{
+    interruption_state *state = interruption_get_state(module);
+    interruption_target target;
+    switch (interruption_find_target(state, thread, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_NONE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    PyObject *result;
+    if (target.record != NULL) {
+        result = inspect_record(state, target.record);
+    }
+    else {
+        bool asked = itr_asked(target.thread);
+        const inspection found = {.obstacle.kind = INTERRUPTION_NOT_OPEN,
+                                  .flags = asked ? ITR_REQUESTED | ITR_PENDING : 0};
+        result = describe(&found);
+    }
+    interruption_release_target(&target);
+    return result;
+}
