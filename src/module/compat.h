@@ -8,6 +8,10 @@
 #include "itr_registry.h"
 #include "state.h"
 
+#if PY_VERSION_HEX < 0x030D0000
+#include <pthread.h>
+#endif
+
 /* Slots of the module's definition that only some versions know. Ends with the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define INTERRUPTION_VERSION_SLOTS                                                                 \
@@ -39,5 +43,37 @@ itr_thread interruption_self(void);
  * with MemoryError set.
  */
 int interruption_list_threads(itr_thread **threads, size_t *count);
+
+/*
+ * A lock for a few instructions, taken attached. Where there is a GIL it is never contended, as
+ * long as nothing that is done under it gives the GIL up; without one, who waits for it detaches.
+ */
+#if PY_VERSION_HEX >= 0x030D0000
+typedef PyMutex interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT {0}
+#define interruption_mutex_lock PyMutex_Lock
+#define interruption_mutex_unlock PyMutex_Unlock
+#else
+typedef pthread_mutex_t interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#define interruption_mutex_lock (void)pthread_mutex_lock
+#define interruption_mutex_unlock (void)pthread_mutex_unlock
+#endif
+
+/* The slots for extensions that each code object has. A slot's number is good for an interpreter,
+ * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define interruption_request_code_slot PyUnstable_Eval_RequestCodeExtraIndex
+#define interruption_get_code_slot(code, slot, value)                                              \
+    PyUnstable_Code_GetExtra((PyObject *)(code), slot, value)
+#define interruption_set_code_slot(code, slot, value)                                              \
+    PyUnstable_Code_SetExtra((PyObject *)(code), slot, value)
+#else
+#define interruption_request_code_slot _PyEval_RequestCodeExtraIndex
+#define interruption_get_code_slot(code, slot, value)                                              \
+    _PyCode_GetExtra((PyObject *)(code), slot, value)
+#define interruption_set_code_slot(code, slot, value)                                              \
+    _PyCode_SetExtra((PyObject *)(code), slot, value)
+#endif
 
 #endif

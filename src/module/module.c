@@ -2,6 +2,7 @@
  * The module `interruption._interruption`: its methods, its parts put together, and its end.
  */
 #include "capi.h"
+#include "code.h"
 #include "compat.h"
 #include "current.h"
 #include "look.h"
@@ -86,6 +87,11 @@ PyDoc_STRVAR(
     "threading.excepthook that is silent for ThreadExit, as the default is for SystemExit\n"
     "(S13).");
 
+PyDoc_STRVAR(points_doc,
+             "_points($module, code, since=-1, /)\n"
+             "--\n\n"
+             "What may happen at each code unit of a code object, for tests: see code.h.");
+
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
@@ -99,6 +105,7 @@ static PyMethodDef methods[] = {
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
+    {"_points", interruption_code_points, METH_VARARGS, points_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -162,7 +169,8 @@ module_exec(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
     if (start_core() < 0 || watch_forks() < 0 || interruption_current_init(module, state) < 0 ||
-        interruption_thread_exit_init(module, state) < 0 || interruption_capi_init(module) < 0) {
+        interruption_thread_exit_init(module, state) < 0 || interruption_code_init() < 0 ||
+        interruption_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
