@@ -8,6 +8,10 @@
 #include "itr_registry.h"
 #include "state.h"
 
+#if PY_VERSION_HEX < 0x030D0000
+#include <pthread.h>
+#endif
+
 /* Slots of the module's definition that only some versions know. Ends with the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define INTERRUPTION_VERSION_SLOTS                                                                 \
@@ -120,5 +124,21 @@ int interruption_list_threads(itr_thread **threads, size_t *count);
  * there is none, or -1 with an exception set.
  */
 int interruption_get_item(PyObject *dict, PyObject *key, PyObject **item);
+
+/* The slots for extensions that each code object has. A slot's number is good for an interpreter,
+ * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define interruption_request_code_slot PyUnstable_Eval_RequestCodeExtraIndex
+#define interruption_get_code_slot(code, slot, value)                                              \
+    PyUnstable_Code_GetExtra((PyObject *)(code), slot, value)
+#define interruption_set_code_slot(code, slot, value)                                              \
+    PyUnstable_Code_SetExtra((PyObject *)(code), slot, value)
+#else
+#define interruption_request_code_slot _PyEval_RequestCodeExtraIndex
+#define interruption_get_code_slot(code, slot, value)                                              \
+    _PyCode_GetExtra((PyObject *)(code), slot, value)
+#define interruption_set_code_slot(code, slot, value)                                              \
+    _PyCode_SetExtra((PyObject *)(code), slot, value)
+#endif
 
 #endif

@@ -2,6 +2,7 @@
  * The module `interruption._interruption`: its methods, its parts put together, and its end.
  */
 #include "capi.h"
+#include "code.h"
 #include "compat.h"
 #include "current.h"
 #include "delivery.h"
@@ -127,6 +128,10 @@ PyDoc_STRVAR(is_protected_doc, "_is_protected($module, code, namespace, /)\n"
 PyDoc_STRVAR(is_import_machinery_doc, "_is_import_machinery($module, code, /)\n"
                                       "--\n\n"
                                       "Is it code of the import system?");
+PyDoc_STRVAR(points_doc,
+             "_points($module, code, since=-1, /)\n"
+             "--\n\n"
+             "What may happen at each code unit of a code object, for tests: see code.h.");
 
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
@@ -149,6 +154,7 @@ static PyMethodDef methods[] = {
     {"_is_protected", interruption_is_protected_method, METH_VARARGS, is_protected_doc},
     {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
      is_import_machinery_doc},
+    {"_points", interruption_code_points, METH_VARARGS, points_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -214,7 +220,7 @@ module_exec(PyObject *module)
     interruption_state *state = interruption_get_state(module);
     state->module = module;
     if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 ||
-        interruption_current_init(module, state) < 0 || interruption_regions_init() < 0 ||
+        interruption_current_init(module, state) < 0 || interruption_code_init() < 0 || interruption_regions_init() < 0 ||
         interruption_delivery_init() < 0 || interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
         interruption_with_blocks_init(module) < 0 ||

@@ -1,0 +1,471 @@
+/*
+ * See points.h.
+ *
+ * Handlers are told by where they are entered: until its POP_EXCEPT an instruction is in one. The
+ * body of a `finally` is compiled twice or more, once into a handler and again wherever the `try`
+ * is left in peace; those copies are known by their lines, which a `finally` shares with nothing
+ * else. The entry and the exit of a `with` are where its exit is on the stack but would not be
+ * called if an exception were raised.
+ */
+#include "points.h"
+#include "follow.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* Beyond that many `finally` in one code object, the rest share a bit, and it is never forgiven. */
+#define SHARED_FINALLY 63
+#define EVERY_FINALLY UINT64_MAX
+#define LINES_AT_MOST (1 << 22)
+
+/* What there is to say about an instruction; many say the same. */
+typedef struct {
+    uint64_t finally; /* a bit for each handler of a `finally` whose body it is a copy of */
+    int chain;
+    uint8_t flags;
+    uint8_t with;       /* interruption_cleanup: the entry or exit of a `with`, or nothing */
+    bool with_is_outer; /* not only of the innermost one */
+    bool known;
+} place;
+
+typedef struct {
+    int parent;
+    int line;
+    interruption_cleanup kind;
+} at_work;
+
+struct interruption_points {
+    int units;
+    uint16_t *at; /* unit -> place */
+    place *places;
+    at_work *chains;
+    int finally_lines[SHARED_FINALLY + 1];
+};
+
+/* While a code object is being looked at. */
+typedef struct {
+    interruption_flow flow;
+    at_work *chains;
+    uint8_t *bits;    /* by chain: the bit of the `finally` that it is the handler of */
+    int *covers_from; /* by handler: the first instruction that it covers; INT_MAX for others */
+    bool *looped;     /* by instruction: a jump back, or where one goes to */
+    uint64_t *lines;  /* by line: the `finally` that it is in */
+    int first_line;
+    int line_count;
+    bool lines_are_useless;
+} look;
+
+static interruption_cleanup
+kind_of_handler(const interruption_bytecode *bytecode, int handler)
+{
+    int next = handler + 1;
+    while (next < bytecode->count && bytecode->instructions[next].action == ACTION_GAP) {
+        next++;
+    }
+    if (next == bytecode->count) {
+        return INTERRUPTION_IN_UNKNOWN;
+    }
+    switch (bytecode->instructions[next].action) {
+    case ACTION_EXIT_WITH:
+        return INTERRUPTION_IN_WITH_EXIT;
+    case ACTION_DISCARD: /* `except:` */
+        return INTERRUPTION_IN_EXCEPT;
+    default:
+        return INTERRUPTION_IN_FINALLY;
+    }
+}
+
+static void
+tell_handlers(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        int handler = at->flow.chains[i].handler;
+        at->chains[i].parent = at->flow.chains[i].parent;
+        at->chains[i].kind = kind_of_handler(bytecode, handler);
+        at->chains[i].line = -1;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        const interruption_instruction *instruction = &bytecode->instructions[i];
+        const interruption_stack *stack = &at->flow.stacks[i];
+        if (stack->depth < 0 || stack->chain == 0) {
+            continue;
+        }
+        at_work *handler = &at->chains[stack->chain];
+        if (instruction->action == ACTION_MATCH_EXCEPTION ||
+            instruction->action == ACTION_MATCH_GROUP) {
+            handler->kind = INTERRUPTION_IN_EXCEPT;
+        }
+        if (handler->line < 0 && instruction->action != ACTION_HANDLER) {
+            handler->line = instruction->line;
+        }
+    }
+}
+
+/* A handler may stand in several chains; its bit is the same in all. */
+static void
+number_finallys(look *at, interruption_points *points)
+{
+    int count = 0;
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        if (at->chains[i].kind != INTERRUPTION_IN_FINALLY) {
+            continue;
+        }
+        int same = 1;
+        while (at->flow.chains[same].handler != at->flow.chains[i].handler) {
+            same++;
+        }
+        at->bits[i] =
+            same < i ? at->bits[same] : (uint8_t)(count < SHARED_FINALLY ? count : SHARED_FINALLY);
+        if (same == i) {
+            count++;
+        }
+        points->finally_lines[at->bits[i]] = at->chains[i].line;
+    }
+}
+
+/* The `finally` whose handlers are at work, as bits. */
+static uint64_t
+finallys_of_chain(const look *at, int chain)
+{
+    uint64_t bits = 0;
+    for (; chain != 0; chain = at->chains[chain].parent) {
+        if (at->chains[chain].kind == INTERRUPTION_IN_FINALLY) {
+            bits |= UINT64_C(1) << at->bits[chain];
+        }
+    }
+    return bits;
+}
+
+/* Whose line says where it stands in the program. */
+static bool
+is_of_body(const interruption_instruction *instruction)
+{
+    return instruction->line >= 0 && instruction->action != ACTION_HANDLER;
+}
+
+static int
+collect_lines(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int first = INT_MAX, last = -1;
+    for (int i = 0; i < bytecode->count; i++) {
+        int line = bytecode->instructions[i].line;
+        first = line >= 0 && line < first ? line : first;
+        last = line > last ? line : last;
+    }
+    at->lines_are_useless = last < first || last - first >= LINES_AT_MOST;
+    if (at->lines_are_useless) {
+        return 1;
+    }
+    at->first_line = first;
+    at->line_count = last - first + 1;
+    at->lines = PyMem_Calloc((size_t)at->line_count, sizeof(*at->lines));
+    if (at->lines == NULL) {
+        return -1;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        const interruption_stack *stack = &at->flow.stacks[i];
+        if (stack->depth >= 0 && stack->chain != 0 && is_of_body(&bytecode->instructions[i])) {
+            at->lines[bytecode->instructions[i].line - first] |=
+                finallys_of_chain(at, stack->chain);
+        }
+    }
+    return 1;
+}
+
+static bool
+has_finally(const look *at)
+{
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        if (at->chains[i].kind == INTERRUPTION_IN_FINALLY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t
+finallys_at(const look *at, int number)
+{
+    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    if (at->lines_are_useless) {
+        return has_finally(at) ? EVERY_FINALLY : 0;
+    }
+    return at->lines == NULL || instruction->line < 0
+               ? 0
+               : at->lines[instruction->line - at->first_line];
+}
+
+static void
+find_loops_and_covers(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 0; i < bytecode->count; i++) {
+        at->covers_from[i] = INT_MAX;
+    }
+    for (int i = 0; i < bytecode->range_count; i++) {
+        int *from = &at->covers_from[bytecode->ranges[i].handler];
+        *from = bytecode->ranges[i].first < *from ? bytecode->ranges[i].first : *from;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            at->looped[i] = at->looped[target] = true;
+        }
+    }
+}
+
+/* The handler that covers an instruction, if the program wrote it; or -1. */
+static int
+handler_of(const interruption_bytecode *bytecode, int number)
+{
+    int range = bytecode->instructions[number].range;
+    int handler = range < 0 ? -1 : bytecode->ranges[range].handler;
+    return handler >= 0 && bytecode->instructions[handler].action == ACTION_HANDLER ? handler : -1;
+}
+
+/* Does a handler begin to cover right behind it? */
+static bool
+is_gap(const look *at, int number)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int handler = handler_of(bytecode, number);
+    for (int i = number; bytecode->instructions[i].action == ACTION_GAP;) {
+        if (++i == bytecode->count) {
+            return false;
+        }
+        int next = handler_of(bytecode, i);
+        if (next != handler) {
+            return next >= 0 && at->covers_from[next] == i;
+        }
+    }
+    return false;
+}
+
+static unsigned
+flags_of(const look *at, int number)
+{
+    const interruption_stack *stack = &at->flow.stacks[number];
+    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    uint64_t all = interruption_slots_below(stack->depth);
+    uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
+    unsigned flags = 0;
+    if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all) {
+        flags |= INTERRUPTION_POINT_CLEAR;
+        flags |= (blocks & all) == all ? INTERRUPTION_POINT_STATEMENT : 0;
+        flags |= at->looped[number] ? INTERRUPTION_POINT_LOOP : 0;
+    }
+    flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
+    flags |= is_gap(at, number) ? INTERRUPTION_POINT_GAP : 0;
+    return flags;
+}
+
+static void
+find_with(const look *at, int number, place *into)
+{
+    const interruption_stack *stack = &at->flow.stacks[number];
+    uint64_t exits = STACK_EXITS(stack);
+    uint64_t lost = exits & ~interruption_slots_below(interruption_follow_guard(&at->flow, number));
+    if (lost != 0) {
+        into->with = (lost & STACK_ENTERED(stack)) != 0 ? INTERRUPTION_IN_WITH_EXIT
+                                                        : INTERRUPTION_IN_WITH_ENTRY;
+        int top = INTERRUPTION_SLOTS - 1;
+        while ((exits >> top & 1) == 0) {
+            top--;
+        }
+        into->with_is_outer =
+            (lost & interruption_slots_below(top + 1 - INTERRUPTION_EXIT_SLOTS)) != 0;
+    }
+    if (at->flow.bytecode.instructions[number].action == ACTION_ENTER_WITH) {
+        into->with_is_outer = lost != 0;
+        into->with = lost != 0 ? into->with : INTERRUPTION_IN_WITH_ENTRY;
+    }
+}
+
+static place
+place_of(const look *at, int number)
+{
+    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    place found = {
+        .finally = finallys_at(at, number),
+        .chain = at->flow.stacks[number].chain,
+        .flags = (uint8_t)flags_of(at, number),
+        .known = true,
+    };
+    if (instruction->action == ACTION_JUMP) {
+        /* A jump out of it has the line of what was last. */
+        found.finally &= finallys_at(at, instruction->target);
+    }
+    find_with(at, number, &found);
+    return found;
+}
+
+static bool
+same(const place *left, const place *right)
+{
+    return left->finally == right->finally && left->chain == right->chain &&
+           left->flags == right->flags && left->with == right->with &&
+           left->with_is_outer == right->with_is_outer && left->known == right->known;
+}
+
+/* Neighbours are alike; to look further for the same is not worth it. */
+static void
+describe(look *at, interruption_points *points)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int count = 1;
+    for (int unit = 0, place_now = 0, number = -1; unit < bytecode->units; unit++) {
+        if (bytecode->at[unit] != number) {
+            number = bytecode->at[unit];
+            place_now = 0;
+            if (at->flow.stacks[number].depth >= 0 && count <= UINT16_MAX) {
+                place found = place_of(at, number);
+                for (int back = count - 1; back > 0 && back > count - 16; back--) {
+                    place_now = same(&points->places[back], &found) ? back : place_now;
+                }
+                if (place_now == 0) {
+                    points->places[place_now = count++] = found;
+                }
+            }
+        }
+        points->at[unit] = (uint16_t)place_now;
+    }
+    place *fewer = PyMem_Realloc(points->places, (size_t)count * sizeof(*fewer));
+    points->places = fewer != NULL ? fewer : points->places;
+}
+
+static int
+fill(look *at, interruption_points *points)
+{
+    size_t chains = (size_t)at->flow.chain_count;
+    size_t count = (size_t)at->flow.bytecode.count, units = (size_t)at->flow.bytecode.units;
+    at->chains = PyMem_Calloc(chains, sizeof(*at->chains));
+    at->bits = PyMem_Calloc(chains, sizeof(*at->bits));
+    at->covers_from = PyMem_Calloc(count, sizeof(*at->covers_from));
+    at->looped = PyMem_Calloc(count, sizeof(*at->looped));
+    points->at = PyMem_Calloc(units, sizeof(*points->at));
+    points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
+    if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
+        points->at == NULL || points->places == NULL) {
+        return -1;
+    }
+    tell_handlers(at);
+    number_finallys(at, points);
+    if (has_finally(at) && collect_lines(at) < 0) {
+        return -1;
+    }
+    find_loops_and_covers(at);
+    describe(at, points);
+    points->chains = at->chains;
+    at->chains = NULL;
+    points->units = (int)units;
+    return 1;
+}
+
+interruption_points *
+interruption_points_new(PyCodeObject *code)
+{
+    interruption_points *points = PyMem_Calloc(1, sizeof(*points));
+    if (points == NULL) {
+        return NULL;
+    }
+    look at = {0};
+    int done = interruption_follow(&at.flow, code);
+    if (done > 0) {
+        done = fill(&at, points);
+    }
+    interruption_follow_free(&at.flow);
+    PyMem_Free(at.chains);
+    PyMem_Free(at.bits);
+    PyMem_Free(at.covers_from);
+    PyMem_Free(at.looped);
+    PyMem_Free(at.lines);
+    if (done < 0) {
+        interruption_points_free(points);
+        return NULL;
+    }
+    return points; /* with no units, if it was not understood */
+}
+
+void
+interruption_points_free(interruption_points *points)
+{
+    if (points != NULL) {
+        PyMem_Free(points->at);
+        PyMem_Free(points->places);
+        PyMem_Free(points->chains);
+        PyMem_Free(points);
+    }
+}
+
+static const place *
+place_at(const interruption_points *points, int lasti)
+{
+    static const place nowhere;
+    return lasti < 0 || lasti / 2 >= points->units ? &nowhere
+                                                   : &points->places[points->at[lasti / 2]];
+}
+
+unsigned
+interruption_point_flags(const interruption_points *points, int lasti)
+{
+    return place_at(points, lasti)->flags;
+}
+
+static bool
+is_below(const interruption_points *points, int chain, int of)
+{
+    while (of != 0 && of != chain) {
+        of = points->chains[of].parent;
+    }
+    return of == chain;
+}
+
+static interruption_cleanup
+find_cleanup(const interruption_points *points, int lasti, int since, bool outside, int *line)
+{
+    const place *here = place_at(points, lasti), *there = place_at(points, since);
+    *line = -1;
+    if (!here->known) {
+        return INTERRUPTION_IN_UNKNOWN;
+    }
+    if (here->with != INTERRUPTION_IN_NOTHING && (!outside || here->with_is_outer)) {
+        return here->with;
+    }
+    for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {
+        const at_work *handler = &points->chains[chain];
+        if (is_below(points, chain, there->chain)) {
+            break;
+        }
+        if (!outside || chain != here->chain || handler->kind != INTERRUPTION_IN_WITH_EXIT) {
+            *line = handler->line;
+            return handler->kind;
+        }
+    }
+    uint64_t left = here->finally & ~(there->finally & ~(UINT64_C(1) << SHARED_FINALLY));
+    if (left == 0) {
+        return INTERRUPTION_IN_NOTHING;
+    }
+    int bit = 0;
+    while ((left >> bit & 1) == 0) {
+        bit++;
+    }
+    *line = points->finally_lines[bit] > 0 ? points->finally_lines[bit] : -1;
+    return INTERRUPTION_IN_FINALLY;
+}
+
+interruption_cleanup
+interruption_point_cleanup(const interruption_points *points, int lasti, int since, int *line)
+{
+    int unused;
+    return find_cleanup(points, lasti, since, false, line != NULL ? line : &unused);
+}
+
+interruption_cleanup
+interruption_point_cleanup_outside(const interruption_points *points, int lasti, int since,
+                                   int *line)
+{
+    int unused;
+    return find_cleanup(points, lasti, since, true, line != NULL ? line : &unused);
+}
