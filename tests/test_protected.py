@@ -246,10 +246,13 @@ def test_frozen_modules_of_the_standard_library_are_protected():
         assert _is_protected(code_of(f"<frozen {name}>"), {})
 
 
-def test_frozen_modules_of_the_user_are_not():
-    hello = importlib.import_module("__hello__")  # frozen, and in no library
-    assert hello.main.__code__.co_filename == "<frozen __hello__>"
-    assert not protected(hello.main)
+def test_frozen_modules_of_the_user_are_not(site):
+    source = """
+        import __hello__, probe  # frozen, and in no library
+        assert probe.file(__hello__.main) == "<frozen __hello__>"
+        assert not probe.protected(__hello__.main)
+    """
+    run("-X", "frozen_modules=on", "-c", textwrap.dedent(source), path=[site])
     for name in ("mine", "mine.os", "osx", "o", "", "__main__"):
         assert not _is_protected(code_of(f"<frozen {name}>"), {"__name__": "os"})
 
@@ -719,6 +722,26 @@ def test_other_code_of_the_standard_library_is_no_import():
     assert not _is_import_machinery(code_of("<frozen importlib._bootstrap_>"))
     assert not _is_import_machinery(code_of("<frozen importlib.util>"))
     assert _is_import_machinery(code_of("<frozen importlib._bootstrap_external>"))
+
+
+def test_until_it_is_known_what_is_protected_everything_is():
+    run_source(
+        f"""
+        from importlib.util import module_from_spec, spec_from_file_location
+        spec = spec_from_file_location("_interruption", {_interruption.__file__!r})
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        code = compile("", "x.py", "exec")
+        assert module._is_protected(code, {{}})
+        module._protect("users_own")
+        assert module._is_protected(code, {{}})
+        module._set_protected((("/library/", ("queue",), False),))
+        assert not module._is_protected(code, {{}})
+        assert module._is_protected(code, {{"__name__": "users_own"}})
+        assert module._is_protected(compile("", "/library/queue.py", "exec"), {{}})
+        """,
+        path=[],
+    )
 
 
 def test_private_hooks_check_their_arguments():
