@@ -9,8 +9,10 @@ _API: dict[str, object] = {
     name: getattr(_interruption, name)
     for name in (
         "ThreadExit",
+        "allow_interruption",
         "check_interrupt",
         "clear_interrupt",
+        "defer_interruption",
         "interrupt",
         "interrupt_all_threads",
         "interruption_fd",

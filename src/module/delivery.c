@@ -302,24 +302,65 @@ interruption_deliver(interruption_state *state, interruption_thread *thread,
     return interruption_raise_request(state, thread->record);
 }
 
-void
-interruption_arm(interruption_state *state, itr_record *record)
+/* Under the list's mutex. False: there is nothing to stop it for. */
+static bool
+arm_thread(interruption_state *state, interruption_thread *thread, interruption_garbage *garbage)
+{
+    /* The mark first. If the owner closes, or has the request, before it, we see that here; if
+       after, it sees the mark, and waits for the mutex to disarm. */
+    uint32_t flags = itr_arm(thread->record);
+    if ((flags & ITR_OPEN) && (flags & ITR_PENDING)) {
+        interruption_events_arm(state, thread, garbage);
+        return true;
+    }
+    if (!(flags & ITR_ARMED)) {
+        (void)itr_disarm(thread->record);
+    }
+    return false;
+}
+
+typedef struct {
+    interruption_state *state;
+    interruption_thread *thread;
+    interruption_obstacle obstacle;
+} work;
+
+static void
+look_at_work(void *arg)
+{
+    work *at = arg;
+    const interruption_point anywhere = {.moment = INTERRUPTION_AT_WORK};
+    interruption_look_for_obstacle(at->state, at->thread, anywhere, &at->obstacle);
+}
+
+/* Under the list's mutex. The thread was armed before, and its request still waits. If it runs, and
+   not where the request has to wait, it is somewhere that we are not told of. */
+static PyCodeObject *
+follow_runaway(interruption_state *state, interruption_thread *thread)
+{
+    if (thread->followed || !atomic_exchange_explicit(&thread->stirred, false, memory_order_relaxed)) {
+        return NULL;
+    }
+    work at = {.state = state, .thread = thread};
+    interruption_while_stopped(look_at_work, &at);
+    if (at.obstacle.kind == INTERRUPTION_NOTHING || at.obstacle.kind == INTERRUPTION_PROTECTED) {
+        interruption_events_follow(thread);
+    }
+    return at.obstacle.code;
+}
+
+static void
+arm(interruption_state *state, itr_record *record, bool again)
 {
     interruption_garbage garbage = {.count = 0};
+    PyCodeObject *code = NULL;
     interruption_lock_threads();
     interruption_thread *thread = interruption_thread_of(record);
-    if (thread != NULL) {
-        /* The mark first. If the owner closes, or has the request, before it, we see that here; if
-           after, it sees the mark, and waits for the mutex to disarm. */
-        uint32_t flags = itr_arm(record);
-        if ((flags & ITR_OPEN) && (flags & ITR_PENDING)) {
-            interruption_events_arm(state, thread, &garbage);
-        }
-        else if (!(flags & ITR_ARMED)) {
-            (void)itr_disarm(record);
-        }
+    if (thread != NULL && arm_thread(state, thread, &garbage) && again) {
+        code = follow_runaway(state, thread);
     }
     interruption_unlock_threads();
+    Py_XDECREF(code);
     for (size_t i = 0; i < garbage.count; i++) {
         Py_XDECREF(garbage.objects[i]);
     }
@@ -329,8 +370,14 @@ interruption_arm(interruption_state *state, itr_record *record)
 void
 interruption_stop_where_it_is(interruption_state *state, itr_record *record)
 {
-    interruption_arm(state, record);
+    arm(state, record, false);
     interruption_look_again(record);
+}
+
+void
+interruption_arm_again(interruption_state *state, itr_record *record)
+{
+    arm(state, record, true);
 }
 
 void

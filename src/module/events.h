@@ -26,6 +26,12 @@ typedef struct {
 void interruption_events_arm(interruption_state *state, interruption_thread *thread,
                              interruption_garbage *garbage);
 
+/*
+ * Under the same mutex: the armed thread runs on, in code where a request is not delivered, so what
+ * it enters from there is not told: have every function told that any thread enters.
+ */
+void interruption_events_follow(interruption_thread *thread);
+
 /* Under the same mutex: no more. What was armed is still in the thread's list. */
 void interruption_events_disarm(interruption_thread *thread);
 

@@ -88,6 +88,17 @@ PyDoc_STRVAR(requested_of_doc,
              "Has that thread been asked to stop? What is named by `thread`, and errors: as\n"
              "interrupt().");
 
+PyDoc_STRVAR(switch_doc,
+             "_switch($module, thread, async_interrupt, io_interrupt, /)\n"
+             "--\n\n"
+             "Set a running thread's own switches (S14). What is named by `thread`, and errors: as\n"
+             "interrupt().");
+
+PyDoc_STRVAR(stop_looking_doc,
+             "_stop_looking($module, /)\n"
+             "--\n\n"
+             "The interpreter is about to exit: end the thread that takes second looks.");
+
 PyDoc_STRVAR(inspect_doc,
              "_inspect($module, thread, /)\n"
              "--\n\n"
@@ -145,7 +156,9 @@ static PyMethodDef methods[] = {
     {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},
-    {"_stop_looking", interruption_stop_looking, METH_NOARGS, NULL},
+    {"_switch", interruption_switch, METH_VARARGS, switch_doc},
+    {"_stop_looking", interruption_stop_looking, METH_NOARGS,
+     stop_looking_doc},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
     {"_set_protected", interruption_set_protected, METH_O, set_protected_doc},

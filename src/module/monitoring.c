@@ -6,6 +6,8 @@
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
  * what is called. Protected code gets CALL only: it is not delivered in, but calls what may be.
+ * Where protected code calls it through C, as asyncio does, nothing tells: such a thread is
+ * followed, by PY_START and PY_RESUME in all code, until the request is delivered.
  */
 #include "code.h"
 #include "compat.h"
@@ -18,9 +20,11 @@ enum { NO_TOOL = -1 };
 typedef struct {
     PyObject *tool; /* our tool id, an int */
     PyObject *set_local_events;
+    PyObject *set_events;
     PyObject *disable;
-    PyObject *all;      /* LINE | JUMP | CALL, */
-    PyObject *calls;    /* CALL, */
+    PyObject *all;       /* LINE | JUMP | CALL, */
+    PyObject *calls;     /* CALL, */
+    PyObject *entries;   /* PY_START | PY_RESUME, */
     PyObject *no_events; /* 0: ints */
 } connection;
 
@@ -44,6 +48,30 @@ set_events(const connection *to, PyCodeObject *code, PyObject *events)
     Py_XDECREF(done);
     if (done == NULL) {
         PyErr_Clear(); /* code that has no events, or no memory: it is not armed, then */
+    }
+}
+
+static size_t followed; /* guarded by the mutex of the threads' list: how many threads are */
+
+static void
+set_all_events(const connection *to, PyObject *events)
+{
+    PyObject *done = PyObject_CallFunctionObjArgs(to->set_events, to->tool, events, NULL);
+    Py_XDECREF(done);
+    if (done == NULL) {
+        PyErr_Clear(); /* no memory: as before, then */
+    }
+}
+
+void
+interruption_events_follow(interruption_thread *thread)
+{
+    const connection *to = connection_now();
+    if (!thread->followed && to != NULL) {
+        thread->followed = true;
+        if (followed++ == 0) {
+            set_all_events(to, to->entries);
+        }
     }
 }
 
@@ -74,6 +102,12 @@ interruption_events_disarm(interruption_thread *thread)
         interruption_code *info = interruption_code_of(code); /* made when it was armed */
         if (--info->armed == 0 && to != NULL) {
             set_events(to, code, to->no_events);
+        }
+    }
+    if (thread->followed) {
+        thread->followed = false;
+        if (--followed == 0 && to != NULL) {
+            set_all_events(to, to->no_events);
         }
     }
 }
@@ -179,7 +213,11 @@ asked_thread(void)
         return NULL;
     }
     uint32_t flags = itr_flags(thread->record);
-    return (flags & ITR_PENDING) && (flags & ITR_OPEN) ? thread : NULL;
+    if (!(flags & ITR_PENDING) || !(flags & ITR_OPEN)) {
+        return NULL;
+    }
+    atomic_store_explicit(&thread->stirred, true, memory_order_relaxed);
+    return thread;
 }
 
 static PyObject *
@@ -255,26 +293,33 @@ code_of(PyObject *callable)
                      Py_NewRef(PyFunction_GET_GLOBALS(callable))};
 }
 
-/* Arm what an armed thread is about to call. */
+/* Arm what an armed thread is about to run; takes the references. Returns whether it is protected.
+ */
+static bool
+arm_entered(interruption_state *state, interruption_thread *thread, running entered)
+{
+    bool armed = false;
+    bool protected = interruption_is_protected(state, entered.code, entered.globals);
+    interruption_lock_threads();
+    const connection *to = connection_now();
+    if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
+        armed = arm_code(to, thread, entered.code, protected);
+    }
+    interruption_unlock_threads();
+    if (!armed) {
+        Py_DECREF(entered.code);
+    }
+    Py_XDECREF(entered.globals);
+    return protected;
+}
+
 static void
 arm_called(interruption_state *state, interruption_thread *thread, PyObject *callable)
 {
     running called = code_of(callable);
-    if (called.code == NULL) {
-        return;
+    if (called.code != NULL) {
+        (void)arm_entered(state, thread, called);
     }
-    bool armed = false;
-    interruption_lock_threads();
-    const connection *to = connection_now();
-    if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
-        armed = arm_code(to, thread, called.code,
-                         interruption_is_protected(state, called.code, called.globals));
-    }
-    interruption_unlock_threads();
-    if (!armed) {
-        Py_DECREF(called.code);
-    }
-    Py_XDECREF(called.globals);
 }
 
 static PyObject *
@@ -294,6 +339,25 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+on_entry(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    assert(nargs == 2);
+    (void)nargs;
+    interruption_thread *thread = asked_thread();
+    const connection *to = connection_now();
+    if (thread == NULL || to == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyFrameObject *frame = PyThreadState_GetFrame(thread->tstate);
+    const running entered = {(PyCodeObject *)Py_NewRef(args[0]),
+                             frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
+    Py_XDECREF(frame);
+    bool protected = arm_entered(interruption_get_state(module), thread, entered);
+    return Py_NewRef(protected ? to->disable : Py_None); /* protected code is never of use */
+}
+
+static PyMethodDef entry_method = {"_on_entry", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL};
 static PyMethodDef line_method = {"_on_line", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL};
 static PyMethodDef jump_method = {"_on_jump", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL};
 static PyMethodDef call_method = {"_on_call", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL};
@@ -305,6 +369,8 @@ free_connection(connection *made)
 {
     Py_XDECREF(made->tool);
     Py_XDECREF(made->set_local_events);
+    Py_XDECREF(made->set_events);
+    Py_XDECREF(made->entries);
     Py_XDECREF(made->disable);
     Py_XDECREF(made->all);
     Py_XDECREF(made->calls);
@@ -370,44 +436,58 @@ register_callback(PyObject *monitoring, PyObject *tool, long event, PyMethodDef 
     return earlier == NULL ? -1 : 0;
 }
 
-static long
-event_number(PyObject *events, const char *name)
+/* The events that we are called for. */
+static const struct {
+    const char *name;
+    PyMethodDef *method;
+} handled[] = {
+    {"LINE", &line_method},       {"JUMP", &jump_method},       {"CALL", &call_method},
+    {"PY_START", &entry_method}, {"PY_RESUME", &entry_method},
+};
+enum { LINE, JUMP, CALL, PY_START, PY_RESUME, HANDLED };
+
+static int
+find_events(PyObject *monitoring, long numbers[HANDLED])
 {
-    PyObject *number = PyObject_GetAttrString(events, name);
-    long value = number == NULL ? -1 : PyLong_AsLong(number);
-    Py_XDECREF(number);
-    return value;
+    PyObject *events = PyObject_GetAttrString(monitoring, "events");
+    for (int i = 0; events != NULL && i < HANDLED; i++) {
+        PyObject *number = PyObject_GetAttrString(events, handled[i].name);
+        numbers[i] = number == NULL ? -1 : PyLong_AsLong(number);
+        Py_XDECREF(number);
+        if (numbers[i] < 0) {
+            Py_CLEAR(events);
+        }
+    }
+    Py_XDECREF(events);
+    return events == NULL ? -1 : 0;
 }
 
 static int
 fill_connection(connection *made, PyObject *monitoring, PyObject *module)
 {
-    PyObject *events = PyObject_GetAttrString(monitoring, "events");
-    if (events == NULL) {
-        return -1;
-    }
-    long line = event_number(events, "LINE"), jump = event_number(events, "JUMP"),
-         call = event_number(events, "CALL");
-    Py_DECREF(events);
-    if (line < 0 || jump < 0 || call < 0) {
+    long numbers[HANDLED];
+    if (find_events(monitoring, numbers) < 0) {
         return -1;
     }
     made->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
+    made->set_events = PyObject_GetAttrString(monitoring, "set_events");
     made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
-    made->all = PyLong_FromLong(line | jump | call);
-    made->calls = PyLong_FromLong(call);
+    made->all = PyLong_FromLong(numbers[LINE] | numbers[JUMP] | numbers[CALL]);
+    made->calls = PyLong_FromLong(numbers[CALL]);
+    made->entries = PyLong_FromLong(numbers[PY_START] | numbers[PY_RESUME]);
     made->no_events = PyLong_FromLong(0);
-    if (made->set_local_events == NULL || made->disable == NULL || made->all == NULL ||
-        made->calls == NULL || made->no_events == NULL) {
+    if (made->set_local_events == NULL || made->set_events == NULL || made->disable == NULL ||
+        made->all == NULL || made->calls == NULL || made->entries == NULL ||
+        made->no_events == NULL) {
         return -1;
     }
     made->tool = take_tool(monitoring);
-    return made->tool == NULL ||
-                   register_callback(monitoring, made->tool, line, &line_method, module) < 0 ||
-                   register_callback(monitoring, made->tool, jump, &jump_method, module) < 0 ||
-                   register_callback(monitoring, made->tool, call, &call_method, module) < 0
-               ? -1
-               : 0;
+    for (int i = 0; made->tool != NULL && i < HANDLED; i++) {
+        if (register_callback(monitoring, made->tool, numbers[i], handled[i].method, module) < 0) {
+            return -1;
+        }
+    }
+    return made->tool == NULL ? -1 : 0;
 }
 
 /* Free it and its tool id. Keeps the exception that is set. */

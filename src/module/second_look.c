@@ -99,7 +99,7 @@ static void
 look_at(itr_record *record)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    interruption_arm(state, record);
+    interruption_arm_again(state, record);
     PyGILState_Release(gil);
 }
 

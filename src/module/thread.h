@@ -36,6 +36,9 @@ typedef struct interruption_thread {
                                           codes, or up to 3.11 frames */
     size_t armed_count;                /* guarded by the list */
     size_t armed_capacity;             /* guarded by the list */
+    _Atomic bool stirred;              /* atomic, relaxed: it was told of something since it was
+                                          looked at last */
+    bool followed;                     /* guarded by the list: see interruption_events_follow */
     void *chained;                     /* guarded by the list; 3.11: see tracing.c */
 } interruption_thread;
 

@@ -103,6 +103,12 @@ interruption_events_disarm(interruption_thread *thread)
     }
 }
 
+void
+interruption_events_follow(interruption_thread *Py_UNUSED(thread))
+{
+    /* The trace function is told everything already. */
+}
+
 int
 interruption_events_start(interruption_state *state)
 {

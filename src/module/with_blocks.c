@@ -9,9 +9,10 @@
 
 #include <stddef.h>
 
-#include "arguments.h"
+#include "compat.h"
 #include "delivery.h"
 #include "look.h"
+#include "target.h"
 
 typedef struct {
     PyObject_HEAD
@@ -243,6 +244,66 @@ block_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/* A thread's switches. ------------------------------------------------------------------------ */
+
+/* A thread that has not begun its run() yet has nothing to set: it asks for its switches when it
+   does. */
+static void
+set_switches(interruption_state *state, itr_record *record, uint32_t switches)
+{
+    interruption_lock_threads();
+    interruption_thread *thread = interruption_thread_of(record);
+    if (thread != NULL) {
+        atomic_store_explicit(&thread->switches, switches, memory_order_relaxed);
+    }
+    interruption_unlock_threads();
+    const uint32_t waiting = ITR_PENDING | ITR_OPEN;
+    if ((itr_flags(record) & waiting) == waiting) {
+        interruption_stop_where_it_is(state, record);
+    }
+}
+
+static bool
+is_calling_thread(const interruption_target *target)
+{
+    return target->record != NULL ? target->record == itr_current()
+                                  : target->thread.serial == interruption_self().serial;
+}
+
+PyObject *
+interruption_switch(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *object;
+    int statements, waits;
+    if (!PyArg_ParseTuple(args, "Opp:_switch", &object, &statements, &waits)) {
+        return NULL;
+    }
+    interruption_target target;
+    switch (interruption_find_target(state, object, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_NONE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    bool made = !is_calling_thread(&target) ||
+                interruption_is_thread_of_now(interruption_thread_self) ||
+                interruption_this_thread_slow(state) != NULL;
+    itr_record *record = is_calling_thread(&target) ? itr_current() : target.record;
+    if (made && record != NULL) {
+        set_switches(state, record,
+                     (statements ? 0 : INTERRUPTION_NO_STATEMENTS) |
+                         (waits ? 0 : INTERRUPTION_NO_WAITS));
+    }
+    interruption_release_target(&target);
+    if (!made) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* The types. ---------------------------------------------------------------------------------- */

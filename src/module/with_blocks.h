@@ -10,4 +10,7 @@
 /* Make the types and the two objects, and add them to the module. 0, or -1 with an exception set. */
 int interruption_with_blocks_init(PyObject *module);
 
+/* The method _switch: a thread's own switches (S14). */
+PyObject *interruption_switch(PyObject *module, PyObject *args);
+
 #endif

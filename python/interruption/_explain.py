@@ -1,0 +1,135 @@
+"""Why a thread that was asked to stop has not stopped yet (S19)."""
+
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+from ._interruption import _inspect
+
+State = Literal[
+    "finished",
+    "not asked",
+    "delivered",
+    "not in a region",
+    "shielded",
+    "switched off",
+    "in protected code",
+    "in cleanup",
+    "importing",
+    "in a callback",
+    "holding a lock",
+    "running",
+]
+
+# By the numbers of interruption_cleanup in points.h.
+_CLEANUPS = {
+    1: "in a `finally`",
+    2: "in an `except`",
+    3: "entering a `with`",
+    4: "leaving a `with`",
+    5: "in code that cannot be understood",
+}
+
+_REASONS: dict[str, str] = {
+    "finished": "the thread has finished",
+    "not asked": "the thread has not been asked to stop",
+    "delivered": "the request has been raised in the thread; what runs now is its cleanup, "
+    "or has swallowed the exception",
+    "not in a region": "the thread is not in a region: it stops only when it looks",
+    "shielded": "the thread is shielded by the block at",
+    "switched off": "interruption between statements is switched off for the region at",
+    "in protected code": "the thread is in code of the standard library, or of a module that "
+    "is protected, at",
+    "in cleanup": "the thread is",
+    "importing": "the thread is importing a module, by",
+    "in a callback": "the thread is in a finalizer, a weak reference's callback or a signal "
+    "handler, where it would be lost, at",
+    "holding a lock": "the thread holds a lock that it took in its region at",
+    "running": "the thread will stop at its next statement; if it does not, it is in a call "
+    "that does not come back, and that cannot be interrupted, at",
+}
+
+
+class Place(NamedTuple):
+    """A line of source."""
+
+    filename: str
+    lineno: int
+    function: str
+
+    def __str__(self) -> str:
+        """As tools that jump to places read it."""
+        return f"{self.filename}:{self.lineno} in {self.function}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What ``explain`` found; ``str()`` of it is for people.
+
+    state: one of the words of ``State``.
+    reason: the same in a sentence, with its place.
+    place: where what keeps the thread from stopping is: the shield, the ``finally``, where the lock
+        was taken, ...; or None.
+    stack: the thread's frames, outermost first.
+    """
+
+    thread: threading.Thread | int
+    state: State
+    reason: str
+    place: Place | None
+    stack: traceback.StackSummary
+
+    def __str__(self) -> str:
+        """The reason, then the stack as tracebacks show it."""
+        name = self.thread.name if isinstance(self.thread, threading.Thread) else self.thread
+        return "\n".join([f"{name}: {self.reason}", *(s.rstrip() for s in self.stack.format())])
+
+
+def _stack(
+    thread: threading.Thread | int, places: list[tuple[str, int, str]]
+) -> traceback.StackSummary:
+    if places:
+        return traceback.StackSummary.from_list(
+            [traceback.FrameSummary(*place, lookup_line=False) for place in places]
+        )
+    # It never was in a block, so nothing of ours keeps its frames.
+    ident = thread.ident if isinstance(thread, threading.Thread) else thread
+    frame = sys._current_frames().get(cast("int", ident))  # noqa: SLF001  (documented as such)
+    if frame is None:
+        return traceback.StackSummary()
+    frames = reversed(list(traceback.walk_stack(frame)))
+    return traceback.StackSummary.extract(iter(frames), lookup_lines=False)
+
+
+def explain(thread: threading.Thread | int) -> Explanation:
+    """Why has that thread not stopped yet? (S19)
+
+    thread: a ``threading.Thread``, or an ident. Returns an ``Explanation``: a word for programs, a
+    sentence for people, the place of what keeps the thread from stopping, and its stack. It was
+    true at a moment during the call.
+
+    RuntimeError: the thread was not started. ValueError: no live Python thread has that ident.
+    TypeError: another type of argument.
+    """
+    found = _inspect(thread)
+    if found is None:
+        return Explanation(
+            thread, "finished", _REASONS["finished"], None, traceback.StackSummary()
+        )
+    requested, pending, name, detail, where, places = found
+    state = cast("State", name)
+    if not requested:
+        state, where = "not asked", None
+    elif not pending:
+        state, where = "delivered", None
+    place = None if where is None else Place(*where)
+    if state == "running" and places:
+        place = Place(*places[-1])
+    reason = _REASONS[state]
+    if state == "in cleanup":
+        reason += f" {_CLEANUPS[detail]} at"
+    if place is not None:
+        reason += f" {place}"
+    return Explanation(thread, state, reason, place, _stack(thread, places))
