@@ -11,11 +11,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#ifdef Py_GIL_DISABLED
 #ifndef Py_BUILD_CORE
-#define Py_BUILD_CORE 1 /* for _PyRuntime, whose lock guards the list */
+#define Py_BUILD_CORE 1 /* for the frame that called a frame, without making frame objects */
 #endif
-#include <internal/pycore_runtime.h>
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe.h>
+#else
+#include <internal/pycore_frame.h>
+#endif
+#ifdef Py_GIL_DISABLED
+#include <internal/pycore_runtime.h> /* for _PyRuntime, whose lock guards the list */
 #endif
 
 /* The serial is the generation of the interpreter, then the id in the low bits. */
@@ -228,4 +233,99 @@ interruption_list_threads(itr_thread **threads, size_t *count)
         return -1;
     }
     return 0;
+}
+
+#if PY_VERSION_HEX >= 0x030D0000
+#define CURRENT_FRAME(tstate) ((tstate)->current_frame)
+#else
+#define CURRENT_FRAME(tstate) ((tstate)->cframe->current_frame)
+#endif
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define FRAME_CODE(frame) PyUnstable_InterpreterFrame_GetCode(frame)
+#define FRAME_LASTI(frame) PyUnstable_InterpreterFrame_GetLasti(frame)
+#define COMPLETE_FRAME(frame) _PyFrame_GetFirstComplete(frame)
+#else
+#define FRAME_CODE(frame) Py_NewRef((frame)->f_code)
+#define FRAME_LASTI(frame) (_PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT))
+
+static struct _PyInterpreterFrame *
+complete_frame(struct _PyInterpreterFrame *frame)
+{
+    while (frame != NULL && _PyFrame_IsIncomplete(frame)) {
+        frame = frame->previous;
+    }
+    return frame;
+}
+#define COMPLETE_FRAME(frame) complete_frame(frame)
+#endif
+
+/* Interned, as the names of code objects are; only ever compared. Written by
+   interruption_current_place_init, with the same values each time in one interpreter. */
+static _Atomic(PyObject *) wrapper_names[6];
+static const char *const wrapper_spellings[6] = {
+    "__enter__", "acquire", "__aenter__", "acquire_lock", "_acquire_restore", "enter_context"};
+
+int
+interruption_current_place_init(void)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+        PyObject *name = PyUnicode_InternFromString(wrapper_spellings[i]);
+        if (name == NULL) {
+            return -1;
+        }
+        /* Kept for the life of the interpreter: a name freed and another put in its place would be
+           taken for it. */
+        if (atomic_exchange(&wrapper_names[i], name) == name) {
+            Py_DECREF(name);
+        }
+    }
+    return 0;
+}
+
+static bool
+is_wrapper(PyObject *code, PyObject *wrapper_file)
+{
+    const PyCodeObject *of = (PyCodeObject *)code;
+    if (of->co_filename == wrapper_file) {
+        return true;
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+        /* Relaxed: pairs with nothing; a pointer that is only compared. */
+        if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == of->co_name) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
+                           int *lasti)
+{
+    struct _PyInterpreterFrame *frame = COMPLETE_FRAME(CURRENT_FRAME(PyThreadState_Get()));
+    *code = NULL;
+    *lasti = -1;
+    if (frame == NULL) {
+        return true;
+    }
+    PyObject *found = FRAME_CODE(frame);
+    for (; *but_not != NULL; but_not++) {
+        if (found == *but_not) {
+            Py_DECREF(found); /* not the last: its frame has one */
+            return false;
+        }
+    }
+    while (is_wrapper(found, wrapper_file)) {
+        struct _PyInterpreterFrame *caller = COMPLETE_FRAME(frame->previous);
+        if (caller == NULL) {
+            break;
+        }
+        frame = caller;
+        Py_DECREF(found);
+        found = FRAME_CODE(frame);
+    }
+    *code = found;
+    *lasti = FRAME_LASTI(frame);
+    return true;
 }

@@ -5,8 +5,113 @@
 #ifndef INTERRUPTION_COMPAT_H
 #define INTERRUPTION_COMPAT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "itr_registry.h"
 #include "state.h"
+
+/*
+ * A short lock. Where there is no GIL it detaches while it waits, so that it never holds up a
+ * garbage collection. Where there is one, it is taken only with the GIL held and never across what
+ * lets go of the GIL, so that nobody ever waits for it.
+ */
+#if PY_VERSION_HEX >= 0x030D0000
+typedef PyMutex interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT {0}
+
+static inline void
+interruption_mutex_lock(interruption_mutex *mutex)
+{
+    PyMutex_Lock(mutex);
+}
+
+static inline void
+interruption_mutex_unlock(interruption_mutex *mutex)
+{
+    PyMutex_Unlock(mutex);
+}
+#else
+typedef pthread_mutex_t interruption_mutex;
+#define INTERRUPTION_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+static inline void
+interruption_mutex_lock(interruption_mutex *mutex)
+{
+    (void)pthread_mutex_lock(mutex);
+}
+
+static inline void
+interruption_mutex_unlock(interruption_mutex *mutex)
+{
+    (void)pthread_mutex_unlock(mutex);
+}
+#endif
+
+/*
+ * Sums and exchanges by attached threads. With a GIL they need not be atomic operations, only not
+ * torn: relaxed, paired with one another through the GIL. Without one they are sequentially
+ * consistent.
+ */
+#ifdef Py_GIL_DISABLED
+#define INTERRUPTION_FREE_THREADED 1
+
+static inline uint64_t
+interruption_add(_Atomic uint64_t *to, uint64_t amount)
+{
+    return atomic_fetch_add(to, amount);
+}
+
+static inline bool
+interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+{
+    return atomic_compare_exchange_strong(where, &expected, wanted);
+}
+#else
+#define INTERRUPTION_FREE_THREADED 0
+
+static inline uint64_t
+interruption_add(_Atomic uint64_t *to, uint64_t amount)
+{
+    uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
+    atomic_store_explicit(to, before + amount, memory_order_relaxed);
+    return before;
+}
+
+static inline bool
+interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+{
+    if (atomic_load_explicit(where, memory_order_relaxed) != expected) {
+        return false;
+    }
+    atomic_store_explicit(where, wanted, memory_order_relaxed);
+    return true;
+}
+#endif
+
+/*
+ * Are `own` references, all of them made by the calling thread, the only ones to the object? Then
+ * nobody can get at it any more, but through a weak reference.
+ */
+static inline bool
+interruption_references_are(PyObject *object, Py_ssize_t own)
+{
+#ifdef Py_GIL_DISABLED
+    /* Of three sorts: an object that we made, whose local part only we change; one whose maker has
+       let go of it, which the shared part alone counts; and one whose maker has not. Relaxed and
+       acquire pair with CPython's own changes of them. */
+    uintptr_t owner = __atomic_load_n(&object->ob_tid, __ATOMIC_RELAXED);
+    Py_ssize_t shared = __atomic_load_n(&object->ob_ref_shared, __ATOMIC_ACQUIRE);
+    shared >>= _Py_REF_SHARED_SHIFT;
+    if (owner == _Py_ThreadId()) {
+        return (Py_ssize_t)__atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED) + shared == own;
+    }
+    return owner == 0 && shared == own;
+#else
+    return Py_REFCNT(object) == own;
+#endif
+}
 
 /* Slots of the module's definition that only some versions know. Ends with the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
@@ -39,5 +144,19 @@ itr_thread interruption_self(void);
  * with MemoryError set.
  */
 int interruption_list_threads(itr_thread **threads, size_t *count);
+
+/*
+ * Where the calling thread is in Python: the code object (a new reference; NULL: nowhere) and the
+ * place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
+ * `__enter__` and the like, and of the file `wrapper_file` (a code object's co_filename, compared
+ * by identity; or NULL), are passed over if there is another one below. False, and nothing, if the
+ * innermost frame's code is one of those in `but_not`, which ends with NULL. Makes no frame
+ * objects, runs no Python code.
+ */
+bool interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
+                                int *lasti);
+
+/* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
+int interruption_current_place_init(void);
 
 #endif

@@ -4,6 +4,8 @@
 #include "capi.h"
 #include "compat.h"
 #include "current.h"
+#include "held.h"
+#include "held_testing.h"
 #include "look.h"
 #include "payload.h"
 #include "requests.h"
@@ -99,6 +101,7 @@ static PyMethodDef methods[] = {
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
+    INTERRUPTION_HELD_TESTING_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -167,6 +170,9 @@ module_exec(PyObject *module)
     }
     state->threading = PyImport_ImportModule("threading");
     if (state->threading == NULL) {
+        return -1;
+    }
+    if (interruption_held_init(state->threading) < 0) {
         return -1;
     }
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
