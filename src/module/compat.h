@@ -5,12 +5,76 @@
 #ifndef INTERRUPTION_COMPAT_H
 #define INTERRUPTION_COMPAT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "itr_registry.h"
 #include "state.h"
 
-#if PY_VERSION_HEX < 0x030D0000
-#include <pthread.h>
+/*
+ * Sums and exchanges by attached threads. With a GIL they need not be atomic operations, only not
+ * torn: relaxed, paired with one another through the GIL. Without one they are sequentially
+ * consistent.
+ */
+#ifdef Py_GIL_DISABLED
+#define INTERRUPTION_FREE_THREADED 1
+
+static inline uint64_t
+interruption_add(_Atomic uint64_t *to, uint64_t amount)
+{
+    return atomic_fetch_add(to, amount);
+}
+
+static inline bool
+interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+{
+    return atomic_compare_exchange_strong(where, &expected, wanted);
+}
+#else
+#define INTERRUPTION_FREE_THREADED 0
+
+static inline uint64_t
+interruption_add(_Atomic uint64_t *to, uint64_t amount)
+{
+    uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
+    atomic_store_explicit(to, before + amount, memory_order_relaxed);
+    return before;
+}
+
+static inline bool
+interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+{
+    if (atomic_load_explicit(where, memory_order_relaxed) != expected) {
+        return false;
+    }
+    atomic_store_explicit(where, wanted, memory_order_relaxed);
+    return true;
+}
 #endif
+
+/*
+ * Are `own` references, all of them made by the calling thread, the only ones to the object? Then
+ * nobody can get at it any more, but through a weak reference.
+ */
+static inline bool
+interruption_references_are(PyObject *object, Py_ssize_t own)
+{
+#ifdef Py_GIL_DISABLED
+    /* Of three sorts: an object that we made, whose local part only we change; one whose maker has
+       let go of it, which the shared part alone counts; and one whose maker has not. Relaxed and
+       acquire pair with CPython's own changes of them. */
+    uintptr_t owner = __atomic_load_n(&object->ob_tid, __ATOMIC_RELAXED);
+    Py_ssize_t shared = __atomic_load_n(&object->ob_ref_shared, __ATOMIC_ACQUIRE);
+    shared >>= _Py_REF_SHARED_SHIFT;
+    if (owner == _Py_ThreadId()) {
+        return (Py_ssize_t)__atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED) + shared == own;
+    }
+    return owner == 0 && shared == own;
+#else
+    return Py_REFCNT(object) == own;
+#endif
+}
 
 /* Slots of the module's definition that only some versions know. Ends with the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000

@@ -1,6 +1,7 @@
 /* See delivery.h. */
 #include "delivery.h"
 
+#include "blocking/locks.h"
 #include "code.h"
 #include "compat.h"
 #include "events.h"
@@ -400,5 +401,15 @@ interruption_disarm(interruption_thread *thread)
 int
 interruption_delivery_start(interruption_state *state)
 {
-    return interruption_events_start(state);
+    if (interruption_events_start(state) < 0 || interruption_family_enable(&interruption_locks) < 0) {
+        return -1;
+    }
+    if (interruption_family_enable(&interruption_process_locks) < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_ImportError) &&
+            !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* not on this platform */
+    }
+    return 0;
 }

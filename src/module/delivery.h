@@ -65,7 +65,8 @@ void interruption_arm_again(interruption_state *state, itr_record *record);
 /* There is nothing to look for any more. By the owner, or when it can run no more. */
 void interruption_disarm(interruption_thread *thread);
 
-/* The interpreter's part; once, by the first region. 0, or -1 with RuntimeError set. */
+/* Connect to the interpreter: be called between statements, be told of locks. By the first region,
+   any number of times. 0, or -1 with an exception set. */
 int interruption_delivery_start(interruption_state *state);
 
 /* Names that frames are known by. 0, or -1 with MemoryError set. */

@@ -1,6 +1,17 @@
 /* See frame.h. */
 #include "frame.h"
 
+#include <stdatomic.h>
+
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1 /* for the frame that called a frame, without making frame objects */
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe.h>
+#else
+#include <internal/pycore_frame.h>
+#endif
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 PyCodeObject *
@@ -33,9 +44,6 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
 }
 
 #else /* 3.11 has no function for it, and will not change its frames any more. */
-
-#define Py_BUILD_CORE 1
-#include <internal/pycore_frame.h>
 
 PyCodeObject *
 interruption_frame_code(void *frame)
@@ -106,4 +114,95 @@ interruption_check_frames(void)
         return -1;
     }
     return 0;
+}
+
+/* Where a frame is, cheaply. ------------------------------------------------------------------ */
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define FRAME_CODE(frame) PyUnstable_InterpreterFrame_GetCode(frame)
+#define FRAME_LASTI(frame) PyUnstable_InterpreterFrame_GetLasti(frame)
+#define COMPLETE_FRAME(frame) _PyFrame_GetFirstComplete(frame)
+#else
+#define FRAME_CODE(frame) Py_NewRef((frame)->f_code)
+#define FRAME_LASTI(frame) (_PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT))
+
+static struct _PyInterpreterFrame *
+complete_frame(struct _PyInterpreterFrame *frame)
+{
+    while (frame != NULL && _PyFrame_IsIncomplete(frame)) {
+        frame = frame->previous;
+    }
+    return frame;
+}
+#define COMPLETE_FRAME(frame) complete_frame(frame)
+#endif
+
+/* Interned, as the names of code objects are; only ever compared. Written by
+   interruption_current_place_init, with the same values each time in one interpreter. */
+static _Atomic(PyObject *) wrapper_names[6];
+static const char *const wrapper_spellings[6] = {
+    "__enter__", "acquire", "__aenter__", "acquire_lock", "_acquire_restore", "enter_context"};
+
+int
+interruption_current_place_init(void)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+        PyObject *name = PyUnicode_InternFromString(wrapper_spellings[i]);
+        if (name == NULL) {
+            return -1;
+        }
+        /* Kept for the life of the interpreter: a name freed and another put in its place would be
+           taken for it. */
+        if (atomic_exchange(&wrapper_names[i], name) == name) {
+            Py_DECREF(name);
+        }
+    }
+    return 0;
+}
+
+static bool
+is_wrapper(PyObject *code, PyObject *wrapper_file)
+{
+    const PyCodeObject *of = (PyCodeObject *)code;
+    if (of->co_filename == wrapper_file) {
+        return true;
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+        /* Relaxed: pairs with nothing; a pointer that is only compared. */
+        if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == of->co_name) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
+                           int *lasti)
+{
+    struct _PyInterpreterFrame *frame = COMPLETE_FRAME(interruption_frame_now(PyThreadState_Get()));
+    *code = NULL;
+    *lasti = -1;
+    if (frame == NULL) {
+        return true;
+    }
+    PyObject *found = FRAME_CODE(frame);
+    for (; *but_not != NULL; but_not++) {
+        if (found == *but_not) {
+            Py_DECREF(found); /* not the last: its frame has one */
+            return false;
+        }
+    }
+    while (is_wrapper(found, wrapper_file)) {
+        struct _PyInterpreterFrame *caller = COMPLETE_FRAME(frame->previous);
+        if (caller == NULL) {
+            break;
+        }
+        frame = caller;
+        Py_DECREF(found);
+        found = FRAME_CODE(frame);
+    }
+    *code = found;
+    *lasti = FRAME_LASTI(frame);
+    return true;
 }

@@ -54,6 +54,20 @@ interruption_frame_back(PyFrameObject *frame)
 /* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
 bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
+/*
+ * Where the calling thread is in Python: the code object (a new reference; NULL: nowhere) and the
+ * place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
+ * `__enter__` and the like, and of the file `wrapper_file` (a code object's co_filename, compared
+ * by identity; or NULL), are passed over if there is another one below. False, and nothing, if the
+ * innermost frame's code is one of those in `but_not`, which ends with NULL. Makes no frame
+ * objects, runs no Python code.
+ */
+bool interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
+                                int *lasti);
+
+/* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
+int interruption_current_place_init(void);
+
 /* Do the above hold for this interpreter? 0, or -1 with ImportError set. */
 int interruption_check_frames(void);
 

@@ -8,6 +8,8 @@
 #include "delivery.h"
 #include "events.h"
 #include "explain.h"
+#include "held.h"
+#include "held_testing.h"
 #include "look.h"
 #include "payload.h"
 #include "protected.h"
@@ -168,6 +170,7 @@ static PyMethodDef methods[] = {
     {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
      is_import_machinery_doc},
     {"_points", interruption_code_points, METH_VARARGS, points_doc},
+    INTERRUPTION_HELD_TESTING_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -242,6 +245,9 @@ module_exec(PyObject *module)
     }
     state->threading = PyImport_ImportModule("threading");
     if (state->threading == NULL) {
+        return -1;
+    }
+    if (interruption_held_init(state->threading) < 0) {
         return -1;
     }
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");

@@ -1,0 +1,143 @@
+/*
+ * The locks that a thread has taken inside its region, and still holds (S9).
+ *
+ * Each thread writes its own list, without a lock. What others do to it, they do under held.c's
+ * mutex: a thread that releases a lock which it has not taken itself strikes it from the list of
+ * whoever has. Whether anybody has, `interruption_taken` tells it by one load.
+ *
+ * All functions are for attached threads (that hold the GIL, where there is one).
+ */
+#ifndef INTERRUPTION_HELD_H
+#define INTERRUPTION_HELD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "itr_record.h"
+#include "state.h"
+
+/* A kind of locks. Constant. */
+typedef struct {
+    /* Only the taker can release it, and can take it again. */
+    bool recursive;
+    /* Does the lock, which the calling thread has taken, look as if it still had it? Runs no Python
+       code and raises nothing. A plain lock can only tell whether anybody holds it. */
+    bool (*looks_held)(PyObject *lock);
+} interruption_lock_kind;
+
+typedef struct {
+    _Atomic(PyObject *) lock; /* the lock; NULL: released, dropped or struck. atomic: release by
+                                 the owner, acquire by others under held.c's mutex, who may set it
+                                 to NULL */
+    PyObject *object;         /* a reference to it; of a saved one, to the state. owner only */
+    PyObject *code;           /* where it was taken: a reference, or NULL. Written by the owner
+                                 before `lock`; read by others between reading `lock` and giving
+                                 held.c's mutex back */
+    const interruption_lock_kind *kind; /* as `code` */
+    int lasti;                          /* as `code` */
+    int levels;                         /* of a recursive lock. owner only */
+    int saved_levels;                   /* not 0: put off by _release_save. owner only */
+} interruption_held_entry;
+
+/* One a thread, zeroed to begin with. */
+typedef struct interruption_held {
+    interruption_held_entry *entries; /* written by the owner under held.c's mutex; the owner reads
+                                         it without, others under the mutex */
+    _Atomic size_t count;             /* atomic: release by the owner, acquire by others */
+    size_t capacity;                  /* owner only */
+    bool unrecorded;                  /* owner only: there was no memory to note one */
+    _Atomic bool being_read;          /* atomic: see interruption_held_by_other; written under the
+                                         mutex, looked at by the owner */
+    struct interruption_held *next;   /* guarded by held.c's mutex */
+    struct interruption_held **link;  /* guarded by held.c's mutex: what points to this one */
+    unsigned epoch; /* owner only: that of held.c when it was linked. Another: it is not, and nobody
+                       else sees it */
+} interruption_held;
+
+/* The calling thread's, while it is inside a region; else NULL. */
+extern ITR_TLS interruption_held *interruption_thread_held;
+
+static inline interruption_held *
+interruption_current_held(void)
+{
+    return interruption_thread_held;
+}
+
+/* 0, or -1 with an exception set. To be called once for each interpreter. */
+int interruption_held_init(PyObject *threading);
+
+/* The calling thread has taken the lock so many times. */
+void interruption_held_push(interruption_held *held, const interruption_lock_kind *kind,
+                            PyObject *lock, int levels);
+
+/* Has it been taken in this region, and by this thread? */
+bool interruption_held_has(const interruption_held *held, PyObject *lock);
+
+/* The calling thread has released it once. Nothing happens if it is not in the list. May drop the
+   last reference to something, so may run Python code. */
+void interruption_held_pop(interruption_held *held, PyObject *lock);
+
+/* The same for all levels of a recursive lock, which are put off until `state` is restored. */
+void interruption_held_save(interruption_held *held, PyObject *lock, PyObject *state);
+void interruption_held_restore(interruption_held *held, const interruption_lock_kind *kind,
+                               PyObject *lock, PyObject *state, int levels);
+
+/*
+ * By the owner: does it hold a lock that it has taken inside its region? `*code` (a new reference,
+ * or NULL) and `*lasti` say where the innermost was taken. No Python code runs.
+ */
+bool interruption_holds_lock(interruption_held *held, PyObject **code, int *lasti);
+
+/* The same by another thread, to explain: the lock itself, too. The owner may be past it by then.
+   `held` must be kept from being destroyed. */
+bool interruption_held_by_other(interruption_held *held, PyObject **lock, PyObject **code,
+                                int *lasti);
+
+/* By the owner: take out what is not held any more. Returns how many entries are left, those of
+   saved states included. No Python code runs. */
+size_t interruption_held_validate(interruption_held *held);
+
+/* The outermost region has been left (the owner has no current list any more): forget everything.
+   Drops references, so Python code may run. Cheap if there is nothing. */
+void interruption_held_clear(interruption_held *held);
+
+/* The thread ends: clear, and give the memory back. The struct is its owner's again. */
+void interruption_held_destroy(interruption_held *held);
+
+/* Strike a lock from every list: it is about to be released by a thread that has not taken it. */
+void interruption_held_strike(PyObject *lock);
+
+/*
+ * Locks in all lists, hashed by address. A slot holds the sum of its locks' marks, so that it is 0
+ * when there is none, and the lock's own mark when it is the only one.
+ * atomic: interruption_add by whoever puts a lock into a list or takes it out; acquire below.
+ */
+enum { INTERRUPTION_TAKEN_SLOTS = 4096 };
+extern _Atomic uint64_t interruption_taken_slots[INTERRUPTION_TAKEN_SLOTS];
+
+static inline _Atomic uint64_t *
+interruption_taken_slot(const PyObject *lock)
+{
+    uintptr_t address = (uintptr_t)lock;
+    return &interruption_taken_slots[(address >> 4 ^ address >> 16) % INTERRUPTION_TAKEN_SLOTS];
+}
+
+/* A one above a million million addresses, so that the sum of two is never like one. */
+static inline uint64_t
+interruption_taken_mark(const PyObject *lock)
+{
+    return UINT64_C(1) << 52 | ((uint64_t)(uintptr_t)lock >> 4 & ((UINT64_C(1) << 44) - 1));
+}
+
+/* May some thread have it in its list? False: none has. */
+static inline bool
+interruption_taken(const PyObject *lock)
+{
+    /* Acquire: pairs with interruption_add in held.c. That the taker's push is seen by whoever
+       releases for it is the program's doing: it must know that the lock is taken. */
+    uint64_t sum = atomic_load_explicit(interruption_taken_slot(lock), memory_order_acquire);
+    return sum != 0 && (sum >> 52 != 1 || sum == interruption_taken_mark(lock));
+}
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * See held_testing.h. A thread that tracks has its list in a capsule in its thread state's
+ * dictionary, which goes when the thread ends, wherever it is then.
+ */
+#include "held_testing.h"
+
+#include "blocking/locks.h"
+#include "held.h"
+
+#define CAPSULE "interruption._interruption._tracker"
+
+static void
+free_tracker(PyObject *capsule)
+{
+    interruption_held *held = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (interruption_thread_held == held) {
+        interruption_thread_held = NULL;
+    }
+    interruption_held_destroy(held);
+    PyMem_RawFree(held);
+}
+
+PyObject *
+interruption_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int process, on;
+    if (!PyArg_ParseTuple(args, "pp", &process, &on)) {
+        return NULL;
+    }
+    interruption_family *family = process ? &interruption_process_locks : &interruption_locks;
+    bool before = interruption_family_enabled(family);
+    if (!on) {
+        interruption_family_disable(family);
+    }
+    else if (interruption_family_enable(family) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(before);
+}
+
+static PyObject *
+begin(PyObject *dictionary)
+{
+    interruption_held *held = PyMem_RawCalloc(1, sizeof(*held));
+    if (held == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *capsule = PyCapsule_New(held, CAPSULE, free_tracker);
+    if (capsule == NULL) {
+        PyMem_RawFree(held);
+        return NULL;
+    }
+    if (PyDict_SetItemString(dictionary, CAPSULE, capsule) < 0) {
+        Py_DECREF(capsule);
+        return NULL;
+    }
+    interruption_thread_held = held;
+    return capsule;
+}
+
+PyObject *
+interruption_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
+{
+    int wanted = PyObject_IsTrue(on);
+    PyObject *dictionary = PyThreadState_GetDict();
+    if (wanted < 0 || dictionary == NULL) {
+        return wanted < 0 ? NULL : PyErr_NoMemory();
+    }
+    interruption_held *held = interruption_thread_held;
+    if (wanted && held == NULL) {
+        return begin(dictionary);
+    }
+    if (wanted) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread tracks already");
+        return NULL;
+    }
+    if (held != NULL) {
+        interruption_thread_held = NULL;
+        interruption_held_clear(held);
+        if (PyDict_DelItemString(dictionary, CAPSULE) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+place(PyObject *code, int lasti)
+{
+    if (code == NULL) {
+        return Py_BuildValue("(Oi)", Py_None, -1);
+    }
+    return Py_BuildValue("(Oi)", ((PyCodeObject *)code)->co_filename,
+                         PyCode_Addr2Line((PyCodeObject *)code, lasti));
+}
+
+/* From the outermost to the innermost: (type, file, line), of what an owner sees. */
+PyObject *
+interruption_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_held *held = interruption_current_held();
+    PyObject *list = PyList_New(0);
+    if (list == NULL || held == NULL || interruption_held_validate(held) == 0) {
+        return list;
+    }
+    for (size_t i = 0; i < atomic_load(&held->count); i++) {
+        const interruption_held_entry *entry = &held->entries[i];
+        PyObject *lock = atomic_load(&entry->lock);
+        if (lock == NULL) {
+            continue;
+        }
+        const PyCodeObject *of = (PyCodeObject *)entry->code;
+        PyObject *item = Py_BuildValue("(sOi)", Py_TYPE(lock)->tp_name, of->co_filename,
+                                       PyCode_Addr2Line((PyCodeObject *)entry->code, entry->lasti));
+        int status = item == NULL ? -1 : PyList_Append(list, item);
+        Py_XDECREF(item);
+        if (status < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+PyObject *
+interruption_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_held *held = interruption_current_held();
+    PyObject *code;
+    int lasti;
+    if (held == NULL || !interruption_holds_lock(held, &code, &lasti)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *result = place(code, lasti);
+    Py_XDECREF(code);
+    return result;
+}
+
+/* (entries, capacity) */
+PyObject *
+interruption_testing_held_size(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_held *held = interruption_current_held();
+    if (held == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(nn)", (Py_ssize_t)atomic_load(&held->count), (Py_ssize_t)held->capacity);
+}
+
+PyObject *
+interruption_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
+{
+    interruption_held *held = PyCapsule_GetPointer(tracker, CAPSULE);
+    PyObject *lock, *code;
+    int lasti;
+    if (held == NULL) {
+        return NULL;
+    }
+    if (!interruption_held_by_other(held, &lock, &code, &lasti)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *where = place(code, lasti);
+    PyObject *result = where == NULL ? NULL : PyTuple_Pack(2, lock, where);
+    Py_XDECREF(where);
+    Py_XDECREF(code);
+    Py_DECREF(lock);
+    return result;
+}

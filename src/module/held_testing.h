@@ -1,0 +1,26 @@
+/*
+ * What the tests of held locks ask the module for: private methods, which no user calls.
+ */
+#ifndef INTERRUPTION_HELD_TESTING_H
+#define INTERRUPTION_HELD_TESTING_H
+
+#include "state.h"
+
+PyObject *interruption_testing_interpose(PyObject *module, PyObject *args);
+PyObject *interruption_testing_track(PyObject *module, PyObject *on);
+PyObject *interruption_testing_held(PyObject *module, PyObject *unused);
+PyObject *interruption_testing_held_place(PyObject *module, PyObject *unused);
+PyObject *interruption_testing_held_size(PyObject *module, PyObject *unused);
+PyObject *interruption_testing_held_by(PyObject *module, PyObject *tracker);
+
+#define INTERRUPTION_HELD_TESTING_METHODS                                                          \
+    {"_interpose_locks", interruption_testing_interpose, METH_VARARGS, NULL},                      \
+        {"_track_locks", interruption_testing_track, METH_O, NULL},                                \
+        {"_held", interruption_testing_held, METH_NOARGS, NULL},                                   \
+        {"_held_place", interruption_testing_held_place, METH_NOARGS, NULL},                       \
+        {"_held_size", interruption_testing_held_size, METH_NOARGS, NULL},                         \
+    {                                                                                              \
+        "_held_by", interruption_testing_held_by, METH_O, NULL                                     \
+    }
+
+#endif
