@@ -138,7 +138,7 @@ find_guards(interruption_flow *flow)
         int guard = INT_MAX, range = i;
         for (int steps = 0;; steps++) {
             if (range < 0 || steps == INTERRUPTION_SLOTS) {
-                guard = 0;
+                guard = -1;
                 break;
             }
             if (bytecode->ranges[range].depth < guard) {
@@ -217,5 +217,12 @@ int
 interruption_follow_guard(const interruption_flow *flow, int instruction)
 {
     int range = flow->bytecode.instructions[instruction].range;
-    return range < 0 ? 0 : flow->guards[range];
+    return range < 0 || flow->guards[range] < 0 ? 0 : flow->guards[range];
+}
+
+bool
+interruption_follow_is_handled(const interruption_flow *flow, int instruction)
+{
+    int range = flow->bytecode.instructions[instruction].range;
+    return flow->stacks[instruction].chain != 0 || (range >= 0 && flow->guards[range] >= 0);
 }

@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     interruption_bytecode bytecode;
     interruption_stack *stacks; /* by instruction: before it; depth -1 if it is never reached */
-    int *guards;                /* by range: see interruption_follow_guard */
+    int *guards; /* by range: see interruption_follow_guard; -1: nothing handles it */
     interruption_chain *chains;
     int chain_count;
 } interruption_flow;
@@ -30,5 +30,8 @@ void interruption_follow_free(interruption_flow *flow);
 /* To what depth the stack is kept, at least, until code of the program's handles an exception that
  * this instruction raises: the exits of `with` above are not called. */
 int interruption_follow_guard(const interruption_flow *flow, int instruction);
+
+/* Is there such code at all, or is the instruction part of some? */
+bool interruption_follow_is_handled(const interruption_flow *flow, int instruction);
 
 #endif

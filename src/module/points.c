@@ -46,10 +46,11 @@ struct interruption_points {
 typedef struct {
     interruption_flow flow;
     at_work *chains;
-    uint8_t *bits;    /* by chain: the bit of the `finally` that it is the handler of */
-    int *covers_from; /* by handler: the first instruction that it covers; INT_MAX for others */
-    bool *looped;     /* by instruction: a jump back, or where one goes to */
-    uint64_t *lines;  /* by line: the `finally` that it is in */
+    uint8_t *bits;      /* by chain: the bit of the `finally` that it is the handler of */
+    int *covers_from;   /* by handler: the first instruction that it covers; INT_MAX for others */
+    bool *looped;       /* by instruction: a jump back, or where one goes to */
+    uint64_t *lines;    /* by line: the `finally` that it is in */
+    uint64_t *finallys; /* by instruction: the same */
     int first_line;
     int line_count;
     bool lines_are_useless;
@@ -186,7 +187,7 @@ has_finally(const look *at)
 }
 
 static uint64_t
-finallys_at(const look *at, int number)
+finallys_of_line(const look *at, int number)
 {
     const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
     if (at->lines_are_useless) {
@@ -195,6 +196,28 @@ finallys_at(const look *at, int number)
     return at->lines == NULL || instruction->line < 0
                ? 0
                : at->lines[instruction->line - at->first_line];
+}
+
+/* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
+ * line between what the handler covers and the copy of the body: it is as good as within. A jump
+ * out of a body, on the other hand, has the line of what was last in there. */
+static void
+find_finallys(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = bytecode->count; i-- > 0;) {
+        const interruption_instruction *instruction = &bytecode->instructions[i];
+        at->finallys[i] = finallys_of_line(at, i);
+        if (instruction->action == ACTION_JUMP) {
+            int to = instruction->target;
+            at->finallys[i] = to > i ? at->finallys[to] : finallys_of_line(at, to);
+        }
+        else if (i + 1 < bytecode->count &&
+                 (instruction->action == ACTION_GAP || instruction->action == ACTION_PLAIN ||
+                  instruction->action == ACTION_DISCARD)) {
+            at->finallys[i] |= at->finallys[i + 1];
+        }
+    }
 }
 
 static void
@@ -254,7 +277,10 @@ flags_of(const look *at, int number)
     if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all) {
         flags |= INTERRUPTION_POINT_CLEAR;
         flags |= (blocks & all) == all ? INTERRUPTION_POINT_STATEMENT : 0;
-        flags |= at->looped[number] ? INTERRUPTION_POINT_LOOP : 0;
+        bool handled = interruption_follow_is_handled(&at->flow, number);
+        if (at->looped[number] && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
+            flags |= INTERRUPTION_POINT_LOOP;
+        }
     }
     flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
     flags |= is_gap(at, number) ? INTERRUPTION_POINT_GAP : 0;
@@ -286,17 +312,12 @@ find_with(const look *at, int number, place *into)
 static place
 place_of(const look *at, int number)
 {
-    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
     place found = {
-        .finally = finallys_at(at, number),
+        .finally = at->finallys[number],
         .chain = at->flow.stacks[number].chain,
         .flags = (uint8_t)flags_of(at, number),
         .known = true,
     };
-    if (instruction->action == ACTION_JUMP) {
-        /* A jump out of it has the line of what was last. */
-        found.finally &= finallys_at(at, instruction->target);
-    }
     find_with(at, number, &found);
     return found;
 }
@@ -344,10 +365,11 @@ fill(look *at, interruption_points *points)
     at->bits = PyMem_Calloc(chains, sizeof(*at->bits));
     at->covers_from = PyMem_Calloc(count, sizeof(*at->covers_from));
     at->looped = PyMem_Calloc(count, sizeof(*at->looped));
+    at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
     if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        points->at == NULL || points->places == NULL) {
+        at->finallys == NULL || points->at == NULL || points->places == NULL) {
         return -1;
     }
     tell_handlers(at);
@@ -355,6 +377,7 @@ fill(look *at, interruption_points *points)
     if (has_finally(at) && collect_lines(at) < 0) {
         return -1;
     }
+    find_finallys(at);
     find_loops_and_covers(at);
     describe(at, points);
     points->chains = at->chains;
@@ -381,6 +404,7 @@ interruption_points_new(PyCodeObject *code)
     PyMem_Free(at.covers_from);
     PyMem_Free(at.looped);
     PyMem_Free(at.lines);
+    PyMem_Free(at.finallys);
     if (done < 0) {
         interruption_points_free(points);
         return NULL;

@@ -22,7 +22,9 @@ enum {
     /* Nothing is on the value stack that came out of a call or another operation that may have had
        an effect: what is dropped with the stack need not be given back. */
     INTERRUPTION_POINT_CLEAR = 2,
-    /* CLEAR, and the jump back of a loop or where one goes to; also in a comprehension. */
+    /* CLEAR, and the jump back of a loop or where one goes to; also in a comprehension. A callback
+       of a JUMP event may raise, if both ends have it. (In 3.12 only outside of `try` and `with`:
+       there the exception would pass their handlers by.) */
     INTERRUPTION_POINT_LOOP = 4,
     /* The instruction may run Python code because the program says so. A frame that is below
        another one and not at such an instruction was left behind its back: a signal handler, a
