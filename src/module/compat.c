@@ -14,6 +14,8 @@
 #ifndef Py_BUILD_CORE
 #define Py_BUILD_CORE 1 /* for the frame that called a frame, without making frame objects */
 #endif
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe.h>
 #else
@@ -22,6 +24,7 @@
 #ifdef Py_GIL_DISABLED
 #include <internal/pycore_runtime.h> /* for _PyRuntime, whose lock guards the list */
 #endif
+#pragma GCC diagnostic pop
 
 /* The serial is the generation of the interpreter, then the id in the low bits. */
 #define ID_BITS 48
