@@ -6,11 +6,14 @@
 #ifndef Py_BUILD_CORE
 #define Py_BUILD_CORE 1 /* for the frame that called a frame, without making frame objects */
 #endif
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe.h>
 #else
 #include <internal/pycore_frame.h>
 #endif
+#pragma GCC diagnostic pop
 
 #if PY_VERSION_HEX >= 0x030C0000
 
@@ -146,7 +149,7 @@ static const char *const wrapper_spellings[6] = {
 int
 interruption_current_place_init(void)
 {
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+    for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
         PyObject *name = PyUnicode_InternFromString(wrapper_spellings[i]);
         if (name == NULL) {
             return -1;
@@ -167,7 +170,7 @@ is_wrapper(PyObject *code, PyObject *wrapper_file)
     if (of->co_filename == wrapper_file) {
         return true;
     }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(wrapper_names); i++) {
+    for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
         /* Relaxed: pairs with nothing; a pointer that is only compared. */
         if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == of->co_name) {
             return true;

@@ -26,12 +26,13 @@ static unsigned epoch = 1;     /* how many forks made this process, and one; wri
    that; up to 3.12 two methods of Thread, whose lock stands for the thread's life (and is taken
    anew in the child of a fork). And their file, whose places do not help a user. Only compared.
    Written by interruption_held_init, before the interpreter has a lock interposed. */
-static const char *const takers_for_others[][2] = {
+enum { TAKERS_FOR_OTHERS = 3 };
+static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
     {"Condition", "wait"},
     {"Thread", "_set_tstate_lock"},
     {"Thread", "_reset_internal_locks"},
 };
-static PyObject *taker_codes[Py_ARRAY_LENGTH(takers_for_others) + 1]; /* as many as there are */
+static PyObject *taker_codes[TAKERS_FOR_OTHERS + 1]; /* as many as there are */
 static PyObject *threading_file;
 
 static size_t
@@ -508,7 +509,7 @@ interruption_held_init(PyObject *threading)
     }
     /* With references, for the addresses to stay taken as long as the interpreter lives. */
     size_t count = 0;
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(takers_for_others); i++) {
+    for (size_t i = 0; i < TAKERS_FOR_OTHERS; i++) {
         PyObject *code =
             code_of_method(threading, takers_for_others[i][0], takers_for_others[i][1]);
         if (code != NULL) {

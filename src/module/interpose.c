@@ -150,8 +150,8 @@ static void
 put(const interruption_family *family, bool ours)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    for (size_t i = 0; i < family->count; i++) {
-        interruption_method *method = family->rows[i].method;
+    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+        interruption_method *method = row->method;
         PyCFunction replacement = method->functions[method->shape];
         if (method->definition == NULL || replacement == NULL) {
             continue;
@@ -169,8 +169,8 @@ interruption_family_enable(interruption_family *family)
     if (interruption_family_enabled(family)) {
         return 0;
     }
-    for (size_t i = 0; i < family->count; i++) {
-        if (resolve(&family->rows[i]) < 0) {
+    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+        if (resolve(row) < 0) {
             return -1;
         }
     }

@@ -9,8 +9,8 @@
  *     static inline PyObject *around(const interruption_call *call)
  *     { ... return interruption_call_original(call); ... }
  *     INTERRUPTION_REPLACEMENT(lock_acquire, around);
- *     static const interruption_row rows[] = {{"_thread", "LockType", "acquire", &lock_acquire}};
- *     interruption_family family = {"locks", rows, 1};
+ *     static const interruption_row rows[] = {{"_thread", "LockType", "acquire", &lock_acquire},
+ * {0}}; interruption_family family = {"locks", rows};
  */
 #ifndef INTERRUPTION_INTERPOSE_H
 #define INTERRUPTION_INTERPOSE_H
@@ -61,8 +61,7 @@ typedef struct {
 /* What is interposed together or not at all. */
 typedef struct {
     const char *name;
-    const interruption_row *rows;
-    size_t count;
+    const interruption_row *rows; /* the last has no module */
     bool (*check)(void); /* NULL, or: is the rest as we expect? Called after the rows were found;
                             true, or false with an exception set */
     bool enabled;        /* guarded by interpose.c's mutex */

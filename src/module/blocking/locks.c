@@ -221,10 +221,10 @@ static const interruption_row lock_rows[] = {
     {"_thread", "RLock", "_release_save", &rlock_release_save, false},
     {"_thread", "RLock", "_acquire_restore", &rlock_acquire_restore, false},
     {"_thread", "RLock", "_at_fork_reinit", &rlock_reset, true},
+    {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_locks = {
-    .name = "locks", .rows = lock_rows, .count = Py_ARRAY_LENGTH(lock_rows)};
+interruption_family interruption_locks = {.name = "locks", .rows = lock_rows};
 
 /* _multiprocessing.SemLock ----------------------------------------------------------------------
  */
@@ -316,6 +316,7 @@ static const interruption_row semaphore_rows[] = {
     {"_multiprocessing", "SemLock", "__enter__", &semaphore_enter, false},
     {"_multiprocessing", "SemLock", "release", &semaphore_do_release, false},
     {"_multiprocessing", "SemLock", "__exit__", &semaphore_exit, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 /* The place of a C int among the members of SemLock; -1 with an exception set. */
@@ -355,7 +356,5 @@ find_members(void)
     return true;
 }
 
-interruption_family interruption_process_locks = {.name = "process locks",
-                                                  .rows = semaphore_rows,
-                                                  .count = Py_ARRAY_LENGTH(semaphore_rows),
-                                                  .check = find_members};
+interruption_family interruption_process_locks = {
+    .name = "process locks", .rows = semaphore_rows, .check = find_members};
