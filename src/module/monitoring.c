@@ -147,6 +147,54 @@ add_frame(PyFrameObject *frame, void *arg)
     to->found[to->count++] = (running){code, PyFrame_GetGlobals(frame)};
 }
 
+/* What a suspended generator or coroutine waits for by `yield from` or `await`, if that is one, too:
+   a new reference, or NULL. */
+static PyObject *
+awaited_by(PyObject *generator)
+{
+    const char *name = PyCoro_CheckExact(generator)       ? "cr_await"
+                       : PyAsyncGen_CheckExact(generator) ? "ag_await"
+                                                          : "gi_yieldfrom";
+    PyObject *awaited = PyObject_GetAttrString(generator, name);
+    if (awaited != NULL && !PyGen_CheckExact(awaited) && !PyCoro_CheckExact(awaited)) {
+        Py_CLEAR(awaited);
+    }
+    PyErr_Clear();
+    return awaited;
+}
+
+/* The frame of a generator or coroutine: a new reference, or NULL. */
+static PyObject *
+frame_of(PyObject *generator)
+{
+    PyObject *frame = PyObject_GetAttrString(
+        generator, PyCoro_CheckExact(generator) ? "cr_frame" : "gi_frame");
+    if (frame != NULL && !PyFrame_Check(frame)) {
+        Py_CLEAR(frame);
+    }
+    PyErr_Clear();
+    return frame;
+}
+
+/* A generator that has entered a region, and what will run when it is resumed: nothing tells when
+   that is entered. */
+static void
+add_generator(PyFrameObject *frame, void *arg)
+{
+    add_frame(frame, arg);
+    PyObject *generator = PyFrame_GetGenerator(frame);
+    while (generator != NULL) {
+        PyObject *awaited = awaited_by(generator);
+        Py_DECREF(generator);
+        generator = awaited;
+        PyObject *inner = generator == NULL ? NULL : frame_of(generator);
+        if (inner != NULL) {
+            add_frame((PyFrameObject *)inner, arg);
+            Py_DECREF(inner);
+        }
+    }
+}
+
 /* While the thread cannot run: the codes of its frames, out to the region's own, and of generators
    that have entered regions and are suspended. */
 static void
@@ -166,7 +214,7 @@ find_running(void *arg)
         frame = interruption_frame_back(frame);
     }
     Py_XDECREF(frame);
-    interruption_visit_generators(&thread->blocks, add_frame, to);
+    interruption_visit_generators(&thread->blocks, add_generator, to);
 }
 
 /* Under the list's mutex. What is not kept is garbage. */
