@@ -183,7 +183,7 @@ static const uint8_t actions[256] = {
     [NOT_TAKEN] = ACTION_GAP,
     [POP_ITER] = ACTION_TAKE,
 #endif
-#if PY_VERSION_HEX < 0x030F0000
+#ifdef GET_YIELD_FROM_ITER
     [GET_YIELD_FROM_ITER] = ACTION_RESULT | CALLS,
 #endif
 };
