@@ -16,6 +16,7 @@
 #endif
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
+#pragma GCC diagnostic ignored "-Wunused-variable"
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe.h>
 #else
