@@ -4,14 +4,8 @@
  * method already, by name or bound, calls ours from then on.
  *
  * Which convention a method is called by differs between versions, and ours must have the same. So
- * a replacement is one function around any convention, and a quick look whether it is wanted:
- *
- *     static inline bool wanted(PyObject *self) { ... }
- *     static inline PyObject *around(const interruption_call *call)
- *     { ... return interruption_call_original(call); ... }
- *     INTERRUPTION_REPLACEMENT(lock_acquire, wanted, around);
- *     static const interruption_row rows[] = {{"_thread", "LockType", "acquire", &lock_acquire},
- * {0}}; interruption_family family = {"locks", rows};
+ * a family of methods is a table of interruption_row, each with an INTERRUPTION_REPLACEMENT: one
+ * function around any convention, and a quick look whether it is wanted. See blocking/locks.c.
  */
 #ifndef INTERRUPTION_INTERPOSE_H
 #define INTERRUPTION_INTERPOSE_H

@@ -166,11 +166,12 @@ rlock_save(const interruption_call *call)
     return state;
 }
 
-/* The state that was restored, and how many levels it says: METH_O or METH_VARARGS. */
+/* The state that was restored, and how many levels it says; as an argument or in a tuple of them.
+ */
 static PyObject *
 restored_state(const interruption_call *call, int *levels)
 {
-    PyObject *state = call->shape == INTERRUPTION_PAIR ? call->argument : call->vector[0];
+    PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
     if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 1) {
         state = PyTuple_GET_ITEM(state, 0);
     }
