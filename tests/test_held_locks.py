@@ -318,34 +318,58 @@ def test_the_place_outlives_the_function_that_took_the_lock():  # S19
 
 def test_another_thread_can_read_where_a_lock_was_taken():  # S19
     lock, extra = threading.Lock(), threading.RLock()
+    told, tell = os.pipe()  # a pipe takes no locks of ours
+    going, go = os.pipe()
+    seen = SimpleNamespace()
+
+    def body(_):
+        with tracking() as seen.tracker:
+            with lock:
+                seen.line = line_here(-1)
+                os.write(tell, b".")
+                os.read(going, 1)
+            with extra:
+                os.write(tell, b".")
+                os.read(going, 1)
+            os.write(tell, b".")
+            os.read(going, 1)
+
+    thread = Started(body)
+    os.read(told, 1)
+    assert _held_by(seen.tracker) == (lock, (__file__, seen.line))
+    assert held() == []
+    os.write(go, b".")
+    os.read(told, 1)
+    assert _held_by(seen.tracker)[0] is extra
+    os.write(go, b".")
+    os.read(told, 1)
+    assert _held_by(seen.tracker) is None
+    os.write(go, b".")
+    thread.finish()
+    for descriptor in (told, tell, going, go):
+        os.close(descriptor)
+
+
+def test_reading_what_another_thread_holds_while_it_takes_and_releases():  # S19
+    """Invariant: what is read is a lock that the thread takes, with its place."""
+    locks = [threading.Lock() for _ in range(3)]
+    source = "with locks[0], locks[1]:\n  locks[2].acquire()\nlocks[2].release()"
+    seen = SimpleNamespace(tracker=None, stop=False)
+    places = set()
 
     def body(me):
-        with tracking() as me.tracker:
-            with lock:
-                me.line = line_here(-1)
-                me.ready.set()
-                me.go.wait(PATIENCE)
-            with extra:
-                me.ready2.set()
-                me.go2.wait(PATIENCE)
-            me.ready3.set()
-            me.go3.wait(PATIENCE)
+        with tracking() as seen.tracker:
+            me.ready.set()
+            while not seen.stop:
+                exec(source, {"locks": locks})  # noqa: S102  (each time another code object)
 
-    me = SimpleNamespace()
-    for name in ("ready", "go", "ready2", "go2", "ready3", "go3"):
-        setattr(me, name, threading.Event())
-    thread = Started(lambda _: body(me))
-    assert me.ready.wait(PATIENCE)
-    assert _held_by(me.tracker) == (lock, (__file__, me.line))
-    assert held() == []
-    me.go.set()
-    assert me.ready2.wait(PATIENCE)
-    assert _held_by(me.tracker)[0] is extra
-    me.go2.set()
-    assert me.ready3.wait(PATIENCE)
-    assert _held_by(me.tracker) is None
-    me.go3.set()
-    thread.finish()
+    with Started(body):
+        for _ in range(scaled(20_000)):
+            found = _held_by(seen.tracker)
+            if found is not None and found[0] in locks:
+                places.add(found[1][0])
+        seen.stop = True
+    assert places <= {"<string>"}
 
 
 # Released by others, dropped -----------------------------------------------------------------

@@ -8,6 +8,7 @@
 #endif
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
+#pragma GCC diagnostic ignored "-Wunused-variable"
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe.h>
 #else
@@ -121,14 +122,14 @@ interruption_check_frames(void)
 
 /* Where a frame is, cheaply. ------------------------------------------------------------------ */
 
-#if PY_VERSION_HEX >= 0x030C0000
-#define FRAME_CODE(frame) PyUnstable_InterpreterFrame_GetCode(frame)
-#define FRAME_LASTI(frame) PyUnstable_InterpreterFrame_GetLasti(frame)
-#define COMPLETE_FRAME(frame) _PyFrame_GetFirstComplete(frame)
+/* Borrowed. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define FRAME_CODE(frame) ((PyObject *)_PyFrame_GetCode(frame))
 #else
-#define FRAME_CODE(frame) Py_NewRef((frame)->f_code)
-#define FRAME_LASTI(frame) (_PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT))
+#define FRAME_CODE(frame) ((PyObject *)(frame)->f_code)
+#endif
 
+/* Not those that stand for a piece of the C stack, nor those just being made. */
 static struct _PyInterpreterFrame *
 complete_frame(struct _PyInterpreterFrame *frame)
 {
@@ -137,8 +138,6 @@ complete_frame(struct _PyInterpreterFrame *frame)
     }
     return frame;
 }
-#define COMPLETE_FRAME(frame) complete_frame(frame)
-#endif
 
 /* Interned, as the names of code objects are; only ever compared. Written by
    interruption_current_place_init, with the same values each time in one interpreter. */
@@ -164,48 +163,62 @@ interruption_current_place_init(void)
 }
 
 static bool
-is_wrapper(PyObject *code, PyObject *wrapper_file)
+is_wrapper(const PyCodeObject *code, const interruption_places *places)
 {
-    const PyCodeObject *of = (PyCodeObject *)code;
-    if (of->co_filename == wrapper_file) {
+    if (code->co_filename == places->wrapper_file) {
         return true;
     }
     for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
         /* Relaxed: pairs with nothing; a pointer that is only compared. */
-        if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == of->co_name) {
+        if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == code->co_name) {
             return true;
         }
     }
     return false;
 }
 
-bool
-interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
-                           int *lasti)
+/* The frame to tell of, when the innermost is not a plain one; NULL: none of them. */
+static struct _PyInterpreterFrame *
+frame_to_tell(struct _PyInterpreterFrame *frame, const interruption_places *places)
 {
-    struct _PyInterpreterFrame *frame = COMPLETE_FRAME(interruption_frame_now(PyThreadState_Get()));
-    *code = NULL;
-    *lasti = -1;
-    if (frame == NULL) {
-        return true;
-    }
-    PyObject *found = FRAME_CODE(frame);
-    for (; *but_not != NULL; but_not++) {
-        if (found == *but_not) {
-            Py_DECREF(found); /* not the last: its frame has one */
-            return false;
+    for (PyObject *const *but_not = places->but_not; *but_not != NULL; but_not++) {
+        if (FRAME_CODE(frame) == *but_not) {
+            return NULL;
         }
     }
-    while (is_wrapper(found, wrapper_file)) {
-        struct _PyInterpreterFrame *caller = COMPLETE_FRAME(frame->previous);
+    while (is_wrapper((PyCodeObject *)FRAME_CODE(frame), places)) {
+        struct _PyInterpreterFrame *caller = complete_frame(frame->previous);
         if (caller == NULL) {
             break;
         }
         frame = caller;
-        Py_DECREF(found);
-        found = FRAME_CODE(frame);
     }
-    *code = found;
-    *lasti = FRAME_LASTI(frame);
+    return frame;
+}
+
+bool
+interruption_current_place(PyThreadState *self, const interruption_places *places, PyObject **plain,
+                           PyObject **code, int *lasti)
+{
+    struct _PyInterpreterFrame *frame = interruption_frame_now(self);
+    *code = NULL;
+    *lasti = -1;
+    /* A frame of the C stack's has no code, or none that is ever plain. */
+    if (frame == NULL || frame->owner > FRAME_OWNED_BY_GENERATOR || FRAME_CODE(frame) != *plain) {
+        frame = complete_frame(frame);
+        if (frame == NULL) {
+            return true;
+        }
+        struct _PyInterpreterFrame *innermost = frame;
+        frame = frame_to_tell(frame, places);
+        if (frame == NULL) {
+            return false;
+        }
+        if (frame == innermost) {
+            *plain = FRAME_CODE(frame);
+        }
+    }
+    *code = Py_NewRef(FRAME_CODE(frame));
+    *lasti = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
     return true;
 }

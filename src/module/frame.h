@@ -54,16 +54,24 @@ interruption_frame_back(PyFrameObject *frame)
 /* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
 bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
+/* Which frames are of no use in telling where a thread is. Compared by identity. */
+typedef struct {
+    PyObject *wrapper_file;   /* a co_filename; or NULL */
+    PyObject *const *but_not; /* code objects, and NULL */
+} interruption_places;
+
 /*
- * Where the calling thread is in Python: the code object (a new reference; NULL: nowhere) and the
- * place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
- * `__enter__` and the like, and of the file `wrapper_file` (a code object's co_filename, compared
- * by identity; or NULL), are passed over if there is another one below. False, and nothing, if the
- * innermost frame's code is one of those in `but_not`, which ends with NULL. Makes no frame
- * objects, runs no Python code.
+ * Where the calling thread, `self`, is in Python: the code object (a new reference; NULL: nowhere)
+ * and the place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
+ * `__enter__` and the like, and of `wrapper_file`, are passed over if there is another one below.
+ * False, and nothing, if the innermost frame's code is one of `but_not`.
+ *
+ * `*plain` is the thread's own and NULL to begin with: the last code object for which none of that
+ * was so, to be quick when it comes again (it may have gone, and a wrapper come in its place; then
+ * that is told). Makes no frame objects, runs no Python code.
  */
-bool interruption_current_place(PyObject *wrapper_file, PyObject *const *but_not, PyObject **code,
-                                int *lasti);
+bool interruption_current_place(PyThreadState *self, const interruption_places *places,
+                                PyObject **plain, PyObject **code, int *lasti);
 
 /* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
 int interruption_current_place_init(void);

@@ -33,7 +33,7 @@ static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
     {"Thread", "_reset_internal_locks"},
 };
 static PyObject *taker_codes[TAKERS_FOR_OTHERS + 1]; /* as many as there are */
-static PyObject *threading_file;
+static interruption_places places = {.but_not = taker_codes};
 
 static size_t
 count_of(const interruption_held *held)
@@ -171,7 +171,7 @@ link_in(interruption_held *held)
 
 /* Exchange the memory for such that has room, and lose the dead entries on the way. 0, or -1: there
    is no memory. Python code may run at the end. */
-static int
+__attribute__((noinline)) static int
 make_room(interruption_held *held)
 {
     size_t count = count_of(held), live = interruption_held_validate(held), capacity = 16;
@@ -237,8 +237,8 @@ publish(interruption_held *held, interruption_held_entry *entry, PyObject *lock)
     }
 }
 
-static interruption_held_entry *
-find(const interruption_held *held, PyObject *lock)
+interruption_held_entry *
+interruption_held_find(const interruption_held *held, PyObject *lock)
 {
     for (size_t i = count_of(held); i-- > 0;) {
         if (lock_of(&held->entries[i]) == lock) {
@@ -252,7 +252,7 @@ void
 interruption_held_push(interruption_held *held, const interruption_lock_kind *kind, PyObject *lock,
                        int levels)
 {
-    interruption_held_entry *entry = kind->recursive ? find(held, lock) : NULL;
+    interruption_held_entry *entry = kind->recursive ? interruption_held_find(held, lock) : NULL;
     if (entry != NULL) {
         entry->levels += levels;
         return;
@@ -261,7 +261,8 @@ interruption_held_push(interruption_held *held, const interruption_lock_kind *ki
     if (entry == NULL) {
         return;
     }
-    if (!interruption_current_place(threading_file, taker_codes, &entry->code, &entry->lasti)) {
+    if (!interruption_current_place(held->thread_state, &places, &held->plain_code, &entry->code,
+                                    &entry->lasti)) {
         return;
     }
     entry->object = Py_NewRef(lock);
@@ -271,31 +272,31 @@ interruption_held_push(interruption_held *held, const interruption_lock_kind *ki
     publish(held, entry, lock);
 }
 
-bool
-interruption_held_has(const interruption_held *held, PyObject *lock)
-{
-    return find(held, lock) != NULL;
-}
-
 void
-interruption_held_pop(interruption_held *held, PyObject *lock)
+interruption_held_pop(interruption_held *held, interruption_held_entry *entry)
 {
-    interruption_held_entry *entry = find(held, lock);
-    if (entry == NULL) {
-        return;
-    }
     if (entry->levels > 1) {
         entry->levels--;
         return;
     }
-    (void)take_out(entry, lock);
-    trim(held);
+    PyObject *lock = lock_of(entry);
+    if (lock != NULL) {
+        (void)take_out(entry, lock);
+    }
+    if (entry != &held->entries[0] || count_of(held) != 1) {
+        trim(held);
+        return;
+    }
+    /* The same for the only one. */
+    PyObject *object = entry->object, *code = entry->code;
+    set_count(held, 0);
+    drop(held, object, code);
 }
 
 void
 interruption_held_save(interruption_held *held, PyObject *lock, PyObject *state)
 {
-    interruption_held_entry *taken = find(held, lock);
+    interruption_held_entry *taken = interruption_held_find(held, lock);
     if (taken == NULL) {
         return;
     }
@@ -514,7 +515,7 @@ interruption_held_init(PyObject *threading)
             code_of_method(threading, takers_for_others[i][0], takers_for_others[i][1]);
         if (code != NULL) {
             taker_codes[count++] = Py_NewRef(code);
-            threading_file = Py_NewRef(((PyCodeObject *)code)->co_filename);
+            places.wrapper_file = Py_NewRef(((PyCodeObject *)code)->co_filename);
         }
     }
     taker_codes[count] = NULL;

@@ -46,6 +46,8 @@ typedef struct interruption_held {
                                          it without, others under the mutex */
     _Atomic size_t count;             /* atomic: release by the owner, acquire by others */
     size_t capacity;                  /* owner only */
+    PyThreadState *thread_state;      /* the owner's. owner only */
+    PyObject *plain_code;             /* owner only: see interruption_current_place */
     bool unrecorded;                  /* owner only: there was no memory to note one */
     _Atomic bool being_read;          /* atomic: see interruption_held_by_other; written under the
                                          mutex, looked at by the owner */
@@ -64,6 +66,14 @@ interruption_current_held(void)
     return interruption_thread_held;
 }
 
+/* The calling thread enters its outermost region, with its list. */
+static inline void
+interruption_held_begin(interruption_held *held)
+{
+    held->thread_state = PyThreadState_Get();
+    interruption_thread_held = held;
+}
+
 /* 0, or -1 with an exception set. To be called once for each interpreter. */
 int interruption_held_init(PyObject *threading);
 
@@ -71,12 +81,13 @@ int interruption_held_init(PyObject *threading);
 void interruption_held_push(interruption_held *held, const interruption_lock_kind *kind,
                             PyObject *lock, int levels);
 
-/* Has it been taken in this region, and by this thread? */
-bool interruption_held_has(const interruption_held *held, PyObject *lock);
+/* Its entry, if it has been taken in this region and by this thread; or NULL. Good until Python
+   code runs. */
+interruption_held_entry *interruption_held_find(const interruption_held *held, PyObject *lock);
 
-/* The calling thread has released it once. Nothing happens if it is not in the list. May drop the
-   last reference to something, so may run Python code. */
-void interruption_held_pop(interruption_held *held, PyObject *lock);
+/* The calling thread has released it once. May drop the last reference to something, so may run
+   Python code. */
+void interruption_held_pop(interruption_held *held, interruption_held_entry *entry);
 
 /* The same for all levels of a recursive lock, which are put off until `state` is restored. */
 void interruption_held_save(interruption_held *held, PyObject *lock, PyObject *state);

@@ -54,7 +54,7 @@ begin(PyObject *dictionary)
         Py_DECREF(capsule);
         return NULL;
     }
-    interruption_thread_held = held;
+    interruption_held_begin(held);
     return capsule;
 }
 

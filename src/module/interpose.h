@@ -4,13 +4,8 @@
  * method already, by name or bound, calls ours from then on.
  *
  * Which convention a method is called by differs between versions, and ours must have the same. So
- * a replacement is one function around any convention:
- *
- *     static inline PyObject *around(const interruption_call *call)
- *     { ... return interruption_call_original(call); ... }
- *     INTERRUPTION_REPLACEMENT(lock_acquire, around);
- *     static const interruption_row rows[] = {{"_thread", "LockType", "acquire", &lock_acquire},
- * {0}}; interruption_family family = {"locks", rows};
+ * a family of methods is a table of interruption_row, each with an INTERRUPTION_REPLACEMENT: one
+ * function around any convention, and a quick look whether it is wanted. See blocking/locks.c.
  */
 #ifndef INTERRUPTION_INTERPOSE_H
 #define INTERRUPTION_INTERPOSE_H
@@ -112,45 +107,44 @@ interruption_call_original(const interruption_call *call)
 /* Define `interruption_method id`, a method whose original alone is wanted. */
 #define INTERRUPTION_ORIGINAL(id) static interruption_method id
 
-/* Define `interruption_method id`, replaced by `around(call)` whatever its convention. */
-#define INTERRUPTION_REPLACEMENT(id, around)                                                       \
+/* One convention of a replacement: the entry point, which where it is not wanted only looks and
+   goes on to the original, and so needs no stack; and the rest. */
+#define INTERRUPTION_ENTRY(id, wanted, around, which, parameters, arguments, ...)                  \
+    __attribute__((noinline)) static PyObject *id##_wanted_##which parameters                      \
+    {                                                                                              \
+        return around(&(interruption_call){                                                        \
+            .original = interruption_original(&id), .shape = which, .self = self, __VA_ARGS__});   \
+    }                                                                                              \
+    static PyObject *id##_##which parameters                                                       \
+    {                                                                                              \
+        if (wanted(self)) {                                                                        \
+            return id##_wanted_##which arguments;                                                  \
+        }                                                                                          \
+        return interruption_call_original(&(interruption_call){                                    \
+            .original = interruption_original(&id), .shape = which, .self = self, __VA_ARGS__});   \
+    }
+
+/* Define `interruption_method id`, replaced by `around(call)` where `wanted(self)`, whatever its
+   convention. */
+#define INTERRUPTION_REPLACEMENT(id, wanted, around)                                               \
     static interruption_method id;                                                                 \
-    static PyObject *id##_pair(PyObject *self, PyObject *argument)                                 \
-    {                                                                                              \
-        return around(&(interruption_call){.original = interruption_original(&id),                 \
-                                           .shape = INTERRUPTION_PAIR,                             \
-                                           .self = self,                                           \
-                                           .argument = argument});                                 \
-    }                                                                                              \
-    static PyObject *id##_keywords(PyObject *self, PyObject *arguments, PyObject *keywords)        \
-    {                                                                                              \
-        return around(&(interruption_call){.original = interruption_original(&id),                 \
-                                           .shape = INTERRUPTION_KEYWORDS,                         \
-                                           .self = self,                                           \
-                                           .argument = arguments,                                  \
-                                           .keywords = keywords});                                 \
-    }                                                                                              \
-    static PyObject *id##_fast(PyObject *self, PyObject *const *vector, Py_ssize_t count)          \
-    {                                                                                              \
-        return around(&(interruption_call){.original = interruption_original(&id),                 \
-                                           .shape = INTERRUPTION_FAST,                             \
-                                           .self = self,                                           \
-                                           .vector = vector,                                       \
-                                           .count = count});                                       \
-    }                                                                                              \
-    static PyObject *id##_fast_keywords(PyObject *self, PyObject *const *vector, Py_ssize_t count, \
-                                        PyObject *keywords)                                        \
-    {                                                                                              \
-        return around(&(interruption_call){.original = interruption_original(&id),                 \
-                                           .shape = INTERRUPTION_FAST_KEYWORDS,                    \
-                                           .self = self,                                           \
-                                           .vector = vector,                                       \
-                                           .count = count,                                         \
-                                           .keywords = keywords});                                 \
-    }                                                                                              \
-    static interruption_method id = {.functions = {INTERRUPTION_AS_FUNCTION(id##_pair),            \
-                                                   INTERRUPTION_AS_FUNCTION(id##_keywords),        \
-                                                   INTERRUPTION_AS_FUNCTION(id##_fast),            \
-                                                   INTERRUPTION_AS_FUNCTION(id##_fast_keywords)}}
+    INTERRUPTION_ENTRY(id, wanted, around, INTERRUPTION_PAIR,                                      \
+                       (PyObject * self, PyObject * argument), (self, argument),                   \
+                       .argument = argument)                                                       \
+    INTERRUPTION_ENTRY(id, wanted, around, INTERRUPTION_KEYWORDS,                                  \
+                       (PyObject * self, PyObject * argument, PyObject * keywords),                \
+                       (self, argument, keywords), .argument = argument, .keywords = keywords)     \
+    INTERRUPTION_ENTRY(id, wanted, around, INTERRUPTION_FAST,                                      \
+                       (PyObject * self, PyObject *const *vector, Py_ssize_t count),               \
+                       (self, vector, count), .vector = vector, .count = count)                    \
+    INTERRUPTION_ENTRY(                                                                            \
+        id, wanted, around, INTERRUPTION_FAST_KEYWORDS,                                            \
+        (PyObject * self, PyObject *const *vector, Py_ssize_t count, PyObject *keywords),          \
+        (self, vector, count, keywords), .vector = vector, .count = count, .keywords = keywords)   \
+    static interruption_method id = {                                                              \
+        .functions = {INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_PAIR),                            \
+                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_KEYWORDS),                        \
+                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST),                            \
+                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST_KEYWORDS)}}
 
 #endif

@@ -27,11 +27,28 @@ says_yes(const interruption_method *method, PyObject *lock)
     return answer == Py_True;
 }
 
-/* Inside a region. ------------------------------------------------------------------------------
+/* What is the same for all of them. --------------------------------------------------------------
  */
 
-static PyObject *
-take_inside(const interruption_call *call, const interruption_lock_kind *kind)
+/* Where these are inlined, the convention is known and the call costs no detour. */
+#define INLINE __attribute__((always_inline)) static inline
+
+/* Inside a region everything is. */
+INLINE bool
+is_inside(PyObject *Py_UNUSED(lock))
+{
+    return interruption_current_held() != NULL;
+}
+
+/* And wherever somebody else may have noted the lock. */
+INLINE bool
+is_inside_or_taken(PyObject *lock)
+{
+    return interruption_current_held() != NULL || interruption_taken(lock);
+}
+
+INLINE PyObject *
+take(const interruption_call *call, const interruption_lock_kind *kind)
 {
     PyObject *result = interruption_call_original(call);
     interruption_held *held = interruption_current_held();
@@ -41,49 +58,30 @@ take_inside(const interruption_call *call, const interruption_lock_kind *kind)
     return result;
 }
 
-static PyObject *
-release_inside(const interruption_call *call, const interruption_lock_kind *kind)
+INLINE PyObject *
+release(const interruption_call *call, const interruption_lock_kind *kind)
 {
     interruption_held *held = interruption_current_held();
-    bool own = held != NULL && interruption_held_has(held, call->self);
-    if (!own && !kind->recursive && interruption_taken(call->self)) {
+    interruption_held_entry *own = NULL;
+    if (held != NULL) {
+        own = interruption_held_find(held, call->self);
+    }
+    if (own == NULL && !kind->recursive && interruption_taken(call->self)) {
         interruption_held_strike(call->self);
     }
     PyObject *result = interruption_call_original(call);
-    if (own && result != NULL) {
-        interruption_held_pop(held, call->self);
+    if (own != NULL && result != NULL) {
+        interruption_held_pop(held, own);
     }
     return result;
 }
 
-/* The around functions. -------------------------------------------------------------------------
- */
-
-static inline PyObject *
-take(const interruption_call *call, const interruption_lock_kind *kind)
-{
-    if (interruption_current_held() == NULL) {
-        return interruption_call_original(call);
-    }
-    return take_inside(call, kind);
-}
-
-static inline PyObject *
-release(const interruption_call *call, const interruption_lock_kind *kind)
-{
-    if (interruption_current_held() == NULL &&
-        (kind->recursive || !interruption_taken(call->self))) {
-        return interruption_call_original(call);
-    }
-    return release_inside(call, kind);
-}
-
 /* Only in the child of a fork, on a lock that some other thread may have held. */
-static inline PyObject *
+INLINE PyObject *
 reset(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
-    if (result != NULL && interruption_taken(call->self)) {
+    if (result != NULL) {
         interruption_held_strike(call->self);
     }
     return result;
@@ -102,20 +100,20 @@ lock_looks_held(PyObject *lock)
 
 static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
 
-static inline PyObject *
+INLINE PyObject *
 lock_take(const interruption_call *call)
 {
     return take(call, &plain);
 }
 
-static inline PyObject *
+INLINE PyObject *
 lock_release(const interruption_call *call)
 {
     return release(call, &plain);
 }
 
 /* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
-static inline PyObject *
+INLINE PyObject *
 lock_leave(const interruption_call *call)
 {
     if (call->shape == INTERRUPTION_FAST && call->count != 3) {
@@ -124,13 +122,13 @@ lock_leave(const interruption_call *call)
     return release(call, &plain);
 }
 
-INTERRUPTION_REPLACEMENT(lock_acquire, lock_take);
-INTERRUPTION_REPLACEMENT(lock_acquire_lock, lock_take);
-INTERRUPTION_REPLACEMENT(lock_enter, lock_take);
-INTERRUPTION_REPLACEMENT(lock_do_release, lock_release);
-INTERRUPTION_REPLACEMENT(lock_release_lock, lock_release);
-INTERRUPTION_REPLACEMENT(lock_exit, lock_leave);
-INTERRUPTION_REPLACEMENT(lock_reset, reset);
+INTERRUPTION_REPLACEMENT(lock_acquire, is_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_acquire_lock, is_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_enter, is_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_do_release, is_inside_or_taken, lock_release);
+INTERRUPTION_REPLACEMENT(lock_release_lock, is_inside_or_taken, lock_release);
+INTERRUPTION_REPLACEMENT(lock_exit, is_inside_or_taken, lock_leave);
+INTERRUPTION_REPLACEMENT(lock_reset, is_inside_or_taken, reset);
 
 /* _thread.RLock ---------------------------------------------------------------------------------
  */
@@ -145,19 +143,19 @@ rlock_looks_held(PyObject *lock)
 
 static const interruption_lock_kind recursive = {.recursive = true, .looks_held = rlock_looks_held};
 
-static inline PyObject *
+INLINE PyObject *
 rlock_take(const interruption_call *call)
 {
     return take(call, &recursive);
 }
 
-static inline PyObject *
+INLINE PyObject *
 rlock_release(const interruption_call *call)
 {
     return release(call, &recursive);
 }
 
-static inline PyObject *
+INLINE PyObject *
 rlock_save(const interruption_call *call)
 {
     PyObject *state = interruption_call_original(call);
@@ -168,11 +166,12 @@ rlock_save(const interruption_call *call)
     return state;
 }
 
-/* The state that was restored, and how many levels it says: METH_O or METH_VARARGS. */
+/* The state that was restored, and how many levels it says; as an argument or in a tuple of them.
+ */
 static PyObject *
 restored_state(const interruption_call *call, int *levels)
 {
-    PyObject *state = call->shape == INTERRUPTION_PAIR ? call->argument : call->vector[0];
+    PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
     if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 1) {
         state = PyTuple_GET_ITEM(state, 0);
     }
@@ -183,7 +182,7 @@ restored_state(const interruption_call *call, int *levels)
     return state;
 }
 
-static inline PyObject *
+INLINE PyObject *
 rlock_restore(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
@@ -196,13 +195,13 @@ rlock_restore(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(rlock_acquire, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_enter, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_do_release, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_exit, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_release_save, rlock_save);
-INTERRUPTION_REPLACEMENT(rlock_acquire_restore, rlock_restore);
-INTERRUPTION_REPLACEMENT(rlock_reset, reset);
+INTERRUPTION_REPLACEMENT(rlock_acquire, is_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_enter, is_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_exit, is_inside, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside, rlock_save);
+INTERRUPTION_REPLACEMENT(rlock_acquire_restore, is_inside, rlock_restore);
+INTERRUPTION_REPLACEMENT(rlock_reset, is_inside_or_taken, reset);
 
 static const interruption_row lock_rows[] = {
     {"_thread", "LockType", "locked", &lock_locked, false},
@@ -270,32 +269,22 @@ kind_of_semaphore(PyObject *semaphore)
     return member(semaphore, maximum_offset) == 1 ? &process_plain : NULL;
 }
 
-static inline PyObject *
+INLINE PyObject *
 semaphore_take(const interruption_call *call)
 {
-    if (interruption_current_held() != NULL) {
-        const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-        if (kind != NULL) {
-            return take_inside(call, kind);
-        }
-    }
-    return interruption_call_original(call);
+    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
+    return kind == NULL ? interruption_call_original(call) : take(call, kind);
 }
 
-static inline PyObject *
+INLINE PyObject *
 semaphore_release(const interruption_call *call)
 {
-    if (interruption_current_held() != NULL || interruption_taken(call->self)) {
-        const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-        if (kind != NULL) {
-            return release_inside(call, kind);
-        }
-    }
-    return interruption_call_original(call);
+    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
+    return kind == NULL ? interruption_call_original(call) : release(call, kind);
 }
 
 /* As lock_leave. */
-static inline PyObject *
+INLINE PyObject *
 semaphore_leave(const interruption_call *call)
 {
     if (call->shape == INTERRUPTION_FAST && call->count > 3) {
@@ -304,10 +293,10 @@ semaphore_leave(const interruption_call *call)
     return semaphore_release(call);
 }
 
-INTERRUPTION_REPLACEMENT(semaphore_acquire, semaphore_take);
-INTERRUPTION_REPLACEMENT(semaphore_enter, semaphore_take);
-INTERRUPTION_REPLACEMENT(semaphore_do_release, semaphore_release);
-INTERRUPTION_REPLACEMENT(semaphore_exit, semaphore_leave);
+INTERRUPTION_REPLACEMENT(semaphore_acquire, is_inside, semaphore_take);
+INTERRUPTION_REPLACEMENT(semaphore_enter, is_inside, semaphore_take);
+INTERRUPTION_REPLACEMENT(semaphore_do_release, is_inside_or_taken, semaphore_release);
+INTERRUPTION_REPLACEMENT(semaphore_exit, is_inside_or_taken, semaphore_leave);
 
 static const interruption_row semaphore_rows[] = {
     {"_multiprocessing", "SemLock", "_is_zero", &semaphore_is_zero, false},
