@@ -8,8 +8,10 @@ from support import PATIENCE, Started, expect_script, run_script
 
 NAMES = {
     "ThreadExit",
+    "allow_interruption",
     "check_interrupt",
     "clear_interrupt",
+    "defer_interruption",
     "interrupt",
     "interrupt_all_threads",
     "interruption_fd",

@@ -132,6 +132,9 @@ def library_files(site):
         [sys.executable, "-c", textwrap.dedent(source)], text=True, env=environment
     )
     files = [Path(line) for line in listed.splitlines()]
+    alias = LIBRARY / "collections" / "abc.py"  # in sys.modules it is another module
+    if alias.exists() and alias not in files:
+        files.append(alias)
     return [
         file.relative_to(LIBRARY)
         for file in files

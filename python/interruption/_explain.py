@@ -66,7 +66,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What ``explain`` found; ``str()`` of it is for people.
+    """What ``explain`` found (S19); ``str()`` of it is for people.
 
     state: one of the words of ``State``.
     reason: the same in a sentence, with its place.

@@ -107,6 +107,17 @@ take_finished(interruption_blocks *blocks)
     return finished;
 }
 
+static void
+free_contexts(interruption_context *list)
+{
+    while (list != NULL) {
+        interruption_context *next = list->next;
+        free_context(list);
+        PyMem_RawFree(list);
+        list = next;
+    }
+}
+
 /* Make room for one more. -1 with MemoryError set. */
 static int
 grow_buckets(interruption_blocks *blocks)
@@ -131,12 +142,7 @@ grow_buckets(interruption_blocks *blocks)
         PyMem_RawFree(blocks->buckets);
         *blocks = larger;
     }
-    while (finished != NULL) {
-        interruption_context *next = finished->next;
-        free_context(finished);
-        PyMem_RawFree(finished);
-        finished = next;
-    }
+    free_contexts(finished);
     if (larger.buckets == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -464,11 +470,19 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     interruption_block left = *innermost(context);
     context->count--;
     count(blocks, context, &left, (uint32_t)-1);
+    interruption_context *finished = NULL;
+    if (blocks->generators > 0 && context->owner == NULL &&
+        ++blocks->left >= blocks->generators) {
+        /* As many as were left: it costs each a step. */
+        blocks->left = 0;
+        finished = take_finished(blocks);
+    }
     uint32_t flags = update_record(blocks, record);
     if (context->owner != NULL) {
         drop_empty(blocks, context);
     }
     drop_block(&left);
+    free_contexts(finished);
     return flags;
 }
 

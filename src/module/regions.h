@@ -42,6 +42,7 @@ typedef struct {
     interruption_context **buckets; /* the others, by key */
     uint32_t bucket_count;          /* a power of two, or 0 */
     uint32_t generators;            /* how many there are */
+    uint32_t left;                  /* how many own blocks were left since they were swept */
     uint32_t regions;               /* in all contexts together */
     bool open;                      /* whether ITR_OPEN is set */
 } interruption_blocks;
