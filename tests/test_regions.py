@@ -36,9 +36,8 @@ def test_entering_with_a_request_raises_and_does_not_run_the_block():  # S7
     def body():
         ask_myself("early")
         ran = False
-        with pytest.raises(ThreadExit) as caught:
-            with allow_interruption:
-                ran = True
+        with pytest.raises(ThreadExit) as caught, allow_interruption:
+            ran = True
         return ran, caught.value.reason
 
     assert in_thread(body) == (False, "early")
@@ -48,9 +47,8 @@ def test_entering_raises_again_until_the_request_is_cleared():  # S4, S7
     def body():
         ask_myself()
         for _ in range(3):
-            with pytest.raises(ThreadExit):
-                with allow_interruption:
-                    raise AssertionError
+            with pytest.raises(ThreadExit), allow_interruption:
+                raise AssertionError
         assert clear_interrupt()
         with allow_interruption:
             statements()
@@ -62,9 +60,8 @@ def test_entering_raises_again_until_the_request_is_cleared():  # S4, S7
 def test_a_raise_on_entry_leaves_no_region_open():  # S7
     def body():
         ask_myself()
-        with pytest.raises(ThreadExit):
-            with allow_interruption:
-                raise AssertionError
+        with pytest.raises(ThreadExit), allow_interruption:
+            raise AssertionError
         clear_interrupt()
         ask_myself()
         statements()  # not in a region
@@ -90,9 +87,8 @@ def test_an_inner_region_does_not_raise_on_entry():  # S7, S8
 def test_entering_inside_a_shield_does_not_raise():  # S7, S12
     def body():
         ask_myself()
-        with defer_interruption:
-            with allow_interruption:
-                statements()
+        with defer_interruption, allow_interruption:
+            statements()
         return "ran"
 
     assert in_thread(body) == "ran"
@@ -220,10 +216,9 @@ def test_only_leaving_the_outermost_shield_raises():  # S12
 
 def test_a_shield_outside_a_region_shields_it():  # S12
     def body():
-        with defer_interruption:
-            with allow_interruption:
-                ask_myself()
-                statements()
+        with defer_interruption, allow_interruption:
+            ask_myself()
+            statements()
         statements()
         return interruption_requested()
 
@@ -346,9 +341,8 @@ def test_entering_with_a_request_raises_whatever_the_options():  # S7, S14
             allow_interruption(io_interrupt=False),
             allow_interruption(async_interrupt=False, io_interrupt=False),
         ):
-            with pytest.raises(ThreadExit):
-                with region:
-                    raise AssertionError
+            with pytest.raises(ThreadExit), region:
+                raise AssertionError
         return "all"
 
     assert in_thread(body) == "all"
