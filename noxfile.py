@@ -96,7 +96,7 @@ def valgrind(session: nox.Session) -> None:
     """The C core's tests under valgrind. Needs meson, ninja and valgrind."""
     command = "--wrapper=valgrind --quiet --error-exitcode=1 --fair-sched=yes"
     forking = ["fork", "stress_fork"]
-    others = ["parker", "record", "registry", "stress_requests", "stress_wait"]
+    others = ["parker", "record", "registry", "stress_requests", "stress_wait", "stress_open"]
     _test_core(
         session,
         "valgrind",

@@ -253,6 +253,25 @@ a_signal_handler_breaks_the_wait_off(void)
 }
 
 static void
+opening_and_arming_leave_the_request_alone(void)
+{
+    itr_record *record = new_record();
+    EXPECT(!(itr_open(record) & (ITR_OPEN | ITR_PENDING)));
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    EXPECT(itr_flags(record) & ITR_OPEN);
+    EXPECT((itr_arm(record) & (ITR_OPEN | ITR_PENDING | ITR_ARMED)) == (ITR_OPEN | ITR_PENDING));
+    EXPECT(itr_close(record) & ITR_ARMED);
+    EXPECT(itr_open(record) & ITR_PENDING); /* found when it opens again */
+    itr_payload *dropped = NULL;
+    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_OPEN | ITR_ARMED));
+    EXPECT(itr_disarm(record) & ITR_ARMED);
+    EXPECT(itr_clear(record, &dropped));
+    EXPECT(itr_flags(record) == ITR_OPEN);
+    dispose(record);
+}
+
+static void
 a_deadline_past_the_end_of_the_clock_is_never(void)
 {
     EXPECT(itr_deadline_after(INT64_MAX) == ITR_NEVER);
@@ -275,6 +294,7 @@ main(void)
     RUN(a_permit_left_over_does_not_end_a_later_wait);
     RUN(a_request_wakes_a_sleeping_owner);
     RUN(a_signal_handler_breaks_the_wait_off);
+    RUN(opening_and_arming_leave_the_request_alone);
     RUN(a_deadline_past_the_end_of_the_clock_is_never);
     return 0;
 }

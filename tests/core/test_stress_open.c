@@ -1,0 +1,136 @@
+/*
+ * One owner that opens and closes, requesters that ask and arm, as an embedder does it.
+ *
+ * Invariants: a request is never overlooked (the owner finds it when it opens, or is armed by whoever
+ * made it: while it is open it waits for that, so an overlooked one stops everything, and the test's
+ * time runs out), and after it has closed it is not armed. Seed: 1.
+ */
+#include "expect.h"
+#include "itr_registry.h"
+
+enum { REQUESTERS = 2 };
+
+static const itr_thread owner_names = {.thread_id = 1, .serial = 1};
+static _Atomic bool stop;
+static pthread_mutex_t arming = PTHREAD_MUTEX_INITIALIZER;
+static bool is_armed;              /* guarded by arming, written there only; */
+static _Atomic bool armed_to_look; /* the same, for the owner to look at */
+
+static void
+set_armed(bool armed)
+{
+    is_armed = armed;
+    atomic_store(&armed_to_look, armed);
+}
+
+/* What an embedder does about a request that was made of an open thread. */
+static void
+arm(itr_record *record)
+{
+    pthread_mutex_lock(&arming);
+    uint32_t flags = itr_arm(record);
+    if ((flags & ITR_OPEN) && (flags & ITR_PENDING)) {
+        set_armed(true);
+    }
+    else if (!(flags & ITR_ARMED)) {
+        (void)itr_disarm(record);
+    }
+    pthread_mutex_unlock(&arming);
+}
+
+static void
+disarm(itr_record *record)
+{
+    pthread_mutex_lock(&arming);
+    (void)itr_disarm(record);
+    set_armed(false);
+    pthread_mutex_unlock(&arming);
+}
+
+static void
+deliver(itr_record *record)
+{
+    itr_payload *dropped = NULL;
+    EXPECT(itr_deliver(record, &dropped));
+    if (itr_flags(record) & ITR_ARMED) {
+        disarm(record);
+    }
+    EXPECT(itr_clear(record, &dropped));
+}
+
+static void
+close_it(itr_record *record)
+{
+    if (itr_close(record) & ITR_ARMED) {
+        disarm(record);
+    }
+    pthread_mutex_lock(&arming);
+    EXPECT(!is_armed);
+    pthread_mutex_unlock(&arming);
+}
+
+static void *
+own(void *argument)
+{
+    long rounds = *(const long *)argument;
+    uint64_t seed = 1;
+    itr_record *record = itr_adopt(owner_names);
+    EXPECT(record != NULL);
+    for (long i = 0; i < rounds; i++) {
+        uint32_t flags = itr_open(record);
+        EXPECT(!(flags & ITR_OPEN));
+        if (flags & ITR_PENDING) {
+            close_it(record);
+            deliver(record);
+            continue;
+        }
+        if (random_next(&seed) % 2 == 0) {
+            while (!atomic_load(&armed_to_look)) {
+                /* somebody asks again and again */
+            }
+            deliver(record);
+        }
+        close_it(record);
+    }
+    atomic_store(&stop, true);
+    return NULL;
+}
+
+static void *
+request(void *argument)
+{
+    (void)argument;
+    itr_record *record;
+    while ((record = itr_find(owner_names.thread_id)) == NULL) {
+        if (atomic_load(&stop)) {
+            return NULL;
+        }
+    }
+    while (!atomic_load(&stop)) {
+        itr_answer answer = itr_request(record, NULL);
+        EXPECT(answer != ITR_NO_MEMORY);
+        if (itr_flags(record) & ITR_OPEN) {
+            arm(record);
+        }
+    }
+    itr_release(record);
+    return NULL;
+}
+
+int
+main(void)
+{
+    EXPECT(itr_init() == 0);
+    long rounds = scaled(300000);
+    pthread_t owner = start(own, &rounds);
+    pthread_t requesters[REQUESTERS];
+    for (int i = 0; i < REQUESTERS; i++) {
+        requesters[i] = start(request, NULL);
+    }
+    join(owner);
+    for (int i = 0; i < REQUESTERS; i++) {
+        join(requesters[i]);
+    }
+    printf("ok: %ld times open\n", rounds);
+    return 0;
+}
