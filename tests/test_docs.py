@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import PATIENCE
 
 # A block ends in two seconds; a loaded machine and a debug build take longer.
 LIMIT = 30.0
