@@ -100,18 +100,18 @@ int
 interruption_check_frames(void)
 {
     PyThreadState *tstate = PyThreadState_Get();
-    PyFrameObject *object = PyThreadState_GetFrame(tstate);
-    if (object == NULL) {
+    PyFrameObject *innermost = PyThreadState_GetFrame(tstate);
+    if (innermost == NULL) {
         return 0; /* imported by C code alone: nothing to compare */
     }
     void *frame = interruption_frame_now(tstate);
     PyCodeObject *code = interruption_frame_code(frame);
-    PyCodeObject *expected = PyFrame_GetCode(object);
-    bool right = interruption_frame_address(object) == frame && code == expected &&
-                 interruption_frame_lasti(frame) == PyFrame_GetLasti(object);
+    PyCodeObject *expected = PyFrame_GetCode(innermost);
+    bool right = interruption_frame_address(innermost) == frame && code == expected &&
+                 interruption_frame_lasti(frame) == PyFrame_GetLasti(innermost);
     Py_XDECREF(code);
     Py_DECREF(expected);
-    Py_DECREF(object);
+    Py_DECREF(innermost);
     if (!right) {
         PyErr_SetString(PyExc_ImportError,
                         "interruption does not know the frames of this build of CPython");

@@ -43,6 +43,9 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
         !(itr_flags(thread->record) & ITR_PENDING)) {
         return 0;
     }
+    if (ours && PyFrame_GetLineNumber(frame) <= 0) {
+        return 0; /* a traceback would tell no line; where it jumps to is told as one */
+    }
     const interruption_point point = {
         .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
         .destination = ours ? PyFrame_GetLasti(frame) : -1,
