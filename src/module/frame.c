@@ -8,6 +8,7 @@
 #endif
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
+#pragma GCC diagnostic ignored "-Wunused-variable"  /* the same, in debug builds */
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe.h>
 #else
@@ -99,18 +100,18 @@ int
 interruption_check_frames(void)
 {
     PyThreadState *tstate = PyThreadState_Get();
-    PyFrameObject *object = PyThreadState_GetFrame(tstate);
-    if (object == NULL) {
+    PyFrameObject *current = PyThreadState_GetFrame(tstate);
+    if (current == NULL) {
         return 0; /* imported by C code alone: nothing to compare */
     }
     void *frame = interruption_frame_now(tstate);
     PyCodeObject *code = interruption_frame_code(frame);
-    PyCodeObject *expected = PyFrame_GetCode(object);
-    bool right = interruption_frame_address(object) == frame && code == expected &&
-                 interruption_frame_lasti(frame) == PyFrame_GetLasti(object);
+    PyCodeObject *expected = PyFrame_GetCode(current);
+    bool right = interruption_frame_address(current) == frame && code == expected &&
+                 interruption_frame_lasti(frame) == PyFrame_GetLasti(current);
     Py_XDECREF(code);
     Py_DECREF(expected);
-    Py_DECREF(object);
+    Py_DECREF(current);
     if (!right) {
         PyErr_SetString(PyExc_ImportError,
                         "interruption does not know the frames of this build of CPython");

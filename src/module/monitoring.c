@@ -239,9 +239,9 @@ on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     assert(nargs == 3);
     (void)nargs;
     long from = PyLong_AsLong(args[1]), to = PyLong_AsLong(args[2]);
-    const connection *connection = connection_now();
-    if (to > from && connection != NULL) {
-        return Py_NewRef(connection->disable); /* not a loop's: never of use */
+    const connection *now = connection_now();
+    if (to > from && now != NULL) {
+        return Py_NewRef(now->disable); /* not a loop's: never of use */
     }
     interruption_thread *thread = asked_thread();
     if (thread != NULL) {
