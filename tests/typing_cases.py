@@ -1,13 +1,17 @@
 """Read by mypy, never run: what users write has the types that they expect."""
 
+import threading
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, assert_type
 
 import interruption
 from interruption import (
+    Explanation,
     Thread,
     ThreadExit,
     check_interrupt,
+    explain,
     interrupt,
     interrupt_all_threads,
     interruption_fd,
@@ -38,6 +42,33 @@ def cases(ident: int) -> None:
     interrupt("name")  # type: ignore[arg-type]
     interrupt(ident, ValueError())  # type: ignore[arg-type]
     interrupt(ident, reason=3)  # type: ignore[arg-type]
+
+
+def explained(thread: Thread, ident: int) -> str:
+    """Data for programs, a text for people."""
+    found = explain(thread)
+    assert_type(found, Explanation)
+    assert_type(explain(ident).reason, str)
+    assert_type(found.thread, threading.Thread | int)
+    assert_type(found.stack, traceback.StackSummary)
+    if found.state == "shielded" and found.place is not None:
+        assert_type(found.place.filename, str)
+        assert_type(found.place.lineno, int)
+        assert_type(found.place.function, str)
+    if found.state == "no such state":  # type: ignore[comparison-overlap]
+        return ""
+    found.state = "finished"  # type: ignore[misc]
+    explain("name")  # type: ignore[arg-type]
+    return str(found)
+
+
+def switched() -> None:
+    """What only this Thread has."""
+    thread = Thread(target=print, interruptible=True)
+    assert_type(thread.enable_async_interrupt, bool)
+    assert_type(thread.enable_io_interrupt, bool)
+    thread.enable_async_interrupt = False
+    thread.enable_io_interrupt = "no"  # type: ignore[assignment]
 
 
 def protected() -> None:

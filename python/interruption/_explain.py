@@ -35,20 +35,21 @@ _CLEANUPS = {
 _REASONS: dict[str, str] = {
     "finished": "the thread has finished",
     "not asked": "the thread has not been asked to stop",
-    "delivered": "the request has been raised in the thread; what runs now is its cleanup, "
-    "or has swallowed the exception",
+    "delivered": "the request has been raised in the thread, which is in its cleanup now, or has "
+    "caught the exception and gone on",
     "not in a region": "the thread is not in a region: it stops only when it looks",
     "shielded": "the thread is shielded by the block at",
-    "switched off": "interruption between statements is switched off for the region at",
-    "in protected code": "the thread is in code of the standard library, or of a module that "
-    "is protected, at",
+    "switched off": "interruption between statements is switched off, for the thread or for the "
+    "region at",
+    "in protected code": "the thread is in code that is not interrupted between its statements, of "
+    "the standard library or of a protected module, at",
     "in cleanup": "the thread is",
     "importing": "the thread is importing a module, by",
     "in a callback": "the thread is in a finalizer, a weak reference's callback or a signal "
-    "handler, where it would be lost, at",
-    "holding a lock": "the thread holds a lock that it took in its region at",
-    "running": "the thread will stop at its next statement; if it does not, it is in a call "
-    "that does not come back, and that cannot be interrupted, at",
+    "handler, where the exception would be lost, at",
+    "holding a lock": "the thread holds the lock that it took in its region at",
+    "running": "the thread will stop before its next statement; if it does not, it is in a call "
+    "that does not return and that cannot be interrupted, at",
 }
 
 
@@ -96,15 +97,19 @@ def _stack(
         )
     # It never was in a block, so nothing of ours keeps its frames.
     ident = thread.ident if isinstance(thread, threading.Thread) else thread
-    frame = sys._current_frames().get(cast("int", ident))  # noqa: SLF001  (documented as such)
+    frames = sys._current_frames()  # noqa: SLF001  (documented as such)
+    frame = frames.get(cast("int", ident))
+    del frames
+    if frame is not None and ident == threading.get_ident():
+        frame = sys._getframe(2)  # noqa: SLF001  (who called explain)
     if frame is None:
         return traceback.StackSummary()
-    frames = reversed(list(traceback.walk_stack(frame)))
-    return traceback.StackSummary.extract(iter(frames), lookup_lines=False)
+    outermost_first = list(traceback.walk_stack(frame))[::-1]
+    return traceback.StackSummary.extract(iter(outermost_first), lookup_lines=False)
 
 
 def explain(thread: threading.Thread | int) -> Explanation:
-    """Why has that thread not stopped yet? (S19)
+    """Tell why that thread has not stopped yet (S19).
 
     thread: a ``threading.Thread``, or an ident. Returns an ``Explanation``: a word for programs, a
     sentence for people, the place of what keeps the thread from stopping, and its stack. It was
@@ -115,10 +120,9 @@ def explain(thread: threading.Thread | int) -> Explanation:
     """
     found = _inspect(thread)
     if found is None:
-        return Explanation(
-            thread, "finished", _REASONS["finished"], None, traceback.StackSummary()
-        )
-    requested, pending, name, detail, where, places = found
+        return Explanation(thread, "finished", _REASONS["finished"], None, traceback.StackSummary())
+    requested, pending, name, detail, where, frames = found
+    places = [place for place, _ in frames]
     state = cast("State", name)
     if not requested:
         state, where = "not asked", None
@@ -132,4 +136,8 @@ def explain(thread: threading.Thread | int) -> Explanation:
         reason += f" {_CLEANUPS[detail]} at"
     if place is not None:
         reason += f" {place}"
+    if state == "in protected code":
+        callers = [place for place, protected in frames if not protected]
+        if callers:
+            reason += f", called from {Place(*callers[-1])}"
     return Explanation(thread, state, reason, place, _stack(thread, places))

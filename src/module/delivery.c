@@ -81,7 +81,8 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     obstacle->kind = INTERRUPTION_NOTHING;
     if (interruption_is_wrapper(at->code)) {
         obstacle->kind = INTERRUPTION_CLEANUP;
-        obstacle->detail = INTERRUPTION_IN_WITH_EXIT;
+        obstacle->detail = interruption_is_entering(at->code) ? INTERRUPTION_IN_WITH_ENTRY
+                                                              : INTERRUPTION_IN_WITH_EXIT;
     }
     else if (at->code->co_name == del_name) {
         obstacle->kind = INTERRUPTION_SWALLOWED;
@@ -215,6 +216,9 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
 {
     look at = {.frame = PyThreadState_GetFrame(tstate), .innermost = true};
     bool blocked = false;
+    if (point.moment == INTERRUPTION_AT_CALLER && at.frame != NULL) {
+        at.frame = interruption_frame_back(at.frame);
+    }
     while (at.frame != NULL && !blocked) {
         at.code = PyFrame_GetCode(at.frame);
         blocked = frame_blocks(state, view, &at, point, obstacle);

@@ -39,6 +39,7 @@ typedef struct {
         INTERRUPTION_AT_JUMP, /* it jumps back, to `destination` */
         INTERRUPTION_AT_EXIT, /* it leaves a shield */
         INTERRUPTION_AT_WORK, /* anywhere: what it does not depend on is asked for only */
+        INTERRUPTION_AT_CALLER, /* the same, of the frame that called the innermost one */
     } moment;
     int destination;
 } interruption_point;

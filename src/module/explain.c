@@ -3,6 +3,7 @@
 
 #include "compat.h"
 #include "delivery.h"
+#include "protected.h"
 #include "target.h"
 
 /* The names of obstacles, as users see them; by interruption_obstacle_kind. */
@@ -23,6 +24,7 @@ static const char *const states[] = {
 typedef struct {
     PyCodeObject *code; /* strong */
     int lasti;
+    bool protected;
 } place;
 
 typedef struct {
@@ -47,18 +49,31 @@ add_place(inspection *to, PyFrameObject *frame)
         to->stack = larger;
         to->capacity = capacity;
     }
-    to->stack[to->count++] = (place){PyFrame_GetCode(frame), PyFrame_GetLasti(frame)};
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *globals = PyFrame_GetGlobals(frame); /* the frame keeps them alive */
+    to->stack[to->count++] = (place){
+        .code = code,
+        .lasti = PyFrame_GetLasti(frame),
+        .protected = interruption_is_protected(to->state, code, globals),
+    };
+    Py_XDECREF(globals);
 }
 
 static void
 inspect(void *arg)
 {
     inspection *to = arg;
-    const interruption_point anywhere = {.moment = INTERRUPTION_AT_WORK};
+    /* Who asks about itself does not want to hear of `explain`, which called us. */
+    bool self = to->thread == interruption_thread_self;
+    const interruption_point anywhere = {.moment =
+                                             self ? INTERRUPTION_AT_CALLER : INTERRUPTION_AT_WORK};
     to->flags = itr_flags(to->thread->record);
     interruption_look_for_obstacle(to->state, to->thread, anywhere, &to->obstacle);
-    for (PyFrameObject *frame = PyThreadState_GetFrame(to->thread->tstate); frame != NULL;
-         frame = interruption_frame_back(frame)) {
+    PyFrameObject *frame = PyThreadState_GetFrame(to->thread->tstate);
+    if (self && frame != NULL) {
+        frame = interruption_frame_back(frame);
+    }
+    for (; frame != NULL; frame = interruption_frame_back(frame)) {
         add_place(to, frame);
     }
 }
@@ -80,7 +95,10 @@ describe_stack(const inspection *of)
     for (size_t i = 0; i < of->count && list != NULL; i++) {
         /* outermost first, as tracebacks are shown */
         const place *at = &of->stack[of->count - 1 - i];
-        PyObject *described = describe_place(at->code, at->lasti);
+        PyObject *where = describe_place(at->code, at->lasti);
+        PyObject *described =
+            where == NULL ? NULL : Py_BuildValue("(OO)", where, at->protected ? Py_True : Py_False);
+        Py_XDECREF(where);
         if (described == NULL) {
             Py_CLEAR(list);
             break;

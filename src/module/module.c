@@ -105,7 +105,8 @@ PyDoc_STRVAR(inspect_doc,
              "_inspect($module, thread, /)\n"
              "--\n\n"
              "What `explain` tells: None of a thread that has finished, else (requested, pending,\n"
-             "state, detail, place, stack); a place is (filename, line, function). What is named by\n"
+             "state, detail, place, stack); a place is (filename, line, function), the stack one of\n"
+             "(place, is it protected), outermost first, without the caller. What is named by\n"
              "`thread`, and errors: as interrupt().");
 
 PyDoc_STRVAR(

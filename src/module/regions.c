@@ -39,6 +39,12 @@ interruption_is_wrapper(const PyCodeObject *code)
            name == names.aexit || name == names.enter_context || name == names.enter_async_context;
 }
 
+bool
+interruption_is_entering(const PyCodeObject *code)
+{
+    return code->co_name != names.exit && code->co_name != names.aexit;
+}
+
 /* Contexts. ------------------------------------------------------------------------------------ */
 
 static interruption_context **

@@ -95,6 +95,9 @@ void interruption_drop_blocks(interruption_blocks *blocks);
 /* Is the code a wrapper's: does a frame of it enter or leave blocks for another frame? */
 bool interruption_is_wrapper(const PyCodeObject *code);
 
+/* Of a wrapper's: does it enter them? */
+bool interruption_is_entering(const PyCodeObject *code);
+
 /* The names that wrappers have. 0, or -1 with MemoryError set. */
 int interruption_regions_init(void);
 
