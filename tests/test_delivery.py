@@ -607,6 +607,39 @@ def calls():
         sum(data)
 
 
+class Counted:
+    entered = left = 0
+
+    def __enter__(self):
+        Counted.entered += 1
+
+    def __exit__(self, *exc_info):
+        Counted.left += 1
+
+
+def loop_in_with():
+    with Counted():
+        while True: pass  # fmt: skip
+
+
+def loop_with_condition_in_with():
+    with Counted():
+        while Counted: len("")  # fmt: skip
+
+
+def loop_in_try():
+    Counted.entered += 1
+    try:
+        while True: len("")  # fmt: skip
+    finally:
+        Counted.left += 1
+
+
+def comprehension_in_with():
+    with Counted():
+        {None for _ in iter(int, 1)}  # noqa: B018, C420
+
+
 def deep(depth=300):
     if depth == 0:
         loop()
@@ -683,6 +716,10 @@ def coroutine():
     [
         loop,
         calls,
+        loop_in_with,
+        loop_with_condition_in_with,
+        loop_in_try,
+        comprehension_in_with,
         deep,
         recursion,
         comprehension,
@@ -709,6 +746,25 @@ def test_whatever_runs_is_stopped(body, delay):  # S9
     started.thread.join(PATIENCE)
     assert not started.thread.is_alive(), explain(started.thread)
     assert type(started.raised) is ThreadExit
+    assert Counted.entered == Counted.left
+
+
+def test_a_loop_in_the_regions_own_frame_is_stopped():  # S9, S11
+    def one_line(started):
+        with allow_interruption:
+            started.ready.set()
+            while True: pass  # fmt: skip
+
+    def with_condition(started):
+        with allow_interruption:
+            started.ready.set()
+            while started: len("")  # fmt: skip
+
+    for body in (one_line, with_condition):
+        started = Started(body).until_ready()
+        interrupt(started.thread)
+        with pytest.raises(ThreadExit):
+            started.finish()
 
 
 def test_other_threads_in_the_same_code_are_left_alone():  # S9

@@ -69,6 +69,8 @@ between_statements(const look *at, interruption_point point)
     case INTERRUPTION_AT_JUMP:
         return (flags & INTERRUPTION_POINT_LOOP) &&
                !(interruption_point_flags(at->points, point.destination) & INTERRUPTION_POINT_GAP);
+    case INTERRUPTION_AT_HEAD:
+        return (flags & INTERRUPTION_POINT_HEAD) && !(flags & INTERRUPTION_POINT_GAP);
     default:
         return true;
     }

@@ -5,7 +5,7 @@
  * Events belong to code, not to threads, and several armed threads may run the same code: each
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
- * what is called. Protected code gets CALL only: it is not delivered in, but calls what may be.
+ * what is called. INSTRUCTION is for loops that JUMP does not tell of. Protected code gets CALL only: it is not delivered in, but calls what may be.
  * Where protected code calls it through C, as asyncio does, nothing tells: such a thread is
  * followed, by PY_START and PY_RESUME in all code, until the request is delivered.
  */
@@ -23,6 +23,7 @@ typedef struct {
     PyObject *set_events;
     PyObject *disable;
     PyObject *all;       /* LINE | JUMP | CALL, */
+    PyObject *mute;      /* with INSTRUCTION, */
     PyObject *calls;     /* CALL, */
     PyObject *entries;   /* PY_START | PY_RESUME, */
     PyObject *no_events; /* 0: ints */
@@ -88,7 +89,10 @@ arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, 
         return false;
     }
     if (info->armed++ == 0) {
-        set_events(to, code, protected ? to->calls : to->all);
+        set_events(to, code,
+                   protected                                           ? to->calls
+                   : interruption_points_have_mute_loops(info->points) ? to->mute
+                                                                       : to->all);
     }
     return true;
 }
@@ -405,6 +409,34 @@ on_entry(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     return Py_NewRef(protected ? to->disable : Py_None); /* protected code is never of use */
 }
 
+/* Of code with loops that JUMP does not tell of. */
+static PyObject *
+on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    assert(nargs == 2);
+    (void)nargs;
+    interruption_code *info = interruption_code_of((PyCodeObject *)args[0]); /* made by arming */
+    const connection *to = connection_now();
+    int offset = (int)PyLong_AsLong(args[1]);
+    if (info == NULL || to == NULL) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    if (!(interruption_point_flags(info->points, offset) & INTERRUPTION_POINT_HEAD)) {
+        return Py_NewRef(to->disable); /* never of use */
+    }
+    interruption_thread *thread = asked_thread();
+    if (thread != NULL) {
+        const interruption_point point = {.moment = INTERRUPTION_AT_HEAD};
+        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef instruction_method = {"_on_instruction", _PyCFunction_CAST(on_instruction),
+                                         METH_FASTCALL, NULL};
 static PyMethodDef entry_method = {"_on_entry", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL};
 static PyMethodDef line_method = {"_on_line", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL};
 static PyMethodDef jump_method = {"_on_jump", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL};
@@ -421,6 +453,7 @@ free_connection(connection *made)
     Py_XDECREF(made->entries);
     Py_XDECREF(made->disable);
     Py_XDECREF(made->all);
+    Py_XDECREF(made->mute);
     Py_XDECREF(made->calls);
     Py_XDECREF(made->no_events);
     PyMem_RawFree(made);
@@ -490,9 +523,9 @@ static const struct {
     PyMethodDef *method;
 } handled[] = {
     {"LINE", &line_method},       {"JUMP", &jump_method},       {"CALL", &call_method},
-    {"PY_START", &entry_method}, {"PY_RESUME", &entry_method},
+    {"PY_START", &entry_method}, {"PY_RESUME", &entry_method}, {"INSTRUCTION", &instruction_method},
 };
-enum { LINE, JUMP, CALL, PY_START, PY_RESUME, HANDLED };
+enum { LINE, JUMP, CALL, PY_START, PY_RESUME, INSTRUCTION, HANDLED };
 
 static int
 find_events(PyObject *monitoring, long numbers[HANDLED])
@@ -521,11 +554,13 @@ fill_connection(connection *made, PyObject *monitoring, PyObject *module)
     made->set_events = PyObject_GetAttrString(monitoring, "set_events");
     made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
     made->all = PyLong_FromLong(numbers[LINE] | numbers[JUMP] | numbers[CALL]);
+    made->mute =
+        PyLong_FromLong(numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[INSTRUCTION]);
     made->calls = PyLong_FromLong(numbers[CALL]);
     made->entries = PyLong_FromLong(numbers[PY_START] | numbers[PY_RESUME]);
     made->no_events = PyLong_FromLong(0);
     if (made->set_local_events == NULL || made->set_events == NULL || made->disable == NULL ||
-        made->all == NULL || made->calls == NULL || made->entries == NULL ||
+        made->all == NULL || made->mute == NULL || made->calls == NULL || made->entries == NULL ||
         made->no_events == NULL) {
         return -1;
     }

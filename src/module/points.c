@@ -40,6 +40,7 @@ struct interruption_points {
     place *places;
     at_work *chains;
     int finally_lines[SHARED_FINALLY + 1];
+    bool mute_loops;
 };
 
 /* While a code object is being looked at. */
@@ -49,6 +50,7 @@ typedef struct {
     uint8_t *bits;      /* by chain: the bit of the `finally` that it is the handler of */
     int *covers_from;   /* by handler: the first instruction that it covers; INT_MAX for others */
     bool *looped;       /* by instruction: a jump back, or where one goes to */
+    bool *headed;       /* by instruction: where a jump back goes to */
     uint64_t *lines;    /* by line: the `finally` that it is in */
     uint64_t *finallys; /* by instruction: the same */
     int first_line;
@@ -234,7 +236,7 @@ find_loops_and_covers(look *at)
     for (int i = 0; i < bytecode->count; i++) {
         int target = bytecode->instructions[i].target;
         if (target >= 0 && target <= i) {
-            at->looped[i] = at->looped[target] = true;
+            at->looped[i] = at->looped[target] = at->headed[target] = true;
         }
     }
 }
@@ -281,6 +283,7 @@ flags_of(const look *at, int number)
         if (at->looped[number] && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
             flags |= INTERRUPTION_POINT_LOOP;
         }
+        flags |= at->headed[number] ? INTERRUPTION_POINT_HEAD : 0;
     }
     flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
     flags |= is_gap(at, number) ? INTERRUPTION_POINT_GAP : 0;
@@ -356,6 +359,30 @@ describe(look *at, interruption_points *points)
     points->places = fewer != NULL ? fewer : points->places;
 }
 
+/* Of a loop: can it be left at its head, but not at its jump back? */
+static bool
+is_mute(const place *head, const place *jump)
+{
+    return (head->flags & INTERRUPTION_POINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
+           head->finally == 0 && head->chain == jump->chain &&
+           (!(head->flags & jump->flags & INTERRUPTION_POINT_LOOP) ||
+            jump->with != INTERRUPTION_IN_NOTHING || jump->finally != 0);
+}
+
+static void
+find_mute_loops(const look *at, interruption_points *points)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 0; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            const place *head = &points->places[points->at[bytecode->instructions[target].unit]];
+            const place *jump = &points->places[points->at[bytecode->instructions[i].unit]];
+            points->mute_loops = points->mute_loops || is_mute(head, jump);
+        }
+    }
+}
+
 static int
 fill(look *at, interruption_points *points)
 {
@@ -365,11 +392,12 @@ fill(look *at, interruption_points *points)
     at->bits = PyMem_Calloc(chains, sizeof(*at->bits));
     at->covers_from = PyMem_Calloc(count, sizeof(*at->covers_from));
     at->looped = PyMem_Calloc(count, sizeof(*at->looped));
+    at->headed = PyMem_Calloc(count, sizeof(*at->headed));
     at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
     if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        at->finallys == NULL || points->at == NULL || points->places == NULL) {
+        at->headed == NULL || at->finallys == NULL || points->at == NULL || points->places == NULL) {
         return -1;
     }
     tell_handlers(at);
@@ -380,6 +408,7 @@ fill(look *at, interruption_points *points)
     find_finallys(at);
     find_loops_and_covers(at);
     describe(at, points);
+    find_mute_loops(at, points);
     points->chains = at->chains;
     at->chains = NULL;
     points->units = (int)units;
@@ -403,6 +432,7 @@ interruption_points_new(PyCodeObject *code)
     PyMem_Free(at.bits);
     PyMem_Free(at.covers_from);
     PyMem_Free(at.looped);
+    PyMem_Free(at.headed);
     PyMem_Free(at.lines);
     PyMem_Free(at.finallys);
     if (done < 0) {
@@ -429,6 +459,12 @@ place_at(const interruption_points *points, int lasti)
     static const place nowhere;
     return lasti < 0 || lasti / 2 >= points->units ? &nowhere
                                                    : &points->places[points->at[lasti / 2]];
+}
+
+bool
+interruption_points_have_mute_loops(const interruption_points *points)
+{
+    return points->mute_loops;
 }
 
 unsigned

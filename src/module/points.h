@@ -33,6 +33,8 @@ enum {
     INTERRUPTION_POINT_CALLS = 8,
     /* What is left of `try:` before that which it protects: between `lock.acquire()` and `try`. */
     INTERRUPTION_POINT_GAP = 16,
+    /* CLEAR, and where a jump back of a loop goes to. */
+    INTERRUPTION_POINT_HEAD = 32,
 };
 
 /* What an instruction is within. */
@@ -48,6 +50,10 @@ typedef enum {
 /* Analyse it: a new object, NULL if there is no memory (no exception is set). */
 interruption_points *interruption_points_new(PyCodeObject *code);
 void interruption_points_free(interruption_points *points);
+
+/* Is there a loop that can be left at its head, but not at its jump back? Compilers put that out of
+   the reach of the handlers around the loop (3.13), or a JUMP event does (3.12). */
+bool interruption_points_have_mute_loops(const interruption_points *points);
 
 /* INTERRUPTION_POINT_*, or 0. */
 unsigned interruption_point_flags(const interruption_points *points, int lasti);
