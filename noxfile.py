@@ -20,7 +20,10 @@ TYPED = [
     "examples/hash_tree.py",
     "tests/typing_cases.py",
     "benchmarks/bench_flag.py",
+    "benchmarks/bench_regions.py",
     "benchmarks/asked_threads.py",
+    "benchmarks/region_loops.py",
+    "benchmarks/loops.py",
 ]
 LINTERS = ["ruff==0.14.*", "mypy==1.18.*", "clang-format==21.*"]
 

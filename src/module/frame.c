@@ -16,6 +16,13 @@
 #endif
 #pragma GCC diagnostic pop
 
+/* A borrowed reference, to something else if the frame stands for C code. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define CODE_OF(frame) _PyFrame_GetCode(frame)
+#else
+#define CODE_OF(frame) ((frame)->f_code)
+#endif
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 PyCodeObject *
@@ -83,6 +90,21 @@ interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
 
 #endif
 
+/* As the two above, without calling anything. The code's type is looked at as CPython itself does
+   only when it is debugged. */
+PyCodeObject *
+interruption_frame_place(void *frame, int *lasti)
+{
+    struct _PyInterpreterFrame *of = frame;
+    *lasti = -1;
+    PyCodeObject *code = of == NULL ? NULL : CODE_OF(of);
+    if (code == NULL || !PyCode_Check(code)) {
+        return NULL;
+    }
+    *lasti = _PyInterpreterFrame_LASTI(of) * (int)sizeof(_Py_CODEUNIT);
+    return (PyCodeObject *)Py_NewRef((PyObject *)code);
+}
+
 /* How a frame object begins, in every version so far; interruption_check_frames makes sure. */
 typedef struct {
     PyObject_HEAD
@@ -109,6 +131,10 @@ interruption_check_frames(void)
     PyCodeObject *expected = PyFrame_GetCode(innermost);
     bool right = interruption_frame_address(innermost) == frame && code == expected &&
                  interruption_frame_lasti(frame) == PyFrame_GetLasti(innermost);
+    int lasti;
+    PyCodeObject *seen = interruption_frame_place(frame, &lasti);
+    right = right && seen == expected && lasti == PyFrame_GetLasti(innermost);
+    Py_XDECREF(seen);
     Py_XDECREF(code);
     Py_DECREF(expected);
     Py_DECREF(innermost);

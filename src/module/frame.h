@@ -28,6 +28,9 @@ interruption_frame_now(PyThreadState *tstate)
 PyCodeObject *interruption_frame_code(void *frame);
 int interruption_frame_lasti(void *frame);
 
+/* Both at once; `*lasti` is -1 where there is no code. */
+PyCodeObject *interruption_frame_place(void *frame, int *lasti);
+
 /* The address of the frame that the object stands for. */
 void *interruption_frame_address(PyFrameObject *frame);
 

@@ -110,8 +110,16 @@ bool interruption_held_by_other(interruption_held *held, PyObject **lock, PyObje
 size_t interruption_held_validate(interruption_held *held);
 
 /* The outermost region has been left (the owner has no current list any more): forget everything.
-   Drops references, so Python code may run. Cheap if there is nothing. */
+   Drops references, so Python code may run. */
 void interruption_held_clear(interruption_held *held);
+
+/* By the owner: is there nothing to clear? */
+static inline bool
+interruption_held_is_clear(const interruption_held *held)
+{
+    /* Relaxed: only the owner writes it. */
+    return atomic_load_explicit(&held->count, memory_order_relaxed) == 0 && !held->unrecorded;
+}
 
 /* The thread ends: clear, and give the memory back. The struct is its owner's again. */
 void interruption_held_destroy(interruption_held *held);

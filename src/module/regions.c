@@ -298,7 +298,7 @@ release_origin(origin *found)
 /* Entering. ----------------------------------------------------------------------------------- */
 
 /* See to it that there is room for one more block. -1 with MemoryError set. */
-static int
+INTERRUPTION_SELDOM static int
 grow(interruption_context *context)
 {
     if (context->count < context->capacity) {
@@ -330,30 +330,26 @@ update_record(interruption_blocks *blocks, itr_record *record)
     return open ? itr_open(record) : itr_close(record);
 }
 
-static void
-count(interruption_blocks *blocks, interruption_context *context, const interruption_block *block,
-      uint32_t one)
+/* There is one block of the kind more or, with `one` being -1, less. */
+static inline void
+count(interruption_blocks *blocks, interruption_context *context, uint8_t kind, uint32_t one)
 {
-    if (block->shield) {
+    if (kind & INTERRUPTION_BLOCK_SHIELD) {
         context->shields += one;
         return;
     }
     context->regions += one;
     blocks->regions += one;
-    context->no_statements += block->no_statements ? one : 0;
-    context->no_waits += block->no_waits ? one : 0;
+    if (kind != 0) {
+        context->no_statements += kind & INTERRUPTION_BLOCK_NO_STATEMENTS ? one : 0;
+        context->no_waits += kind & INTERRUPTION_BLOCK_NO_WAITS ? one : 0;
+    }
 }
 
-static void
-push(interruption_blocks *blocks, interruption_context *context, const interruption_block *block)
-{
-    context->blocks[context->count++] = *block;
-    count(blocks, context, block, 1);
-}
-
-/* Fill in whose block it is, where that takes a look at more than the innermost frame. */
-static int
-enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_block *block)
+/* Enter a block that may be another frame's than the innermost one's, `block` being what that would
+   make of it. */
+INTERRUPTION_SELDOM static int
+enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_block block)
 {
     origin from;
     find_origin(tstate, &from);
@@ -366,45 +362,59 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
         release_origin(&from);
         return -1;
     }
+    PyCodeObject *left_out = NULL;
     if (from.loose) {
-        block->loose = true;
-        block->base = (PyFrameObject *)Py_XNewRef((PyObject *)from.base);
-        Py_CLEAR(block->code);
-        if (from.base != NULL) {
-            block->code = PyFrame_GetCode(from.base);
-            block->lasti = PyFrame_GetLasti(from.base);
-        }
+        block.loose = true;
+        block.base = (PyFrameObject *)Py_XNewRef((PyObject *)from.base);
+        left_out = block.code;
+        block.code = from.base == NULL ? NULL : PyFrame_GetCode(from.base);
+        block.lasti = from.base == NULL ? -1 : PyFrame_GetLasti(from.base);
     }
-    push(blocks, context, block);
+    context->blocks[context->count++] = block;
+    count(blocks, context, block.kind, 1);
+    Py_XDECREF(left_out);
     release_origin(&from);
     return 0;
 }
 
+/* May the innermost frame, of that code, enter a block that is another's, or a generator's? */
+static inline bool
+may_be_wrapped(const PyCodeObject *code)
+{
+    return code != NULL && (interruption_is_generator_code(code) || code->co_name == names.enter ||
+                            code->co_name == names.enter_context);
+}
+
+/*
+ * The hot path. The block is written where it will be kept, for to copy what was just written is
+ * slow.
+ */
 int64_t
 interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
-                         const interruption_block *block)
+                         PyObject *object, uint8_t kind)
 {
-    interruption_block made = *block;
-    made.frame = interruption_frame_now(tstate);
-    made.code = interruption_frame_code(made.frame);
-    made.lasti = made.code == NULL ? -1 : interruption_frame_lasti(made.frame);
-    int status;
-    if (made.code != NULL && (interruption_is_generator_code(made.code) ||
-                              made.code->co_name == names.enter ||
-                              made.code->co_name == names.enter_context)) {
-        status = enter_wrapped(tstate, blocks, &made);
-    }
-    else {
-        status = grow(&blocks->own);
-        if (status == 0) {
-            push(blocks, &blocks->own, &made);
-        }
-    }
-    if (status < 0) {
-        Py_XDECREF(made.code);
+    interruption_context *own = &blocks->own;
+    if (own->count == own->capacity && grow(own) < 0) {
         return -1;
     }
-    Py_INCREF(made.object);
+    interruption_block *made = &own->blocks[own->count];
+    void *frame = interruption_frame_now(tstate);
+    PyCodeObject *code = interruption_frame_place(frame, &made->lasti);
+    made->object = object;
+    made->code = code;
+    made->kind = kind;
+    made->loose = false;
+    made->frame = frame;
+    made->base = NULL;
+    if (!may_be_wrapped(code)) {
+        own->count++;
+        count(blocks, own, kind, 1);
+    }
+    else if (enter_wrapped(tstate, blocks, *made) < 0) {
+        Py_DECREF(code);
+        return -1;
+    }
+    Py_INCREF(object);
     return update_record(blocks, record);
 }
 
@@ -464,18 +474,18 @@ find_left(PyThreadState *tstate, interruption_blocks *blocks, PyObject *object, 
     return context;
 }
 
-int64_t
-interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
-                         PyObject *object)
+/* Leave a block that find_left has to find. */
+INTERRUPTION_SELDOM static int64_t
+leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
+              PyObject *object, void *frame)
 {
-    void *frame = interruption_frame_now(tstate);
     interruption_context *context = find_left(tstate, blocks, object, frame);
     if (context == NULL) {
         return -1;
     }
     interruption_block left = *innermost(context);
     context->count--;
-    count(blocks, context, &left, (uint32_t)-1);
+    count(blocks, context, left.kind, (uint32_t)-1);
     interruption_context *finished = NULL;
     if (blocks->generators > 0 && context->owner == NULL &&
         ++blocks->left >= blocks->generators) {
@@ -492,6 +502,27 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     return flags;
 }
 
+/* The hot path: the thread's own innermost block, by the frame that entered it. */
+int64_t
+interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
+                         PyObject *object)
+{
+    void *frame = interruption_frame_now(tstate);
+    interruption_context *own = &blocks->own;
+    const interruption_block *inner = innermost(own);
+    if (inner == NULL || inner->object != object || inner->frame != frame || inner->loose ||
+        blocks->generators > 0) {
+        return leave_wrapped(tstate, blocks, record, object, frame);
+    }
+    PyCodeObject *code = inner->code;
+    own->count--;
+    count(blocks, own, inner->kind, (uint32_t)-1);
+    uint32_t flags = update_record(blocks, record);
+    Py_DECREF(object);
+    Py_XDECREF(code);
+    return flags;
+}
+
 /* Looking. ------------------------------------------------------------------------------------ */
 
 bool
@@ -505,7 +536,7 @@ static const interruption_block *
 outermost(const interruption_context *context, bool shield)
 {
     uint32_t i = 0;
-    while (context->blocks[i].shield != shield) {
+    while (((context->blocks[i].kind & INTERRUPTION_BLOCK_SHIELD) != 0) != shield) {
         i++;
     }
     return &context->blocks[i];

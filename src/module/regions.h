@@ -12,13 +12,18 @@
 #include "frame.h"
 #include "itr_record.h"
 
+/* What a block is: bits; a plain region has none. */
+enum {
+    INTERRUPTION_BLOCK_SHIELD = 1U << 0,        /* else a region, */
+    INTERRUPTION_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
+    INTERRUPTION_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
+};
+
 typedef struct {
     PyObject *object;    /* what was entered; strong */
     PyCodeObject *code;  /* where it was entered: strong, */
     int lasti;           /* and the place in it */
-    bool shield;         /* else a region */
-    bool no_statements;  /* of a region: async_interrupt=False, */
-    bool no_waits;       /* io_interrupt=False */
+    uint8_t kind;
     bool loose;          /* entered by a wrapper's __enter__, so not by the frame whose block it is */
     void *frame;         /* the frame that entered it: an address */
     PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
@@ -65,11 +70,11 @@ interruption_view_open(const interruption_view *view)
 }
 
 /*
- * Owner. Enter a block; tell the record. `block` is filled in but for where it was entered. Returns
- * the record's flags of after that, or -1 with MemoryError set and nothing changed.
+ * Owner. Enter that object's block; tell the record. Returns the record's flags of before that, or
+ * -1 with MemoryError set and nothing changed.
  */
 int64_t interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks,
-                                 itr_record *record, const interruption_block *block);
+                                 itr_record *record, PyObject *object, uint8_t kind);
 
 /*
  * Owner. Leave the innermost block, which must be that object's; tell the record. Returns the

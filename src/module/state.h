@@ -11,6 +11,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* Of a function that a hot path calls seldom: keeps the hot path short. */
+#define INTERRUPTION_SELDOM __attribute__((noinline, cold))
+
 typedef struct {
     PyObject *module;          /* this module; borrowed: it is freed with this */
     PyTypeObject *thread_exit; /* interruption.ThreadExit */

@@ -16,9 +16,7 @@
 
 typedef struct {
     PyObject_HEAD
-    bool shield;
-    bool no_statements;
-    bool no_waits;
+    uint8_t kind; /* INTERRUPTION_BLOCK_... */
 } block;
 
 static interruption_state *
@@ -26,6 +24,9 @@ state_of(PyObject *self)
 {
     return (interruption_state *)PyType_GetModuleState(Py_TYPE(self));
 }
+
+/* Blocks for which nothing has to be called between statements. */
+enum { NOT_BETWEEN_STATEMENTS = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_NO_STATEMENTS };
 
 /* What concerns more than the blocks themselves: the thread has been asked. */
 static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
@@ -69,10 +70,11 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
     return interruption_check(state);
 }
 
-static PyObject *
-block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
+/* The calling thread's, where it is not at hand or a first region has to prepare it. NULL with an
+   exception set. */
+INTERRUPTION_SELDOM static interruption_thread *
+prepare_thread(PyObject *self)
 {
-    const block *entered = (block *)self;
     interruption_thread *thread = interruption_thread_self;
     if (!interruption_is_thread_of_now(thread)) {
         thread = interruption_this_thread_slow(state_of(self));
@@ -80,32 +82,48 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
             return NULL;
         }
     }
-    if (!thread->started && !entered->shield && !entered->no_statements) {
+    if (!thread->started && !(((block *)self)->kind & NOT_BETWEEN_STATEMENTS)) {
         if (interruption_delivery_start(state_of(self)) < 0) {
             return NULL;
         }
         thread->started = true;
     }
-    const interruption_block made = {
-        .object = self,
-        .shield = entered->shield,
-        .no_statements = entered->no_statements,
-        .no_waits = entered->no_waits,
-    };
-    int64_t flags =
-        interruption_enter_block(thread->tstate, &thread->blocks, thread->record, &made);
+    return thread;
+}
+
+/* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
+   been left again. */
+INTERRUPTION_SELDOM static int
+entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
+{
+    interruption_state *state = state_of(self);
+    settle(state, thread, flags);
+    if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & INTERRUPTION_BLOCK_SHIELD)) {
+        return enter_asked(state, thread, self);
+    }
+    return 0;
+}
+
+static PyObject *
+block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread) || !thread->started) {
+        thread = prepare_thread(self);
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    int64_t flags = interruption_enter_block(thread->tstate, &thread->blocks, thread->record, self,
+                                             ((block *)self)->kind);
     if (flags < 0) {
         return NULL;
     }
     if (thread->blocks.regions > 0) {
         interruption_thread_held = &thread->held;
     }
-    if (flags & NOTEWORTHY) {
-        interruption_state *state = state_of(self);
-        settle(state, thread, (uint32_t)flags);
-        if ((flags & ITR_REQUESTED) && !entered->shield && enter_asked(state, thread, self) < 0) {
-            return NULL;
-        }
+    if ((flags & NOTEWORTHY) && entered_asked(thread, self, (uint32_t)flags) < 0) {
+        return NULL;
     }
     return Py_NewRef(self);
 }
@@ -114,12 +132,12 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 
 /* Leave a block of a thread that has been asked. Leaving the outermost shield raises what waits,
    unless the block raises already, or S9 forbids it here: then it waits on (S12). */
-static int
-leave_asked(interruption_state *state, interruption_thread *thread, const block *left,
-            bool raising, uint32_t flags)
+INTERRUPTION_SELDOM static int
+leave_asked(interruption_state *state, interruption_thread *thread, const block *left, bool raising,
+            uint32_t flags)
 {
     const interruption_point here = {.moment = INTERRUPTION_AT_EXIT};
-    if (left->shield && !raising && (flags & ITR_PENDING) &&
+    if ((left->kind & INTERRUPTION_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
         interruption_deliver(state, thread, here) < 0) {
         return -1;
     }
@@ -144,7 +162,9 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     if (thread->blocks.regions == 0) {
         interruption_thread_held = NULL;
-        interruption_held_clear(&thread->held);
+        if (!interruption_held_is_clear(&thread->held)) {
+            interruption_held_clear(&thread->held);
+        }
     }
     bool raising = nargs > 0 && args[0] != Py_None;
     if ((flags & NOTEWORTHY) &&
@@ -194,16 +214,16 @@ allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
         return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
     }
     const block *from = (block *)self;
-    int statements = !from->no_statements, waits = !from->no_waits;
+    int statements = !(from->kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
+    int waits = !(from->kind & INTERRUPTION_BLOCK_NO_WAITS);
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pp:allow_interruption", names, &statements,
                                      &waits)) {
         return NULL;
     }
     block *made = PyObject_New(block, Py_TYPE(self));
     if (made != NULL) {
-        made->shield = false;
-        made->no_statements = !statements;
-        made->no_waits = !waits;
+        made->kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |
+                               (waits ? 0 : INTERRUPTION_BLOCK_NO_WAITS));
     }
     return (PyObject *)made;
 }
@@ -226,16 +246,17 @@ static PyObject *
 block_repr(PyObject *self)
 {
     const block *of = (block *)self;
-    if (of->shield) {
+    if (of->kind & INTERRUPTION_BLOCK_SHIELD) {
         return PyUnicode_FromString("defer_interruption");
     }
-    if (!of->no_statements && !of->no_waits) {
+    if (of->kind == 0) {
         return PyUnicode_FromString("allow_interruption");
     }
-    return PyUnicode_FromFormat("allow_interruption(%s%s%s)",
-                                of->no_statements ? "async_interrupt=False" : "",
-                                of->no_statements && of->no_waits ? ", " : "",
-                                of->no_waits ? "io_interrupt=False" : "");
+    bool no_statements = of->kind & INTERRUPTION_BLOCK_NO_STATEMENTS;
+    bool no_waits = of->kind & INTERRUPTION_BLOCK_NO_WAITS;
+    return PyUnicode_FromFormat(
+        "allow_interruption(%s%s%s)", no_statements ? "async_interrupt=False" : "",
+        no_statements && no_waits ? ", " : "", no_waits ? "io_interrupt=False" : "");
 }
 
 static void
@@ -370,7 +391,7 @@ static PyType_Spec defer_spec = {
 };
 
 static int
-add_block(PyObject *module, PyType_Spec *spec, const char *name, bool shield)
+add_block(PyObject *module, PyType_Spec *spec, const char *name, uint8_t kind)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
     if (type == NULL || PyModule_AddType(module, type) < 0) {
@@ -382,8 +403,7 @@ add_block(PyObject *module, PyType_Spec *spec, const char *name, bool shield)
     if (made == NULL) {
         return -1;
     }
-    made->shield = shield;
-    made->no_statements = made->no_waits = false;
+    made->kind = kind;
     int status = PyModule_AddObjectRef(module, name, (PyObject *)made);
     Py_DECREF(made);
     return status;
@@ -392,8 +412,9 @@ add_block(PyObject *module, PyType_Spec *spec, const char *name, bool shield)
 int
 interruption_with_blocks_init(PyObject *module)
 {
-    return add_block(module, &allow_spec, "allow_interruption", false) < 0 ||
-                   add_block(module, &defer_spec, "defer_interruption", true) < 0
+    return add_block(module, &allow_spec, "allow_interruption", 0) < 0 ||
+                   add_block(module, &defer_spec, "defer_interruption", INTERRUPTION_BLOCK_SHIELD) <
+                       0
                ? -1
                : 0;
 }
