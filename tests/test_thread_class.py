@@ -12,6 +12,9 @@ import pytest
 from interruption import Thread, ThreadExit, check_interrupt, interruption_requested
 from support import PATIENCE, Started
 
+# pytest's hook reports it, where threading's own is silent (S13).
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 def wait_and_check(started):
     started.ready.set()
@@ -104,9 +107,11 @@ def test_interruptible_run_is_a_region():  # S9, S13
 
 
 def test_not_interruptible_is_not_a_region():
-    with Started(lambda started: spin_until(started.go), thread_type=Thread) as other:
-        other.ready.set()
-    other = Started(lambda started: (started.ready.set(), spin_until(started.go))).until_ready()
+    def body(started):
+        started.ready.set()
+        spin_until(started.go)
+
+    other = Started(body, thread_type=Thread).until_ready()
     interruption.interrupt(other.thread)
     time.sleep(0.01)
     other.finish()
@@ -147,7 +152,7 @@ def test_whatever_run_is(how):
     assert seen == [((1,), {"two": 2}), "asked"]
 
 
-def test_asked_before_it_begins_it_does_not_run(monkeypatch):  # S7
+def test_asked_before_it_begins_it_does_not_run():  # S7
     seen = []
 
     class Late(Thread):
@@ -172,7 +177,7 @@ def test_start_that_fails_leaves_nothing_behind(monkeypatch):
     thread = Thread(target=int, interruptible=True)
     name = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"
 
-    def fail(*args, **kwargs):
+    def fail(*_, **__):
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
