@@ -197,7 +197,7 @@ def test_a_sigint_handler_that_asks_the_main_thread():  # S9
         def handler(*_):
             interrupt(threading.main_thread())
             ran.append("asked")
-            for _ in range(100):
+            for number in range(100):
                 pass
             ran.append("to its end")
         signal.signal(signal.SIGINT, handler)
