@@ -109,10 +109,9 @@ def test_not_in_a_region_any_more():
 
 def test_shielded():
     def body(started):
-        with allow_interruption, defer_interruption:  # the shield
-            with defer_interruption:
-                started.ready.set()
-                stay(started)
+        with allow_interruption, defer_interruption, defer_interruption:  # the shield
+            started.ready.set()
+            stay(started)
 
     found = explained(body, "shielded")
     assert (found.place.filename, found.place.lineno) == (HERE, line_of("the shield"))

@@ -42,6 +42,9 @@ class Thread(threading.Thread):
 
     def start(self) -> None:
         """Start the thread's activity, as in ``threading.Thread``."""
+        if "_interruptible" not in vars(self):
+            super().start()  # says that __init__ was not called
+            return
         # Whatever `run` is by now, a subclass's or the instance's own: it is wrapped where it is
         # looked up last, and unwrapped before it runs.
         run = self.run

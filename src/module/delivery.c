@@ -133,18 +133,32 @@ is_finalizer_of(PyObject *object, PyCodeObject *code)
     return false;
 }
 
+/* What the interpreter gives to a callback: a dead weak reference, or the frame that is below. */
 static bool
-has_dead_reference(PyObject *value)
+is_of_callback(PyObject *value, const look *at)
 {
-    if (PyTuple_CheckExact(value)) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
-            if (interruption_is_dead_reference(PyTuple_GET_ITEM(value, i))) {
-                return true;
-            }
-        }
-        return false;
+    if (!PyFrame_Check(value)) {
+        return interruption_is_dead_reference(value);
     }
-    return interruption_is_dead_reference(value);
+    PyFrameObject *back = PyFrame_GetBack(at->frame);
+    bool same = value == (PyObject *)back;
+    Py_XDECREF(back);
+    return same;
+}
+
+/* Or one of a tuple: of `*args`. */
+static bool
+has_of_callback(PyObject *value, const look *at)
+{
+    if (!PyTuple_CheckExact(value)) {
+        return is_of_callback(value, at);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+        if (is_of_callback(PyTuple_GET_ITEM(value, i), at)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /*
@@ -158,7 +172,6 @@ static bool
 is_called_behind_back(const look *at)
 {
     int arguments = at->code->co_argcount + ((at->code->co_flags & CO_VARARGS) != 0);
-    PyFrameObject *back = NULL;
     bool answer = false;
     for (int i = 0; i < arguments && !answer; i++) {
         /* *args comes after the keyword-only ones */
@@ -167,19 +180,9 @@ is_called_behind_back(const look *at)
         if (value == NULL) {
             continue;
         }
-        if (i == 0 && is_finalizer_of(value, at->code)) {
-            answer = true;
-        }
-        else if (PyFrame_Check(value)) {
-            back = back != NULL ? back : PyFrame_GetBack(at->frame);
-            answer = value == (PyObject *)back;
-        }
-        else {
-            answer = has_dead_reference(value);
-        }
+        answer = (i == 0 && is_finalizer_of(value, at->code)) || has_of_callback(value, at);
         Py_DECREF(value);
     }
-    Py_XDECREF(back);
     return answer;
 }
 
