@@ -922,6 +922,7 @@ class Collector(Shape):
         gc.freeze()  # or each collection looks at all there is
         gc.set_threshold(15, 5, 5)
         self.ident = 0
+        self.InCycle.of = self
 
     def remove(self) -> None:
         gc.set_threshold(*self.threshold)
@@ -929,8 +930,9 @@ class Collector(Shape):
         gc.collect()
 
     class InCycle:
-        def __init__(self, of: Collector) -> None:
-            self.of = of
+        of: Collector
+
+        def __init__(self) -> None:
             self.me = self
 
         def finish(self) -> None:
@@ -948,7 +950,7 @@ class Collector(Shape):
         self.ident = threading.get_ident()
         references = []
         for _ in range(10):
-            cycle: Any = self.InCycle(self)
+            cycle: Any = self.InCycle()
             references.append(weakref.ref(cycle, self.gone))
             step()  # here
         cycle = None
