@@ -40,7 +40,7 @@ from region_shapes import SHAPES, Shape, step
 from support import PATIENCE, scaled
 
 DELIVERIES = 1000  # a shape, at 100 percent
-ENOUGH = 300  # of them to tell that a shape is delivered in nowhere
+ENOUGH = 1000  # of them to tell that a shape is delivered in nowhere
 
 
 def marked(file: str) -> dict[int, str]:
