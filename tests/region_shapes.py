@@ -332,14 +332,14 @@ class WithInLoops(Shape):
                 if number == 2:
                     break
                 step(number)  # here
-        self.returns()
+        self.returns()  # here
         with contextlib.suppress(KeyError), Manager(self):
-            step()
+            step()  # here
             raise KeyError
         number = 0
         while number < 3:
-            with Manager(self):
-                number += 1
+            with Manager(self):  # here
+                number += 1  # here
 
     def returns(self) -> int:
         while True:
@@ -840,19 +840,43 @@ class Finalizers(Shape):
     class Inherited(Renamed):
         pass
 
+    class ByClass(Finalized):
+        @classmethod
+        def __del__(cls) -> None:
+            cls.of.began += 1  # never
+            step()  # never
+            cls.of.ended += 1  # never
+
+    class ByObject:
+        """What runs is not told by what it is called or given, but by where it is called."""
+
+        class Finish:
+            of: Shape
+
+            def __call__(self) -> None:
+                self.of.began += 1  # never
+                step()  # never
+                self.of.ended += 1  # never
+
+        __del__ = Finish()
+
     def make(self, folder: Path) -> None:
-        self.Finalized.of = self
+        self.Finalized.of = self.ByObject.Finish.of = self
 
     def dies_here(self) -> int:
         local = self.Renamed()
         other = self.Finalized()
-        return 1 if local and other else 0
+        third = self.ByClass()
+        return 1 if local and other and third else 0
 
     def body(self) -> None:
         local = self.Finalized()
         local = self.Renamed()
         local = self.Inherited()
         del local
+        unnamed = self.ByObject()
+        unnamed = self.ByObject()
+        del unnamed
         self.dies_here()
         step()  # here
         table = [self.Renamed(), self.Finalized()]
@@ -897,23 +921,36 @@ class Collector(Shape):
         gc.collect()
         gc.freeze()  # or each collection looks at all there is
         gc.set_threshold(15, 5, 5)
-        Finalizers.Finalized.of = self
+        self.ident = 0
+        self.InCycle.of = self
 
     def remove(self) -> None:
         gc.set_threshold(*self.threshold)
         gc.unfreeze()
         gc.collect()
 
+    class InCycle:
+        of: Collector
+
+        def __init__(self) -> None:
+            self.me = self
+
+        def finish(self) -> None:
+            self.of.gone(None)  # never
+
+        __del__ = finish
+
     def gone(self, _: Any) -> None:
-        self.began += 1  # never
-        step()  # never
-        self.ended += 1  # never
+        if threading.get_ident() == self.ident:  # the collector may begin in any thread
+            self.began += 1  # never
+            step()  # never
+            self.ended += 1  # never
 
     def body(self) -> None:
+        self.ident = threading.get_ident()
         references = []
         for _ in range(10):
-            cycle: Any = Finalizers.Renamed()
-            cycle.me = cycle
+            cycle: Any = self.InCycle()
             references.append(weakref.ref(cycle, self.gone))
             step()  # here
         cycle = None

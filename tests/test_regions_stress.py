@@ -1,8 +1,9 @@
 """Threads in regions, interrupted at full speed, wherever they happen to be (S7-S12, S14, S21).
 
 The count is of deliveries, not of time. INTERRUPTION_STRESS scales it, in percent: 100 unless set,
-and 20000 for 200,000 deliveries a shape, which take an hour or two, some tens of seconds for most
-of the shapes. ``-k`` picks out shapes; ``-s`` tells where the requests were delivered.
+and 20000 for 200,000 deliveries a shape, which take about an hour: most shapes half a minute or a
+minute, those with asyncio five to ten. ``-k`` picks out shapes; ``-s`` tells where the requests
+were delivered.
 
 Seeds: what is said at each test. They make the requesters' pauses, so the same run is not had again
 by the same seed: where a pause ends is the scheduler's choice.
@@ -40,7 +41,7 @@ from region_shapes import SHAPES, Shape, step
 from support import PATIENCE, scaled
 
 DELIVERIES = 1000  # a shape, at 100 percent
-ENOUGH = 300  # of them to tell that a shape is delivered in nowhere
+ENOUGH = 1000  # of them to tell that a shape is delivered in nowhere
 
 
 def marked(file: str) -> dict[int, str]:
@@ -240,6 +241,8 @@ def test_nothing_leaks_or_is_lost(kind: type[Shape], tmp_path: Any) -> None:  # 
     may be; then nothing is held, what was opened is closed, and each cleanup that began has ended.
     One that is lost, and a deadlock, would hang. Seed: the CRC-32 of the shape's name.
     """
+    if kind is region_shapes.EndlessInBlocks and sys.version_info[:2] == (3, 12):
+        pytest.skip("3.12 lets nothing be raised where a loop of one line in a block jumps back")
     chance = random.Random(zlib.crc32(kind.__name__.encode()))  # noqa: S311
     deliveries = scaled(DELIVERIES)
     with made(kind(), tmp_path) as shape:

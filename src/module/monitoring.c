@@ -332,8 +332,15 @@ code_of(PyObject *callable)
     else if (PyType_Check(callable)) {
         callable = function_of_class((PyTypeObject *)callable, "__init__");
     }
-    else if (PyGen_CheckExact(callable) || PyCoro_CheckExact(callable)) {
+    else if (PyGen_CheckExact(callable)) {
         return (running){PyGen_GetCode((PyGenObject *)callable), NULL};
+    }
+    else if (PyCoro_CheckExact(callable)) {
+        PyObject *code = PyObject_GetAttrString(callable, "cr_code");
+        if (code == NULL) {
+            PyErr_Clear(); /* no memory: not told, then */
+        }
+        return (running){(PyCodeObject *)code, NULL};
     }
     else if (!PyFunction_Check(callable) && !PyCFunction_Check(callable)) {
         callable = function_of_class(Py_TYPE(callable), "__call__");
