@@ -427,7 +427,7 @@ class TryExceptElseFinally(Shape):
         try:
             step()  # here
             if number == 1:
-                raise KeyError  # noqa: TRY301
+                raise KeyError
         except KeyError as error:
             self.began += 1  # never
             step(len(error.args))  # never

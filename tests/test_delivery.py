@@ -356,7 +356,7 @@ def test_it_waits_for_the_first_moment_that_will_do(situation):  # S9
     [
         threading.Lock,
         threading.RLock,
-        threading._PyRLock,
+        threading._PyRLock,  # noqa: SLF001
         threading.Condition,
         lambda: threading.Condition(threading.Lock()),
         multiprocessing.Lock,
@@ -619,25 +619,25 @@ class Counted:
 
 def loop_in_with():
     with Counted():
-        while True: pass  # fmt: skip
+        while True: pass  # fmt: skip  # noqa: E701
 
 
 def loop_with_condition_in_with():
     with Counted():
-        while Counted: len("")  # fmt: skip
+        while Counted: len("")  # fmt: skip  # noqa: E701
 
 
 def loop_in_try():
     Counted.entered += 1
     try:
-        while True: len("")  # fmt: skip
+        while True: len("")  # fmt: skip  # noqa: E701
     finally:
         Counted.left += 1
 
 
 def comprehension_in_with():
     with Counted():
-        {None for _ in iter(int, 1)}  # noqa: B018, C420
+        {None for _ in iter(int, 1)}
 
 
 def deep(depth=300):
@@ -753,12 +753,12 @@ def test_a_loop_in_the_regions_own_frame_is_stopped():  # S9, S11
     def one_line(started):
         with allow_interruption:
             started.ready.set()
-            while True: pass  # fmt: skip
+            while True: pass  # fmt: skip  # noqa: E701
 
     def with_condition(started):
         with allow_interruption:
             started.ready.set()
-            while started: len("")  # fmt: skip
+            while started: len("")  # fmt: skip  # noqa: E701
 
     for body in (one_line, with_condition):
         started = Started(body).until_ready()

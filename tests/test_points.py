@@ -318,7 +318,7 @@ def test_the_innermost_with_can_be_left_out():
     """So that the exit of a shield may deliver, though a frame is in the exit of a ``with``."""
 
     def shielded(outer, shield):
-        with outer:  # noqa: SIM117
+        with outer:
             with shield:
                 pass
 

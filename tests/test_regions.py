@@ -659,7 +659,7 @@ def test_leaving_out_of_order_is_an_error_and_changes_nothing():  # S21
     def body():
         allow_interruption.__enter__()
         defer_interruption.__enter__()
-        with pytest.raises(RuntimeError, match="left out of order.*defer_interruption"):
+        with pytest.raises(RuntimeError, match=r"left out of order.*defer_interruption"):
             allow_interruption.__exit__(None, None, None)
         ask_myself()
         statements()  # still shielded
@@ -720,6 +720,9 @@ def test_a_generator_that_goes_to_another_thread_is_an_error_in_it():  # S21
     ask_myself()
     statements()  # suspended, finished: it opens nothing here
     clear_interrupt()
+    for _ in range(3):
+        with allow_interruption:
+            pass  # and by now nothing is kept of it
 
 
 def test_a_generator_that_is_dropped_leaves():  # S21

@@ -27,7 +27,7 @@ typedef struct {
     PyCodeObject *code;
     const interruption_points *points;
     int lasti;
-    int since;      /* where the region was entered, if by this frame; else -1 */
+    int since; /* where the region was entered, if by this frame; else -1 */
     bool innermost;
 } look;
 
@@ -193,8 +193,7 @@ frame_blocks(interruption_state *state, const interruption_view *view, look *at,
              interruption_point point, interruption_obstacle *obstacle)
 {
     at->lasti = PyFrame_GetLasti(at->frame);
-    at->since =
-        interruption_is_frame_of(view->region, at->frame) ? view->region->lasti : -1;
+    at->since = interruption_is_frame_of(view->region, at->frame) ? view->region->lasti : -1;
     const interruption_code *known = interruption_code_of(at->code);
     if (known == NULL) {
         PyErr_Clear(); /* no memory: not here, then */
@@ -292,9 +291,9 @@ may_deliver(interruption_state *state, interruption_thread *thread, interruption
 {
     interruption_obstacle obstacle;
     interruption_look_for_obstacle(state, thread, point, &obstacle);
-    bool free = obstacle.kind == INTERRUPTION_NOTHING &&
-                !interruption_holds_lock(&thread->held, (PyObject **)&obstacle.code,
-                                         &obstacle.lasti);
+    bool free =
+        obstacle.kind == INTERRUPTION_NOTHING &&
+        !interruption_holds_lock(&thread->held, (PyObject **)&obstacle.code, &obstacle.lasti);
     Py_XDECREF(obstacle.code);
     return free;
 }
@@ -305,8 +304,7 @@ int
 interruption_deliver(interruption_state *state, interruption_thread *thread,
                      interruption_point point)
 {
-    if (!(itr_flags(thread->record) & ITR_PENDING) ||
-        !may_deliver(state, thread, point)) {
+    if (!(itr_flags(thread->record) & ITR_PENDING) || !may_deliver(state, thread, point)) {
         return 0;
     }
     return interruption_raise_request(state, thread->record);
@@ -348,7 +346,8 @@ look_at_work(void *arg)
 static PyCodeObject *
 follow_runaway(interruption_state *state, interruption_thread *thread)
 {
-    if (thread->followed || !atomic_exchange_explicit(&thread->stirred, false, memory_order_relaxed)) {
+    if (thread->followed ||
+        !atomic_exchange_explicit(&thread->stirred, false, memory_order_relaxed)) {
         return NULL;
     }
     work at = {.state = state, .thread = thread};
@@ -410,7 +409,8 @@ interruption_disarm(interruption_thread *thread)
 int
 interruption_delivery_start(interruption_state *state)
 {
-    if (interruption_events_start(state) < 0 || interruption_family_enable(&interruption_locks) < 0) {
+    if (interruption_events_start(state) < 0 ||
+        interruption_family_enable(&interruption_locks) < 0) {
         return -1;
     }
     if (interruption_family_enable(&interruption_process_locks) < 0) {

@@ -35,11 +35,11 @@ typedef struct {
 /* Where the thread is when it is asked. */
 typedef struct {
     enum {
-        INTERRUPTION_AT_LINE, /* a line of the innermost frame begins */
-        INTERRUPTION_AT_JUMP, /* it jumps back, to `destination` */
-        INTERRUPTION_AT_HEAD, /* it is at the head of a loop */
-        INTERRUPTION_AT_EXIT, /* it leaves a shield */
-        INTERRUPTION_AT_WORK, /* anywhere: what it does not depend on is asked for only */
+        INTERRUPTION_AT_LINE,   /* a line of the innermost frame begins */
+        INTERRUPTION_AT_JUMP,   /* it jumps back, to `destination` */
+        INTERRUPTION_AT_HEAD,   /* it is at the head of a loop */
+        INTERRUPTION_AT_EXIT,   /* it leaves a shield */
+        INTERRUPTION_AT_WORK,   /* anywhere: what it does not depend on is asked for only */
         INTERRUPTION_AT_CALLER, /* the same, of the frame that called the innermost one */
     } moment;
     int destination;

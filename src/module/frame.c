@@ -107,8 +107,7 @@ interruption_frame_place(void *frame, int *lasti)
 
 /* How a frame object begins, in every version so far; interruption_check_frames makes sure. */
 typedef struct {
-    PyObject_HEAD
-    PyFrameObject *back;
+    PyObject_HEAD PyFrameObject *back;
     void *frame;
 } frame_object;
 

@@ -90,24 +90,26 @@ PyDoc_STRVAR(requested_of_doc,
              "Has that thread been asked to stop? What is named by `thread`, and errors: as\n"
              "interrupt().");
 
-PyDoc_STRVAR(switch_doc,
-             "_switch($module, thread, async_interrupt, io_interrupt, /)\n"
-             "--\n\n"
-             "Set a running thread's own switches (S14). What is named by `thread`, and errors: as\n"
-             "interrupt().");
+PyDoc_STRVAR(
+    switch_doc,
+    "_switch($module, thread, async_interrupt, io_interrupt, /)\n"
+    "--\n\n"
+    "Set a running thread's own switches (S14). What is named by `thread`, and errors: as\n"
+    "interrupt().");
 
 PyDoc_STRVAR(stop_looking_doc,
              "_stop_looking($module, /)\n"
              "--\n\n"
              "The interpreter is about to exit: end the thread that takes second looks.");
 
-PyDoc_STRVAR(inspect_doc,
-             "_inspect($module, thread, /)\n"
-             "--\n\n"
-             "What `explain` tells: None of a thread that has finished, else (requested, pending,\n"
-             "state, detail, place, stack); a place is (filename, line, function), the stack one of\n"
-             "(place, is it protected), outermost first, without the caller. What is named by\n"
-             "`thread`, and errors: as interrupt().");
+PyDoc_STRVAR(
+    inspect_doc,
+    "_inspect($module, thread, /)\n"
+    "--\n\n"
+    "What `explain` tells: None of a thread that has finished, else (requested, pending,\n"
+    "state, detail, place, stack); a place is (filename, line, function), the stack one of\n"
+    "(place, is it protected), outermost first, without the caller. What is named by\n"
+    "`thread`, and errors: as interrupt().");
 
 PyDoc_STRVAR(
     excepthook_doc,
@@ -160,8 +162,7 @@ static PyMethodDef methods[] = {
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},
     {"_switch", interruption_switch, METH_VARARGS, switch_doc},
-    {"_stop_looking", interruption_stop_looking, METH_NOARGS,
-     stop_looking_doc},
+    {"_stop_looking", interruption_stop_looking, METH_NOARGS, stop_looking_doc},
     {"_requested_of", interruption_requested_of, METH_O, requested_of_doc},
     {"_excepthook", interruption_excepthook, METH_O, excepthook_doc},
     {"_set_protected", interruption_set_protected, METH_O, set_protected_doc},
@@ -237,8 +238,9 @@ module_exec(PyObject *module)
     interruption_state *state = interruption_get_state(module);
     state->module = module;
     if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 ||
-        interruption_current_init(module, state) < 0 || interruption_code_init() < 0 || interruption_regions_init() < 0 ||
-        interruption_delivery_init() < 0 || interruption_protected_init(state) < 0 ||
+        interruption_current_init(module, state) < 0 || interruption_code_init() < 0 ||
+        interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
+        interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
         interruption_with_blocks_init(module) < 0 ||
         interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {

@@ -5,9 +5,10 @@
  * Events belong to code, not to threads, and several armed threads may run the same code: each
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
- * what is called. INSTRUCTION is for loops that JUMP does not tell of. Protected code gets CALL only: it is not delivered in, but calls what may be.
- * Where protected code calls it through C, as asyncio does, nothing tells: such a thread is
- * followed, by PY_START and PY_RESUME in all code, until the request is delivered.
+ * what is called. INSTRUCTION is for loops that JUMP does not tell of. Protected code gets CALL
+ * only: it is not delivered in, but calls what may be. Where protected code calls it through C, as
+ * asyncio does, nothing tells: such a thread is followed, by PY_START and PY_RESUME in all code,
+ * until the request is delivered.
  */
 #include "code.h"
 #include "compat.h"
@@ -151,8 +152,8 @@ add_frame(PyFrameObject *frame, void *arg)
     to->found[to->count++] = (running){code, PyFrame_GetGlobals(frame)};
 }
 
-/* What a suspended generator or coroutine waits for by `yield from` or `await`, if that is one, too:
-   a new reference, or NULL. */
+/* What a suspended generator or coroutine waits for by `yield from` or `await`, if that is one,
+   too: a new reference, or NULL. */
 static PyObject *
 awaited_by(PyObject *generator)
 {
@@ -171,8 +172,8 @@ awaited_by(PyObject *generator)
 static PyObject *
 frame_of(PyObject *generator)
 {
-    PyObject *frame = PyObject_GetAttrString(
-        generator, PyCoro_CheckExact(generator) ? "cr_frame" : "gi_frame");
+    PyObject *frame =
+        PyObject_GetAttrString(generator, PyCoro_CheckExact(generator) ? "cr_frame" : "gi_frame");
     if (frame != NULL && !PyFrame_Check(frame)) {
         Py_CLEAR(frame);
     }
@@ -208,8 +209,7 @@ find_running(void *arg)
     const interruption_thread *thread = to->thread;
     interruption_view view;
     interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    PyFrameObject *frame =
-        view.region == NULL ? NULL : PyThreadState_GetFrame(thread->tstate);
+    PyFrameObject *frame = view.region == NULL ? NULL : PyThreadState_GetFrame(thread->tstate);
     while (frame != NULL) {
         add_frame(frame, to);
         if (interruption_is_frame_of(view.region, frame)) {
@@ -231,9 +231,9 @@ arm_found(interruption_state *state, interruption_thread *thread, const search *
     garbage->count = 0;
     for (size_t i = 0; i < found->count; i++) {
         running *at = &found->found[i];
-        bool armed = to != NULL && garbage->objects != NULL &&
-                     arm_code(to, thread, at->code,
-                              interruption_is_protected(state, at->code, at->globals));
+        bool armed =
+            to != NULL && garbage->objects != NULL &&
+            arm_code(to, thread, at->code, interruption_is_protected(state, at->code, at->globals));
         if (garbage->objects == NULL) {
             continue; /* no memory: they stay, which is the lesser evil */
         }
@@ -529,7 +529,7 @@ static const struct {
     const char *name;
     PyMethodDef *method;
 } handled[] = {
-    {"LINE", &line_method},       {"JUMP", &jump_method},       {"CALL", &call_method},
+    {"LINE", &line_method},      {"JUMP", &jump_method},       {"CALL", &call_method},
     {"PY_START", &entry_method}, {"PY_RESUME", &entry_method}, {"INSTRUCTION", &instruction_method},
 };
 enum { LINE, JUMP, CALL, PY_START, PY_RESUME, INSTRUCTION, HANDLED };

@@ -397,7 +397,8 @@ fill(look *at, interruption_points *points)
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
     if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        at->headed == NULL || at->finallys == NULL || points->at == NULL || points->places == NULL) {
+        at->headed == NULL || at->finallys == NULL || points->at == NULL ||
+        points->places == NULL) {
         return -1;
     }
     tell_handlers(at);

@@ -63,8 +63,8 @@ context_of(const interruption_blocks *blocks, const void *key)
         return NULL;
     }
     interruption_context *context = *bucket_of(blocks, key);
-    while (context != NULL && !(context->key == key &&
-                                interruption_frame_address(context->owner) == context->key)) {
+    while (context != NULL &&
+           !(context->key == key && interruption_frame_address(context->owner) == context->key)) {
         context = context->next;
     }
     return context;
@@ -271,8 +271,8 @@ find_origin(PyThreadState *tstate, origin *found)
     while (frame != NULL && found->generator == NULL) {
         PyFrameObject *back = PyFrame_GetBack(frame);
         bool generator = is_generator_frame(frame);
-        bool wrapper = is_wrapper_frame(frame) ||
-                       (generator && back != NULL && is_wrapper_frame(back));
+        bool wrapper =
+            is_wrapper_frame(frame) || (generator && back != NULL && is_wrapper_frame(back));
         if (wrapper) {
             found->loose = true;
         }
@@ -321,8 +321,7 @@ grow(interruption_context *context)
 static uint32_t
 update_record(interruption_blocks *blocks, itr_record *record)
 {
-    bool open =
-        blocks->regions > 0 && blocks->own.shields == 0 && blocks->own.no_statements == 0;
+    bool open = blocks->regions > 0 && blocks->own.shields == 0 && blocks->own.no_statements == 0;
     if (open == blocks->open) {
         return itr_flags(record);
     }
@@ -487,8 +486,7 @@ leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *re
     context->count--;
     count(blocks, context, left.kind, (uint32_t)-1);
     interruption_context *finished = NULL;
-    if (blocks->generators > 0 && context->owner == NULL &&
-        ++blocks->left >= blocks->generators) {
+    if (blocks->generators > 0 && context->owner == NULL && ++blocks->left >= blocks->generators) {
         /* As many as were left: it costs each a step. */
         blocks->left = 0;
         finished = take_finished(blocks);
@@ -528,8 +526,7 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
 bool
 interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame)
 {
-    return block->loose ? block->base == frame
-                        : block->frame == interruption_frame_address(frame);
+    return block->loose ? block->base == frame : block->frame == interruption_frame_address(frame);
 }
 
 static const interruption_block *
@@ -572,8 +569,7 @@ interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *bl
     const interruption_block *own_region = own->regions == 0 ? NULL : outermost(own, false);
     for (PyFrameObject *frame = PyThreadState_GetFrame(tstate); frame != NULL;
          frame = interruption_frame_back(frame)) {
-        const interruption_context *context =
-            context_of(blocks, interruption_frame_address(frame));
+        const interruption_context *context = context_of(blocks, interruption_frame_address(frame));
         if (context != NULL) {
             add_to_view(view, context);
         }

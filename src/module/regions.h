@@ -20,12 +20,12 @@ enum {
 };
 
 typedef struct {
-    PyObject *object;    /* what was entered; strong */
-    PyCodeObject *code;  /* where it was entered: strong, */
-    int lasti;           /* and the place in it */
+    PyObject *object;   /* what was entered; strong */
+    PyCodeObject *code; /* where it was entered: strong, */
+    int lasti;          /* and the place in it */
     uint8_t kind;
-    bool loose;          /* entered by a wrapper's __enter__, so not by the frame whose block it is */
-    void *frame;         /* the frame that entered it: an address */
+    bool loose;  /* entered by a wrapper's __enter__, so not by the frame whose block it is */
+    void *frame; /* the frame that entered it: an address */
     PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
 } interruption_block;
 

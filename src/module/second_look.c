@@ -188,8 +188,8 @@ interruption_look_again(itr_record *record)
 PyObject *
 interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    Py_BEGIN_ALLOW_THREADS
-    (void)pthread_mutex_lock(&mutex);
+    Py_BEGIN_ALLOW_THREADS(void)
+    pthread_mutex_lock(&mutex);
     stopped = true;
     (void)pthread_cond_broadcast(&changed);
     while (running) {
@@ -250,8 +250,7 @@ interruption_second_look_init(PyObject *module, interruption_state *module_state
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init);
     PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *stop =
-        atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
+    PyObject *stop = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
     PyObject *done = stop == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", stop);
     Py_XDECREF(stop);
     Py_XDECREF(atexit);

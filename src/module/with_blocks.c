@@ -15,8 +15,7 @@
 #include "target.h"
 
 typedef struct {
-    PyObject_HEAD
-    uint8_t kind; /* INTERRUPTION_BLOCK_... */
+    PyObject_HEAD uint8_t kind; /* INTERRUPTION_BLOCK_... */
 } block;
 
 static interruption_state *
@@ -58,8 +57,7 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
     if (view.regions > 1 || view.shields > 0) {
         return 0;
     }
-    int64_t flags =
-        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
     if (flags < 0) {
         return -1;
     }
@@ -155,8 +153,7 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             return NULL;
         }
     }
-    int64_t flags =
-        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
     if (flags < 0) {
         return NULL;
     }
@@ -198,8 +195,8 @@ is_decorating(PyObject *self, PyObject *args, PyObject *kwargs)
         return 0;
     }
     if (given > 1 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
-        PyErr_Format(PyExc_TypeError,
-                     "%R takes either one function to decorate or options by name", self);
+        PyErr_Format(PyExc_TypeError, "%R takes either one function to decorate or options by name",
+                     self);
         return -1;
     }
     return 1;
@@ -329,30 +326,32 @@ interruption_switch(PyObject *module, PyObject *args)
 
 /* The types. ---------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(allow_doc,
-             "A region: the block of `with allow_interruption:` may be interrupted.\n\n"
-             "A thread that interrupt() is called for raises ThreadExit inside the block, between\n"
-             "two statements of it or of what it calls; never inside the standard library, while\n"
-             "it holds a lock that it took in the block, in `finally`, `except`, the entry or exit\n"
-             "of a `with`, in `__del__`, a weak reference's callback or an import: there it waits\n"
-             "for the next moment that will do (S9). If the thread has been asked already, entering\n"
-             "raises and the block is not run (S7). A region delivers a request once: cleanup is\n"
-             "left alone, until interrupt() is called again (S8). Leaving never raises (S11).\n\n"
-             "Also called with options, and as a decorator of functions of any kind:\n\n"
-             "async_interrupt: False leaves blocking calls only.\n"
-             "io_interrupt: False leaves statements only (S14).\n\n"
-             "Nested regions count as one, and each switches off what it says for its block.\n"
-             "Reentrant; one object serves all threads. In a generator or coroutine it is in force\n"
-             "only while that runs (S21).\n\n"
-             "RuntimeError: left out of order or in another thread than it was entered in; or, on\n"
-             "entry, no tool id of sys.monitoring is free.");
+PyDoc_STRVAR(
+    allow_doc,
+    "A region: the block of `with allow_interruption:` may be interrupted.\n\n"
+    "A thread that interrupt() is called for raises ThreadExit inside the block, between\n"
+    "two statements of it or of what it calls; never inside the standard library, while\n"
+    "it holds a lock that it took in the block, in `finally`, `except`, the entry or exit\n"
+    "of a `with`, in `__del__`, a weak reference's callback or an import: there it waits\n"
+    "for the next moment that will do (S9). If the thread has been asked already, entering\n"
+    "raises and the block is not run (S7). A region delivers a request once: cleanup is\n"
+    "left alone, until interrupt() is called again (S8). Leaving never raises (S11).\n\n"
+    "Also called with options, and as a decorator of functions of any kind:\n\n"
+    "async_interrupt: False leaves blocking calls only.\n"
+    "io_interrupt: False leaves statements only (S14).\n\n"
+    "Nested regions count as one, and each switches off what it says for its block.\n"
+    "Reentrant; one object serves all threads. In a generator or coroutine it is in force\n"
+    "only while that runs (S21).\n\n"
+    "RuntimeError: left out of order or in another thread than it was entered in; or, on\n"
+    "entry, no tool id of sys.monitoring is free.");
 
-PyDoc_STRVAR(defer_doc,
-             "A shield: the block of `with defer_interruption:` is not interrupted.\n\n"
-             "Not by a region inside or around it, nor by check_interrupt(). Leaving the outermost\n"
-             "shield in a region raises what was asked meanwhile, unless the block raises something\n"
-             "else: then that wins, and the request stays pending (S12). Also as a decorator, and\n"
-             "called without arguments. Otherwise as allow_interruption.");
+PyDoc_STRVAR(
+    defer_doc,
+    "A shield: the block of `with defer_interruption:` is not interrupted.\n\n"
+    "Not by a region inside or around it, nor by check_interrupt(). Leaving the outermost\n"
+    "shield in a region raises what was asked meanwhile, unless the block raises something\n"
+    "else: then that wins, and the request stays pending (S12). Also as a decorator, and\n"
+    "called without arguments. Otherwise as allow_interruption.");
 
 PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nEnter the block in the calling thread.");
 PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
@@ -365,15 +364,13 @@ static PyMethodDef block_methods[] = {
 };
 
 static PyType_Slot allow_slots[] = {
-    {Py_tp_doc, (void *)allow_doc},     {Py_tp_methods, block_methods},
-    {Py_tp_call, allow_call},           {Py_tp_repr, block_repr},
-    {Py_tp_dealloc, block_dealloc},     {0, NULL},
+    {Py_tp_doc, (void *)allow_doc}, {Py_tp_methods, block_methods}, {Py_tp_call, allow_call},
+    {Py_tp_repr, block_repr},       {Py_tp_dealloc, block_dealloc}, {0, NULL},
 };
 
 static PyType_Slot defer_slots[] = {
-    {Py_tp_doc, (void *)defer_doc},     {Py_tp_methods, block_methods},
-    {Py_tp_call, defer_call},           {Py_tp_repr, block_repr},
-    {Py_tp_dealloc, block_dealloc},     {0, NULL},
+    {Py_tp_doc, (void *)defer_doc}, {Py_tp_methods, block_methods}, {Py_tp_call, defer_call},
+    {Py_tp_repr, block_repr},       {Py_tp_dealloc, block_dealloc}, {0, NULL},
 };
 
 static PyType_Spec allow_spec = {

@@ -7,7 +7,8 @@
 
 #include "state.h"
 
-/* Make the types and the two objects, and add them to the module. 0, or -1 with an exception set. */
+/* Make the types and the two objects, and add them to the module. 0, or -1 with an exception set.
+ */
 int interruption_with_blocks_init(PyObject *module);
 
 /* The method _switch: a thread's own switches (S14). */

@@ -1,9 +1,9 @@
 /*
  * One owner that opens and closes, requesters that ask and arm, as an embedder does it.
  *
- * Invariants: a request is never overlooked (the owner finds it when it opens, or is armed by whoever
- * made it: while it is open it waits for that, so an overlooked one stops everything, and the test's
- * time runs out), and after it has closed it is not armed. Seed: 1.
+ * Invariants: a request is never overlooked (the owner finds it when it opens, or is armed by
+ * whoever made it: while it is open it waits for that, so an overlooked one stops everything, and
+ * the test's time runs out), and after it has closed it is not armed. Seed: 1.
  */
 #include "expect.h"
 #include "itr_registry.h"
