@@ -1057,7 +1057,7 @@ class EndlessInBlocks(Shape):
 class EndlessLines(Shape):
     def body(self) -> None:
         number = 0
-        while True:
+        while True:  # here
             number += 1  # here
             if number == 10:  # here
                 number = 0  # here
