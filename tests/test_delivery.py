@@ -260,6 +260,20 @@ def in_del_by_the_collector(order):
     order.append("not reached")
 
 
+def in_a_callback_of_the_collector(order):
+    def callback(*_arguments):
+        if not order:
+            waits(order)
+            order.append("called back")
+
+    gc.callbacks.append(callback)
+    try:
+        gc.collect()
+        order.append("not reached")
+    finally:
+        gc.callbacks.remove(callback)
+
+
 class Referred:
     pass
 
@@ -339,6 +353,7 @@ SITUATIONS = {
     in_del_through_c: ["waited", "finalized"],
     in_del_of_another_name: ["waited", "finalized"],
     in_del_by_the_collector: ["waited", "finalized"],
+    in_a_callback_of_the_collector: ["waited", "called back"],
     in_a_weakref_callback: ["waited", "called back"],
     in_a_weakref_callback_with_any_arguments: ["waited", "called back"],
     in_finalize: ["waited"],
@@ -411,7 +426,7 @@ def test_a_lock_that_was_dropped_does_not_count():  # S9
 
 def test_a_semaphores_permit_is_no_lock():  # S9
     def situation(order):
-        with threading.Semaphore():
+        with threading.Semaphore():  # noqa: PLW2101
             ask_myself()
             order.append("not reached")
 

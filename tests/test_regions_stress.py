@@ -241,8 +241,6 @@ def test_nothing_leaks_or_is_lost(kind: type[Shape], tmp_path: Any) -> None:  # 
     may be; then nothing is held, what was opened is closed, and each cleanup that began has ended.
     One that is lost, and a deadlock, would hang. Seed: the CRC-32 of the shape's name.
     """
-    if kind is region_shapes.EndlessInBlocks and sys.version_info[:2] == (3, 12):
-        pytest.skip("3.12 lets nothing be raised where a loop of one line in a block jumps back")
     chance = random.Random(zlib.crc32(kind.__name__.encode()))  # noqa: S311
     deliveries = scaled(DELIVERIES)
     with made(kind(), tmp_path) as shape:

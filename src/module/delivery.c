@@ -133,10 +133,15 @@ is_finalizer_of(PyObject *object, PyCodeObject *code)
     return false;
 }
 
-/* What the interpreter gives to a callback: a dead weak reference, or the frame that is below. */
+/* What the interpreter gives to a callback: a dead weak reference, the frame that is below, or what
+   the garbage collector tells. */
 static bool
 is_of_callback(PyObject *value, const look *at)
 {
+    if (PyDict_CheckExact(value)) {
+        return PyDict_GetItemString(value, "uncollectable") != NULL &&
+               PyDict_GetItemString(value, "generation") != NULL;
+    }
     if (!PyFrame_Check(value)) {
         return interruption_is_dead_reference(value);
     }
@@ -166,7 +171,7 @@ has_of_callback(PyObject *value, const look *at)
  * be swallowed or hit something else? Such calls come from any instruction that drops a reference
  * or looks for signals, and cannot be told from others by their callers; so it is told by what they
  * are given: a finalizer an object with such a `__del__`, a weak reference's callback a dead
- * reference, a signal handler the frame that it interrupts.
+ * reference, a signal handler the frame that it interrupts, one of gc.callbacks its figures.
  */
 static bool
 is_called_behind_back(const look *at)
