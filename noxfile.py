@@ -67,7 +67,9 @@ def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
     session.install(*LINTERS, ".[bench]")
     session.run("mypy", "python/interruption", *TYPED)
-    session.run("python", "-m", "mypy.stubtest", "interruption", "--ignore-disjoint-bases")
+    session.run(
+        "python", "-m", "mypy.stubtest", "interruption._interruption", "--ignore-disjoint-bases"
+    )
 
 
 def _test_core(session: nox.Session, name: str, option: str, *runs: list[str]) -> None:
