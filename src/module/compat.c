@@ -293,3 +293,33 @@ interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
     return PyErr_Occurred() ? -1 : 0;
 }
 #endif
+
+/* The dictionary of a type: a new reference, or NULL. */
+static PyObject *
+type_dict(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyType_GetDict(type);
+#else
+    return Py_XNewRef(type->tp_dict);
+#endif
+}
+
+PyObject *
+interruption_find_in_class(PyTypeObject *type, const char *name)
+{
+    PyObject *key = PyUnicode_InternFromString(name);
+    PyObject *mro = key == NULL ? NULL : Py_XNewRef(type->tp_mro);
+    PyObject *found = NULL;
+    for (Py_ssize_t i = 0; mro != NULL && found == NULL && i < PyTuple_GET_SIZE(mro); i++) {
+        PyObject *dict = type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
+        if (dict != NULL) {
+            (void)interruption_get_item(dict, key, &found);
+            Py_DECREF(dict);
+        }
+    }
+    Py_XDECREF(mro);
+    Py_XDECREF(key);
+    PyErr_Clear();
+    return found;
+}

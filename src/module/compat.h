@@ -1,6 +1,7 @@
 /*
- * Everything that depends on the version of CPython, or on how it was built, behind one name each.
- * The code is in compat.c; nowhere else is PY_VERSION_HEX or Py_GIL_DISABLED looked at.
+ * What depends on the version of CPython, or on how it was built, behind one name each. The code is
+ * in compat.c. Frames have a file of their own, frame.[ch], and instructions, bytecode.[ch];
+ * nowhere else is PY_VERSION_HEX or Py_GIL_DISABLED looked at.
  */
 #ifndef INTERRUPTION_COMPAT_H
 #define INTERRUPTION_COMPAT_H
@@ -149,16 +150,9 @@ interruption_is_dead_reference(PyObject *object)
 #endif
 }
 
-/* The dictionary of a type: a new reference, or NULL. */
-static inline PyObject *
-interruption_type_dict(PyTypeObject *type)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyType_GetDict(type);
-#else
-    return Py_XNewRef(type->tp_dict);
-#endif
-}
+/* What a class has under that name, itself or by inheritance, as it is in the class's dictionary: a
+   new reference, or NULL. Runs no Python code, keeps no exception set. */
+PyObject *interruption_find_in_class(PyTypeObject *type, const char *name);
 
 /*
  * Call `look(arg)` while no other thread of the interpreter runs Python code or is about to: with a

@@ -118,19 +118,11 @@ is_finalizer_of(PyObject *object, PyCodeObject *code)
     if (type->tp_finalize == NULL && type->tp_del == NULL) {
         return false;
     }
-    PyObject *mro = type->tp_mro;
-    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
-        PyObject *dictionary = interruption_type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
-        PyObject *found = dictionary == NULL ? NULL : PyDict_GetItemWithError(dictionary, del_name);
-        bool same = found != NULL && PyFunction_Check(found) &&
-                    PyFunction_GET_CODE(found) == (PyObject *)code;
-        bool stop = found != NULL;
-        Py_XDECREF(dictionary);
-        if (stop) {
-            return same;
-        }
-    }
-    return false;
+    PyObject *found = interruption_find_in_class(type, "__del__");
+    bool same =
+        found != NULL && PyFunction_Check(found) && PyFunction_GET_CODE(found) == (PyObject *)code;
+    Py_XDECREF(found);
+    return same;
 }
 
 /* What the interpreter gives to a callback: a dead weak reference, the frame that is below, or what

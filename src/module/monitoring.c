@@ -15,6 +15,7 @@
 #include "delivery.h"
 #include "events.h"
 #include "protected.h"
+#include "running.h"
 
 enum { NO_TOOL = -1 };
 
@@ -117,120 +118,16 @@ interruption_events_disarm(interruption_thread *thread)
     }
 }
 
-/* A code that a thread runs, and what is needed to know whether it is protected. */
-typedef struct {
-    PyCodeObject *code;
-    PyObject *globals;
-} running;
-
-typedef struct {
-    const interruption_thread *thread;
-    running *found;
-    size_t count;
-    size_t capacity;
-} search;
-
-static void
-add_frame(PyFrameObject *frame, void *arg)
-{
-    search *to = arg;
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    if (to->count > 0 && to->found[to->count - 1].code == code) {
-        Py_DECREF(code); /* a recursion */
-        return;
-    }
-    if (to->count == to->capacity) {
-        size_t capacity = to->capacity == 0 ? 16 : 2 * to->capacity;
-        running *larger = PyMem_RawRealloc(to->found, capacity * sizeof(*to->found));
-        if (larger == NULL) {
-            Py_DECREF(code);
-            return;
-        }
-        to->found = larger;
-        to->capacity = capacity;
-    }
-    to->found[to->count++] = (running){code, PyFrame_GetGlobals(frame)};
-}
-
-/* What a suspended generator or coroutine waits for by `yield from` or `await`, if that is one,
-   too: a new reference, or NULL. */
-static PyObject *
-awaited_by(PyObject *generator)
-{
-    const char *name = PyCoro_CheckExact(generator)       ? "cr_await"
-                       : PyAsyncGen_CheckExact(generator) ? "ag_await"
-                                                          : "gi_yieldfrom";
-    PyObject *awaited = PyObject_GetAttrString(generator, name);
-    if (awaited != NULL && !PyGen_CheckExact(awaited) && !PyCoro_CheckExact(awaited)) {
-        Py_CLEAR(awaited);
-    }
-    PyErr_Clear();
-    return awaited;
-}
-
-/* The frame of a generator or coroutine: a new reference, or NULL. */
-static PyObject *
-frame_of(PyObject *generator)
-{
-    PyObject *frame =
-        PyObject_GetAttrString(generator, PyCoro_CheckExact(generator) ? "cr_frame" : "gi_frame");
-    if (frame != NULL && !PyFrame_Check(frame)) {
-        Py_CLEAR(frame);
-    }
-    PyErr_Clear();
-    return frame;
-}
-
-/* A generator that has entered a region, and what will run when it is resumed: nothing tells when
-   that is entered. */
-static void
-add_generator(PyFrameObject *frame, void *arg)
-{
-    add_frame(frame, arg);
-    PyObject *generator = PyFrame_GetGenerator(frame);
-    while (generator != NULL) {
-        PyObject *awaited = awaited_by(generator);
-        Py_DECREF(generator);
-        generator = awaited;
-        PyObject *inner = generator == NULL ? NULL : frame_of(generator);
-        if (inner != NULL) {
-            add_frame((PyFrameObject *)inner, arg);
-            Py_DECREF(inner);
-        }
-    }
-}
-
-/* While the thread cannot run: the codes of its frames, out to the region's own, and of generators
-   that have entered regions and are suspended. */
-static void
-find_running(void *arg)
-{
-    search *to = arg;
-    const interruption_thread *thread = to->thread;
-    interruption_view view;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    PyFrameObject *frame = view.region == NULL ? NULL : PyThreadState_GetFrame(thread->tstate);
-    while (frame != NULL) {
-        add_frame(frame, to);
-        if (interruption_is_frame_of(view.region, frame)) {
-            break;
-        }
-        frame = interruption_frame_back(frame);
-    }
-    Py_XDECREF(frame);
-    interruption_visit_generators(&thread->blocks, add_generator, to);
-}
-
 /* Under the list's mutex. What is not kept is garbage. */
 static void
-arm_found(interruption_state *state, interruption_thread *thread, const search *found,
+arm_found(interruption_state *state, interruption_thread *thread, const interruption_running *found,
           interruption_garbage *garbage)
 {
     const connection *to = connection_now();
     garbage->objects = PyMem_RawMalloc(2 * found->count * sizeof(PyObject *));
     garbage->count = 0;
     for (size_t i = 0; i < found->count; i++) {
-        running *at = &found->found[i];
+        interruption_running_code *at = &found->codes[i];
         bool armed =
             to != NULL && garbage->objects != NULL &&
             arm_code(to, thread, at->code, interruption_is_protected(state, at->code, at->globals));
@@ -248,10 +145,10 @@ void
 interruption_events_arm(interruption_state *state, interruption_thread *thread,
                         interruption_garbage *garbage)
 {
-    search to = {.thread = thread};
-    interruption_while_stopped(find_running, &to);
-    arm_found(state, thread, &to, garbage);
-    PyMem_RawFree(to.found);
+    interruption_running running;
+    interruption_find_running(thread, &running);
+    arm_found(state, thread, &running, garbage);
+    PyMem_RawFree(running.codes);
 }
 
 /* Called by the interpreter. ------------------------------------------------------------------ */
@@ -305,57 +202,11 @@ on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
-/* The Python function that a class has under that name, or NULL; borrowed from the class. */
-static PyObject *
-function_of_class(PyTypeObject *type, const char *name)
-{
-    PyObject *mro = type->tp_mro;
-    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
-        PyObject *dictionary = interruption_type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
-        PyObject *found = dictionary == NULL ? NULL : PyDict_GetItemString(dictionary, name);
-        Py_XDECREF(dictionary);
-        if (found != NULL) {
-            return found;
-        }
-    }
-    return NULL;
-}
-
-/* What Python code does a call of it run? Its code and globals (NULL: not known), new references.
-   What cannot be told is found by the second look. */
-static running
-code_of(PyObject *callable)
-{
-    if (PyMethod_Check(callable)) {
-        callable = PyMethod_GET_FUNCTION(callable);
-    }
-    else if (PyType_Check(callable)) {
-        callable = function_of_class((PyTypeObject *)callable, "__init__");
-    }
-    else if (PyGen_CheckExact(callable)) {
-        return (running){PyGen_GetCode((PyGenObject *)callable), NULL};
-    }
-    else if (PyCoro_CheckExact(callable)) {
-        PyObject *code = PyObject_GetAttrString(callable, "cr_code");
-        if (code == NULL) {
-            PyErr_Clear(); /* no memory: not told, then */
-        }
-        return (running){(PyCodeObject *)code, NULL};
-    }
-    else if (!PyFunction_Check(callable) && !PyCFunction_Check(callable)) {
-        callable = function_of_class(Py_TYPE(callable), "__call__");
-    }
-    if (callable == NULL || !PyFunction_Check(callable)) {
-        return (running){NULL, NULL};
-    }
-    return (running){(PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(callable)),
-                     Py_NewRef(PyFunction_GET_GLOBALS(callable))};
-}
-
 /* Arm what an armed thread is about to run; takes the references. Returns whether it is protected.
  */
 static bool
-arm_entered(interruption_state *state, interruption_thread *thread, running entered)
+arm_entered(interruption_state *state, interruption_thread *thread,
+            interruption_running_code entered)
 {
     bool armed = false;
     bool protected = interruption_is_protected(state, entered.code, entered.globals);
@@ -375,7 +226,7 @@ arm_entered(interruption_state *state, interruption_thread *thread, running ente
 static void
 arm_called(interruption_state *state, interruption_thread *thread, PyObject *callable)
 {
-    running called = code_of(callable);
+    interruption_running_code called = interruption_called_code(callable);
     if (called.code != NULL) {
         (void)arm_entered(state, thread, called);
     }
@@ -409,8 +260,8 @@ on_entry(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
         Py_RETURN_NONE;
     }
     PyFrameObject *frame = PyThreadState_GetFrame(thread->tstate);
-    const running entered = {(PyCodeObject *)Py_NewRef(args[0]),
-                             frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
+    const interruption_running_code entered = {(PyCodeObject *)Py_NewRef(args[0]),
+                                               frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
     Py_XDECREF(frame);
     bool protected = arm_entered(interruption_get_state(module), thread, entered);
     return Py_NewRef(protected ? to->disable : Py_None); /* protected code is never of use */
