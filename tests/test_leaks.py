@@ -11,8 +11,11 @@ import pytest
 from interruption import (
     Thread,
     ThreadExit,
+    allow_interruption,
     check_interrupt,
     clear_interrupt,
+    defer_interruption,
+    explain,
     get_include,
     install,
     interrupt,
@@ -62,6 +65,57 @@ def ask_twice():
     clear_interrupt()
 
 
+def deliver_in_region():
+    try:
+        with allow_interruption:
+            interrupt(ME, reason="r")
+            for _ in range(3):
+                pass
+    except ThreadExit:
+        pass
+    clear_interrupt()
+
+
+def raise_at_entry():
+    interrupt(ME, reason="r")
+    try:
+        with allow_interruption:
+            pass
+    except ThreadExit:
+        pass
+    clear_interrupt()
+
+
+def defer():
+    try:
+        with allow_interruption, defer_interruption:
+            interrupt(ME)
+    except ThreadExit:
+        pass
+    clear_interrupt()
+
+
+def regions():
+    lock = threading.RLock()
+    with allow_interruption, allow_interruption(io_interrupt=False), defer_interruption, lock:
+        threading.Lock().acquire()
+
+
+@allow_interruption
+def decorated():
+    pass
+
+
+@allow_interruption
+def generator():
+    yield 1
+    yield 2
+
+
+def drop_generator():
+    next(generator())
+
+
 GO = threading.Event()
 HERE = Thread(target=GO.wait)
 FINISHED = threading.Thread(target=int)
@@ -97,6 +151,15 @@ FUNCTIONS = {
     "wait_for_interruption": lambda: wait_for_interruption(0),
     "wait_for_interruption, bad": lambda: refuses(ValueError, wait_for_interruption, float("nan")),
     "interruption_fd": interruption_fd,
+    "regions and shields": regions,
+    "allow_interruption, delivered": deliver_in_region,
+    "allow_interruption, at entry": raise_at_entry,
+    "defer_interruption": defer,
+    "decorated": decorated,
+    "generator": lambda: list(generator()),
+    "generator, dropped": drop_generator,
+    "explain": lambda: explain(HERE),
+    "leave, bad": lambda: refuses(RuntimeError, defer_interruption.__exit__, None, None, None),
     "ThreadExit": lambda: ThreadExit("r").reason,
     "ThreadExit, bad": lambda: refuses(TypeError, ThreadExit, 3),
     "Thread": lambda: Thread().interruption_requested,
