@@ -79,12 +79,11 @@ typedef struct {
 #else
 #define INTERRUPTION_EXIT_SLOTS 1
 #endif
-/* In 3.12 and the first 3.13s an exception that a JUMP event's callback raises leaves the frame at
- * once, past all of its handlers: the macro that jumps computes where it was raised from a pointer
- * that is NULL by then. What is compiled for a 3.13 runs on all of them.
+/* Of several releases from 3.12 on, an exception that a JUMP event's callback raises leaves the frame
+ * at once, past all of its handlers: what jumps computes where it was raised from a pointer that is
+ * NULL by then. What is compiled for one release of a version runs on all of them.
  */
-#define INTERRUPTION_JUMPS_IGNORE_HANDLERS                                                         \
-    (PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000)
+#define INTERRUPTION_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
 /* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on
  * an instruction at the jump's destination cleans up. */
 #if PY_VERSION_HEX >= 0x030C0000

@@ -52,7 +52,7 @@ interruption_points *interruption_points_new(PyCodeObject *code);
 void interruption_points_free(interruption_points *points);
 
 /* Is there a loop that can be left at its head, but not at its jump back? Compilers put that out of
-   the reach of the handlers around the loop (3.13), or a JUMP event does (3.12). */
+   the reach of the handlers around the loop, or a JUMP event does: see bytecode.h. */
 bool interruption_points_have_mute_loops(const interruption_points *points);
 
 /* INTERRUPTION_POINT_*, or 0. */
