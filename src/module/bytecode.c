@@ -6,6 +6,8 @@
  */
 #include "bytecode.h"
 
+#include "compat.h"
+
 #include <opcode.h>
 
 #include <limits.h>
@@ -433,12 +435,27 @@ read_all(interruption_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
     return 1;
 }
 
+typedef struct {
+    PyCodeObject *code;
+    PyObject *bytes;
+} copy;
+
+/* What was compiled: neither specialized nor instrumented, the caches zero. */
+static void
+copy_bytes(void *arg)
+{
+    copy *of = arg;
+    of->bytes = PyCode_GetCode(of->code);
+}
+
 int
 interruption_bytecode_read(interruption_bytecode *bytecode, PyCodeObject *code)
 {
     *bytecode = (interruption_bytecode){0};
-    /* What was compiled: neither specialized nor instrumented, the caches zero. */
-    PyObject *bytes = PyCode_GetCode(code);
+    /* Others that run the code specialize it meanwhile. */
+    copy of = {.code = code};
+    interruption_while_stopped(copy_bytes, &of);
+    PyObject *bytes = of.bytes;
     if (bytes == NULL) {
         PyErr_Clear();
         return -1;

@@ -79,9 +79,9 @@ typedef struct {
 #else
 #define INTERRUPTION_EXIT_SLOTS 1
 #endif
-/* Of several releases from 3.12 on, an exception that a JUMP event's callback raises leaves the frame
- * at once, past all of its handlers: what jumps computes where it was raised from a pointer that is
- * NULL by then. What is compiled for one release of a version runs on all of them.
+/* Of several releases from 3.12 on, an exception that a JUMP event's callback raises leaves the
+ * frame at once, past all of its handlers: what jumps computes where it was raised from a pointer
+ * that is NULL by then. What is compiled for one release of a version runs on all of them.
  */
 #define INTERRUPTION_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
 /* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on

@@ -159,23 +159,28 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
     look(arg);
 }
 
-#elif PY_VERSION_HEX >= 0x030E0000
+#else
 
-void
-interruption_while_stopped(void (*look)(void *arg), void *arg)
-{
-    PyInterpreterState *interpreter = PyInterpreterState_Get();
-    _PyEval_StopTheWorld(interpreter);
-    look(arg);
-    _PyEval_StartTheWorld(interpreter);
-}
-
-#else /* 3.13 does not export those; what visits all objects stops the world as well. */
+/* Has the calling thread stopped the world? It cannot do so twice. */
+static ITR_TLS bool stopped;
 
 typedef struct {
     void (*look)(void *arg);
     void *arg;
 } deferred_look;
+
+#if PY_VERSION_HEX >= 0x030E0000
+
+static void
+stop_and_look(const deferred_look *what)
+{
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    _PyEval_StopTheWorld(interpreter);
+    what->look(what->arg);
+    _PyEval_StartTheWorld(interpreter);
+}
+
+#else /* 3.13 does not export those; what visits all objects stops the world as well. */
 
 static int
 look_at_first_object(PyObject *Py_UNUSED(object), void *deferred)
@@ -185,11 +190,25 @@ look_at_first_object(PyObject *Py_UNUSED(object), void *deferred)
     return 0; /* enough */
 }
 
+static void
+stop_and_look(deferred_look *what)
+{
+    PyUnstable_GC_VisitObjects(look_at_first_object, what);
+}
+
+#endif
+
 void
 interruption_while_stopped(void (*look)(void *arg), void *arg)
 {
+    if (stopped) {
+        look(arg);
+        return;
+    }
     deferred_look what = {look, arg};
-    PyUnstable_GC_VisitObjects(look_at_first_object, &what);
+    stopped = true;
+    stop_and_look(&what);
+    stopped = false;
 }
 
 #endif

@@ -156,7 +156,7 @@ PyObject *interruption_find_in_class(PyTypeObject *type, const char *name);
 
 /*
  * Call `look(arg)` while no other thread of the interpreter runs Python code or is about to: with a
- * GIL they do not anyway. It must not wait, and not run Python code.
+ * GIL they do not anyway. It must not wait, and not run Python code; it may call this again.
  */
 void interruption_while_stopped(void (*look)(void *arg), void *arg);
 

@@ -2,9 +2,9 @@
  * See interpose.h.
  *
  * A PyMethodDef of a built-in lives as long as the process and is never written by anybody else;
- * the interpreter reads the entry point from it at every call. It reads without a lock, also where
- * there is no GIL: a pointer is not torn, and old and new entry point both do what the method says.
- * What ours need (`original`) is written before any is exchanged, with a fence between, and stays
+ * the interpreter reads the entry point from it at every call, by a plain load; so it is exchanged
+ * while nobody else runs Python code.
+ * What ours need (`original`) is written before any is exchanged, and stays
  * for ever, so that a call which read the pointer long ago still finds it; also after the end of
  * the interpreter and in the next one, which finds its methods interposed already.
  */
@@ -137,30 +137,35 @@ resolve(const interruption_row *row)
     return status;
 }
 
-/* Release, pairs with the interpreter's plain read at a call, which reads `original` through the
-   function that it was sent to. */
-static void
-exchange(interruption_method *method, PyCFunction function)
-{
-    __atomic_store_n(&method->definition->ml_meth, function, __ATOMIC_RELEASE);
-}
+typedef struct {
+    const interruption_family *family;
+    bool ours;
+} exchange;
 
 /* Only what has the entry point that we expect is exchanged: another library may have been here. */
 static void
-put(const interruption_family *family, bool ours)
+put_all(void *arg)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+    const exchange *of = arg;
+    for (const interruption_row *row = of->family->rows; row->module != NULL; row++) {
         interruption_method *method = row->method;
         PyCFunction replacement = method->functions[method->shape];
         if (method->definition == NULL || replacement == NULL) {
             continue;
         }
         PyCFunction original = interruption_original(method);
-        if (method->definition->ml_meth == (ours ? original : replacement)) {
-            exchange(method, ours ? replacement : original);
+        if (method->definition->ml_meth == (of->ours ? original : replacement)) {
+            method->definition->ml_meth = of->ours ? replacement : original;
         }
     }
+}
+
+/* The interpreter reads the pointers at each call, by plain loads: nobody calls meanwhile. */
+static void
+put(const interruption_family *family, bool ours)
+{
+    exchange of = {family, ours};
+    interruption_while_stopped(put_all, &of);
 }
 
 int

@@ -78,8 +78,8 @@ bool interruption_family_enabled(const interruption_family *family);
 static inline PyCFunction
 interruption_original(const interruption_method *method)
 {
-    /* Relaxed: whoever runs one of our functions was sent here by the exchange, which came after a
-       fence after the store; see interpose.c. */
+    /* Relaxed: whoever runs one of our functions was sent here by the exchange, which was made
+       after the store while nobody else ran; see interpose.c. */
     return atomic_load_explicit(&method->original, memory_order_relaxed);
 }
 

@@ -5,6 +5,8 @@
  * whoever made it: while it is open it waits for that, so an overlooked one stops everything, and
  * the test's time runs out), and after it has closed it is not armed. Seed: 1.
  */
+#include <sched.h>
+
 #include "expect.h"
 #include "itr_registry.h"
 
@@ -86,7 +88,7 @@ own(void *argument)
         }
         if (random_next(&seed) % 2 == 0) {
             while (!atomic_load(&armed_to_look)) {
-                /* somebody asks again and again */
+                (void)sched_yield(); /* somebody asks again and again */
             }
             deliver(record);
         }
@@ -121,7 +123,7 @@ int
 main(void)
 {
     EXPECT(itr_init() == 0);
-    long rounds = scaled(300000);
+    long rounds = scaled(100000);
     pthread_t owner = start(own, &rounds);
     pthread_t requesters[REQUESTERS];
     for (int i = 0; i < REQUESTERS; i++) {
