@@ -38,6 +38,10 @@ def step(number: int = 1) -> int:
     return number
 
 
+# Where there is no GIL, the last reference may be one that is merged later.
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 class Shape:
     """What is opened is closed, and a cleanup that began has ended."""
 
@@ -903,10 +907,10 @@ class WeakCallbacks(Shape):
         first = weakref.ref(local, self.gone)
         weakref.finalize(local, self.gone, 1)
         del local
-        assert first() is None
+        assert first() is None or FREE_THREADED
         step()  # here
         second = self.dies_here()
-        assert second() is None
+        assert second() is None or FREE_THREADED
         local = self.Referred()
         third = weakref.ref(local, functools.partial(self.gone, 1, 2))
         local = None

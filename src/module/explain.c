@@ -153,7 +153,9 @@ inspect_record(interruption_state *state, const itr_record *record)
         }
     }
     interruption_unlock_threads();
-    PyObject *result = describe(&found);
+    /* It may have ended while we came here. */
+    bool ended = found.thread == NULL && (itr_flags(record) & ITR_ENDED);
+    PyObject *result = ended ? Py_NewRef(Py_None) : describe(&found);
     release(&found);
     Py_XDECREF(lock);
     return result;
