@@ -47,6 +47,9 @@ bind(interruption_thread *thread, itr_record *record)
     }
     thread->record = record;
     record->embedder = thread;
+    if (thread->blocks.open) {
+        (void)itr_open(record); /* an earlier record was taken for a predecessor's, in a region */
+    }
     interruption_unlock_threads();
     if (earlier != NULL) {
         itr_release(earlier);
