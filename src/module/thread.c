@@ -152,16 +152,22 @@ interruption_end_thread(uint64_t serial)
     if (thread == NULL) {
         return;
     }
-    interruption_disarm(thread);
+    /* Another thread's record may be gone: in the child of a fork the core frees those of threads
+       that are not there. What is left of it at interpreter exit is not asked any more. */
+    bool own = thread == interruption_thread_self;
     interruption_lock_threads();
     unlink_thread(thread);
-    thread->record->embedder = NULL;
+    interruption_events_disarm(thread);
+    if (own) {
+        (void)itr_disarm(thread->record);
+        thread->record->embedder = NULL;
+    }
     interruption_unlock_threads();
-    if (interruption_thread_self == thread) {
+    if (own) {
         interruption_thread_self = NULL;
         interruption_thread_held = NULL;
+        itr_release(thread->record);
     }
-    itr_release(thread->record);
     free_thread(thread);
 }
 
