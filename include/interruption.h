@@ -24,6 +24,9 @@
  * and without.
  *
  * "Attached" is a thread that may use Python objects: it holds the GIL, where there is one.
+ *
+ * All but Interruption_Import may be called with an exception set. It stays set, and no other takes
+ * its place; Interruption_Check then returns -1 if there is a request, which waits on.
  */
 #ifndef INTERRUPTION_H
 #define INTERRUPTION_H

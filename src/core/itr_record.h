@@ -38,11 +38,18 @@ enum {
     ITR_ENDED = 1U << 2,     /* the thread has ended: it can be asked no more */
     ITR_OPEN = 1U << 3,      /* the owner lets requests in where it is: see itr_open */
     ITR_ARMED = 1U << 4,     /* the embedder is about to stop the owner: see itr_arm */
+    ITR_INSISTED = 1U << 5,  /* there is a pending request, and it is not the first that was made
+                                since the thread was last clear of them */
+    ITR_WAITS = 1U << 6,     /* the owner waits where a request wakes it: see itr_begin_wait */
+    ITR_DEAF = 1U << 7,      /* the embedder has switched off that requests end the owner's waits:
+                                see itr_set_deaf */
+    ITR_CALLS = 1U << 8,     /* who makes a request has something more to do: see itr_set_calls */
 };
 
 typedef struct itr_record {
-    _Atomic uint32_t flags;      /* ITR_REQUESTED to ITR_ENDED are written under mutex, ITR_OPEN by
-                                    the owner, ITR_ARMED by the embedder; atomic: release there,
+    _Atomic uint32_t flags;      /* ITR_OPEN and ITR_WAITS are written by the owner, ITR_ARMED,
+                                    ITR_DEAF and ITR_CALLS by the embedder, the
+                                    others under mutex; atomic: release there,
                                     acquire by whoever looks without it, so that what a requester
                                     wrote before it asked is seen by the owner after it looked */
     _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
@@ -50,8 +57,14 @@ typedef struct itr_record {
     itr_payload *pending;   /* guarded by mutex; NULL unless ITR_PENDING */
     itr_payload *delivered; /* owner only: the payload of the request last delivered. Once the
                                owner can run no more, whoever ends the record */
+    uint64_t scope;         /* guarded by mutex, written by the owner: see itr_enter_scope; or 0 */
+    bool whole;             /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
+                               is to the whole thread, not to a scope */
+    bool whole_pending;     /* guarded by mutex: and it has not been delivered yet */
     itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
                                Readable exactly while ITR_REQUESTED */
+    itr_wake_fd poll_fd;    /* guarded by mutex; opened by the owner only: see itr_poll_fd */
+    bool poll_signalled;    /* guarded by mutex: poll_fd is readable */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 
@@ -120,7 +133,7 @@ itr_requested(const itr_record *record)
 /*
  * Any thread that holds a reference. Ask the record's thread to stop; wakes it, does not wait for
  * it. `payload` (or NULL) is taken over when the answer is ITR_NEW. A request that waits already
- * stays as it is: what was asked first is delivered.
+ * stays as it is, but for ITR_INSISTED: what was asked first is delivered.
  */
 itr_answer itr_request(itr_record *record, itr_payload *payload);
 
@@ -134,6 +147,24 @@ bool itr_deliver(itr_record *record, itr_payload **dropped);
 /* Owner only. Forget the request. Returns whether there was one; payloads through `dropped`. */
 bool itr_clear(itr_record *record, itr_payload **dropped);
 
+/*
+ * Owner only. A scope is a stretch of the thread's life that can be asked to stop by itself, by a
+ * number that no other scope of the process has. One at a time: false, and nothing has changed, if
+ * the thread is in one.
+ *
+ * Leaving it forgets what was asked of the scope, and nothing else; so what comes too late for it
+ * reaches nobody. Returns whether that has changed the flags. In another scope than that: nothing.
+ */
+bool itr_enter_scope(itr_record *record, uint64_t scope);
+bool itr_leave_scope(itr_record *record, uint64_t scope);
+
+/*
+ * Any thread that holds a reference. As itr_request, without payload, to the scope of that number:
+ * ITR_FINISHED if the thread is not in it. While it waits to be delivered, a request to the whole
+ * thread is ITR_NEW still, and both are delivered as that one.
+ */
+itr_answer itr_request_scope(itr_record *record, uint64_t scope);
+
 /* Owner only. Sleep until there is a request or the deadline passes. */
 itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);
 
@@ -142,6 +173,17 @@ itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);
  * call, closed by the core when the thread ends. -1 with errno set if it cannot be made.
  */
 int itr_wait_fd(itr_record *record);
+
+/*
+ * Owner only. A descriptor for a poll() of the owner's own: not readable when this returns,
+ * readable from the next request, insisting one or nudge on. Who looks at the flags after this call
+ * and polls after that misses none. Made by the first call; closed by the core when the thread
+ * ends. -1 with errno set if it cannot be made.
+ */
+int itr_poll_fd(itr_record *record);
+
+/* Any thread that holds a reference. Make the owner look again, whether it parks or polls. */
+void itr_nudge(itr_record *record);
 
 /* Hold a record that somebody else might let go of. */
 void itr_retain(itr_record *record);
@@ -170,6 +212,38 @@ itr_close(itr_record *record)
 }
 
 /*
+ * Owner only. Around a wait that every request wakes it from, so that who makes one need not do
+ * anything else: the owner sees to it when the wait has ended. As itr_open and itr_close: whoever
+ * finds the mark after it has asked can be sure that the owner finds the request afterwards. Both
+ * return the flags as they were.
+ */
+static inline uint32_t
+itr_begin_wait(itr_record *record)
+{
+    return atomic_fetch_or_explicit(&record->flags, ITR_WAITS, memory_order_acq_rel);
+}
+
+static inline uint32_t
+itr_end_wait(itr_record *record)
+{
+    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_WAITS, memory_order_acq_rel);
+}
+
+/* After a request: is the owner to be stopped where it is, by whoever made it? */
+static inline bool
+itr_runs_open(const itr_record *record)
+{
+    return (itr_flags(record) & (ITR_OPEN | ITR_WAITS)) == ITR_OPEN;
+}
+
+/* After a request: is there more to do for whoever made it, than what itr_request did? */
+static inline bool
+itr_needs_more(const itr_record *record)
+{
+    return itr_runs_open(record) || (itr_flags(record) & ITR_CALLS);
+}
+
+/*
  * By the embedder, under a lock of its own: mark that it is about to stop the owner where it is,
  * and that the mark is gone. The owner finds the mark when it closes. Returns the flags as they
  * were.
@@ -185,6 +259,33 @@ static inline uint32_t
 itr_disarm(itr_record *record)
 {
     return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_ARMED, memory_order_acq_rel);
+}
+
+/* By the embedder, under a lock of its own. Nobody is woken. */
+static inline void
+itr_set_deaf(itr_record *record, bool deaf)
+{
+    /* Release: pairs with the acquire in itr_flags. */
+    if (deaf) {
+        (void)atomic_fetch_or_explicit(&record->flags, ITR_DEAF, memory_order_release);
+    }
+    else {
+        (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_DEAF, memory_order_release);
+    }
+}
+
+/* By the embedder, under a lock of its own: whoever makes a request has to do something for it that
+   the core does not know. As with itr_open, either a requester finds the mark, or the owner finds
+   the request after it has been set. */
+static inline void
+itr_set_calls(itr_record *record, bool calls)
+{
+    if (calls) {
+        (void)atomic_fetch_or_explicit(&record->flags, ITR_CALLS, memory_order_acq_rel);
+    }
+    else {
+        (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_CALLS, memory_order_acq_rel);
+    }
 }
 
 /* For the registry. --------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ itr_record *itr_find(uintptr_t thread_id);
 /*
  * Ask a thread that the embedder has just seen alive, whether it has a record or not; as
  * itr_request. thread_id may be ITR_NO_THREAD_ID. `*open` (if not NULL) is the thread's record,
- * with a reference for the caller, if the thread is open (itr_open); else NULL.
+ * with a reference for the caller, if there is more to do (itr_needs_more); else NULL.
  */
 itr_answer itr_ask(itr_thread thread, itr_payload *payload, itr_record **open);
 

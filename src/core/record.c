@@ -20,7 +20,7 @@ itr_record_new(uintptr_t thread_id, uint64_t serial)
     atomic_init(&record->flags, 0);
     atomic_init(&record->references, 1);
     itr_parker_init(&record->parker);
-    record->wake_fd = ITR_NO_WAKE_FD;
+    record->wake_fd = record->poll_fd = ITR_NO_WAKE_FD;
     record->thread_id = thread_id;
     record->serial = serial;
     return record;
@@ -38,6 +38,7 @@ destroy(itr_record *record)
 {
     assert(record->pending == NULL && record->delivered == NULL);
     itr_wake_fd_close(&record->wake_fd);
+    itr_wake_fd_close(&record->poll_fd);
     itr_parker_destroy(&record->parker);
     free(record);
 }
@@ -99,33 +100,127 @@ drop_payloads(itr_record *record, itr_payload **dropped)
     record->pending = record->delivered = NULL;
 }
 
-itr_answer
-itr_request(itr_record *record, itr_payload *payload)
+/* Let a poll() of the owner's end, or its next. Under the mutex. */
+static void
+signal_poll(itr_record *record)
 {
-    itr_answer answer = ITR_NEW;
-    lock(record);
+    if (record->poll_fd.read_fd >= 0 && !record->poll_signalled) {
+        record->poll_signalled = true;
+        itr_wake_fd_signal(&record->poll_fd);
+    }
+}
+
+/* A request to the scope of that number, or with 0 to the whole thread. Under the mutex. */
+static itr_answer
+accept(itr_record *record, uint64_t scope, itr_payload *payload)
+{
     uint32_t flags = flags_locked(record);
-    if (flags & ITR_ENDED) {
-        answer = ITR_FINISHED;
+    bool waits = scope == 0 ? record->whole_pending : (flags & ITR_PENDING) != 0;
+    if ((flags & ITR_ENDED) || (scope != 0 && record->scope != scope)) {
+        return ITR_FINISHED;
     }
-    else if (flags & ITR_PENDING) {
-        answer = ITR_WAITING;
+    if (waits) {
+        change_flags(record, ITR_INSISTED, 0);
+        return ITR_WAITING;
     }
-    else {
+    if (scope == 0) {
         record->pending = payload;
-        change_flags(record, ITR_REQUESTED | ITR_PENDING, 0);
+        record->whole = record->whole_pending = true;
     }
+    uint32_t insisted = flags & ITR_REQUESTED ? ITR_INSISTED : 0U;
+    change_flags(record, ITR_REQUESTED | ITR_PENDING | insisted, 0);
+    return ITR_NEW;
+}
+
+static itr_answer
+request(itr_record *record, uint64_t scope, itr_payload *payload)
+{
+    lock(record);
+    bool insisted = (flags_locked(record) & ITR_INSISTED) != 0;
+    itr_answer answer = accept(record, scope, payload);
+    bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !insisted);
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
        have read the descriptor empty. */
     if (answer != ITR_FINISHED && record->wake_fd.read_fd >= 0) {
         itr_wake_fd_signal(&record->wake_fd);
     }
+    if (wakes) {
+        signal_poll(record);
+    }
     unlock(record);
-    if (answer == ITR_NEW) {
+    if (wakes) {
         itr_unpark(&record->parker);
     }
     return answer;
+}
+
+itr_answer
+itr_request(itr_record *record, itr_payload *payload)
+{
+    return request(record, 0, payload);
+}
+
+itr_answer
+itr_request_scope(itr_record *record, uint64_t scope)
+{
+    assert(scope != 0);
+    return request(record, scope, NULL);
+}
+
+bool
+itr_enter_scope(itr_record *record, uint64_t scope)
+{
+    assert(scope != 0);
+    lock(record);
+    bool free = record->scope == 0;
+    if (free) {
+        record->scope = scope;
+    }
+    unlock(record);
+    return free;
+}
+
+/* Nobody has asked any more. Under the mutex. */
+static void
+forget_requests(itr_record *record)
+{
+    record->whole = record->whole_pending = false;
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
+    if (record->wake_fd.read_fd >= 0) {
+        itr_wake_fd_drain(&record->wake_fd);
+    }
+}
+
+bool
+itr_leave_scope(itr_record *record, uint64_t scope)
+{
+    lock(record);
+    uint32_t flags = flags_locked(record);
+    bool own = record->scope == scope;
+    bool asked = own && (flags & ITR_REQUESTED) && !record->whole;
+    bool waits = own && (flags & ITR_PENDING) && record->whole && !record->whole_pending;
+    if (own) {
+        record->scope = 0;
+    }
+    if (asked) {
+        forget_requests(record);
+    }
+    else if (waits) {
+        /* The thread's own request has been delivered already, and is there still. */
+        change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
+    }
+    unlock(record);
+    return asked || waits;
+}
+
+void
+itr_nudge(itr_record *record)
+{
+    lock(record);
+    signal_poll(record);
+    unlock(record);
+    itr_unpark(&record->parker);
 }
 
 bool
@@ -134,10 +229,13 @@ itr_deliver(itr_record *record, itr_payload **dropped)
     lock(record);
     uint32_t flags = flags_locked(record);
     if (flags & ITR_PENDING) {
-        push(dropped, record->delivered);
-        record->delivered = record->pending;
-        record->pending = NULL;
-        change_flags(record, 0, ITR_PENDING);
+        if (record->whole_pending) {
+            push(dropped, record->delivered);
+            record->delivered = record->pending;
+            record->pending = NULL;
+            record->whole_pending = false;
+        }
+        change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
     }
     unlock(record);
     return (flags & ITR_REQUESTED) != 0;
@@ -149,10 +247,7 @@ itr_clear(itr_record *record, itr_payload **dropped)
     lock(record);
     uint32_t flags = flags_locked(record);
     drop_payloads(record, dropped);
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING);
-    if (record->wake_fd.read_fd >= 0) {
-        itr_wake_fd_drain(&record->wake_fd);
-    }
+    forget_requests(record);
     unlock(record);
     return (flags & ITR_REQUESTED) != 0;
 }
@@ -199,13 +294,38 @@ itr_wait_fd(itr_record *record)
     return fd.read_fd;
 }
 
+int
+itr_poll_fd(itr_record *record)
+{
+    /* As above. Drained only if it was signalled, which it seldom is. */
+    lock(record);
+    itr_wake_fd fd = record->poll_fd;
+    if (fd.read_fd >= 0 && record->poll_signalled) {
+        itr_wake_fd_drain(&fd);
+        record->poll_signalled = false;
+    }
+    unlock(record);
+    if (fd.read_fd >= 0) {
+        return fd.read_fd;
+    }
+    if (itr_wake_fd_open(&fd) < 0) {
+        return -1;
+    }
+    lock(record);
+    record->poll_fd = fd;
+    unlock(record);
+    return fd.read_fd;
+}
+
 void
 itr_record_end(itr_record *record, itr_payload **dropped)
 {
     lock(record);
     drop_payloads(record, dropped);
-    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING);
+    record->whole = record->whole_pending = false;
+    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
     itr_wake_fd_close(&record->wake_fd);
+    itr_wake_fd_close(&record->poll_fd);
     unlock(record);
 }
 
@@ -225,10 +345,13 @@ void
 itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
 {
     drop_payloads(record, dropped);
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING);
+    record->whole = record->whole_pending = false;
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);
+    itr_wake_fd_after_fork(&record->poll_fd);
+    record->poll_signalled = false;
     unlock(record);
 }
 

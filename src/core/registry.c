@@ -5,6 +5,8 @@
  */
 #include "itr_registry.h"
 
+#include "itr_lot.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,12 +168,27 @@ search(uintptr_t thread_id, uint64_t serial)
     return record;
 }
 
-/* The record of that thread, or NULL. It may have been made before its thread id was known. */
+/* The record of that serial, whatever its thread id is. Goes through all. */
+static itr_record *
+search_all(uint64_t serial)
+{
+    itr_record *record = registry.newest;
+    while (record != NULL && record->serial != serial) {
+        record = record->older;
+    }
+    return record;
+}
+
+/* The record of that thread, or NULL. It may have been made before its thread id was known; or the
+   caller has seen the thread before that, and the record knows better by now. */
 static itr_record *
 look_up(itr_thread thread)
 {
     itr_record *record = search(thread.thread_id, thread.serial);
-    if (record == NULL && thread.thread_id != ITR_NO_THREAD_ID) {
+    if (record == NULL && thread.thread_id == ITR_NO_THREAD_ID) {
+        record = search_all(thread.serial);
+    }
+    else if (record == NULL) {
         record = search(ITR_NO_THREAD_ID, thread.serial);
         if (record != NULL) {
             take_from_bucket(record);
@@ -321,7 +338,7 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
     /* Outside the registry's mutex: it wakes the thread. If the record was thrown away since, the
        answer says so. */
     itr_answer answer = itr_request(record, payload);
-    if (open != NULL && itr_flags(record) & ITR_OPEN) {
+    if (open != NULL && itr_needs_more(record)) {
         *open = record;
     }
     else {
@@ -461,6 +478,7 @@ after_fork_child(void)
 {
     itr_record *own = itr_current();
     bool listed = own != NULL && own->listed;
+    itr_lot_after_fork_child();
     if (listed) {
         leave(own);
     }

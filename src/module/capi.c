@@ -23,15 +23,39 @@ module_of_api(void)
     return PyImport_ImportModule("interruption._interruption");
 }
 
+/* The caller's exception, set aside: nothing of Python's may be called with one set. */
+typedef struct {
+    PyObject *type, *value, *traceback;
+} set_aside;
+
+static set_aside
+set_exception_aside(void)
+{
+    set_aside aside;
+    PyErr_Fetch(&aside.type, &aside.value, &aside.traceback);
+    return aside;
+}
+
+/* Put it back, if there was one: also in the place of an error of ours, which came later. */
+static void
+put_exception_back(set_aside aside)
+{
+    if (aside.type != NULL) {
+        PyErr_Restore(aside.type, aside.value, aside.traceback);
+    }
+}
+
 static const Interruption_Flag *
 api_current_flag(void)
 {
+    set_aside aside = set_exception_aside();
+    itr_record *record = NULL;
     PyObject *module = module_of_api();
-    if (module == NULL) {
-        return NULL;
+    if (module != NULL) {
+        record = interruption_current(interruption_get_state(module));
+        Py_DECREF(module);
     }
-    itr_record *record = interruption_current(interruption_get_state(module));
-    Py_DECREF(module);
+    put_exception_back(aside);
     return (const Interruption_Flag *)record;
 }
 
@@ -40,6 +64,9 @@ api_check(void)
 {
     if (interruption_nothing_asked()) {
         return 0;
+    }
+    if (PyErr_Occurred()) {
+        return -1; /* the caller raises already: that wins, as at the end of a shield (S12) */
     }
     PyObject *module = module_of_api();
     if (module == NULL) {
@@ -64,12 +91,14 @@ ask_ident(interruption_state *state, unsigned long thread_id, PyObject *exc_type
 static int
 api_interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
 {
+    set_aside aside = set_exception_aside();
+    int asked = -1;
     PyObject *module = module_of_api();
-    if (module == NULL) {
-        return -1;
+    if (module != NULL) {
+        asked = ask_ident(interruption_get_state(module), thread_id, exc_type, reason);
+        Py_DECREF(module);
     }
-    int asked = ask_ident(interruption_get_state(module), thread_id, exc_type, reason);
-    Py_DECREF(module);
+    put_exception_back(aside);
     return asked;
 }
 

@@ -213,6 +213,164 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
 
 #endif
 
+/* A thread's own state. ----------------------------------------------------------------------- */
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+static PyThreadState *
+find_in_list(uintptr_t thread_id)
+{
+    PyThreadState *tstate = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    while (tstate != NULL && (uintptr_t)tstate->thread_id != thread_id) {
+        tstate = PyThreadState_Next(tstate);
+    }
+    return tstate == NULL || tstate->_status.finalizing ? NULL : tstate;
+}
+
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+
+/* Threads that are detached may come and go even then; but what is found is not theirs to take out
+   before they have attached. See walk_threads_locked for the lock. */
+PyThreadState *
+interruption_find_thread_state(uintptr_t thread_id)
+{
+    if (_PyRuntime.debug_offsets.runtime_state.interpreters_head !=
+        offsetof(_PyRuntimeState, interpreters.head)) {
+        return NULL;
+    }
+    PyMutex_Lock(&_PyRuntime.interpreters.mutex);
+    PyThreadState *tstate = find_in_list(thread_id);
+    PyMutex_Unlock(&_PyRuntime.interpreters.mutex);
+    return tstate;
+}
+
+#else /* With a GIL it is the lock; in 3.13 what stops the world holds that of the list. */
+
+PyThreadState *
+interruption_find_thread_state(uintptr_t thread_id)
+{
+    return find_in_list(thread_id);
+}
+
+#endif
+
+void
+interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
+{
+    (void)lock; /* none stands for a thread */
+    (void)tell;
+}
+
+#else
+
+/* What CPython calls at the end of a thread, with a weak reference to its lock: static there, so it
+   is learnt from the first thread that is found. Never changed afterwards. */
+static void (*release_lock_of_thread)(void *reference);
+
+static void (*tell_of_end)(const void *lock);
+
+static void
+release_and_tell(void *reference)
+{
+    PyObject *lock = PyWeakref_GET_OBJECT((PyObject *)reference); /* None: it has been dropped */
+    release_lock_of_thread(reference);
+    tell_of_end(lock);
+}
+
+static bool
+ends_with(const PyThreadState *tstate, const PyObject *lock)
+{
+    PyObject *reference = tstate->on_delete_data;
+    return tstate->on_delete != NULL && reference != NULL && PyWeakref_CheckRefExact(reference) &&
+           PyWeakref_GET_OBJECT(reference) == lock;
+}
+
+void
+interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
+{
+    PyThreadState *tstate = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    while (tstate != NULL && !ends_with(tstate, lock)) {
+        tstate = PyThreadState_Next(tstate);
+    }
+    if (tstate == NULL || tstate->on_delete == release_and_tell) {
+        return;
+    }
+    if (release_lock_of_thread == NULL) {
+        release_lock_of_thread = tstate->on_delete;
+    }
+    if (tstate->on_delete == release_lock_of_thread) {
+        tell_of_end = tell;
+        tstate->on_delete = release_and_tell;
+    }
+}
+
+#endif
+
+#if PY_VERSION_HEX >= 0x030F0000
+
+/* Who has made a thread's state: CPython says it to itself only. */
+enum { MADE_BY_THREADING = 3, MADE_BY_THREADING_AS_DAEMON = 6 };
+
+static void
+count_as_daemon(void *thread_id)
+{
+    PyThreadState *tstate = interruption_find_thread_state(*(const uintptr_t *)thread_id);
+    if (tstate != NULL && tstate->_whence == MADE_BY_THREADING) {
+        tstate->_whence = MADE_BY_THREADING_AS_DAEMON;
+    }
+}
+
+void
+interruption_count_as_daemon(uintptr_t thread_id)
+{
+    interruption_while_stopped(count_as_daemon, &thread_id);
+}
+
+#else
+
+void
+interruption_count_as_daemon(uintptr_t thread_id)
+{
+    (void)thread_id;
+}
+
+#endif
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define new_thread_state PyThreadState_New
+#else
+PyAPI_FUNC(void) _PyThreadState_SetCurrent(PyThreadState *);
+
+/* What PyThreadState_New does, which crashes if there is no memory. */
+static PyThreadState *
+new_thread_state(PyInterpreterState *interpreter)
+{
+    PyThreadState *made = _PyThreadState_Prealloc(interpreter);
+    if (made != NULL) {
+        _PyThreadState_SetCurrent(made);
+    }
+    return made;
+}
+#endif
+
+bool
+interruption_attach_thread(void)
+{
+    PyThreadState *made = new_thread_state(PyInterpreterState_Main());
+    if (made == NULL) {
+        return false;
+    }
+    PyEval_AcquireThread(made);
+    return true;
+}
+
+void
+interruption_detach_thread(void)
+{
+    PyThreadState_Clear(PyThreadState_Get());
+    PyThreadState_DeleteCurrent();
+}
+
 /* Fill a walk, which grows until everything fits. -1 with MemoryError set. */
 static int
 collect(walk *to)

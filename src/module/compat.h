@@ -54,6 +54,19 @@ interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObjec
 }
 #endif
 
+/* Does the calling thread run with this state of its own? A thread that is inside a region may go
+   on in a subinterpreter for a while, with another one: it has other frames and locks there, and
+   another GIL guards them. */
+static inline bool
+interruption_runs_with(const PyThreadState *own)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return own->_status.active;
+#else
+    return own == _PyThreadState_UncheckedGet();
+#endif
+}
+
 /*
  * Are `own` references, all of them made by the calling thread, the only ones to the object? Then
  * nobody can get at it any more, but through a weak reference.
@@ -74,6 +87,23 @@ interruption_references_are(PyObject *object, Py_ssize_t own)
     return owner == 0 && shared == own;
 #else
     return Py_REFCNT(object) == own;
+#endif
+}
+
+/*
+ * The calling thread has made the object, and the only reference to it; another will drop that. It
+ * is to go then: without a GIL, where its maker counts apart, it would wait until that has time.
+ */
+static inline void
+interruption_give_away(PyObject *object)
+{
+#ifdef Py_GIL_DISABLED
+    /* Relaxed: nobody else knows it yet. */
+    __atomic_store_n(&object->ob_tid, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&object->ob_ref_local, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&object->ob_ref_shared, _Py_REF_SHARED(1, _Py_REF_MERGED), __ATOMIC_RELAXED);
+#else
+    (void)object;
 #endif
 }
 
@@ -101,7 +131,6 @@ interruption_references_are(PyObject *object, Py_ssize_t own)
 typedef PyMutex interruption_mutex;
 #define INTERRUPTION_MUTEX_INIT {0}
 #else
-#include <pthread.h>
 typedef pthread_mutex_t interruption_mutex;
 #define INTERRUPTION_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
 #endif
@@ -160,6 +189,22 @@ PyObject *interruption_find_in_class(PyTypeObject *type, const char *name);
  */
 void interruption_while_stopped(void (*look)(void *arg), void *arg);
 
+#if PY_VERSION_HEX >= 0x030D0000
+/* In interruption_while_stopped: the state of the running thread with that id, good until the world
+   goes on. NULL: there is none, or it is being cleared. */
+PyThreadState *interruption_find_thread_state(uintptr_t thread_id);
+#endif
+
+/*
+ * Let the end of the interpreter take the thread with that id for a daemon. From 3.15 it does not
+ * go by what `threading` knows alone: it goes round for ever while there is another thread's state.
+ */
+void interruption_count_as_daemon(uintptr_t thread_id);
+
+/* If the lock stands for a thread's life (up to 3.12), see to it that the thread's end, after it
+   has released the lock, calls `tell` with it: a function that is always the same. */
+void interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock));
+
 /*
  * To be called once for each interpreter, before the rest. Python may be finalized and started
  * again in one process; thread state ids begin again then, and this keeps serials from repeating.
@@ -182,6 +227,26 @@ int interruption_list_threads(itr_thread **threads, size_t *count);
  * there is none, or -1 with an exception set.
  */
 int interruption_get_item(PyObject *dict, PyObject *key, PyObject **item);
+
+/* Tell auditing hooks of a time.sleep, where the original does. 0, or -1 with an exception set. */
+static inline int
+interruption_audit_sleep(PyObject *seconds)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PySys_Audit("time.sleep", "O", seconds);
+#else
+    (void)seconds;
+    return 0;
+#endif
+}
+
+/*
+ * A thread of C's own, which has no thread state, attaches to the main interpreter, and detaches
+ * for good. False if there is no memory for a state: PyGILState_Ensure would end the process then,
+ * or from 3.15 on hang the thread for ever.
+ */
+bool interruption_attach_thread(void);
+void interruption_detach_thread(void);
 
 /* The slots for extensions that each code object has. A slot's number is good for an interpreter,
  * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. */

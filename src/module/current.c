@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "compat.h"
+#include "newborn.h"
 #include "payload.h"
 #include "thread.h"
 
@@ -111,6 +112,9 @@ interruption_current_slow(interruption_state *state)
     record = itr_adopt(self);
     if (record == NULL) {
         PyErr_NoMemory();
+    }
+    else {
+        interruption_ask_newborn(record);
     }
     interruption_payload_drop_orphans();
     return record;

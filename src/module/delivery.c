@@ -1,7 +1,6 @@
 /* See delivery.h. */
 #include "delivery.h"
 
-#include "blocking/locks.h"
 #include "code.h"
 #include "compat.h"
 #include "events.h"
@@ -30,15 +29,6 @@ typedef struct {
     int since; /* where the region was entered, if by this frame; else -1 */
     bool innermost;
 } look;
-
-static bool
-is_protected(interruption_state *state, const look *at)
-{
-    PyObject *globals = PyFrame_GetGlobals(at->frame);
-    bool answer = interruption_is_protected(state, at->code, globals);
-    Py_XDECREF(globals);
-    return answer;
-}
 
 /* The cleanup that the frame is in, or 0. Leaving a shield is in its own exit, which does not
    count. */
@@ -92,7 +82,7 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     else if (interruption_is_import_machinery(at->code)) {
         obstacle->kind = INTERRUPTION_IMPORTING;
     }
-    else if (at->innermost && is_protected(state, at)) {
+    else if (at->innermost && interruption_is_protected_frame(state, at->frame, at->code)) {
         obstacle->kind = INTERRUPTION_PROTECTED;
     }
     else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
@@ -137,7 +127,7 @@ is_of_callback(PyObject *value, const look *at)
     if (!PyFrame_Check(value)) {
         return interruption_is_dead_reference(value);
     }
-    PyFrameObject *back = PyFrame_GetBack(at->frame);
+    PyFrameObject *back = interruption_frame_before(at->frame);
     bool same = value == (PyObject *)back;
     Py_XDECREF(back);
     return same;
@@ -215,10 +205,10 @@ static bool
 frames_block(interruption_state *state, PyThreadState *tstate, const interruption_view *view,
              interruption_point point, interruption_obstacle *obstacle)
 {
-    look at = {.frame = PyThreadState_GetFrame(tstate), .innermost = true};
-    bool blocked = false;
+    bool lost, blocked = false;
+    look at = {.frame = interruption_frame_innermost(tstate, &lost), .innermost = true};
     if (point.moment == INTERRUPTION_AT_CALLER && at.frame != NULL) {
-        at.frame = interruption_frame_back(at.frame);
+        at.frame = interruption_frame_back(at.frame, &lost);
     }
     while (at.frame != NULL && !blocked) {
         at.code = PyFrame_GetCode(at.frame);
@@ -233,10 +223,13 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
         if (last) {
             break;
         }
-        at.frame = interruption_frame_back(at.frame);
+        at.frame = interruption_frame_back(at.frame, &lost);
     }
     Py_XDECREF(at.frame);
-    return blocked;
+    if (lost) {
+        obstacle->kind = INTERRUPTION_IN_STATEMENT; /* no memory: not here, then */
+    }
+    return blocked || lost;
 }
 
 static void
@@ -262,6 +255,10 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
     else if (!view->statements || (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
                                    INTERRUPTION_NO_STATEMENTS)) {
         obstacle->kind = INTERRUPTION_SWITCHED_OFF;
+        place_of_block(view->region, obstacle);
+    }
+    else if (!interruption_held_is_whole(&thread->held)) {
+        obstacle->kind = INTERRUPTION_LOCKS_UNKNOWN;
         place_of_block(view->region, obstacle);
     }
     else {
@@ -295,6 +292,129 @@ may_deliver(interruption_state *state, interruption_thread *thread, interruption
     return free;
 }
 
+/* Blocking calls. ----------------------------------------------------------------------------- */
+
+/* Where the standard library is in the midst of something that cannot be left half-made, by the
+   names of its functions and, if it is only from then on, of a variable that has a value then: a
+   thread or child is being started, that nobody would know of; a message is read or written in
+   part, and who came next would take its rest for the beginning of another. */
+static const struct {
+    const char *function;
+    const char *variable;
+} makers[] = {
+    {"Thread.start", NULL},
+    {"Popen._execute_child", NULL},
+    {"Connection._recv_bytes", "size"},
+    {"Connection._recv", "chunk"},
+    {"Connection._send", "n"},
+};
+
+/* Has the frame's variable of that name a value? */
+static bool
+has_value(const look *at, const char *variable)
+{
+    PyObject *names = PyCode_GetVarnames(at->code);
+    bool answer = names == NULL; /* no memory: better not here */
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), variable) == 0) {
+            PyObject *value = interruption_frame_argument(at->frame, at->code, (int)i);
+            answer = value != NULL;
+            Py_XDECREF(value);
+        }
+    }
+    Py_XDECREF(names);
+    PyErr_Clear();
+    return answer;
+}
+
+static bool
+is_making(interruption_state *state, const look *at)
+{
+    for (size_t i = 0; i < sizeof(makers) / sizeof(*makers); i++) {
+        if (PyUnicode_CompareWithASCIIString(at->code->co_qualname, makers[i].function) == 0) {
+            return interruption_is_protected_frame(state, at->frame, at->code) &&
+                   (makers[i].variable == NULL || has_value(at, makers[i].variable));
+        }
+    }
+    return false;
+}
+
+/* Would what is raised in a call of this frame come to nothing, or where nobody expects it? */
+static bool
+swallows(const look *at)
+{
+    if (at->code->co_name == del_name) {
+        return true;
+    }
+    if (!at->innermost &&
+        !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
+        return true;
+    }
+    return (at->code->co_argcount > 0 || (at->code->co_flags & CO_VARARGS)) && at->since < 0 &&
+           is_called_behind_back(at);
+}
+
+static bool
+is_cleaning_up(const look *at)
+{
+    if (interruption_is_wrapper(at->code) && !interruption_is_entering(at->code)) {
+        return true;
+    }
+    interruption_cleanup in = interruption_point_cleanup(at->points, at->lasti, at->since, NULL);
+    if (in == INTERRUPTION_IN_WITH_ENTRY) {
+        /* The `with` itself may be in a cleanup. */
+        in = interruption_point_cleanup_outside(at->points, at->lasti, at->since, NULL);
+    }
+    return in != INTERRUPTION_IN_NOTHING && in != INTERRUPTION_IN_WITH_ENTRY;
+}
+
+static void
+look_at_frame_for_waits(interruption_state *state, look *at, const interruption_view *blocks,
+                        interruption_wait_view *view)
+{
+    at->lasti = PyFrame_GetLasti(at->frame);
+    at->since = interruption_is_frame_of(blocks->region, at->frame) ? blocks->region->lasti : -1;
+    const interruption_code *known = interruption_code_of(at->code);
+    if (known == NULL) {
+        PyErr_Clear();
+        view->open = false; /* no memory: the call waits as it always did */
+        return;
+    }
+    at->points = known->points;
+    view->open = !swallows(at) && !is_making(state, at);
+    view->cleanup = view->cleanup || is_cleaning_up(at);
+    view->importing = view->importing || interruption_is_import_machinery(at->code);
+}
+
+void
+interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
+                            interruption_wait_view *view)
+{
+    *view = (interruption_wait_view){.open = false};
+    interruption_view blocks;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &blocks);
+    if (blocks.regions == 0 || blocks.shields > 0 || !blocks.waits ||
+        (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS)) {
+        return;
+    }
+    view->open = true;
+    bool lost;
+    look at = {.frame = interruption_frame_innermost(thread->tstate, &lost), .innermost = true};
+    while (at.frame != NULL && view->open) {
+        at.code = PyFrame_GetCode(at.frame);
+        look_at_frame_for_waits(state, &at, &blocks, view);
+        bool last = interruption_is_frame_of(blocks.region, at.frame);
+        Py_DECREF(at.code);
+        at.innermost = false;
+        if (last) {
+            break;
+        }
+        at.frame = interruption_frame_back(at.frame, &lost);
+    }
+    Py_XDECREF(at.frame);
+    view->open = view->open && !lost; /* no memory: the call waits as it always did */
+}
+
 /* Delivering and arming. ---------------------------------------------------------------------- */
 
 int
@@ -307,6 +427,14 @@ interruption_deliver(interruption_state *state, interruption_thread *thread,
     return interruption_raise_request(state, thread->record);
 }
 
+/* Does a request wait in an open thread, by its flags? */
+static bool
+is_in_need(uint32_t flags)
+{
+    const uint32_t need = ITR_OPEN | ITR_PENDING;
+    return (flags & need) == need;
+}
+
 /* Under the list's mutex. False: there is nothing to stop it for. */
 static bool
 arm_thread(interruption_state *state, interruption_thread *thread, interruption_garbage *garbage)
@@ -314,14 +442,16 @@ arm_thread(interruption_state *state, interruption_thread *thread, interruption_
     /* The mark first. If the owner closes, or has the request, before it, we see that here; if
        after, it sees the mark, and waits for the mutex to disarm. */
     uint32_t flags = itr_arm(thread->record);
-    if ((flags & ITR_OPEN) && (flags & ITR_PENDING)) {
-        interruption_events_arm(state, thread, garbage);
-        return true;
+    /* Not ours alone: the mark stays, its owner is about to take it off. Ours alone: it goes; if
+       the owner has opened meanwhile, it has seen the mark and left it to us. */
+    while (!is_in_need(flags) && !(flags & ITR_ARMED) && is_in_need(itr_disarm(thread->record))) {
+        flags = itr_arm(thread->record);
     }
-    if (!(flags & ITR_ARMED)) {
-        (void)itr_disarm(thread->record);
+    if (!is_in_need(flags)) {
+        return false;
     }
-    return false;
+    interruption_events_arm(state, thread, garbage);
+    return true;
 }
 
 typedef struct {
@@ -390,6 +520,11 @@ void
 interruption_disarm(interruption_thread *thread)
 {
     interruption_lock_threads();
+    if (is_in_need(itr_flags(thread->record))) {
+        /* Asked anew since the caller looked; who asked has armed it, or is about to. */
+        interruption_unlock_threads();
+        return;
+    }
     (void)itr_disarm(thread->record);
     interruption_events_disarm(thread);
     PyObject **armed = thread->armed;
@@ -401,21 +536,4 @@ interruption_disarm(interruption_thread *thread)
         Py_DECREF(armed[i]);
     }
     PyMem_RawFree(armed);
-}
-
-int
-interruption_delivery_start(interruption_state *state)
-{
-    if (interruption_events_start(state) < 0 ||
-        interruption_family_enable(&interruption_locks) < 0) {
-        return -1;
-    }
-    if (interruption_family_enable(&interruption_process_locks) < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_ImportError) &&
-            !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return -1;
-        }
-        PyErr_Clear(); /* not on this platform */
-    }
-    return 0;
 }

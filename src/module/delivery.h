@@ -13,16 +13,18 @@
 
 /* Why a request is not delivered at a moment (S19). */
 typedef enum {
-    INTERRUPTION_NOTHING,      /* it is */
-    INTERRUPTION_NOT_OPEN,     /* in no region that lets it in */
-    INTERRUPTION_SHIELDED,     /* by the shield entered at the place */
-    INTERRUPTION_SWITCHED_OFF, /* by a region's option or the Thread's */
-    INTERRUPTION_PROTECTED,    /* in code of the standard library, this package, or protect() */
-    INTERRUPTION_CLEANUP,      /* in a cleanup; `detail` is its interruption_cleanup */
-    INTERRUPTION_IMPORTING,    /* a module is being imported */
-    INTERRUPTION_SWALLOWED,    /* in a `__del__`, a weak reference's callback, a signal handler */
-    INTERRUPTION_LOCK_HELD,    /* that was taken at the place */
-    INTERRUPTION_IN_STATEMENT, /* between two statements it may be */
+    INTERRUPTION_NOTHING,       /* it is */
+    INTERRUPTION_NOT_OPEN,      /* in no region that lets it in */
+    INTERRUPTION_SHIELDED,      /* by the shield entered at the place */
+    INTERRUPTION_SWITCHED_OFF,  /* by a region's option or the Thread's */
+    INTERRUPTION_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
+                                   the place: see blocking/families.h */
+    INTERRUPTION_PROTECTED,     /* in code of the standard library, this package, or protect() */
+    INTERRUPTION_CLEANUP,       /* in a cleanup; `detail` is its interruption_cleanup */
+    INTERRUPTION_IMPORTING,     /* a module is being imported */
+    INTERRUPTION_SWALLOWED,     /* in a `__del__`, a weak reference's callback, a signal handler */
+    INTERRUPTION_LOCK_HELD,     /* that was taken at the place */
+    INTERRUPTION_IN_STATEMENT,  /* between two statements it may be */
 } interruption_obstacle_kind;
 
 typedef struct {
@@ -53,6 +55,18 @@ typedef struct {
 void interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
                                     interruption_point point, interruption_obstacle *obstacle);
 
+/* What holds for the calling thread's blocking calls, where it is (S10). */
+typedef struct {
+    bool open;    /* a wait may be interrupted */
+    bool cleanup; /* some frame of the region is in a `finally`, an `except`, the exit of a `with`;
+                     entries do not count */
+    bool importing; /* a module is being imported */
+} interruption_wait_view;
+
+/* By the owner. Attached with no exception set; never fails. May run the garbage collector. */
+void interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
+                                 interruption_wait_view *view);
+
 /* The owner, when we are called between statements: -1 with the request's exception set, or 0. */
 int interruption_deliver(interruption_state *state, interruption_thread *thread,
                          interruption_point point);
@@ -64,12 +78,9 @@ void interruption_stop_where_it_is(interruption_state *state, itr_record *record
 /* It has not looked since, or nothing came of it: make it look at what it runs now. */
 void interruption_arm_again(interruption_state *state, itr_record *record);
 
-/* There is nothing to look for any more. By the owner, or when it can run no more. */
+/* There is nothing to look for any more: disarm it, unless it has been asked anew. By the owner, or
+   when it can run no more. */
 void interruption_disarm(interruption_thread *thread);
-
-/* Connect to the interpreter: be called between statements, be told of locks. By the first region,
-   any number of times. 0, or -1 with an exception set. */
-int interruption_delivery_start(interruption_state *state);
 
 /* Names that frames are known by. 0, or -1 with MemoryError set. */
 int interruption_delivery_init(void);

@@ -12,6 +12,7 @@ static const char *const states[] = {
     [INTERRUPTION_NOT_OPEN] = "not in a region",
     [INTERRUPTION_SHIELDED] = "shielded",
     [INTERRUPTION_SWITCHED_OFF] = "switched off",
+    [INTERRUPTION_LOCKS_UNKNOWN] = "locks unknown",
     [INTERRUPTION_PROTECTED] = "in protected code",
     [INTERRUPTION_CLEANUP] = "in cleanup",
     [INTERRUPTION_IMPORTING] = "importing",
@@ -50,13 +51,11 @@ add_place(inspection *to, PyFrameObject *frame)
         to->capacity = capacity;
     }
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *globals = PyFrame_GetGlobals(frame); /* the frame keeps them alive */
     to->stack[to->count++] = (place){
         .code = code,
         .lasti = PyFrame_GetLasti(frame),
-        .protected = interruption_is_protected(to->state, code, globals),
+        .protected = interruption_is_protected_frame(to->state, frame, code),
     };
-    Py_XDECREF(globals);
 }
 
 static void
@@ -69,11 +68,12 @@ inspect(void *arg)
                                              self ? INTERRUPTION_AT_CALLER : INTERRUPTION_AT_WORK};
     to->flags = itr_flags(to->thread->record);
     interruption_look_for_obstacle(to->state, to->thread, anywhere, &to->obstacle);
-    PyFrameObject *frame = PyThreadState_GetFrame(to->thread->tstate);
+    bool lost; /* then the stack is cut short */
+    PyFrameObject *frame = interruption_frame_innermost(to->thread->tstate, &lost);
     if (self && frame != NULL) {
-        frame = interruption_frame_back(frame);
+        frame = interruption_frame_back(frame, &lost);
     }
-    for (; frame != NULL; frame = interruption_frame_back(frame)) {
+    for (; frame != NULL; frame = interruption_frame_back(frame, &lost)) {
         add_place(to, frame);
     }
 }

@@ -25,25 +25,6 @@
 
 #if PY_VERSION_HEX >= 0x030C0000
 
-PyCodeObject *
-interruption_frame_code(void *frame)
-{
-    if (frame == NULL) {
-        return NULL;
-    }
-    PyObject *code = PyUnstable_InterpreterFrame_GetCode(frame);
-    if (code != NULL && !PyCode_Check(code)) {
-        Py_CLEAR(code); /* None, of a frame that stands for C code */
-    }
-    return (PyCodeObject *)code;
-}
-
-int
-interruption_frame_lasti(void *frame)
-{
-    return PyUnstable_InterpreterFrame_GetLasti(frame);
-}
-
 PyObject *
 interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
 {
@@ -55,20 +36,6 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
 }
 
 #else /* 3.11 has no function for it, and will not change its frames any more. */
-
-PyCodeObject *
-interruption_frame_code(void *frame)
-{
-    return frame == NULL
-               ? NULL
-               : (PyCodeObject *)Py_NewRef((PyObject *)((_PyInterpreterFrame *)frame)->f_code);
-}
-
-int
-interruption_frame_lasti(void *frame)
-{
-    return _PyInterpreterFrame_LASTI((_PyInterpreterFrame *)frame) * (int)sizeof(_Py_CODEUNIT);
-}
 
 PyObject *
 interruption_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code), int index)
@@ -90,8 +57,6 @@ interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
 
 #endif
 
-/* As the two above, without calling anything. The code's type is looked at as CPython itself does
-   only when it is debugged. */
 PyCodeObject *
 interruption_frame_place(void *frame, int *lasti)
 {
@@ -121,19 +86,16 @@ int
 interruption_check_frames(void)
 {
     PyThreadState *tstate = PyThreadState_Get();
-    PyFrameObject *innermost = PyThreadState_GetFrame(tstate);
+    PyFrameObject *innermost = interruption_frame_of_thread(tstate);
     if (innermost == NULL) {
         return 0; /* imported by C code alone: nothing to compare */
     }
     void *frame = interruption_frame_now(tstate);
-    PyCodeObject *code = interruption_frame_code(frame);
+    int lasti;
+    PyCodeObject *code = interruption_frame_place(frame, &lasti);
     PyCodeObject *expected = PyFrame_GetCode(innermost);
     bool right = interruption_frame_address(innermost) == frame && code == expected &&
-                 interruption_frame_lasti(frame) == PyFrame_GetLasti(innermost);
-    int lasti;
-    PyCodeObject *seen = interruption_frame_place(frame, &lasti);
-    right = right && seen == expected && lasti == PyFrame_GetLasti(innermost);
-    Py_XDECREF(seen);
+                 lasti == PyFrame_GetLasti(innermost);
     Py_XDECREF(code);
     Py_DECREF(expected);
     Py_DECREF(innermost);
@@ -146,13 +108,6 @@ interruption_check_frames(void)
 }
 
 /* Where a frame is, cheaply. ------------------------------------------------------------------ */
-
-/* Borrowed. */
-#if PY_VERSION_HEX >= 0x030D0000
-#define FRAME_CODE(frame) ((PyObject *)_PyFrame_GetCode(frame))
-#else
-#define FRAME_CODE(frame) ((PyObject *)(frame)->f_code)
-#endif
 
 /* Not those that stand for a piece of the C stack, nor those just being made. */
 static struct _PyInterpreterFrame *
@@ -207,11 +162,11 @@ static struct _PyInterpreterFrame *
 frame_to_tell(struct _PyInterpreterFrame *frame, const interruption_places *places)
 {
     for (PyObject *const *but_not = places->but_not; *but_not != NULL; but_not++) {
-        if (FRAME_CODE(frame) == *but_not) {
+        if ((PyObject *)CODE_OF(frame) == *but_not) {
             return NULL;
         }
     }
-    while (is_wrapper((PyCodeObject *)FRAME_CODE(frame), places)) {
+    while (is_wrapper(CODE_OF(frame), places)) {
         struct _PyInterpreterFrame *caller = complete_frame(frame->previous);
         if (caller == NULL) {
             break;
@@ -229,7 +184,8 @@ interruption_current_place(PyThreadState *self, const interruption_places *place
     *code = NULL;
     *lasti = -1;
     /* A frame of the C stack's has no code, or none that is ever plain. */
-    if (frame == NULL || frame->owner > FRAME_OWNED_BY_GENERATOR || FRAME_CODE(frame) != *plain) {
+    if (frame == NULL || frame->owner > FRAME_OWNED_BY_GENERATOR ||
+        (PyObject *)CODE_OF(frame) != *plain) {
         frame = complete_frame(frame);
         if (frame == NULL) {
             return true;
@@ -240,10 +196,10 @@ interruption_current_place(PyThreadState *self, const interruption_places *place
             return false;
         }
         if (frame == innermost) {
-            *plain = FRAME_CODE(frame);
+            *plain = (PyObject *)CODE_OF(frame);
         }
     }
-    *code = Py_NewRef(FRAME_CODE(frame));
+    *code = Py_NewRef((PyObject *)CODE_OF(frame));
     *lasti = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
     return true;
 }

@@ -24,11 +24,7 @@ interruption_frame_now(PyThreadState *tstate)
 }
 
 /* Of a frame that runs in the calling thread: its code (a new reference; NULL if it has none, as a
-   frame made by C may), and where it is in it, in bytes. */
-PyCodeObject *interruption_frame_code(void *frame);
-int interruption_frame_lasti(void *frame);
-
-/* Both at once; `*lasti` is -1 where there is no code. */
+   frame made by C may), and where it is in it, in bytes; then -1. */
 PyCodeObject *interruption_frame_place(void *frame, int *lasti);
 
 /* The address of the frame that the object stands for. */
@@ -45,12 +41,80 @@ interruption_is_generator_code(const PyCodeObject *code)
     return (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
 }
 
-/* The next outer frame; takes the reference that it is given, returns a new one or NULL. */
-static inline PyFrameObject *
-interruption_frame_back(PyFrameObject *frame)
+/* The objects of frames are made when they are asked for, and are asked for under our locks. Up to
+   3.11 whoever makes an object may have to collect garbage first, by which finalizers run, and with
+   them other threads, which may wait for such a lock: not here. Later versions collect between two
+   instructions. The caller has the GIL until that is over, so nobody sees the collector switched
+   off. */
+#if PY_VERSION_HEX < 0x030C0000
+static inline int
+interruption_pause_collector(void)
 {
+    return PyGC_Disable();
+}
+
+static inline void
+interruption_resume_collector(int enabled)
+{
+    if (enabled) {
+        (void)PyGC_Enable();
+    }
+}
+#else
+static inline int
+interruption_pause_collector(void)
+{
+    return 0;
+}
+
+static inline void
+interruption_resume_collector(int Py_UNUSED(enabled))
+{
+}
+#endif
+
+/* PyThreadState_GetFrame. */
+static inline PyFrameObject *
+interruption_frame_of_thread(PyThreadState *tstate)
+{
+    int enabled = interruption_pause_collector();
+    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
+    interruption_resume_collector(enabled);
+    return frame;
+}
+
+/* PyFrame_GetBack. */
+static inline PyFrameObject *
+interruption_frame_before(PyFrameObject *frame)
+{
+    int enabled = interruption_pause_collector();
     PyFrameObject *back = PyFrame_GetBack(frame);
+    interruption_resume_collector(enabled);
+    return back;
+}
+
+/* From frame to frame, outwards. Each returns a new reference; NULL: there is none, or, if `*lost`
+   is true then, there is no memory for its object. No exception is set. */
+
+static inline PyFrameObject *
+interruption_frame_innermost(PyThreadState *tstate, bool *lost)
+{
+    PyFrameObject *frame = interruption_frame_of_thread(tstate);
+    *lost = frame == NULL && interruption_frame_now(tstate) != NULL;
+    return frame;
+}
+
+/* Takes the reference that it is given. An exception that is set already stays, if none is lost. */
+static inline PyFrameObject *
+interruption_frame_back(PyFrameObject *frame, bool *lost)
+{
+    bool raising = PyErr_Occurred() != NULL;
+    PyFrameObject *back = interruption_frame_before(frame);
     Py_DECREF(frame);
+    *lost = back == NULL && PyErr_Occurred() != NULL && !raising;
+    if (*lost) {
+        PyErr_Clear();
+    }
     return back;
 }
 

@@ -14,8 +14,9 @@
 #include "frame.h"
 
 ITR_TLS interruption_held *interruption_thread_held;
+_Atomic uint32_t interruption_noting;
 
-_Atomic uint64_t interruption_taken_slots[INTERRUPTION_TAKEN_SLOTS];
+interruption_slot interruption_slots[INTERRUPTION_SLOTS];
 
 static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
 static interruption_held *all; /* guarded by mutex: those that have had an entry */
@@ -454,8 +455,9 @@ after_fork_in_child(void)
     mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
     all = NULL;
     epoch++;
-    for (size_t i = 0; i < INTERRUPTION_TAKEN_SLOTS; i++) {
-        atomic_init(&interruption_taken_slots[i], 0);
+    for (size_t i = 0; i < INTERRUPTION_SLOTS; i++) {
+        atomic_init(&interruption_slots[i].taken, 0);
+        atomic_init(&interruption_slots[i].waiters, 0);
     }
     if (!linked) {
         return;

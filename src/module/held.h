@@ -14,8 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compat.h"
 #include "itr_record.h"
 #include "state.h"
+#include "watched.h"
 
 /* A kind of locks. Constant. */
 typedef struct {
@@ -49,6 +51,7 @@ typedef struct interruption_held {
     PyThreadState *thread_state;      /* the owner's. owner only */
     PyObject *plain_code;             /* owner only: see interruption_current_place */
     bool unrecorded;                  /* owner only: there was no memory to note one */
+    uint32_t noting;                  /* owner only: interruption_noting when the region began */
     _Atomic bool being_read;          /* atomic: see interruption_held_by_other; written under the
                                          mutex, looked at by the owner */
     struct interruption_held *next;   /* guarded by held.c's mutex */
@@ -57,21 +60,35 @@ typedef struct interruption_held {
                        else sees it */
 } interruption_held;
 
-/* The calling thread's, while it is inside a region; else NULL. */
+/* The calling thread's, while it is inside a region; else NULL. In a subinterpreter, too. */
 extern ITR_TLS interruption_held *interruption_thread_held;
 
+/* The same, but in a subinterpreter NULL: nothing is to be done about the calls there. */
 static inline interruption_held *
 interruption_current_held(void)
 {
-    return interruption_thread_held;
+    interruption_held *held = interruption_thread_held;
+    return held != NULL && interruption_runs_with(held->thread_state) ? held : NULL;
 }
+
+/* How often locks have begun, or ceased, to be noted: odd while they are. atomic: written with the
+   world stopped; relaxed, because threads that run have all seen it. */
+extern _Atomic uint32_t interruption_noting;
 
 /* The calling thread enters its outermost region, with its list. */
 static inline void
 interruption_held_begin(interruption_held *held)
 {
-    held->thread_state = PyThreadState_Get();
+    held->noting = atomic_load_explicit(&interruption_noting, memory_order_relaxed);
     interruption_thread_held = held;
+}
+
+/* By the owner, or while it cannot run: have all locks been noted that it took in its region? */
+static inline bool
+interruption_held_is_whole(const interruption_held *held)
+{
+    uint32_t now = atomic_load_explicit(&interruption_noting, memory_order_relaxed);
+    return now % 2 == 1 && held->noting == now;
 }
 
 /* 0, or -1 with an exception set. To be called once for each interpreter. */
@@ -127,26 +144,17 @@ void interruption_held_destroy(interruption_held *held);
 /* Strike a lock from every list: it is about to be released by a thread that has not taken it. */
 void interruption_held_strike(PyObject *lock);
 
-/*
- * Locks in all lists, hashed by address. A slot holds the sum of its locks' marks, so that it is 0
- * when there is none, and the lock's own mark when it is the only one.
- * atomic: interruption_add by whoever puts a lock into a list or takes it out; acquire below.
- */
-enum { INTERRUPTION_TAKEN_SLOTS = 4096 };
-extern _Atomic uint64_t interruption_taken_slots[INTERRUPTION_TAKEN_SLOTS];
-
-static inline _Atomic uint64_t *
-interruption_taken_slot(const PyObject *lock)
-{
-    uintptr_t address = (uintptr_t)lock;
-    return &interruption_taken_slots[(address >> 4 ^ address >> 16) % INTERRUPTION_TAKEN_SLOTS];
-}
-
 /* A one above a million million addresses, so that the sum of two is never like one. */
 static inline uint64_t
 interruption_taken_mark(const PyObject *lock)
 {
     return UINT64_C(1) << 52 | ((uint64_t)(uintptr_t)lock >> 4 & ((UINT64_C(1) << 44) - 1));
+}
+
+static inline _Atomic uint64_t *
+interruption_taken_slot(const PyObject *lock)
+{
+    return &interruption_slot_of(lock)->taken;
 }
 
 /* May some thread have it in its list? False: none has. */

@@ -5,6 +5,7 @@
 #include "held_testing.h"
 
 #include "blocking/locks.h"
+#include "blocking/process_locks.h"
 #include "held.h"
 
 #define CAPSULE "interruption._interruption._tracker"
@@ -54,6 +55,7 @@ begin(PyObject *dictionary)
         Py_DECREF(capsule);
         return NULL;
     }
+    held->thread_state = PyThreadState_Get();
     interruption_held_begin(held);
     return capsule;
 }

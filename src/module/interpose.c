@@ -11,6 +11,7 @@
 #include "interpose.h"
 
 #include "compat.h"
+#include "identity.h"
 
 /* Held for a few instructions, in which no Python code runs. */
 static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
@@ -53,6 +54,27 @@ function_of_module(PyObject *module, const interruption_row *row)
     return definition;
 }
 
+/* The type that the row names, or of what the function that it names makes. */
+static PyObject *
+type_of_row(PyObject *module, const interruption_row *row)
+{
+    PyObject *found = PyObject_GetAttrString(module, row->type);
+    if (found == NULL || PyType_Check(found)) {
+        return found;
+    }
+    PyObject *type = NULL;
+    if (PyCFunction_CheckExact(found)) {
+        PyObject *made = PyObject_CallNoArgs(found);
+        type = made == NULL ? NULL : Py_NewRef(Py_TYPE(made));
+        Py_XDECREF(made);
+    }
+    else {
+        PyErr_Format(PyExc_RuntimeError, "%s.%s is not a type", row->module, row->type);
+    }
+    Py_DECREF(found);
+    return type;
+}
+
 /* The definition that the row names; NULL with an exception set. It outlives every reference. */
 static PyMethodDef *
 find(const interruption_row *row)
@@ -66,12 +88,9 @@ find(const interruption_row *row)
         definition = function_of_module(module, row);
     }
     else {
-        PyObject *type = PyObject_GetAttrString(module, row->type);
-        if (type != NULL && PyType_Check(type)) {
+        PyObject *type = type_of_row(module, row);
+        if (type != NULL) {
             definition = method_of_type(type, row);
-        }
-        else if (type != NULL) {
-            PyErr_Format(PyExc_RuntimeError, "%s.%s is not a type", row->module, row->type);
         }
         Py_XDECREF(type);
     }
@@ -94,6 +113,8 @@ shape_of(const PyMethodDef *definition, const interruption_row *row)
         return INTERRUPTION_FAST;
     case METH_FASTCALL | METH_KEYWORDS:
         return INTERRUPTION_FAST_KEYWORDS;
+    case METH_METHOD | METH_FASTCALL | METH_KEYWORDS:
+        return INTERRUPTION_FAST_CLASS;
     default:
         PyErr_Format(PyExc_RuntimeError, "%s.%s is called by a convention that is not known: %d",
                      row->module, row->name, definition->ml_flags);
@@ -123,6 +144,7 @@ resolve(const interruption_row *row)
     if (method->definition == NULL) {
         method->definition = definition;
         method->shape = (interruption_shape)shape;
+        method->flags = definition->ml_flags & ~METH_COEXIST;
         /* Release, so that it can be read as soon as an exchange has been; see `exchange`. */
         atomic_store_explicit(&method->original, definition->ml_meth, memory_order_release);
     }
@@ -137,35 +159,87 @@ resolve(const interruption_row *row)
     return status;
 }
 
-typedef struct {
-    const interruption_family *family;
-    bool ours;
-} exchange;
-
-/* Only what has the entry point that we expect is exchanged: another library may have been here. */
-static void
-put_all(void *arg)
+int
+interruption_family_find(const interruption_family *family)
 {
-    const exchange *of = arg;
-    for (const interruption_row *row = of->family->rows; row->module != NULL; row++) {
-        interruption_method *method = row->method;
-        PyCFunction replacement = method->functions[method->shape];
-        if (method->definition == NULL || replacement == NULL) {
-            continue;
-        }
-        PyCFunction original = interruption_original(method);
-        if (method->definition->ml_meth == (of->ours ? original : replacement)) {
-            method->definition->ml_meth = of->ours ? replacement : original;
+    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+        if (resolve(row) < 0) {
+            return -1;
         }
     }
+    return family->check == NULL || family->check() ? 0 : -1;
+}
+
+typedef struct {
+    interruption_family *const *families;
+    size_t count;
+    bool ours;
+    void (*also)(void *arg);
+    void *arg;
+} exchange;
+
+/* What the method's entry point is exchanged for; NULL: it is not exchanged. */
+static PyCFunction
+replacement_of(const interruption_method *method)
+{
+    return method->definition == NULL ? NULL : method->functions[method->shape];
+}
+
+/* Has nobody but us replaced any of its methods? */
+static bool
+is_ours_alone(const interruption_family *family)
+{
+    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+        const interruption_method *method = row->method;
+        PyCFunction replacement = replacement_of(method);
+        if (replacement != NULL && method->definition->ml_meth != interruption_original(method) &&
+            method->definition->ml_meth != replacement) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What somebody else has put in our place stays: he calls ours, perhaps. */
+static void
+put(interruption_family *family, bool ours)
+{
+    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+        interruption_method *method = row->method;
+        PyCFunction replacement = replacement_of(method);
+        PyCFunction original = interruption_original(method);
+        if (replacement != NULL && method->definition->ml_meth == (ours ? original : replacement)) {
+            interruption_identity_keep(method);
+            method->definition->ml_meth = ours ? replacement : original;
+        }
+    }
+    family->enabled = ours;
 }
 
 /* The interpreter reads the pointers at each call, by plain loads: nobody calls meanwhile. */
 static void
-put(const interruption_family *family, bool ours)
+put_all(void *arg)
 {
-    exchange of = {family, ours};
+    const exchange *of = arg;
+    for (size_t i = 0; i < of->count; i++) {
+        interruption_family *family = of->families[i];
+        if (family->enabled != of->ours && (!of->ours || is_ours_alone(family))) {
+            put(family, of->ours);
+        }
+    }
+    if (of->also != NULL) {
+        of->also(of->arg);
+    }
+}
+
+void
+interruption_families_exchange(interruption_family *const *families, size_t count, bool ours,
+                               void (*also)(void *arg), void *arg)
+{
+    exchange of = {families, count, ours, also, arg};
+    interruption_mutex_lock(&mutex);
     interruption_while_stopped(put_all, &of);
+    interruption_mutex_unlock(&mutex);
 }
 
 int
@@ -174,30 +248,21 @@ interruption_family_enable(interruption_family *family)
     if (interruption_family_enabled(family)) {
         return 0;
     }
-    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
-        if (resolve(row) < 0) {
-            return -1;
-        }
-    }
-    if (family->check != NULL && !family->check()) {
+    if (interruption_family_find(family) < 0) {
         return -1;
     }
-    interruption_mutex_lock(&mutex);
-    put(family, true);
-    family->enabled = true;
-    interruption_mutex_unlock(&mutex);
+    interruption_families_exchange(&family, 1, true, NULL, NULL);
+    if (!interruption_family_enabled(family)) {
+        PyErr_Format(PyExc_RuntimeError, "somebody else has replaced one of the %s", family->name);
+        return -1;
+    }
     return 0;
 }
 
 void
 interruption_family_disable(interruption_family *family)
 {
-    interruption_mutex_lock(&mutex);
-    if (family->enabled) {
-        put(family, false);
-        family->enabled = false;
-    }
-    interruption_mutex_unlock(&mutex);
+    interruption_families_exchange(&family, 1, false, NULL, NULL);
 }
 
 bool
@@ -207,4 +272,133 @@ interruption_family_enabled(const interruption_family *family)
     bool enabled = family->enabled;
     interruption_mutex_unlock(&mutex);
     return enabled;
+}
+
+interruption_row_state
+interruption_row_now(const interruption_row *row)
+{
+    const interruption_method *method = row->method;
+    interruption_row_state now = INTERRUPTION_ROW_ORIGINAL;
+    interruption_mutex_lock(&mutex);
+    if (method->definition == NULL) {
+        now = INTERRUPTION_ROW_ABSENT;
+    }
+    else if (replacement_of(method) == NULL) {
+        now = INTERRUPTION_ROW_HELPER;
+    }
+    else if (method->definition->ml_meth == replacement_of(method)) {
+        now = INTERRUPTION_ROW_INTERPOSED;
+    }
+    interruption_mutex_unlock(&mutex);
+    return now;
+}
+
+void
+interruption_interpose_after_fork_child(void)
+{
+    interruption_mutex_reset(&mutex);
+}
+
+/* Calls. -------------------------------------------------------------------------------------- */
+
+/* The positional arguments, as a vector. */
+static PyObject *const *
+positional(const interruption_call *call, Py_ssize_t *count)
+{
+    if (call->vector != NULL || call->argument == NULL) {
+        *count = call->count;
+        return call->vector;
+    }
+    if (call->method->flags == METH_O) {
+        *count = 1;
+        return &call->argument;
+    }
+    *count = PyTuple_GET_SIZE(call->argument);
+    return ((PyTupleObject *)call->argument)->ob_item;
+}
+
+/* The argument of that name, borrowed, or NULL. Names are almost always the interned ones. */
+static PyObject *
+named(const interruption_call *call, const char *name)
+{
+    if (call->shape == INTERRUPTION_KEYWORDS) {
+        return PyDict_GetItemString(call->keywords, name);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call->keywords); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(call->keywords, i), name) == 0) {
+            return call->vector[call->count + i];
+        }
+    }
+    return NULL;
+}
+
+static Py_ssize_t
+count_named(const interruption_call *call)
+{
+    if (call->keywords == NULL) {
+        return 0;
+    }
+    return call->shape == INTERRUPTION_KEYWORDS ? PyDict_GET_SIZE(call->keywords)
+                                                : PyTuple_GET_SIZE(call->keywords);
+}
+
+Py_ssize_t
+interruption_call_count(const interruption_call *call)
+{
+    Py_ssize_t count;
+    (void)positional(call, &count);
+    return count + count_named(call);
+}
+
+PyObject *
+interruption_call_argument(const interruption_call *call, Py_ssize_t index, const char *name)
+{
+    Py_ssize_t count;
+    PyObject *const *vector = positional(call, &count);
+    if (index < count) {
+        return vector[index];
+    }
+    return name == NULL || count_named(call) == 0 ? NULL : named(call, name);
+}
+
+PyObject *
+interruption_call_again(const interruption_call *call, PyObject *const *arguments, Py_ssize_t count)
+{
+    interruption_call again = {.method = call->method,
+                               .original = call->original,
+                               .shape = call->shape,
+                               .self = call->self,
+                               .defining = call->defining};
+    PyObject *tuple = NULL;
+    if (call->method->flags & METH_FASTCALL) {
+        again.vector = arguments;
+        again.count = count;
+    }
+    else if (call->method->flags & METH_VARARGS) {
+        tuple = PyTuple_New(count);
+        if (tuple == NULL) {
+            return NULL;
+        }
+        for (Py_ssize_t i = 0; i < count; i++) {
+            PyTuple_SET_ITEM(tuple, i, Py_NewRef(arguments[i]));
+        }
+        again.argument = tuple;
+    }
+    else if (call->method->flags & METH_O) {
+        again.argument = arguments[0];
+    }
+    PyObject *result = interruption_call_original(&again);
+    Py_XDECREF(tuple);
+    return result;
+}
+
+PyObject *
+interruption_call_method(const interruption_method *method, PyObject *self,
+                         PyObject *const *arguments, Py_ssize_t count)
+{
+    interruption_call call = {.method = method,
+                              .original = interruption_original(method),
+                              .shape = method->shape,
+                              .self = self};
+    return interruption_call_again(&call, arguments, count);
 }

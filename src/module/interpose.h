@@ -21,33 +21,38 @@ typedef enum {
     INTERRUPTION_KEYWORDS,      /* METH_VARARGS | METH_KEYWORDS */
     INTERRUPTION_FAST,          /* METH_FASTCALL */
     INTERRUPTION_FAST_KEYWORDS, /* METH_FASTCALL | METH_KEYWORDS */
+    INTERRUPTION_FAST_CLASS,    /* METH_METHOD | METH_FASTCALL | METH_KEYWORDS */
     INTERRUPTION_SHAPES
 } interruption_shape;
 
+/* A method, and what takes its place. Lives as long as the process, as the method's table does. */
+typedef struct interruption_method {
+    PyCFunction functions[INTERRUPTION_SHAPES]; /* constant; all NULL: only `original` is wanted */
+    _Atomic(PyCFunction) original; /* atomic: release before the first exchange, under interpose.c's
+                                      mutex; never changed afterwards. NULL: never found */
+    PyMethodDef *definition;       /* guarded by interpose.c's mutex; never changed afterwards */
+    struct interruption_method *alike; /* identity.c's: see there */
+    interruption_shape shape;          /* written before `original`, never changed afterwards */
+    int flags;                         /* the same; METH_... */
+} interruption_method;
+
 /* One call of a replaced method. */
 typedef struct {
+    const interruption_method *method;
     PyCFunction original;
     interruption_shape shape;
     PyObject *self;
     PyObject *argument;      /* PAIR: NULL, the argument, or a tuple of them; KEYWORDS: a tuple */
-    PyObject *const *vector; /* FAST, FAST_KEYWORDS */
+    PyTypeObject *defining;  /* FAST_CLASS: the class that the method is of */
+    PyObject *const *vector; /* FAST, FAST_KEYWORDS, FAST_CLASS */
     Py_ssize_t count;        /* of positional arguments in the vector */
-    PyObject *keywords;      /* KEYWORDS: a dict or NULL; FAST_KEYWORDS: a tuple or NULL */
+    PyObject *keywords; /* KEYWORDS: a dict or NULL; FAST_KEYWORDS, FAST_CLASS: a tuple or NULL */
 } interruption_call;
-
-/* A method, and what takes its place. Lives as long as the process, as the method's table does. */
-typedef struct {
-    PyCFunction functions[INTERRUPTION_SHAPES]; /* constant; all NULL: only `original` is wanted */
-    _Atomic(PyCFunction) original; /* atomic: release before the first exchange, under interpose.c's
-                                      mutex; never changed afterwards. NULL: never found */
-    PyMethodDef *definition;       /* guarded by interpose.c's mutex */
-    interruption_shape shape;      /* guarded by interpose.c's mutex */
-} interruption_method;
 
 /* Where a method is found. A row that is not `optional` and not found refuses the whole family. */
 typedef struct {
     const char *module;
-    const char *type; /* NULL: a function of the module */
+    const char *type; /* or a built-in function that makes one; NULL: a function of the module */
     const char *name;
     interruption_method *method;
     bool optional; /* some version or platform is without it */
@@ -63,16 +68,41 @@ typedef struct {
 } interruption_family;
 
 /*
- * Interpose a family. 0, also if it was before; or -1 with an exception set, and nothing is
- * exchanged: ImportError (no such module), AttributeError (no such method), RuntimeError (a layout
- * or a convention that we do not know). Imports the modules; may run Python code.
+ * Find a family's methods. 0, or -1 with an exception set: ImportError (no such module),
+ * AttributeError (no such method), RuntimeError (a layout or a convention that we do not know).
+ * Imports the modules; may run Python code. Nothing is exchanged.
  */
+int interruption_family_find(const interruption_family *family);
+
+/*
+ * Interpose families that have been found, or put the originals back; and call `also(arg)` (NULL:
+ * nothing): all in one step, while nobody else runs. Calls that are under way end in our functions.
+ * A family of which somebody else has replaced a method meanwhile stays as it is.
+ */
+void interruption_families_exchange(interruption_family *const *families, size_t count, bool ours,
+                                    void (*also)(void *arg), void *arg);
+
+/* Find and interpose one. 0, also if it was before; or -1 with an exception set, and nothing is
+   exchanged. */
 int interruption_family_enable(interruption_family *family);
 
-/* Put the originals back. Calls that are under way end in our functions. */
+/* Put its originals back. */
 void interruption_family_disable(interruption_family *family);
 
 bool interruption_family_enabled(const interruption_family *family);
+
+/* How a row of a family that was looked for stands. */
+typedef enum {
+    INTERRUPTION_ROW_ABSENT, /* there is no such method */
+    INTERRUPTION_ROW_HELPER, /* only its original is wanted */
+    INTERRUPTION_ROW_ORIGINAL,
+    INTERRUPTION_ROW_INTERPOSED
+} interruption_row_state;
+
+interruption_row_state interruption_row_now(const interruption_row *row);
+
+/* In the child of a fork. */
+void interruption_interpose_after_fork_child(void);
 
 /* The original of a method of an enabled family, for calls of our own. */
 static inline PyCFunction
@@ -97,9 +127,42 @@ interruption_call_original(const interruption_call *call)
     case INTERRUPTION_FAST_KEYWORDS:
         return ((PyObject * (*)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *))(void (*)(
             void))call->original)(call->self, call->vector, call->count, call->keywords);
+    case INTERRUPTION_FAST_CLASS:
+        return ((PyCMethod)(void (*)(void))call->original)(call->self, call->defining, call->vector,
+                                                           call->count, call->keywords);
     default:
         return call->original(call->self, call->argument);
     }
+}
+
+/* How many arguments came. */
+Py_ssize_t interruption_call_count(const interruption_call *call);
+
+/* The argument at that place among the positional ones or (name not NULL) with that name; borrowed.
+   NULL: it was not given. */
+PyObject *interruption_call_argument(const interruption_call *call, Py_ssize_t index,
+                                     const char *name);
+
+/* Call the original again with other positional arguments, and no others. */
+PyObject *interruption_call_again(const interruption_call *call, PyObject *const *arguments,
+                                  Py_ssize_t count);
+
+/* Call the original of a method of an enabled family with other positional arguments, whatever its
+   convention; but it must not be one that wants to know its class. */
+PyObject *interruption_call_method(const interruption_method *method, PyObject *self,
+                                   PyObject *const *arguments, Py_ssize_t count);
+
+/* What a method without arguments answers; false also if it fails. */
+static inline bool
+interruption_says_yes(const interruption_method *method, PyObject *self)
+{
+    PyObject *answer = interruption_original(method)(self, NULL);
+    if (answer == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    Py_DECREF(answer);
+    return answer == Py_True;
 }
 
 #define INTERRUPTION_AS_FUNCTION(function) ((PyCFunction)(void (*)(void))(function))
@@ -112,8 +175,11 @@ interruption_call_original(const interruption_call *call)
 #define INTERRUPTION_ENTRY(id, wanted, around, which, parameters, arguments, ...)                  \
     __attribute__((noinline)) static PyObject *id##_wanted_##which parameters                      \
     {                                                                                              \
-        return around(&(interruption_call){                                                        \
-            .original = interruption_original(&id), .shape = which, .self = self, __VA_ARGS__});   \
+        return around(&(interruption_call){.method = &id,                                          \
+                                           .original = interruption_original(&id),                 \
+                                           .shape = which,                                         \
+                                           .self = self,                                           \
+                                           __VA_ARGS__});                                          \
     }                                                                                              \
     static PyObject *id##_##which parameters                                                       \
     {                                                                                              \
@@ -141,10 +207,16 @@ interruption_call_original(const interruption_call *call)
         id, wanted, around, INTERRUPTION_FAST_KEYWORDS,                                            \
         (PyObject * self, PyObject *const *vector, Py_ssize_t count, PyObject *keywords),          \
         (self, vector, count, keywords), .vector = vector, .count = count, .keywords = keywords)   \
+    INTERRUPTION_ENTRY(id, wanted, around, INTERRUPTION_FAST_CLASS,                                \
+                       (PyObject * self, PyTypeObject * defining, PyObject *const *vector,         \
+                        size_t count, PyObject *keywords),                                         \
+                       (self, defining, vector, count, keywords), .defining = defining,            \
+                       .vector = vector, .count = (Py_ssize_t)count, .keywords = keywords)         \
     static interruption_method id = {                                                              \
         .functions = {INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_PAIR),                            \
                       INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_KEYWORDS),                        \
                       INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST),                            \
-                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST_KEYWORDS)}}
+                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST_KEYWORDS),                   \
+                      INTERRUPTION_AS_FUNCTION(id##_INTERRUPTION_FAST_CLASS)}}
 
 #endif

@@ -20,9 +20,8 @@ interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
-/* Nothing waits any more: let the code of an armed thread be as it was. */
-static void
-disarm(const itr_record *record)
+void
+interruption_nothing_waits(const itr_record *record)
 {
     interruption_thread *thread = interruption_thread_self;
     if ((itr_flags(record) & ITR_ARMED) && interruption_is_thread_of_now(thread)) {
@@ -37,7 +36,7 @@ interruption_raise_request(interruption_state *state, itr_record *record)
     if (!itr_deliver(record, &dropped)) {
         return 0;
     }
-    disarm(record);
+    interruption_nothing_waits(record);
     /* Held, because what runs while the exception is made may clear the request. */
     const interruption_payload *payload = (const interruption_payload *)record->delivered;
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
@@ -96,7 +95,7 @@ interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
     }
     itr_payload *dropped = NULL;
     bool requested = itr_clear(record, &dropped);
-    disarm(record);
+    interruption_nothing_waits(record);
     interruption_payload_drop(dropped);
     return PyBool_FromLong(requested);
 }

@@ -1,20 +1,26 @@
 /*
  * The module `interruption._interruption`: its methods, its parts put together, and its end.
  */
+#include "blocking/families.h"
+#include "blocking/on_interrupt.h"
 #include "capi.h"
 #include "code.h"
 #include "compat.h"
 #include "current.h"
 #include "delivery.h"
+#include "ending.h"
 #include "events.h"
 #include "explain.h"
 #include "held.h"
 #include "held_testing.h"
 #include "look.h"
+#include "newborn.h"
+#include "nudge.h"
 #include "payload.h"
 #include "protected.h"
 #include "regions.h"
 #include "requests.h"
+#include "scope.h"
 #include "second_look.h"
 #include "thread.h"
 #include "thread_exit.h"
@@ -35,6 +41,7 @@ PyDoc_STRVAR(
     "(that one is kept, with its exc_type and reason), or if the thread has finished.\n\n"
     "RuntimeError: the thread was not started. ValueError: no live Python thread has that\n"
     "ident. TypeError: another type of argument. In each case nothing has changed.\n\n"
+    "If the thread is in on_interrupt blocks, their callbacks are run, here (S10).\n\n"
     "Safe from any thread, from signal handlers and from __del__ (S20).");
 
 PyDoc_STRVAR(interrupt_all_threads_doc,
@@ -42,8 +49,46 @@ PyDoc_STRVAR(interrupt_all_threads_doc,
              "--\n\n"
              "Ask every live Python thread but the calling one to stop (S3).\n\n"
              "Threads that never used the library are asked as well: if they look later, they see\n"
-             "it. reason: a str that the delivered ThreadExit carries as `.reason`, or None.\n\n"
+             "it.\n\n"
+             "reason: a str that the delivered ThreadExit carries as `.reason`, or None.\n\n"
              "Returns how many threads were asked, those included that had been asked before.");
+
+PyDoc_STRVAR(
+    begin_shutdown_doc,
+    "_begin_shutdown($module, reason, /)\n"
+    "--\n\n"
+    "interrupt_all_threads(reason), and threads that are born from now on are born asked,\n"
+    "until _end_shutdown(), which is to be called as many times, unless this raises\n"
+    "TypeError.");
+
+PyDoc_STRVAR(end_shutdown_doc, "_end_shutdown($module, /)\n"
+                               "--\n\n"
+                               "Threads are born unasked again.");
+
+PyDoc_STRVAR(end_by_signal_doc,
+             "_end_by_signal($module, number, /)\n"
+             "--\n\n"
+             "The process will end by that signal's default action, when the interpreter is gone;\n"
+             "0: it will not.");
+
+PyDoc_STRVAR(
+    nudge_doc,
+    "_nudge($module, number, /)\n"
+    "--\n\n"
+    "That signal, whose handler has just been set, wakes the main thread whenever it comes.");
+
+PyDoc_STRVAR(signal_is_seen_doc, "_signal_is_seen($module, number, /)\n"
+                                 "--\n\n"
+                                 "The handler of that signal runs.");
+
+PyDoc_STRVAR(start_thread_doc, "_start_thread($module, function, /)\n"
+                               "--\n\n"
+                               "Call that in a thread of its own, also when the main program has "
+                               "ended.");
+
+PyDoc_STRVAR(make_daemon_doc, "_make_daemon($module, ident, /)\n"
+                              "--\n\n"
+                              "The end of the interpreter does not wait for that thread.");
 
 PyDoc_STRVAR(interruption_requested_doc,
              "interruption_requested($module, /)\n"
@@ -55,7 +100,8 @@ PyDoc_STRVAR(check_interrupt_doc,
              "check_interrupt($module, /)\n"
              "--\n\n"
              "Raise ThreadExit if the calling thread has been asked to stop; else do nothing.\n\n"
-             "Raises what the request asks for, by every call until clear_interrupt() (S5).");
+             "Raises what the request asks for, by every call until clear_interrupt(), in regions\n"
+             "and outside. Inside a shield it does not raise (S5).");
 
 PyDoc_STRVAR(clear_interrupt_doc,
              "clear_interrupt($module, /)\n"
@@ -149,6 +195,20 @@ PyDoc_STRVAR(points_doc,
              "--\n\n"
              "What may happen at each code unit of a code object, for tests: see code.h.");
 
+PyDoc_STRVAR(blocking_enable_doc, "_blocking_enable($module, /)\n"
+                                  "--\n\n"
+                                  "Interpose the blocking calls.");
+
+PyDoc_STRVAR(blocking_disable_doc, "_blocking_disable($module, /)\n"
+                                   "--\n\n"
+                                   "Put the blocking calls back as they were.");
+
+PyDoc_STRVAR(blocking_status_doc,
+             "_blocking_status($module, /)\n"
+             "--\n\n"
+             "What is interposed: (enabled, families), a family being (name, interposed, names of\n"
+             "calls, names of calls that there are not, why it was refused or None).");
+
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
@@ -160,6 +220,13 @@ static PyMethodDef methods[] = {
     {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
     {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
+    {"_begin_shutdown", interruption_begin_shutdown, METH_O, begin_shutdown_doc},
+    {"_end_shutdown", interruption_end_shutdown, METH_NOARGS, end_shutdown_doc},
+    {"_end_by_signal", interruption_end_by_signal, METH_O, end_by_signal_doc},
+    {"_nudge", interruption_nudge, METH_O, nudge_doc},
+    {"_signal_is_seen", interruption_signal_is_seen, METH_O, signal_is_seen_doc},
+    {"_start_thread", interruption_start_thread, METH_O, start_thread_doc},
+    {"_make_daemon", interruption_make_daemon, METH_O, make_daemon_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},
     {"_switch", interruption_switch, METH_VARARGS, switch_doc},
     {"_stop_looking", interruption_stop_looking, METH_NOARGS, stop_looking_doc},
@@ -172,6 +239,9 @@ static PyMethodDef methods[] = {
     {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
      is_import_machinery_doc},
     {"_points", interruption_code_points, METH_VARARGS, points_doc},
+    {"_blocking_enable", interruption_blocking_enable, METH_NOARGS, blocking_enable_doc},
+    {"_blocking_disable", interruption_blocking_disable, METH_NOARGS, blocking_disable_doc},
+    {"_blocking_status", interruption_blocking_status, METH_NOARGS, blocking_status_doc},
     INTERRUPTION_HELD_TESTING_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -204,7 +274,9 @@ start_core(void)
 static PyObject *
 after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
+    interruption_blocking_after_fork_child();
     interruption_drop_other_threads();
+    interruption_newborn_after_fork_child();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;
 }
@@ -232,6 +304,8 @@ watch_forks(void)
     return done == NULL ? -1 : 0;
 }
 
+_Atomic(interruption_state *) interruption_state_now;
+
 static int
 module_exec(PyObject *module)
 {
@@ -242,7 +316,8 @@ module_exec(PyObject *module)
         interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
-        interruption_with_blocks_init(module) < 0 ||
+        interruption_with_blocks_init(module) < 0 || interruption_scope_init(module) < 0 ||
+        interruption_on_interrupt_init(module) < 0 ||
         interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {
         return -1;
     }
@@ -255,7 +330,11 @@ module_exec(PyObject *module)
     }
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
     state->excepthook = PyObject_GetAttrString(module, "_excepthook");
-    return state->thread_type == NULL || state->excepthook == NULL ? -1 : 0;
+    if (state->thread_type == NULL || state->excepthook == NULL) {
+        return -1;
+    }
+    atomic_store_explicit(&interruption_state_now, state, memory_order_release);
+    return 0;
 }
 
 static int
@@ -276,6 +355,7 @@ module_clear(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
     interruption_events_stop();
+    atomic_store_explicit(&interruption_state_now, NULL, memory_order_release);
     Py_CLEAR(state->thread_exit);
     Py_CLEAR(state->anchor_type);
     Py_CLEAR(state->anchor_key);

@@ -5,10 +5,10 @@
  * Events belong to code, not to threads, and several armed threads may run the same code: each
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
- * what is called. INSTRUCTION is for loops that JUMP does not tell of. Protected code gets CALL
- * only: it is not delivered in, but calls what may be. Where protected code calls it through C, as
- * asyncio does, nothing tells: such a thread is followed, by PY_START and PY_RESUME in all code,
- * until the request is delivered.
+ * what is called, and what C code is given to call (running.h). INSTRUCTION is for loops that JUMP
+ * does not tell of. Protected code gets CALL only: it is not delivered in, but calls what may be.
+ * Where nothing tells what C code calls, the thread is followed, by PY_START and PY_RESUME in all
+ * code, until the request is delivered.
  */
 #include "code.h"
 #include "compat.h"
@@ -226,10 +226,12 @@ arm_entered(interruption_state *state, interruption_thread *thread,
 static void
 arm_called(interruption_state *state, interruption_thread *thread, PyObject *callable)
 {
-    interruption_running_code called = interruption_called_code(callable);
-    if (called.code != NULL) {
-        (void)arm_entered(state, thread, called);
+    interruption_running called;
+    interruption_find_called(callable, &called);
+    for (size_t i = 0; i < called.count; i++) {
+        (void)arm_entered(state, thread, called.codes[i]);
     }
+    PyMem_RawFree(called.codes);
 }
 
 static PyObject *
@@ -241,7 +243,7 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (thread != NULL) {
         interruption_state *state = interruption_get_state(module);
         arm_called(state, thread, args[2]);
-        /* map(function, ...), next(generator), coroutine.send(...) */
+        /* map(function, ...), next(generator), coroutine.send(...), context.run(step) */
         if (!PyFunction_Check(args[2]) && !PyType_Check(args[3])) {
             arm_called(state, thread, args[3]);
         }
@@ -259,7 +261,7 @@ on_entry(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (thread == NULL || to == NULL) {
         Py_RETURN_NONE;
     }
-    PyFrameObject *frame = PyThreadState_GetFrame(thread->tstate);
+    PyFrameObject *frame = interruption_frame_of_thread(thread->tstate);
     const interruption_running_code entered = {(PyCodeObject *)Py_NewRef(args[0]),
                                                frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
     Py_XDECREF(frame);

@@ -241,13 +241,44 @@ find_loops_and_covers(look *at)
     }
 }
 
-/* The handler that covers an instruction, if the program wrote it; or -1. */
+/* The handler that what an instruction raises comes to first, or -1. */
+static int
+next_handler(const interruption_bytecode *bytecode, int number)
+{
+    int range = bytecode->instructions[number].range;
+    return range < 0 ? -1 : bytecode->ranges[range].handler;
+}
+
+/* The same, if the program wrote it; or -1. */
 static int
 handler_of(const interruption_bytecode *bytecode, int number)
 {
-    int range = bytecode->instructions[number].range;
-    int handler = range < 0 ? -1 : bytecode->ranges[range].handler;
+    int handler = next_handler(bytecode, number);
     return handler >= 0 && bytecode->instructions[handler].action == ACTION_HANDLER ? handler : -1;
+}
+
+/* Does what an instruction raises come to that handler, be it by way of others? No way is longer
+   than there are ranges, but one that goes round. */
+static bool
+is_covered_by(const interruption_bytecode *bytecode, int number, int wanted)
+{
+    for (int i = 0; i < bytecode->range_count && number >= 0; i++) {
+        number = next_handler(bytecode, number);
+        if (number == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is it a jump back that is not covered by the program's handler that covers where it goes to? It
+   may belong into that `try`: some compilers leave the last jump of a loop out (CPython 3.13.0). */
+static bool
+is_astray(const interruption_bytecode *bytecode, int number)
+{
+    int target = bytecode->instructions[number].target;
+    int handler = target < 0 || target > number ? -1 : handler_of(bytecode, target);
+    return handler >= 0 && !is_covered_by(bytecode, number, handler);
 }
 
 /* Does a handler begin to cover right behind it? */
@@ -276,7 +307,8 @@ flags_of(const look *at, int number)
     uint64_t all = interruption_slots_below(stack->depth);
     uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
     unsigned flags = 0;
-    if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all) {
+    bool astray = is_astray(&at->flow.bytecode, number);
+    if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all && !astray) {
         flags |= INTERRUPTION_POINT_CLEAR;
         flags |= (blocks & all) == all ? INTERRUPTION_POINT_STATEMENT : 0;
         bool handled = interruption_follow_is_handled(&at->flow, number);

@@ -189,6 +189,15 @@ interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObjec
 }
 
 bool
+interruption_is_protected_frame(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
+{
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    bool answer = interruption_is_protected(state, code, globals);
+    Py_XDECREF(globals);
+    return answer;
+}
+
+bool
 interruption_is_import_machinery(PyCodeObject *code)
 {
     PyObject *file = code->co_filename;
@@ -274,7 +283,6 @@ edit(struct interruption_protected *protected, editor make, PyObject *argument)
             free_tables(made);
         }
         else if (made != NULL) {
-            atomic_fetch_add(&protected->epoch, 1);
             retire(protected, old);
         }
     } while (!done);
@@ -428,7 +436,6 @@ interruption_protected_init(interruption_state *state)
         return -1;
     }
     state->protected_code = protected;
-    atomic_init(&protected->epoch, 1);
     protected->name_key = PyUnicode_InternFromString("__name__");
     table *first = make_table(NULL, PyTuple_New(0));
     atomic_init(&protected->table, first);

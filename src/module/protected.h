@@ -16,8 +16,7 @@ struct interruption_protected {
     _Atomic(struct interruption_protected_table *) table;
     _Atomic(struct interruption_protected_table *) retired; /* replaced, not yet freed */
     _Atomic(size_t) readers;                                /* of any table, also replaced ones */
-    _Atomic(uint64_t) epoch;
-    PyObject *name_key; /* "__name__"; never changes */
+    PyObject *name_key;                                     /* "__name__"; never changes */
 };
 
 /*
@@ -29,16 +28,9 @@ struct interruption_protected {
  */
 bool interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObject *globals);
 
-/*
- * Rises with every change of what is protected; never 0. For who keeps answers: read it before
- * asking, keep it with the answer, and ask again when it is another.
- */
-static inline uint64_t
-interruption_protected_epoch(const interruption_state *state)
-{
-    /* pairs with the increment in edit(): who sees it sees the new table, too */
-    return atomic_load_explicit(&state->protected_code->epoch, memory_order_acquire);
-}
+/* The same of a frame that runs that code. */
+bool interruption_is_protected_frame(interruption_state *state, PyFrameObject *frame,
+                                     PyCodeObject *code);
 
 /* Is it code of the import system? While a frame of it is on the stack, a module is being looked
  * for, imported or reloaded. As above, but that it never runs any Python code. */

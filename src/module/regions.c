@@ -237,6 +237,7 @@ typedef struct {
     PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
     PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
     bool loose;
+    bool lost; /* there was no memory to look further */
 } origin;
 
 static bool
@@ -267,9 +268,10 @@ static void
 find_origin(PyThreadState *tstate, origin *found)
 {
     *found = (origin){.loose = false};
-    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
+    PyFrameObject *frame = interruption_frame_innermost(tstate, &found->lost);
     while (frame != NULL && found->generator == NULL) {
-        PyFrameObject *back = PyFrame_GetBack(frame);
+        PyFrameObject *back =
+            interruption_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = is_generator_frame(frame);
         bool wrapper =
             is_wrapper_frame(frame) || (generator && back != NULL && is_wrapper_frame(back));
@@ -352,6 +354,11 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
 {
     origin from;
     find_origin(tstate, &from);
+    if (from.lost && from.generator == NULL) {
+        PyErr_NoMemory();
+        release_origin(&from);
+        return -1;
+    }
     interruption_context *context =
         from.generator == NULL ? &blocks->own : make_context(blocks, from.generator);
     if (context == NULL || grow(context) < 0) {
@@ -452,7 +459,8 @@ find_left(PyThreadState *tstate, interruption_blocks *blocks, PyObject *object, 
     if (inner != NULL && inner->object == object && inner->frame == frame) {
         return context;
     }
-    /* Not by the frame that entered, or a generator's. */
+    /* Not by the frame that entered, or a generator's. Without memory to look, the thread's own
+       is taken for the one: a block that could not be left would stay for ever. */
     origin from;
     find_origin(tstate, &from);
     if (from.generator != NULL) {
@@ -461,7 +469,8 @@ find_left(PyThreadState *tstate, interruption_blocks *blocks, PyObject *object, 
     inner = context == NULL ? NULL : innermost(context);
     /* A generator's frame that is not found in its context entered in another thread: whatever else
        is open here is not its own. */
-    PyCodeObject *code = interruption_frame_code(frame);
+    int lasti;
+    PyCodeObject *code = interruption_frame_place(frame, &lasti);
     bool strange = code != NULL && interruption_is_generator_code(code) && inner != NULL &&
                    inner->frame != frame && !inner->loose;
     Py_XDECREF(code);
@@ -567,8 +576,9 @@ interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *bl
     /* Inwards to outwards, so that the outermost is what stays. */
     bool own_seen = false;
     const interruption_block *own_region = own->regions == 0 ? NULL : outermost(own, false);
-    for (PyFrameObject *frame = PyThreadState_GetFrame(tstate); frame != NULL;
-         frame = interruption_frame_back(frame)) {
+    bool lost;
+    for (PyFrameObject *frame = interruption_frame_innermost(tstate, &lost); frame != NULL;
+         frame = interruption_frame_back(frame, &lost)) {
         const interruption_context *context = context_of(blocks, interruption_frame_address(frame));
         if (context != NULL) {
             add_to_view(view, context);
@@ -580,5 +590,8 @@ interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *bl
     }
     if (!own_seen) {
         add_to_view(view, own);
+    }
+    if (lost) {
+        *view = (interruption_view){.regions = 0}; /* a shield may be among those not seen */
     }
 }

@@ -2,8 +2,10 @@
 #include "requests.h"
 
 #include "arguments.h"
+#include "blocking/on_interrupt.h"
 #include "compat.h"
 #include "delivery.h"
+#include "newborn.h"
 #include "payload.h"
 #include "second_look.h"
 #include "thread_exit.h"
@@ -26,14 +28,21 @@ interruption_check_request(interruption_state *state, PyObject **exc_type, PyObj
 }
 
 /* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
-   already, for the caller may insist because nothing happens. Takes the reference. */
-static void
+   already, for the caller may insist because nothing happens. Takes the reference. Returns what is
+   to be run when nothing else is left to do: in there the process may fork. */
+static interruption_callback *
 stop_open(interruption_state *state, itr_record *open)
 {
-    if (open != NULL) {
-        interruption_stop_where_it_is(state, open);
-        itr_release(open);
+    if (open == NULL) {
+        return NULL;
     }
+    if (itr_runs_open(open)) {
+        interruption_stop_where_it_is(state, open);
+    }
+    interruption_callback *claimed =
+        itr_flags(open) & ITR_CALLS ? interruption_claim_callbacks(open) : NULL;
+    itr_release(open);
+    return claimed;
 }
 
 int
@@ -48,16 +57,34 @@ interruption_ask(interruption_state *state, interruption_target *target, PyObjec
     itr_record *open;
     itr_answer answer = interruption_ask_target(target, payload, &open);
     interruption_release_target(target);
-    stop_open(state, open);
+    interruption_callback *claimed = stop_open(state, open);
     if (answer != ITR_NEW) {
         interruption_payload_drop(payload);
     }
+    interruption_run_callbacks(claimed);
     interruption_payload_drop_orphans();
     if (answer == ITR_NO_MEMORY) {
         PyErr_NoMemory();
         return -1;
     }
     return answer == ITR_NEW;
+}
+
+bool
+interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope)
+{
+    itr_record *record = itr_find(thread_id);
+    if (record == NULL) {
+        return false;
+    }
+    itr_answer answer = itr_request_scope(record, scope);
+    if (answer != ITR_FINISHED && itr_needs_more(record)) {
+        interruption_run_callbacks(stop_open(state, record));
+    }
+    else {
+        itr_release(record);
+    }
+    return answer != ITR_FINISHED;
 }
 
 PyObject *
@@ -88,34 +115,114 @@ interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
-/* Ask every thread of the list but the caller. How many were asked, or -1 with MemoryError set. */
-static Py_ssize_t
-ask_others(interruption_state *state, const itr_thread *threads, size_t count, PyObject *reason)
+/* One of many that are asked. */
+typedef struct {
+    itr_thread thread;
+    itr_payload *payload;
+    itr_record *open;
+    itr_answer answer;
+    interruption_callback *claimed;
+} asking;
+
+/* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,
+   if there is no memory. */
+static size_t
+prepare(const itr_thread *threads, size_t count, PyObject *reason, asking *all)
 {
     uint64_t self = interruption_self().serial;
     uintptr_t looker = interruption_looker();
-    Py_ssize_t asked = 0;
+    size_t prepared = 0;
     for (size_t i = 0; i < count; i++) {
         if (threads[i].serial == self || (looker != 0 && threads[i].thread_id == looker)) {
             continue;
         }
-        itr_payload *payload;
-        if (interruption_payload_new(NULL, reason, &payload) < 0) {
-            return -1;
+        all[prepared] = (asking){.thread = threads[i]};
+        if (interruption_payload_new(NULL, reason, &all[prepared].payload) < 0) {
+            break;
         }
-        itr_record *open;
-        itr_answer answer = itr_ask(threads[i], payload, &open);
-        stop_open(state, open);
-        if (answer != ITR_NEW) {
-            interruption_payload_drop(payload);
-        }
-        if (answer == ITR_NO_MEMORY) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        asked += answer != ITR_FINISHED;
+        prepared++;
     }
-    return asked;
+    return prepared;
+}
+
+/* What a request has left to do. Returns whether there was a thread to ask. */
+static bool
+finish(interruption_state *state, asking *of)
+{
+    of->claimed = stop_open(state, of->open);
+    if (of->answer != ITR_NEW) {
+        interruption_payload_drop(of->payload);
+    }
+    if (of->answer == ITR_NO_MEMORY) {
+        PyErr_NoMemory();
+    }
+    return of->answer != ITR_FINISHED;
+}
+
+/*
+ * Ask every thread of the list but the caller. How many were asked, or -1 with MemoryError set.
+ *
+ * Detached: thousands that wake would otherwise all queue for the GIL until the last has been
+ * asked, and each look every few milliseconds whether it may have it.
+ */
+static Py_ssize_t
+ask_others(interruption_state *state, const itr_thread *threads, size_t count, PyObject *reason)
+{
+    asking *all = PyMem_RawCalloc(count + 1, sizeof(*all));
+    if (all == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size_t prepared = prepare(threads, count, reason, all);
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t i = 0; i < prepared; i++) {
+        all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].open);
+    }
+    Py_END_ALLOW_THREADS
+    Py_ssize_t asked = 0;
+    for (size_t i = 0; i < prepared; i++) {
+        asked += finish(state, &all[i]);
+    }
+    for (size_t i = 0; i < prepared; i++) {
+        interruption_run_callbacks(all[i].claimed);
+    }
+    PyMem_RawFree(all);
+    return PyErr_Occurred() ? -1 : asked;
+}
+
+static uint64_t
+youngest(const itr_thread *threads, size_t count)
+{
+    uint64_t serial = 0;
+    for (size_t i = 0; i < count; i++) {
+        serial = threads[i].serial > serial ? threads[i].serial : serial;
+    }
+    return serial;
+}
+
+/* Ask all threads but the caller; `and_newborn`: those that will be born, too. How many were asked,
+   as an int; or NULL with an exception set. */
+static PyObject *
+ask_all(interruption_state *state, PyObject *reason, bool and_newborn)
+{
+    uint64_t epoch = itr_sweep_begin();
+    itr_thread *threads;
+    size_t count;
+    if (interruption_list_threads(&threads, &count) < 0) {
+        return NULL;
+    }
+    if (and_newborn) {
+        /* Before the others are asked: who is asked may start a thread. */
+        interruption_begin_asking_newborn(youngest(threads, count), reason);
+    }
+    Py_ssize_t asked = ask_others(state, threads, count, reason);
+    if (asked < 0 && and_newborn) {
+        interruption_end_asking_newborn();
+    }
+    itr_sweep(epoch, threads, count);
+    PyMem_RawFree(threads);
+    interruption_payload_drop_orphans();
+    return asked < 0 ? NULL : PyLong_FromSsize_t(asked);
 }
 
 PyObject *
@@ -131,17 +238,25 @@ interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_s
         interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    uint64_t epoch = itr_sweep_begin();
-    itr_thread *threads;
-    size_t count;
-    if (interruption_list_threads(&threads, &count) < 0) {
+    return ask_all(state, reason, false);
+}
+
+PyObject *
+interruption_begin_shutdown(PyObject *module, PyObject *reason)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *exc_type = NULL;
+    if (interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    Py_ssize_t asked = ask_others(state, threads, count, reason);
-    itr_sweep(epoch, threads, count);
-    PyMem_RawFree(threads);
-    interruption_payload_drop_orphans();
-    return asked < 0 ? NULL : PyLong_FromSsize_t(asked);
+    return ask_all(state, reason, true);
+}
+
+PyObject *
+interruption_end_shutdown(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_end_asking_newborn();
+    Py_RETURN_NONE;
 }
 
 PyObject *

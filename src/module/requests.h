@@ -1,5 +1,6 @@
 /*
- * Asking threads to stop: the methods interrupt, interrupt_all_threads and _requested_of.
+ * Asking threads to stop: the methods interrupt, interrupt_all_threads, _begin_shutdown,
+ * _end_shutdown and _requested_of.
  */
 #ifndef INTERRUPTION_REQUESTS_H
 #define INTERRUPTION_REQUESTS_H
@@ -11,6 +12,8 @@ PyObject *interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssi
                                  PyObject *kwnames);
 PyObject *interruption_interrupt_all_threads(PyObject *module, PyObject *const *args,
                                              Py_ssize_t nargs, PyObject *kwnames);
+PyObject *interruption_begin_shutdown(PyObject *module, PyObject *reason);
+PyObject *interruption_end_shutdown(PyObject *module, PyObject *unused);
 PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
 
 /*
@@ -20,6 +23,12 @@ PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
  */
 int interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
                      PyObject *reason);
+
+/*
+ * Ask the thread of that id to stop, if it is in the scope of that number. Whether it is; if not,
+ * nothing has happened.
+ */
+bool interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope);
 
 /* Check them before a target is looked for; as above. A default (ThreadExit, None) becomes NULL. 0,
  * -1. */

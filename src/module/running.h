@@ -27,7 +27,11 @@ typedef struct {
  */
 void interruption_find_running(const interruption_thread *thread, interruption_running *found);
 
-/* What Python code does a call of it run? {NULL, NULL} if that cannot be told. Runs none. */
-interruption_running_code interruption_called_code(PyObject *callable);
+/*
+ * What Python code does a call of it run, or one that is given it: a function or method, a
+ * generator or coroutine and what that waits for, a step of a task of asyncio's, a
+ * functools.partial? None, if that cannot be told. Runs none.
+ */
+void interruption_find_called(PyObject *callable, interruption_running *found);
 
 #endif

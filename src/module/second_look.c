@@ -94,13 +94,14 @@ take_due(int64_t *next)
     return NULL;
 }
 
-/* Detached, without the mutex. */
+/* Detached, without the mutex. Without memory the next look does it. */
 static void
 look_at(itr_record *record)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
-    interruption_arm_again(state, record);
-    PyGILState_Release(gil);
+    if (interruption_attach_thread()) {
+        interruption_arm_again(state, record);
+        interruption_detach_thread();
+    }
 }
 
 static void *
@@ -185,11 +186,11 @@ interruption_look_again(itr_record *record)
 
 /* Beginning, end, fork. ----------------------------------------------------------------------- */
 
-PyObject *
-interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+/* Detached: the thread may have to attach before it can end. */
+static void
+stop(void)
 {
-    Py_BEGIN_ALLOW_THREADS(void)
-    pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&mutex);
     stopped = true;
     (void)pthread_cond_broadcast(&changed);
     while (running) {
@@ -199,7 +200,14 @@ interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unuse
         itr_release(watches[--count].record);
     }
     (void)pthread_mutex_unlock(&mutex);
-    Py_END_ALLOW_THREADS
+}
+
+PyObject *
+interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    Py_BEGIN_ALLOW_THREADS;
+    stop();
+    Py_END_ALLOW_THREADS;
     Py_RETURN_NONE;
 }
 
@@ -250,9 +258,9 @@ interruption_second_look_init(PyObject *module, interruption_state *module_state
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init);
     PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *stop = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
-    PyObject *done = stop == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", stop);
-    Py_XDECREF(stop);
+    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
+    PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);
+    Py_XDECREF(method);
     Py_XDECREF(atexit);
     Py_XDECREF(done);
     if (done == NULL) {

@@ -11,6 +11,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
+
 /* Of a function that a hot path calls seldom: keeps the hot path short. */
 #define INTERRUPTION_SELDOM __attribute__((noinline, cold))
 
@@ -26,6 +28,11 @@ typedef struct {
     /* see protected.h; outlives the others: until the module is freed */
     struct interruption_protected *protected_code;
 } interruption_state;
+
+/* The state of the module in the running interpreter, for C functions that are called without it;
+   NULL while there is none. atomic: release by the module's execution and clearing, acquire by
+   those. */
+extern _Atomic(interruption_state *) interruption_state_now;
 
 /* The definition of the module: types find their module by it. */
 extern PyModuleDef interruption_module;

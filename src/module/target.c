@@ -186,7 +186,7 @@ interruption_ask_target(const interruption_target *target, itr_payload *payload,
     }
     itr_answer answer = itr_request(target->record, payload);
     *open = NULL;
-    if (itr_flags(target->record) & ITR_OPEN) {
+    if (itr_needs_more(target->record)) {
         itr_retain(target->record);
         *open = target->record;
     }

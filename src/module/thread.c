@@ -1,6 +1,7 @@
 /* See thread.h. */
 #include "thread.h"
 
+#include "blocking/on_interrupt.h"
 #include "compat.h"
 #include "delivery.h"
 #include "events.h"
@@ -47,6 +48,9 @@ bind(interruption_thread *thread, itr_record *record)
     }
     thread->record = record;
     record->embedder = thread;
+    itr_set_deaf(record, (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
+                          INTERRUPTION_NO_WAITS) != 0);
+    itr_set_calls(record, thread->callbacks != NULL);
     if (thread->blocks.open) {
         (void)itr_open(record); /* an earlier record was taken for a predecessor's, in a region */
     }
@@ -120,6 +124,7 @@ static void
 free_thread(interruption_thread *thread)
 {
     interruption_drop_blocks(&thread->blocks);
+    interruption_drop_callbacks(thread->callbacks);
     interruption_held_destroy(&thread->held);
     for (size_t i = 0; i < thread->armed_count; i++) {
         Py_DECREF(thread->armed[i]);
@@ -187,6 +192,9 @@ interruption_drop_other_threads(void)
             thread->older = others;
             others = thread;
         }
+    }
+    if (self != NULL) {
+        interruption_settle_callbacks(self);
     }
     interruption_unlock_threads();
     if (self != NULL && (itr_flags(self->record) & ITR_ARMED)) {

@@ -30,8 +30,9 @@ typedef struct interruption_thread {
                                           mutex. The record's `embedder` is this, with this guard */
     interruption_blocks blocks;        /* owner only */
     interruption_held held;            /* see held.h */
-    bool started;                      /* owner only: interruption_delivery_start was called */
-    _Atomic uint32_t switches;         /* atomic, relaxed: nothing else hangs on it */
+    bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
+    _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
+                                          nothing else hangs on it. Waits look at ITR_DEAF */
     PyObject **armed;                  /* guarded by the list; strong: what has events set for us,
                                           codes, or up to 3.11 frames */
     size_t armed_count;                /* guarded by the list */
@@ -39,7 +40,9 @@ typedef struct interruption_thread {
     _Atomic bool stirred;              /* atomic, relaxed: it was told of something since it was
                                           looked at last */
     bool followed;                     /* guarded by the list: see interruption_events_follow */
-    void *chained;                     /* guarded by the list; 3.11: see tracing.c */
+    struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
+                                                blocking/on_interrupt.h */
+    void *chained;                           /* guarded by the list; 3.11: see tracing.c */
 } interruption_thread;
 
 /* The calling thread's, or NULL before its first block. */

@@ -12,15 +12,16 @@
  */
 #include "thread_exit.h"
 
-PyDoc_STRVAR(thread_exit_doc,
-             "ThreadExit(reason=None)\n"
-             "--\n\n"
-             "The thread was asked to stop.\n\n"
-             "Raised by check_interrupt() in a thread that interrupt() or interrupt_all_threads()\n"
-             "was called for. It is a SystemExit: unhandled in a thread it ends the thread in\n"
-             "silence, unhandled in the main thread it ends the program, and `except Exception`\n"
-             "does not swallow it (S13).\n\n"
-             "reason: the text given by whoever asked, or None; also as the attribute `reason`.");
+PyDoc_STRVAR(
+    thread_exit_doc,
+    "ThreadExit(reason=None)\n"
+    "--\n\n"
+    "The thread was asked to stop.\n\n"
+    "Raised in a thread that interrupt() or interrupt_all_threads() was called for: by\n"
+    "check_interrupt(), in a region, or on entering one. It is a SystemExit: unhandled in\n"
+    "a thread it ends the thread in silence, unhandled in the main thread it ends the\n"
+    "program, and `except Exception` does not swallow it (S13).\n\n"
+    "reason: the text given by whoever asked, or None; also as the attribute `reason`.");
 
 PyDoc_STRVAR(reason_doc, "Why the thread was asked to stop: a str, or None.");
 
@@ -231,11 +232,12 @@ interruption_raise(interruption_state *state, PyObject *exc_type, PyObject *reas
     }
 }
 
-/* Replace the pending Exception by a TypeError that it caused. Others (KeyboardInterrupt) stay. */
+/* Replace the pending Exception by a TypeError that it caused. Others (KeyboardInterrupt) stay, and
+   a lack of memory, for which the class is not to blame. */
 static void
 blame_exc_type(PyObject *exc_type)
 {
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
         return;
     }
     PyObject *type, *cause, *traceback;

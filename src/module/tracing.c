@@ -9,10 +9,8 @@
  * A loop of one instruction, `while True: pass`, is never told as a line, only as an opcode; so
  * opcodes are traced in the frame that the thread is found in.
  */
-#include "compat.h"
 #include "delivery.h"
 #include "events.h"
-#include "protected.h"
 
 static interruption_state *state_of_trace; /* written while the GIL is held: start, stop */
 
@@ -83,7 +81,7 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
                         interruption_garbage *garbage)
 {
     PyThreadState *tstate = thread->tstate;
-    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
+    PyFrameObject *frame = interruption_frame_of_thread(tstate);
     if (frame != NULL) {
         trace_opcodes(thread, frame, garbage);
     }

@@ -9,8 +9,11 @@
 
 #include <stddef.h>
 
+#include "blocking/families.h"
+#include "blocking/on_interrupt.h"
 #include "compat.h"
 #include "delivery.h"
+#include "events.h"
 #include "look.h"
 #include "target.h"
 
@@ -23,9 +26,6 @@ state_of(PyObject *self)
 {
     return (interruption_state *)PyType_GetModuleState(Py_TYPE(self));
 }
-
-/* Blocks for which nothing has to be called between statements. */
-enum { NOT_BETWEEN_STATEMENTS = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_NO_STATEMENTS };
 
 /* What concerns more than the blocks themselves: the thread has been asked. */
 static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
@@ -68,6 +68,22 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
     return interruption_check(state);
 }
 
+/* A first region connects us to the interpreter: to be called between statements, if it lets
+   requests in there, and where calls block. 0, or -1 with an exception set. */
+static int
+start(interruption_state *state, interruption_thread *thread, uint8_t kind)
+{
+    bool statements = !(kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
+    if (thread->started || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+        return 0;
+    }
+    if ((statements && interruption_events_start(state) < 0) || interruption_blocking_start() < 0) {
+        return -1;
+    }
+    thread->started = statements;
+    return 0;
+}
+
 /* The calling thread's, where it is not at hand or a first region has to prepare it. NULL with an
    exception set. */
 INTERRUPTION_SELDOM static interruption_thread *
@@ -80,13 +96,7 @@ prepare_thread(PyObject *self)
             return NULL;
         }
     }
-    if (!thread->started && !(((block *)self)->kind & NOT_BETWEEN_STATEMENTS)) {
-        if (interruption_delivery_start(state_of(self)) < 0) {
-            return NULL;
-        }
-        thread->started = true;
-    }
-    return thread;
+    return start(state_of(self), thread, ((block *)self)->kind) < 0 ? NULL : thread;
 }
 
 /* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
@@ -117,8 +127,8 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
     if (flags < 0) {
         return NULL;
     }
-    if (thread->blocks.regions > 0) {
-        interruption_thread_held = &thread->held;
+    if (thread->blocks.regions > 0 && interruption_current_held() == NULL) {
+        interruption_held_begin(&thread->held);
     }
     if ((flags & NOTEWORTHY) && entered_asked(thread, self, (uint32_t)flags) < 0) {
         return NULL;
@@ -135,6 +145,10 @@ leave_asked(interruption_state *state, interruption_thread *thread, const block 
             uint32_t flags)
 {
     const interruption_point here = {.moment = INTERRUPTION_AT_EXIT};
+    if ((flags & ITR_PENDING) && (flags & ITR_CALLS)) {
+        interruption_run_own_callbacks(thread);
+        flags = itr_flags(thread->record);
+    }
     if ((left->kind & INTERRUPTION_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
         interruption_deliver(state, thread, here) < 0) {
         return -1;
@@ -169,6 +183,41 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* A shield by C code. ------------------------------------------------------------------------- */
+
+bool
+interruption_begin_shield(PyObject *object)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    interruption_thread *thread = interruption_thread_self;
+    if (state == NULL || !interruption_is_thread_of_now(thread) || thread->blocks.regions == 0) {
+        return false;
+    }
+    int64_t flags = interruption_enter_block(thread->tstate, &thread->blocks, thread->record,
+                                             object, INTERRUPTION_BLOCK_SHIELD);
+    if (flags < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    settle(state, thread, (uint32_t)flags);
+    return true;
+}
+
+void
+interruption_end_shield(PyObject *object)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    interruption_thread *thread = interruption_thread_self;
+    int64_t flags =
+        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, object);
+    if (flags < 0) {
+        PyErr_WriteUnraisable(object);
+    }
+    else if (state != NULL) {
+        settle(state, thread, (uint32_t)flags);
+    }
 }
 
 /* Options, decorating. ------------------------------------------------------------------------ */
@@ -267,20 +316,23 @@ block_dealloc(PyObject *self)
 /* A thread's switches. ------------------------------------------------------------------------ */
 
 /* A thread that has not begun its run() yet has nothing to set: it asks for its switches when it
-   does. */
-static void
+   does. Returns what is to be run now that a request may be let in. */
+static interruption_callback *
 set_switches(interruption_state *state, itr_record *record, uint32_t switches)
 {
     interruption_lock_threads();
     interruption_thread *thread = interruption_thread_of(record);
     if (thread != NULL) {
         atomic_store_explicit(&thread->switches, switches, memory_order_relaxed);
+        itr_set_deaf(record, (switches & INTERRUPTION_NO_WAITS) != 0);
     }
     interruption_unlock_threads();
+    itr_nudge(record); /* what waits looks anew */
     const uint32_t waiting = ITR_PENDING | ITR_OPEN;
     if ((itr_flags(record) & waiting) == waiting) {
         interruption_stop_where_it_is(state, record);
     }
+    return itr_flags(record) & ITR_CALLS ? interruption_claim_callbacks(record) : NULL;
 }
 
 static bool
@@ -312,12 +364,14 @@ interruption_switch(PyObject *module, PyObject *args)
                 interruption_is_thread_of_now(interruption_thread_self) ||
                 interruption_this_thread_slow(state) != NULL;
     itr_record *record = is_calling_thread(&target) ? itr_current() : target.record;
+    interruption_callback *claimed = NULL;
     if (made && record != NULL) {
-        set_switches(state, record,
-                     (statements ? 0 : INTERRUPTION_NO_STATEMENTS) |
-                         (waits ? 0 : INTERRUPTION_NO_WAITS));
+        claimed = set_switches(state, record,
+                               (statements ? 0 : INTERRUPTION_NO_STATEMENTS) |
+                                   (waits ? 0 : INTERRUPTION_NO_WAITS));
     }
     interruption_release_target(&target);
+    interruption_run_callbacks(claimed);
     if (!made) {
         return NULL;
     }

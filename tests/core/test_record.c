@@ -272,6 +272,86 @@ opening_and_arming_leave_the_request_alone(void)
 }
 
 static void
+a_second_request_insists_until_the_first_is_delivered_or_cleared(void)
+{
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    EXPECT(!(itr_flags(record) & ITR_INSISTED));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING);
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_INSISTED));
+    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_flags(record) == ITR_REQUESTED);
+    EXPECT(itr_request(record, NULL) == ITR_NEW); /* after a delivery it is the second */
+    EXPECT(itr_flags(record) & ITR_INSISTED);
+    EXPECT(itr_clear(record, &dropped));
+    EXPECT(itr_flags(record) == 0);
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    EXPECT(!(itr_flags(record) & ITR_INSISTED));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING);
+    EXPECT(dispose(record) == 0);
+}
+
+static bool
+has_permit(itr_record *record)
+{
+    return itr_park(&record->parker, itr_now()) == ITR_PARK_PERMIT;
+}
+
+static void
+a_request_wakes_once_and_an_insisting_one_once_more(void)
+{
+    itr_record *record = new_record();
+    EXPECT(itr_request(record, NULL) == ITR_NEW && has_permit(record));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING && has_permit(record));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING && !has_permit(record));
+    dispose(record);
+}
+
+static void
+the_poll_fd_is_readable_from_the_next_request_on(void)
+{
+    itr_record *record = new_record();
+    int fd = itr_poll_fd(record);
+    EXPECT(fd >= 0 && !readable(fd));
+    EXPECT(itr_request(record, NULL) == ITR_NEW && readable(fd));
+    EXPECT(itr_poll_fd(record) == fd && !readable(fd)); /* the flags tell of that one */
+    EXPECT(itr_request(record, NULL) == ITR_WAITING && readable(fd));
+    EXPECT(itr_poll_fd(record) == fd && !readable(fd));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING && !readable(fd)); /* nothing new */
+    EXPECT(itr_wait_fd(record) != fd);
+    dispose(record);
+    EXPECT(poll(&(struct pollfd){.fd = fd}, 1, 0) == 1); /* POLLNVAL: it is closed */
+}
+
+static void
+a_poll_fd_made_after_the_request_is_not_readable(void)
+{
+    itr_record *record = new_record();
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    int fd = itr_poll_fd(record);
+    EXPECT(!readable(fd));
+    EXPECT(itr_request(record, NULL) == ITR_WAITING && readable(fd));
+    dispose(record);
+}
+
+static void
+a_nudge_makes_the_owner_look_and_asks_nothing(void)
+{
+    itr_record *record = new_record();
+    itr_nudge(record);
+    EXPECT(has_permit(record) && itr_flags(record) == 0);
+    int fd = itr_poll_fd(record);
+    itr_nudge(record);
+    itr_nudge(record);
+    EXPECT(readable(fd) && itr_flags(record) == 0);
+    EXPECT(itr_poll_fd(record) == fd && !readable(fd));
+    EXPECT(has_permit(record) && !has_permit(record));
+    EXPECT(itr_wait(record, itr_deadline_after(MILLISECOND)) != ITR_WAIT_REQUESTED);
+    dispose(record);
+}
+
+static void
 a_deadline_past_the_end_of_the_clock_is_never(void)
 {
     EXPECT(itr_deadline_after(INT64_MAX) == ITR_NEVER);
@@ -295,6 +375,11 @@ main(void)
     RUN(a_request_wakes_a_sleeping_owner);
     RUN(a_signal_handler_breaks_the_wait_off);
     RUN(opening_and_arming_leave_the_request_alone);
+    RUN(a_second_request_insists_until_the_first_is_delivered_or_cleared);
+    RUN(a_request_wakes_once_and_an_insisting_one_once_more);
+    RUN(the_poll_fd_is_readable_from_the_next_request_on);
+    RUN(a_poll_fd_made_after_the_request_is_not_readable);
+    RUN(a_nudge_makes_the_owner_look_and_asks_nothing);
     RUN(a_deadline_past_the_end_of_the_clock_is_never);
     return 0;
 }

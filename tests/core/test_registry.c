@@ -77,6 +77,42 @@ a_thread_asked_before_it_had_an_id_sees_it(void)
     EXPECT(itr_count().records == 0);
 }
 
+static void *
+adopt_be_asked_by_an_older_name_and_swept(void *argument)
+{
+    itr_thread self = *(itr_thread *)argument;
+    itr_thread seen_before_it_had_an_id = {ITR_NO_THREAD_ID, self.serial};
+    uint64_t epoch = itr_sweep_begin();
+    itr_record *record = itr_adopt(self);
+    EXPECT(record != NULL);
+    EXPECT(itr_ask(seen_before_it_had_an_id, NULL, NULL) == ITR_NEW);
+    EXPECT(itr_requested(record) && itr_asked(seen_before_it_had_an_id));
+    itr_sweep(epoch, &seen_before_it_had_an_id, 1);
+    EXPECT(itr_count().records == 1);
+    return NULL;
+}
+
+static void
+a_thread_that_got_its_id_after_it_was_seen_is_asked_all_the_same(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(adopt_be_asked_by_an_older_name_and_swept, &thread);
+    EXPECT(itr_count().records == 0);
+}
+
+static void
+a_record_that_got_its_id_after_its_thread_was_seen_survives_the_sweep(void)
+{
+    itr_thread unborn = imagine(ITR_NO_THREAD_ID), born = {1000, unborn.serial};
+    EXPECT(itr_ask(unborn, NULL, NULL) == ITR_NEW);
+    uint64_t epoch = itr_sweep_begin();
+    EXPECT(itr_ask(born, NULL, NULL) == ITR_WAITING);
+    itr_sweep(epoch, &unborn, 1);
+    EXPECT(itr_asked(born));
+    itr_end(born);
+    EXPECT(itr_count().records == 0);
+}
+
 static void
 threads_without_an_id_do_not_bury_each_other(void)
 {
@@ -259,6 +295,8 @@ main(void)
     RUN(a_thread_that_ended_is_not_found);
     RUN(a_thread_asked_before_it_ever_looked_sees_it_when_it_looks);
     RUN(a_thread_asked_before_it_had_an_id_sees_it);
+    RUN(a_thread_that_got_its_id_after_it_was_seen_is_asked_all_the_same);
+    RUN(a_record_that_got_its_id_after_its_thread_was_seen_survives_the_sweep);
     RUN(threads_without_an_id_do_not_bury_each_other);
     RUN(a_successor_with_the_same_id_inherits_nothing);
     RUN(asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late);

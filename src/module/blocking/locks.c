@@ -1,83 +1,30 @@
 /*
- * See locks.h. What a thread takes inside its region is noted in its list (held.h).
+ * See locks.h. What a thread takes inside its region is noted in its list (held.h). Where it has to
+ * wait for it, it does so in the parking lot, at the address of the lock, and each release wakes
+ * one of those (S10); threads outside of regions wait in the original, as they did, and are woken
+ * by it.
  *
  * Outside a region a replacement is a thread-local load, for a release of a plain lock one more
  * load, and the original. All that can fail is the original's: it has the arguments as they came.
- *
- * A release of a lock that the thread itself has not noted strikes it from the list of whoever has
- * it, before the original: after it, the lock may be taken, and noted, again. Its own entry goes
- * afterwards, if the original has released.
  */
 #include "locks.h"
 
-#include <structmember.h> /* T_INT */
+#include "callers.h"
+#include "lock_calls.h"
+#include "wait.h"
 
-#include "held.h"
+ITR_TLS const PyObject *interruption_left_lock;
 
-/* What a method without arguments answers; false also if it fails. */
-static bool
-says_yes(const interruption_method *method, PyObject *lock)
+/* Somebody else may wait for the lock. Without a GIL that is to be asked after the release. */
+INTERRUPTION_INLINE bool
+is_inside_or_waited_for(PyObject *lock)
 {
-    PyObject *answer = interruption_original(method)(lock, NULL);
-    if (answer == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    Py_DECREF(answer);
-    return answer == Py_True;
-}
-
-/* What is the same for all of them. --------------------------------------------------------------
- */
-
-/* Where these are inlined, the convention is known and the call costs no detour. */
-#define INLINE __attribute__((always_inline)) static inline
-
-/* Inside a region everything is. */
-INLINE bool
-is_inside(PyObject *Py_UNUSED(lock))
-{
-    return interruption_current_held() != NULL;
-}
-
-/* And wherever somebody else may have noted the lock. */
-INLINE bool
-is_inside_or_taken(PyObject *lock)
-{
-    return interruption_current_held() != NULL || interruption_taken(lock);
-}
-
-INLINE PyObject *
-take(const interruption_call *call, const interruption_lock_kind *kind)
-{
-    PyObject *result = interruption_call_original(call);
-    interruption_held *held = interruption_current_held();
-    if (result != NULL && result != Py_False && held != NULL) {
-        interruption_held_push(held, kind, call->self, 1);
-    }
-    return result;
-}
-
-INLINE PyObject *
-release(const interruption_call *call, const interruption_lock_kind *kind)
-{
-    interruption_held *held = interruption_current_held();
-    interruption_held_entry *own = NULL;
-    if (held != NULL) {
-        own = interruption_held_find(held, call->self);
-    }
-    if (own == NULL && !kind->recursive && interruption_taken(call->self)) {
-        interruption_held_strike(call->self);
-    }
-    PyObject *result = interruption_call_original(call);
-    if (own != NULL && result != NULL) {
-        interruption_held_pop(held, own);
-    }
-    return result;
+    return INTERRUPTION_FREE_THREADED || interruption_current_held() != NULL ||
+           interruption_waited_for(lock);
 }
 
 /* Only in the child of a fork, on a lock that some other thread may have held. */
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 reset(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
@@ -85,6 +32,175 @@ reset(const interruption_call *call)
         interruption_held_strike(call->self);
     }
     return result;
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+/* A lock that is waited for. */
+typedef struct {
+    PyObject *lock;
+    const interruption_method *acquire;
+    const interruption_method *release;
+} wanted_lock;
+
+/* See interruption_try. */
+static int
+attempt(void *arg)
+{
+    const wanted_lock *wanted = arg;
+    return interruption_try_lock(wanted->acquire, wanted->lock);
+}
+
+/*
+ * Leave Condition.wait, whose own lock this is: from here on a notify() passes us over, because it
+ * finds the lock released; threading has it so that a wait which ended in an exception, and is
+ * still in the queue, costs no notification. If the lock is released already, one was spent on us:
+ * then that is the result (S10d).
+ */
+static bool
+leave_queue(void *arg)
+{
+    const wanted_lock *wanted = arg;
+    PyObject *released = interruption_call_method(wanted->release, wanted->lock, NULL, 0);
+    if (released == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    Py_DECREF(released);
+    return true;
+}
+
+/* The thread that a lock stands for has ended. */
+static void
+tell_of_end(const void *lock)
+{
+    interruption_wake(lock, 1);
+}
+
+/* May the wait be interrupted, and what does it take? (S10c) */
+static bool
+begin(interruption_waiting *waiting, const PyObject *lock)
+{
+    interruption_wait_view view;
+    interruption_left_lock = NULL;
+    if (!interruption_wait_look(waiting, &view)) {
+        return false;
+    }
+    switch (interruption_caller_of_lock(waiting->state, interruption_thread_self->tstate)) {
+    case INTERRUPTION_CALLER_PROGRAM:
+        if (view.cleanup) {
+            waiting->needed = ITR_PENDING | ITR_INSISTED;
+        }
+        return true;
+    case INTERRUPTION_CALLER_NOTIFIED:
+        waiting->may_leave = leave_queue;
+        return true;
+    case INTERRUPTION_CALLER_JOIN:
+        interruption_watch_end(lock, tell_of_end);
+        interruption_left_lock = lock; /* unless it gets it */
+        return true;
+    case INTERRUPTION_CALLER_EVENT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What an acquire(blocking=True, timeout=-1) is to do. False: it does not wait, or its arguments
+   are wrong: that is the original's. */
+static bool
+may_wait(const interruption_call *call, itr_deadline *deadline)
+{
+    *deadline = ITR_NEVER;
+    PyObject *timeout;
+    if (!interruption_call_waits(call, "blocking", &timeout)) {
+        return false;
+    }
+    if (timeout == NULL) {
+        return true;
+    }
+    double seconds = interruption_seconds_of(timeout);
+    if (seconds == -1) {
+        return true;
+    }
+    return seconds > 0 && seconds <= (double)PY_TIMEOUT_MAX / 1e6 &&
+           interruption_deadline_after(timeout, deadline) == 0;
+}
+
+/* Let the original wait for what is left of the time. */
+static PyObject *
+wait_in_original(const wanted_lock *wanted, itr_deadline deadline)
+{
+    if (deadline == ITR_NEVER) {
+        return interruption_call_method(wanted->acquire, wanted->lock, NULL, 0);
+    }
+    PyObject *arguments[] = {Py_True, interruption_seconds_until(deadline)};
+    if (arguments[1] == NULL) {
+        return NULL;
+    }
+    PyObject *result = interruption_call_method(wanted->acquire, wanted->lock, arguments, 2);
+    Py_DECREF(arguments[1]);
+    return result;
+}
+
+/* Acquire a lock that another thread holds. */
+INTERRUPTION_SELDOM static PyObject *
+wait_for(const interruption_call *call, const interruption_method *acquire,
+         const interruption_method *release)
+{
+    wanted_lock wanted = {call->self, acquire, release};
+    itr_deadline deadline;
+    interruption_waiting waiting;
+    if (!may_wait(call, &deadline) || !begin(&waiting, call->self)) {
+        return interruption_call_original(call);
+    }
+    int result = interruption_wait_in_lot(&waiting, call->self, attempt, &wanted, deadline);
+    if (result >= 0) {
+        interruption_left_lock = NULL;
+    }
+    if (result == INTERRUPTION_WAIT_OFF) {
+        return wait_in_original(&wanted, deadline);
+    }
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+/* Try at once what is called without arguments. NULL: it was not, or that would have to wait; or
+   with an exception set. */
+static PyObject *
+take_now(const interruption_call *call, const interruption_method *acquire)
+{
+    if (interruption_call_count(call) > 0) {
+        return NULL;
+    }
+    return interruption_try_lock(acquire, call->self) > 0 ? Py_NewRef(Py_True) : NULL;
+}
+
+/* The thread has been asked. If the lock is acquired at the beginning of a call that takes
+   something in, that is raised now (S10b); not if it only asks whether a thread has ended. 0, or -1
+   with an exception set. */
+INTERRUPTION_SELDOM static int
+enter_asked(const interruption_call *call)
+{
+    interruption_waiting waiting;
+    itr_deadline deadline;
+    if (!interruption_wait_enter(&waiting)) {
+        return 0;
+    }
+    interruption_caller caller =
+        interruption_caller_of_lock(waiting.state, interruption_thread_self->tstate);
+    if (caller != INTERRUPTION_CALLER_TAKER &&
+        (caller != INTERRUPTION_CALLER_JOIN || !may_wait(call, &deadline))) {
+        return 0;
+    }
+    int status = interruption_wait_check(&waiting);
+    interruption_left_lock = status < 0 && caller == INTERRUPTION_CALLER_JOIN ? call->self : NULL;
+    return status;
+}
+
+INTERRUPTION_INLINE int
+enter(const interruption_call *call)
+{
+    return interruption_is_asked() ? enter_asked(call) : 0;
 }
 
 /* _thread.lock ----------------------------------------------------------------------------------
@@ -95,71 +211,80 @@ INTERRUPTION_ORIGINAL(lock_locked);
 static bool
 lock_looks_held(PyObject *lock)
 {
-    return says_yes(&lock_locked, lock);
+    return interruption_says_yes(&lock_locked, lock);
 }
 
 static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
 
-INLINE PyObject *
-lock_take(const interruption_call *call)
-{
-    return take(call, &plain);
-}
+static PyObject *lock_take(const interruption_call *call);
 
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 lock_release(const interruption_call *call)
 {
-    return release(call, &plain);
+    return interruption_release_noted(call, &plain);
 }
 
 /* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 lock_leave(const interruption_call *call)
 {
     if (call->shape == INTERRUPTION_FAST && call->count != 3) {
         return interruption_call_original(call);
     }
-    return release(call, &plain);
+    return interruption_release_noted(call, &plain);
 }
 
-INTERRUPTION_REPLACEMENT(lock_acquire, is_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_acquire_lock, is_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_enter, is_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_do_release, is_inside_or_taken, lock_release);
-INTERRUPTION_REPLACEMENT(lock_release_lock, is_inside_or_taken, lock_release);
-INTERRUPTION_REPLACEMENT(lock_exit, is_inside_or_taken, lock_leave);
-INTERRUPTION_REPLACEMENT(lock_reset, is_inside_or_taken, reset);
+INTERRUPTION_REPLACEMENT(lock_acquire, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_acquire_lock, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_enter, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_do_release, interruption_called_inside_or_watched, lock_release);
+INTERRUPTION_REPLACEMENT(lock_release_lock, interruption_called_inside_or_watched, lock_release);
+INTERRUPTION_REPLACEMENT(lock_exit, interruption_called_inside_or_watched, lock_leave);
+INTERRUPTION_REPLACEMENT(lock_reset, interruption_called_inside_or_watched, reset);
+
+static PyObject *
+lock_take(const interruption_call *call)
+{
+    if (enter(call) < 0) {
+        return NULL;
+    }
+    /* With a GIL, a lock that is free now is free for the original, too. */
+    bool free = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self);
+    PyObject *result =
+        free ? interruption_call_original(call) : wait_for(call, &lock_acquire, &lock_do_release);
+    return interruption_note_taken(call->self, result, &plain);
+}
 
 /* _thread.RLock ---------------------------------------------------------------------------------
  */
 
 INTERRUPTION_ORIGINAL(rlock_is_owned);
+INTERRUPTION_ORIGINAL(rlock_locked);
 
 static bool
 rlock_looks_held(PyObject *lock)
 {
-    return says_yes(&rlock_is_owned, lock);
+    return interruption_says_yes(&rlock_is_owned, lock);
 }
 
 static const interruption_lock_kind recursive = {.recursive = true, .looks_held = rlock_looks_held};
 
-INLINE PyObject *
-rlock_take(const interruption_call *call)
-{
-    return take(call, &recursive);
-}
+static PyObject *rlock_take(const interruption_call *call);
 
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 rlock_release(const interruption_call *call)
 {
-    return release(call, &recursive);
+    return interruption_release_noted(call, &recursive);
 }
 
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 rlock_save(const interruption_call *call)
 {
     PyObject *state = interruption_call_original(call);
     interruption_held *held = interruption_current_held();
+    if (state != NULL) {
+        interruption_wake(call->self, 1);
+    }
     if (state != NULL && held != NULL) {
         interruption_held_save(held, call->self, state);
     }
@@ -182,7 +307,7 @@ restored_state(const interruption_call *call, int *levels)
     return state;
 }
 
-INLINE PyObject *
+INTERRUPTION_INLINE PyObject *
 rlock_restore(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
@@ -195,13 +320,42 @@ rlock_restore(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(rlock_acquire, is_inside, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_enter, is_inside, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_exit, is_inside, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside, rlock_save);
-INTERRUPTION_REPLACEMENT(rlock_acquire_restore, is_inside, rlock_restore);
-INTERRUPTION_REPLACEMENT(rlock_reset, is_inside_or_taken, reset);
+INTERRUPTION_REPLACEMENT(rlock_acquire, interruption_called_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_enter, interruption_called_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside_or_waited_for, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_exit, is_inside_or_waited_for, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save);
+INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
+INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_watched, reset);
+
+/* Is it surely free for the calling thread? From 3.14 on it can tell; it stays so while we have the
+   GIL. */
+INTERRUPTION_INLINE bool
+rlock_is_free(PyObject *lock)
+{
+    return !INTERRUPTION_FREE_THREADED && interruption_original(&rlock_locked) != NULL &&
+           (!interruption_says_yes(&rlock_locked, lock) ||
+            interruption_says_yes(&rlock_is_owned, lock));
+}
+
+static PyObject *
+rlock_take(const interruption_call *call)
+{
+    if (enter(call) < 0) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (rlock_is_free(call->self)) {
+        result = interruption_call_original(call);
+    }
+    else {
+        result = take_now(call, &rlock_acquire);
+        if (result == NULL && !PyErr_Occurred()) {
+            result = wait_for(call, &rlock_acquire, &rlock_do_release);
+        }
+    }
+    return interruption_note_taken(call->self, result, &recursive);
+}
 
 static const interruption_row lock_rows[] = {
     {"_thread", "LockType", "locked", &lock_locked, false},
@@ -213,6 +367,7 @@ static const interruption_row lock_rows[] = {
     {"_thread", "LockType", "__exit__", &lock_exit, false},
     {"_thread", "LockType", "_at_fork_reinit", &lock_reset, true},
     {"_thread", "RLock", "_is_owned", &rlock_is_owned, false},
+    {"_thread", "RLock", "locked", &rlock_locked, true},
     {"_thread", "RLock", "acquire", &rlock_acquire, false},
     {"_thread", "RLock", "__enter__", &rlock_enter, false},
     {"_thread", "RLock", "release", &rlock_do_release, false},
@@ -224,126 +379,3 @@ static const interruption_row lock_rows[] = {
 };
 
 interruption_family interruption_locks = {.name = "locks", .rows = lock_rows};
-
-/* _multiprocessing.SemLock ----------------------------------------------------------------------
- */
-
-INTERRUPTION_ORIGINAL(semaphore_is_zero);
-INTERRUPTION_ORIGINAL(semaphore_is_mine);
-
-/* Places of the members in a SemLock. Written by find_members before anything is interposed. */
-static Py_ssize_t kind_offset, maximum_offset;
-
-enum { RECURSIVE_MUTEX = 0, SEMAPHORE = 1 }; /* as in multiprocessing/synchronize.py */
-
-static int
-member(PyObject *semaphore, Py_ssize_t offset)
-{
-    return *(const int *)((const char *)semaphore + offset);
-}
-
-static bool
-process_lock_looks_held(PyObject *lock)
-{
-    return says_yes(&semaphore_is_zero, lock);
-}
-
-static bool
-process_rlock_looks_held(PyObject *lock)
-{
-    return says_yes(&semaphore_is_mine, lock);
-}
-
-static const interruption_lock_kind process_plain = {.recursive = false,
-                                                     .looks_held = process_lock_looks_held};
-static const interruption_lock_kind process_recursive = {.recursive = true,
-                                                         .looks_held = process_rlock_looks_held};
-
-/* NULL: it is no lock, but counts permits. */
-static const interruption_lock_kind *
-kind_of_semaphore(PyObject *semaphore)
-{
-    if (member(semaphore, kind_offset) == RECURSIVE_MUTEX) {
-        return &process_recursive;
-    }
-    return member(semaphore, maximum_offset) == 1 ? &process_plain : NULL;
-}
-
-INLINE PyObject *
-semaphore_take(const interruption_call *call)
-{
-    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    return kind == NULL ? interruption_call_original(call) : take(call, kind);
-}
-
-INLINE PyObject *
-semaphore_release(const interruption_call *call)
-{
-    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    return kind == NULL ? interruption_call_original(call) : release(call, kind);
-}
-
-/* As lock_leave. */
-INLINE PyObject *
-semaphore_leave(const interruption_call *call)
-{
-    if (call->shape == INTERRUPTION_FAST && call->count > 3) {
-        return interruption_call_original(call);
-    }
-    return semaphore_release(call);
-}
-
-INTERRUPTION_REPLACEMENT(semaphore_acquire, is_inside, semaphore_take);
-INTERRUPTION_REPLACEMENT(semaphore_enter, is_inside, semaphore_take);
-INTERRUPTION_REPLACEMENT(semaphore_do_release, is_inside_or_taken, semaphore_release);
-INTERRUPTION_REPLACEMENT(semaphore_exit, is_inside_or_taken, semaphore_leave);
-
-static const interruption_row semaphore_rows[] = {
-    {"_multiprocessing", "SemLock", "_is_zero", &semaphore_is_zero, false},
-    {"_multiprocessing", "SemLock", "_is_mine", &semaphore_is_mine, false},
-    {"_multiprocessing", "SemLock", "acquire", &semaphore_acquire, false},
-    {"_multiprocessing", "SemLock", "__enter__", &semaphore_enter, false},
-    {"_multiprocessing", "SemLock", "release", &semaphore_do_release, false},
-    {"_multiprocessing", "SemLock", "__exit__", &semaphore_exit, false},
-    {NULL, NULL, NULL, NULL, false},
-};
-
-/* The place of a C int among the members of SemLock; -1 with an exception set. */
-static Py_ssize_t
-find_member(PyObject *type, const char *name)
-{
-    PyObject *found = PyObject_GetAttrString(type, name);
-    if (found == NULL) {
-        return -1;
-    }
-    Py_ssize_t offset = -1;
-    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyDescr_TYPE(found) == (PyTypeObject *)type) {
-        const PyMemberDef *definition = ((PyMemberDescrObject *)found)->d_member;
-        offset = definition->type == T_INT ? definition->offset : -1;
-    }
-    Py_DECREF(found);
-    if (offset < 0) {
-        PyErr_Format(PyExc_RuntimeError, "SemLock.%s is not a C int", name);
-    }
-    return offset;
-}
-
-static bool
-find_members(void)
-{
-    PyObject *module = PyImport_ImportModule("_multiprocessing");
-    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "SemLock");
-    Py_ssize_t kind = type == NULL ? -1 : find_member(type, "kind");
-    Py_ssize_t maximum = kind < 0 ? -1 : find_member(type, "maxvalue");
-    Py_XDECREF(type);
-    Py_XDECREF(module);
-    if (maximum < 0) {
-        return false;
-    }
-    kind_offset = kind;
-    maximum_offset = maximum;
-    return true;
-}
-
-interruption_family interruption_process_locks = {
-    .name = "process locks", .rows = semaphore_rows, .check = find_members};

@@ -1,15 +1,17 @@
 /*
- * The family of locks: _thread.lock, _thread.RLock, and the locks among multiprocessing's
- * semaphores. Enabled and disabled by interpose.h's functions.
+ * The family of locks: _thread.lock and _thread.RLock. Enabled and disabled by interpose.h's
+ * functions.
  */
 #ifndef INTERRUPTION_BLOCKING_LOCKS_H
 #define INTERRUPTION_BLOCKING_LOCKS_H
 
 #include "interpose.h"
+#include "itr_record.h"
 
 extern interruption_family interruption_locks;
 
-/* Not on every platform: to enable it raises ImportError or AttributeError then. */
-extern interruption_family interruption_process_locks;
+/* The lock that stands for a thread's life (up to 3.12), if an exception has just ended the calling
+   thread's wait for it. Only compared. */
+extern ITR_TLS const PyObject *interruption_left_lock;
 
 #endif

@@ -1,0 +1,123 @@
+/* See callers.h. */
+#include "callers.h"
+
+#include "frame.h"
+#include "protected.h"
+
+typedef struct {
+    const char *function; /* its qualified name, in protected code */
+    enum {
+        END, /* of the table */
+        ASK_ITS_CALLER,
+        IS,
+        IS_IF_IT_CALLS, /* the method itself; if it is there for another one: the library */
+    } what;
+    interruption_caller caller;
+} row;
+
+/* What is not here and protected waits for itself. */
+static const row of_locks[] = {
+    {"Condition.__enter__", ASK_ITS_CALLER, 0},
+    {"Condition.wait", IS, INTERRUPTION_CALLER_NOTIFIED},
+    {"Queue.get", IS, INTERRUPTION_CALLER_TAKER},
+    {"Queue.join", IS, INTERRUPTION_CALLER_TAKER},
+    {"Event.wait", IS, INTERRUPTION_CALLER_TAKER},
+    {"Semaphore.acquire", IS, INTERRUPTION_CALLER_TAKER},
+    {"Barrier.wait", IS, INTERRUPTION_CALLER_TAKER},
+    {"Future.result", IS, INTERRUPTION_CALLER_TAKER},
+    {"Future.exception", IS, INTERRUPTION_CALLER_TAKER},
+    {"Thread._wait_for_tstate_lock", IS, INTERRUPTION_CALLER_JOIN},
+    /* held by another thread while that waits for the child */
+    {"Popen._wait", IS, INTERRUPTION_CALLER_EVENT},
+    /* threading's RLock in Python */
+    {"_RLock.acquire", ASK_ITS_CALLER, 0},
+    {"_BaseExitStack.enter_context", ASK_ITS_CALLER, 0},
+    {NULL, END, 0},
+};
+
+/* The functions of multiprocessing, most of which are called like those of threading. */
+static const row of_process_locks[] = {
+    {"SemLock.__enter__", ASK_ITS_CALLER, 0},
+    {"Condition.__enter__", ASK_ITS_CALLER, 0},
+    {"SynchronizedBase.__enter__", ASK_ITS_CALLER, 0},
+    {"_BaseExitStack.enter_context", ASK_ITS_CALLER, 0},
+    {"Condition.wait", IS_IF_IT_CALLS, INTERRUPTION_CALLER_NOTIFIED},
+    {"Event.wait", IS, INTERRUPTION_CALLER_TAKER},
+    {"Barrier.wait", IS, INTERRUPTION_CALLER_TAKER},
+    {"JoinableQueue.join", IS, INTERRUPTION_CALLER_TAKER},
+    {"Queue.get", IS, INTERRUPTION_CALLER_RECEIVER},
+    {"SimpleQueue.get", IS, INTERRUPTION_CALLER_RECEIVER},
+    /* for room; before it is there nothing has been put */
+    {"Queue.put", IS_IF_IT_CALLS, INTERRUPTION_CALLER_EVENT},
+    {"JoinableQueue.put", IS_IF_IT_CALLS, INTERRUPTION_CALLER_EVENT},
+    /* the same: held by another one while that waits for room in the pipe */
+    {"SimpleQueue.put", IS, INTERRUPTION_CALLER_EVENT},
+    {NULL, END, 0},
+};
+
+static const row of_selectors[] = {
+    {"SelectSelector.select", ASK_ITS_CALLER, 0},
+    {"_PollLikeSelector.select", ASK_ITS_CALLER, 0},
+    {"EpollSelector.select", ASK_ITS_CALLER, 0},
+    {"BaseEventLoop._run_once", IS, INTERRUPTION_CALLER_EVENT},
+    {NULL, END, 0},
+};
+
+static const row *
+find(const row *table, PyCodeObject *code)
+{
+    for (const row *known = table; known->what != END; known++) {
+        if (PyUnicode_CompareWithASCIIString(code->co_qualname, known->function) == 0) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+static interruption_caller
+look_up(const row *found, bool calls)
+{
+    if (found == NULL || (found->what == IS_IF_IT_CALLS && !calls)) {
+        return INTERRUPTION_CALLER_LIBRARY;
+    }
+    return found->caller;
+}
+
+static interruption_caller
+find_caller(interruption_state *state, PyThreadState *tstate, const row *table)
+{
+    bool lost;
+    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
+    interruption_caller caller = INTERRUPTION_CALLER_PROGRAM;
+    for (bool calls = true; frame != NULL; calls = false) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        bool protected = interruption_is_protected_frame(state, frame, code);
+        const row *found = protected ? find(table, code) : NULL;
+        Py_DECREF(code);
+        if (found == NULL || found->what != ASK_ITS_CALLER) {
+            caller = protected ? look_up(found, calls) : INTERRUPTION_CALLER_PROGRAM;
+            break;
+        }
+        frame = interruption_frame_back(frame, &lost);
+    }
+    Py_XDECREF(frame);
+    return lost ? INTERRUPTION_CALLER_LIBRARY : caller; /* who asks is not to give anything up */
+}
+
+interruption_caller
+interruption_caller_of_lock(interruption_state *state, PyThreadState *tstate)
+{
+    return find_caller(state, tstate, of_locks);
+}
+
+interruption_caller
+interruption_caller_of_process_lock(interruption_state *state, PyThreadState *tstate)
+{
+    return find_caller(state, tstate, of_process_locks);
+}
+
+bool
+interruption_caller_is_event_loop(interruption_state *state, PyThreadState *tstate)
+{
+    return find_caller(state, tstate, of_selectors) == INTERRUPTION_CALLER_EVENT;
+}

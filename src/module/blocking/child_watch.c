@@ -1,0 +1,197 @@
+/*
+ * See child_watch.h. All is guarded by `mutex`, which is held for a few instructions and never
+ * while a thread attaches to the interpreter. A watch is on the heap, for the thread that waits may
+ * be killed at the interpreter's exit; then it stays.
+ */
+#include "child_watch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "itr_wake_fd.h"
+
+/* One wait. */
+struct interruption_child_watch {
+    interruption_children children; /* constant */
+    itr_wake_fd fd;                 /* constant */
+    bool told;                      /* guarded by mutex: it is readable */
+    interruption_child_watch *next; /* guarded by mutex */
+};
+
+/* A thread in waitid(). Freed by itself; after a fork, in the child, by nobody. */
+typedef struct watcher {
+    interruption_children children; /* constant */
+    struct watcher *next;           /* guarded by mutex */
+} watcher;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static interruption_child_watch *watches; /* guarded by mutex */
+static watcher *watchers;                 /* guarded by mutex */
+
+static bool
+same(const interruption_children *one, const interruption_children *other)
+{
+    return one->type == other->type && one->id == other->id && one->options == other->options;
+}
+
+/* With the mutex. */
+static void
+tell(const interruption_children *children)
+{
+    for (interruption_child_watch *watch = watches; watch != NULL; watch = watch->next) {
+        if (!watch->told && (children == NULL || same(&watch->children, children))) {
+            watch->told = true;
+            itr_wake_fd_signal(&watch->fd);
+        }
+    }
+}
+
+/* An error, that there is no such child, is a change, too: the call itself tells it. */
+static void *
+sit(void *arg)
+{
+    watcher *self = arg;
+    siginfo_t ignored;
+    (void)waitid(self->children.type, self->children.id, &ignored,
+                 self->children.options | WNOWAIT);
+    (void)pthread_mutex_lock(&mutex);
+    tell(&self->children);
+    watcher **link = &watchers;
+    while (*link != self) {
+        link = &(*link)->next;
+    }
+    *link = self->next;
+    (void)pthread_mutex_unlock(&mutex);
+    free(self);
+    return NULL;
+}
+
+/* With the mutex. 0, or an errno value. */
+static int
+start_thread(watcher *self)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0) {
+        return error;
+    }
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN + 65536);
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, &attributes, sit, self);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* With the mutex. See to it that somebody sits there. 0, or an errno value. */
+static int
+need_watcher(const interruption_children *children)
+{
+    for (watcher *sitting = watchers; sitting != NULL; sitting = sitting->next) {
+        if (same(&sitting->children, children)) {
+            return 0;
+        }
+    }
+    watcher *added = malloc(sizeof(*added));
+    if (added == NULL) {
+        return ENOMEM;
+    }
+    *added = (watcher){.children = *children, .next = watchers};
+    int error = start_thread(added);
+    if (error != 0) {
+        free(added);
+        return error;
+    }
+    watchers = added;
+    return 0;
+}
+
+/* Forking. ------------------------------------------------------------------------------------ */
+
+static void
+before_fork(void)
+{
+    (void)pthread_mutex_lock(&mutex);
+}
+
+static void
+after_fork(void)
+{
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+/* No thread sits anywhere, and who waits has other children: look again. Whoever began a watch ends
+   it, as in the parent. */
+static void
+after_fork_child(void)
+{
+    watchers = NULL;
+    tell(NULL);
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+static void
+see_to_forks(void)
+{
+    (void)pthread_atfork(before_fork, after_fork, after_fork_child);
+}
+
+/* Watching. ----------------------------------------------------------------------------------- */
+
+interruption_child_watch *
+interruption_child_watch_begin(const interruption_children *children)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, see_to_forks);
+    interruption_child_watch *watch = malloc(sizeof(*watch));
+    if (watch == NULL) {
+        return NULL;
+    }
+    *watch = (interruption_child_watch){.children = *children};
+    if (itr_wake_fd_open(&watch->fd) < 0) {
+        free(watch);
+        return NULL;
+    }
+    (void)pthread_mutex_lock(&mutex);
+    int error = need_watcher(children);
+    if (error == 0) {
+        watch->next = watches;
+        watches = watch;
+    }
+    (void)pthread_mutex_unlock(&mutex);
+    if (error != 0) {
+        itr_wake_fd_close(&watch->fd);
+        free(watch);
+        errno = error;
+        return NULL;
+    }
+    return watch;
+}
+
+int
+interruption_child_watch_fd(const interruption_child_watch *watch)
+{
+    return watch->fd.read_fd;
+}
+
+void
+interruption_child_watch_end(interruption_child_watch *watch)
+{
+    (void)pthread_mutex_lock(&mutex);
+    interruption_child_watch **link = &watches;
+    while (*link != watch) {
+        link = &(*link)->next;
+    }
+    *link = watch->next;
+    (void)pthread_mutex_unlock(&mutex);
+    itr_wake_fd_close(&watch->fd);
+    free(watch);
+}

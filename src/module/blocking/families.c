@@ -1,0 +1,400 @@
+/*
+ * See families.h. Methods are looked for without a lock, for that runs Python code; what comes of
+ * it is written, and the methods are exchanged, under `mutex`, in one step with the two counts by
+ * which others know it: interruption_wait_generation and interruption_noting.
+ */
+#include "families.h"
+
+#include "children.h"
+#include "compat.h"
+#include "descriptors.h"
+#include "file_locks.h"
+#include "files.h"
+#include "held.h"
+#include "imports.h"
+#include "joins.h"
+#include "locks.h"
+#include "opening.h"
+#include "process_locks.h"
+#include "queues.h"
+#include "select.h"
+#include "signals.h"
+#include "sleep.h"
+#include "socket_call.h"
+#include "sockets.h"
+#include "tls.h"
+#include "tls_turns.h"
+#include "tls_window.h"
+#include "wait.h"
+
+enum { REASON_SIZE = 256 };
+
+typedef struct {
+    interruption_family *family;
+    bool needed;              /* it notes locks */
+    bool absent;              /* guarded by the mutex: what it is about does not exist here, */
+    bool later;               /* or its module has not been imported */
+    char reason[REASON_SIZE]; /* guarded by the mutex; empty, or why it was refused */
+} entry;
+
+static entry all[] = {
+    {.family = &interruption_locks, .needed = true},
+    {.family = &interruption_process_locks, .needed = true},
+    {.family = &interruption_joins},
+    {.family = &interruption_descriptors},
+    {.family = &interruption_files},
+    {.family = &interruption_folders},
+    {.family = &interruption_opening},
+    {.family = &interruption_file_locks},
+    {.family = &interruption_child_waits},
+    {.family = &interruption_signals},
+    {.family = &interruption_imports},
+    {.family = &interruption_queues},
+    {.family = &interruption_sleeps},
+    {.family = &interruption_sockets},
+    {.family = &interruption_messages},
+    {.family = &interruption_connections},
+    {.family = &interruption_select},
+    {.family = &interruption_poll},
+    {.family = &interruption_epoll},
+    {.family = &interruption_tls_windows},
+    {.family = &interruption_tls},
+};
+
+enum { COUNT = sizeof(all) / sizeof(*all) };
+
+static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+
+/* atomic: written under the mutex; relaxed, for who sees it late takes the mutex then. */
+static _Atomic enum { NEW, ON, OFF } now;
+
+/* atomic, as `now`: how many families are `later`, while the others are interposed. */
+static _Atomic size_t awaited;
+
+/* What was found of one family. */
+typedef struct {
+    bool found;
+    bool absent;
+    bool later;
+    char reason[REASON_SIZE];
+} finding;
+
+/* Looking. ------------------------------------------------------------------------------------ */
+
+/* An exception is set: is it one by which a family is refused? */
+static bool
+is_refusal(void)
+{
+    return PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_MemoryError) &&
+           !PyErr_ExceptionMatches(PyExc_RecursionError);
+}
+
+/* Does the first row's module exist, and its type? 1, 0, or -1 with an exception set that is no
+   refusal. */
+static int
+is_there(const interruption_family *family)
+{
+    const interruption_row *first = family->rows;
+    PyObject *module = PyImport_ImportModule(first->module);
+    PyObject *type = NULL;
+    if (module != NULL) {
+        type =
+            first->type == NULL ? Py_NewRef(module) : PyObject_GetAttrString(module, first->type);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    if (type == NULL && !is_refusal()) {
+        return -1;
+    }
+    PyErr_Clear();
+    return type != NULL;
+}
+
+/* Put the exception that is set into words. 0, or -1 with another one set. */
+static int
+take_reason(char *reason)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = PyUnicode_FromFormat("%s: %S", ((PyTypeObject *)type)->tp_name, value);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "ascii", "backslashreplace");
+    if (bytes != NULL) {
+        (void)PyOS_snprintf(reason, REASON_SIZE, "%s", PyBytes_AS_STRING(bytes));
+    }
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    Py_XDECREF(traceback);
+    Py_XDECREF(value);
+    Py_XDECREF(type);
+    return bytes == NULL ? -1 : 0;
+}
+
+/* Has the module been imported that the first row is about? The others come with it. 1, 0, or -1
+   with an exception set. */
+static int
+is_imported(const interruption_family *family)
+{
+    PyObject *name = PyUnicode_FromString(family->rows->module);
+    PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    return module != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+static int
+look_for(const interruption_family *family, finding *found)
+{
+    *found = (finding){.found = false};
+    int imported = is_imported(family);
+    if (imported <= 0) {
+        found->later = imported == 0;
+        (void)PyOS_snprintf(found->reason, REASON_SIZE, "%s has not been imported",
+                            family->rows->module);
+        return imported;
+    }
+    bool before = interruption_family_enabled(family);
+    found->found = before || interruption_family_find(family) == 0;
+    if (found->found) {
+        return 0;
+    }
+    if (!is_refusal() || take_reason(found->reason) < 0) {
+        return -1;
+    }
+    int there = is_there(family);
+    found->absent = there == 0;
+    return there < 0 ? -1 : 0;
+}
+
+/* Changing. ----------------------------------------------------------------------------------- */
+
+/* With the world stopped: make a count say, by being odd, whether it is so. */
+static void
+tell(_Atomic uint32_t *count, bool so)
+{
+    uint32_t before = atomic_load(count);
+    if ((before % 2 == 1) != so) {
+        atomic_store(count, before + 1);
+    }
+}
+
+/* With the world stopped: all families have been exchanged. */
+static void
+tell_all(void *on)
+{
+    bool noting = *(const bool *)on;
+    for (size_t i = 0; i < COUNT; i++) {
+        if (all[i].needed && !all[i].absent && !all[i].later && !all[i].family->enabled) {
+            noting = false;
+        }
+    }
+    tell(&interruption_noting, noting);
+    tell(&interruption_wait_generation, *(const bool *)on);
+}
+
+/* Under the mutex. */
+static void
+exchange(const finding *found, bool on)
+{
+    interruption_family *families[COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        if (found == NULL || found[i].found) {
+            families[count++] = all[i].family;
+        }
+    }
+    interruption_families_exchange(families, count, on, tell_all, &on);
+    atomic_store_explicit(&now, on ? ON : OFF, memory_order_relaxed);
+    size_t later = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        later += on && all[i].later;
+    }
+    atomic_store_explicit(&awaited, later, memory_order_relaxed);
+}
+
+/* Under the mutex. */
+static void
+note(const finding *found)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        all[i].absent = found[i].absent;
+        all[i].later = found[i].later;
+        memcpy(all[i].reason, found[i].reason, REASON_SIZE);
+    }
+}
+
+/* Under the mutex: somebody has been faster with one of its methods. */
+static void
+note_replaced(const finding *found)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        if (found[i].found && !interruption_family_enabled(all[i].family)) {
+            (void)PyOS_snprintf(all[i].reason, REASON_SIZE,
+                                "RuntimeError: another library has replaced one of its calls");
+        }
+    }
+}
+
+/* Unless it is not as `expected` (OFF: whatever it is). 0, or -1 with an exception set. */
+static int
+enable(int expected)
+{
+    finding found[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        if (look_for(all[i].family, &found[i]) < 0) {
+            return -1;
+        }
+    }
+    interruption_mutex_lock(&mutex);
+    if (expected == OFF || (int)atomic_load_explicit(&now, memory_order_relaxed) == expected) {
+        note(found);
+        exchange(found, true);
+        note_replaced(found);
+    }
+    interruption_mutex_unlock(&mutex);
+    return 0;
+}
+
+int
+interruption_blocking_start(void)
+{
+    return atomic_load_explicit(&now, memory_order_relaxed) == NEW ? enable(NEW) : 0;
+}
+
+bool
+interruption_blocking_awaits_modules(void)
+{
+    return atomic_load_explicit(&awaited, memory_order_relaxed) > 0;
+}
+
+/* Is there one among them that can be found now? */
+static bool
+has_come(void)
+{
+    bool later[COUNT];
+    interruption_mutex_lock(&mutex);
+    for (size_t i = 0; i < COUNT; i++) {
+        later[i] = all[i].later;
+    }
+    interruption_mutex_unlock(&mutex);
+    for (size_t i = 0; i < COUNT; i++) {
+        if (later[i] && is_imported(all[i].family) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+interruption_blocking_module_came(void)
+{
+    if (has_come() && !PyErr_Occurred()) {
+        (void)enable(ON);
+    }
+    PyErr_Clear(); /* no memory, say: the next import tries again */
+}
+
+PyObject *
+interruption_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    if (enable(OFF) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/*
+ * Who waits in the lot is woken by releases that come to us, and they do not any more. A waiter
+ * enters the lot and then looks at the generation; that has changed before the lot is walked. So
+ * each either sees the change itself or is found, and goes on in the original.
+ */
+PyObject *
+interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_mutex_lock(&mutex);
+    exchange(NULL, false);
+    interruption_mutex_unlock(&mutex);
+    itr_lot_wake_all();
+    Py_RETURN_NONE;
+}
+
+void
+interruption_blocking_after_fork_child(void)
+{
+    interruption_mutex_reset(&mutex);
+    interruption_interpose_after_fork_child();
+    interruption_socket_forget_turns();
+    interruption_tls_forget_calls();
+    interruption_tls_forget_windows();
+}
+
+/* Telling. ------------------------------------------------------------------------------------ */
+
+static PyObject *
+name_of(const interruption_row *row)
+{
+    if (row->type == NULL) {
+        return PyUnicode_FromFormat("%s.%s", row->module, row->name);
+    }
+    return PyUnicode_FromFormat("%s.%s.%s", row->module, row->type, row->name);
+}
+
+/* The names of the rows that stand so, in a tuple. */
+static PyObject *
+names_of(const interruption_family *family, interruption_row_state wanted)
+{
+    PyObject *list = PyList_New(0);
+    for (const interruption_row *row = family->rows; list != NULL && row->module != NULL; row++) {
+        if (interruption_row_now(row) != wanted) {
+            continue;
+        }
+        PyObject *name = name_of(row);
+        if (name == NULL || PyList_Append(list, name) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(name);
+    }
+    PyObject *tuple = list == NULL ? NULL : PyList_AsTuple(list);
+    Py_XDECREF(list);
+    return tuple;
+}
+
+static PyObject *
+describe(const interruption_family *family, const char *reason)
+{
+    bool enabled = interruption_family_enabled(family);
+    PyObject *calls = names_of(family, INTERRUPTION_ROW_INTERPOSED);
+    PyObject *missing = calls == NULL ? NULL
+                        : !enabled    ? PyTuple_New(0)
+                                      : names_of(family, INTERRUPTION_ROW_ABSENT);
+    PyObject *described = NULL;
+    if (missing != NULL) {
+        described = Py_BuildValue("(sOOOz)", family->name, enabled ? Py_True : Py_False, calls,
+                                  missing, reason[0] == '\0' ? NULL : reason);
+    }
+    Py_XDECREF(calls);
+    Py_XDECREF(missing);
+    return described;
+}
+
+PyObject *
+interruption_blocking_status(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    entry copies[COUNT];
+    interruption_mutex_lock(&mutex);
+    memcpy(copies, all, sizeof(all));
+    int state = atomic_load_explicit(&now, memory_order_relaxed);
+    interruption_mutex_unlock(&mutex);
+    PyObject *families = PyTuple_New(COUNT);
+    for (size_t i = 0; i < COUNT && families != NULL; i++) {
+        PyObject *family = describe(copies[i].family, copies[i].reason);
+        if (family == NULL) {
+            Py_CLEAR(families);
+            break;
+        }
+        PyTuple_SET_ITEM(families, (Py_ssize_t)i, family);
+    }
+    return families == NULL ? NULL
+                            : Py_BuildValue("(ON)", state == ON ? Py_True : Py_False, families);
+}

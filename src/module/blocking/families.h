@@ -1,0 +1,35 @@
+/*
+ * All families of blocking calls, and their being interposed: by the first region, or at the user's
+ * word (interruption.blocking).
+ *
+ * A family that is not as expected is refused: it stays as it was, and so do its calls. Without the
+ * families that are needed, locks are not noted, so nothing is delivered between statements
+ * (interruption_held_is_whole); what waits may be interrupted all the same.
+ */
+#ifndef INTERRUPTION_BLOCKING_FAMILIES_H
+#define INTERRUPTION_BLOCKING_FAMILIES_H
+
+#include <stdbool.h>
+
+#include "state.h"
+
+/* A region is entered: interpose what there is, unless that has been done before, or the user has
+   disabled it. 0, or -1 with an exception set that is nobody's refusal, and nothing has changed. */
+int interruption_blocking_start(void);
+
+/* Methods of the module: what interruption.blocking offers. */
+PyObject *interruption_blocking_enable(PyObject *module, PyObject *unused);
+PyObject *interruption_blocking_disable(PyObject *module, PyObject *unused);
+PyObject *interruption_blocking_status(PyObject *module, PyObject *unused);
+
+/* In the child of a fork. */
+void interruption_blocking_after_fork_child(void);
+
+/* Is a family not interposed because its module has not been imported yet? */
+bool interruption_blocking_awaits_modules(void);
+
+/* Some module has just been imported: interpose what can be interposed now. Attached with no
+   exception set, and none is set afterwards. */
+void interruption_blocking_module_came(void);
+
+#endif

@@ -1,0 +1,36 @@
+/* Arguments that are plain numbers. What is anything else is left to the original, as what is out
+   of range is: false, and nothing is set. `argument` may be NULL: it was not given. */
+#ifndef INTERRUPTION_BLOCKING_NUMBERS_H
+#define INTERRUPTION_BLOCKING_NUMBERS_H
+
+#include "state.h"
+
+#include <limits.h>
+#include <stdbool.h>
+
+static inline bool
+interruption_size_of(PyObject *argument, Py_ssize_t *size)
+{
+    if (argument == NULL || !PyLong_Check(argument)) {
+        return false;
+    }
+    *size = PyLong_AsSsize_t(argument);
+    if (*size == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+    }
+    return true;
+}
+
+static inline bool
+interruption_int_of(PyObject *argument, int *number)
+{
+    Py_ssize_t size;
+    if (!interruption_size_of(argument, &size) || size < INT_MIN || size > INT_MAX) {
+        return false;
+    }
+    *number = (int)size;
+    return true;
+}
+
+#endif

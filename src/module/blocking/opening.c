@@ -1,0 +1,363 @@
+/*
+ * See opening.h. A FIFO is opened so that this does not wait, then its other end is waited for, and
+ * the descriptor is made as it was asked for. Nothing tells when a writer opens it that does not
+ * write, nor when a reader waits for a writer to open it; so we look again from time to time.
+ *
+ * open() is given an opener that does so. What is no FIFO is the original's.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* tee, O_PATH */
+#endif
+#include "opening.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "numbers.h"
+#include "wait.h"
+
+/* How an open() is to be made. */
+typedef struct {
+    int folder;       /* or AT_FDCWD */
+    PyObject *name;   /* strong */
+    PyObject *bytes;  /* strong */
+    const char *path; /* in the bytes */
+    int flags;
+    int mode;
+} opening;
+
+static bool
+is_fifo(const opening *of)
+{
+    struct stat found;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fstatat(of->folder, of->path, &found, 0);
+    Py_END_ALLOW_THREADS
+    return status == 0 && S_ISFIFO(found.st_mode);
+}
+
+/* With flags that may have to wait for the other end. */
+static bool
+may_wait(int flags)
+{
+    int way = flags & O_ACCMODE;
+    return (way == O_RDONLY || way == O_WRONLY) &&
+           !(flags & (O_NONBLOCK | O_DIRECTORY
+#ifdef O_PATH
+                      | O_PATH
+#endif
+                      )) &&
+           (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+}
+
+/* Fill in the name and path; false with an exception set if it is none. To be ended by forget(). */
+static bool
+name_it(opening *of, PyObject *name)
+{
+    of->name = PyOS_FSPath(name);
+    if (of->name != NULL && PyUnicode_FSConverter(of->name, &of->bytes)) {
+        of->path = PyBytes_AS_STRING(of->bytes);
+        return true;
+    }
+    Py_CLEAR(of->name);
+    return false;
+}
+
+static void
+forget(opening *of)
+{
+    Py_CLEAR(of->name);
+    Py_CLEAR(of->bytes);
+}
+
+/* The other end. ------------------------------------------------------------------------------ */
+
+/* Is there a writer, or has there been one? What a read says without data, but nothing is taken. */
+static bool
+has_writer(int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    if (poll(&look, 1, 0) != 0) {
+        return true;
+    }
+#ifdef __linux__
+    int copy[2];
+    if (pipe2(copy, O_CLOEXEC) < 0) {
+        return false;
+    }
+    ssize_t count = tee(fd, copy[1], 1, SPLICE_F_NONBLOCK);
+    int error = errno;
+    (void)close(copy[0]);
+    (void)close(copy[1]);
+    return count > 0 || (count < 0 && error == EAGAIN);
+#else
+    return false;
+#endif
+}
+
+/* Wait for a writer. One that writes, or goes, wakes us. 0, or -1 with an exception set. */
+static int
+wait_for_writer(const interruption_waiting *waiting, int fd)
+{
+    int64_t slice = 0;
+    while (!has_writer(fd)) {
+        if (interruption_wait_check(waiting) < 0 ||
+            interruption_wait_for_fd(waiting, fd, POLLIN, interruption_next_slice(&slice)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* A descriptor that stands for the FIFO, whatever becomes of its name; -1 if there is none such. */
+static int
+hold(const opening *of)
+{
+#ifdef O_PATH
+    return openat(of->folder, of->path, O_PATH | O_CLOEXEC | (of->flags & O_NOFOLLOW));
+#else
+    (void)of;
+    return -1;
+#endif
+}
+
+/* OSError for what the system has said. -1. */
+static int
+fail(const opening *of)
+{
+    (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, of->name);
+    return -1;
+}
+
+/* Open it without waiting; again, if it is `held`. The descriptor, or -1 with errno. */
+static int
+open_at_once(const opening *of, int held)
+{
+    int flags = of->flags | O_NONBLOCK | O_CLOEXEC;
+    if (held >= 0) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+        int fd = open(path, flags & ~(O_NOFOLLOW | O_CREAT));
+        if (fd >= 0 || errno != ENOENT) {
+            return fd;
+        }
+    }
+    return openat(of->folder, of->path, flags, of->mode);
+}
+
+/* The same. 1, with the descriptor; 0, there is no reader yet; -1 with an exception set. */
+static int
+try_open(const opening *of, int held, int *fd)
+{
+    *fd = open_at_once(of, held);
+    if (*fd >= 0) {
+        return 1;
+    }
+    return errno == ENXIO ? 0 : fail(of);
+}
+
+/* Wait for a reader. As try_open, but never 0. */
+static int
+wait_for_reader(const interruption_waiting *waiting, const opening *of, int held, int *fd)
+{
+    int64_t slice = 0;
+    int status = 0;
+    while (status == 0) {
+        if (interruption_wait_check(waiting) < 0 ||
+            interruption_wait_slice(waiting, &slice, ITR_NEVER) < 0) {
+            return -1;
+        }
+        status = try_open(of, held, fd);
+    }
+    return status;
+}
+
+/* Open it, and wait for a reader if it is to be written to. The descriptor, or -1 with an exception
+   set. */
+static int
+open_end(const interruption_waiting *waiting, const opening *of)
+{
+    int fd;
+    int status = try_open(of, -1, &fd);
+    if (status == 0) {
+        int held = hold(of);
+        status = wait_for_reader(waiting, of, held, &fd);
+        if (held >= 0) {
+            (void)close(held);
+        }
+    }
+    return status < 0 ? -1 : fd;
+}
+
+static int
+open_and_wait(const interruption_waiting *waiting, const opening *of)
+{
+    int fd = open_end(waiting, of);
+    if (fd < 0) {
+        return -1;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, fd) < 0) {
+        (void)close(fd);
+        return -1;
+    }
+    (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    return fd;
+}
+
+/* Open the FIFO. The descriptor, or -1 with an exception set. */
+static int
+open_fifo(interruption_waiting *waiting, const opening *of)
+{
+    waiting->quiet = true;
+    int fd = open_and_wait(waiting, of);
+    interruption_wait_over(waiting);
+    return fd;
+}
+
+/* os.open ------------------------------------------------------------------------------------- */
+
+/* The arguments, if they are such that we can do the rest. */
+static bool
+find_arguments(const interruption_call *call, opening *of)
+{
+    PyObject *path = interruption_call_argument(call, 0, "path");
+    PyObject *flags = interruption_call_argument(call, 1, "flags");
+    PyObject *mode = interruption_call_argument(call, 2, "mode");
+    PyObject *folder = interruption_call_argument(call, PY_SSIZE_T_MAX, "dir_fd");
+    *of = (opening){.folder = AT_FDCWD, .mode = 0777};
+    if (path == NULL || !interruption_int_of(flags, &of->flags) || !may_wait(of->flags) ||
+        (mode != NULL && !interruption_int_of(mode, &of->mode)) ||
+        (folder != NULL && folder != Py_None && !interruption_int_of(folder, &of->folder)) ||
+        interruption_call_count(call) != 2 + (mode != NULL) + (folder != NULL)) {
+        return false;
+    }
+    bool named = name_it(of, path);
+    PyErr_Clear();
+    return named;
+}
+
+static PyObject *
+open_descriptor(const interruption_call *call)
+{
+    opening of;
+    interruption_waiting waiting;
+    if (!find_arguments(call, &of)) {
+        return interruption_call_original(call);
+    }
+    if (!is_fifo(&of) || !interruption_wait_begin(&waiting)) {
+        forget(&of);
+        return interruption_call_original(call);
+    }
+    int fd = -1;
+    if (PySys_Audit("open", "OOi", of.name, Py_None, of.flags | O_CLOEXEC) == 0) {
+        fd = open_fifo(&waiting, &of);
+    }
+    forget(&of);
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+INTERRUPTION_REPLACEMENT(os_open, interruption_called_inside, open_descriptor);
+
+/* open() -------------------------------------------------------------------------------------- */
+
+/* Not a FIFO any more, or nothing that is waited for here. */
+static int
+open_plainly(const opening *of)
+{
+    int fd;
+    Py_BEGIN_ALLOW_THREADS
+    fd = open(of->path, of->flags | O_CLOEXEC, of->mode);
+    Py_END_ALLOW_THREADS
+    return fd >= 0 ? fd : fail(of);
+}
+
+/* As the opener of a file: (path, flags). */
+static PyObject *
+opener(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    PyObject *name;
+    interruption_waiting waiting;
+    opening of = {.folder = AT_FDCWD, .mode = 0666};
+    if (!PyArg_ParseTuple(arguments, "Oi", &name, &of.flags)) {
+        return NULL;
+    }
+    if (!name_it(&of, name)) {
+        return NULL;
+    }
+    int fd = may_wait(of.flags) && interruption_wait_begin(&waiting) ? open_fifo(&waiting, &of)
+                                                                     : open_plainly(&of);
+    forget(&of);
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+static PyMethodDef opener_definition = {"opener", opener, METH_VARARGS, NULL};
+
+/* Does the call open the FIFO of that name, and has no opener of its own? */
+static bool
+opens_fifo(const interruption_call *call)
+{
+    opening of = {.folder = AT_FDCWD};
+    PyObject *file = interruption_call_argument(call, 0, "file");
+    PyObject *own = interruption_call_argument(call, 7, "opener");
+    if ((own != NULL && own != Py_None) || file == NULL || PyLong_Check(file) ||
+        !name_it(&of, file)) {
+        PyErr_Clear(); /* the original says what is wrong */
+        return false;
+    }
+    bool answer = is_fifo(&of);
+    forget(&of);
+    return answer;
+}
+
+/* The same call, with an opener. */
+static PyObject *
+call_with(const interruption_call *call, PyObject *with)
+{
+    static const char *const names[] = {"file",   "mode",    "buffering", "encoding",
+                                        "errors", "newline", "closefd",   "opener"};
+    PyObject *arguments[] = {NULL, NULL, NULL, Py_None, Py_None, Py_None, Py_True, with};
+    for (int i = 0; i < 7; i++) {
+        PyObject *given = interruption_call_argument(call, i, names[i]);
+        arguments[i] = given != NULL ? given : arguments[i];
+    }
+    PyObject *mode = PyUnicode_FromString("r"), *buffering = PyLong_FromLong(-1);
+    PyObject *result = NULL;
+    if (mode != NULL && buffering != NULL) {
+        arguments[1] = arguments[1] == NULL ? mode : arguments[1];
+        arguments[2] = arguments[2] == NULL ? buffering : arguments[2];
+        result = interruption_call_again(call, arguments, 8);
+    }
+    Py_XDECREF(mode);
+    Py_XDECREF(buffering);
+    return result;
+}
+
+static PyObject *
+open_file(const interruption_call *call)
+{
+    if (!opens_fifo(call)) {
+        return interruption_call_original(call);
+    }
+    PyObject *with = PyCFunction_New(&opener_definition, NULL);
+    if (with == NULL) {
+        return NULL;
+    }
+    PyObject *file = call_with(call, with);
+    Py_DECREF(with);
+    return file;
+}
+
+INTERRUPTION_REPLACEMENT(io_open, interruption_called_inside, open_file);
+
+static const interruption_row rows[] = {
+    {"posix", NULL, "open", &os_open, false},
+    {"_io", NULL, "open", &io_open, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+interruption_family interruption_opening = {.name = "opening FIFOs", .rows = rows};

@@ -1,0 +1,474 @@
+/* See wait.h. */
+#include "wait.h"
+
+#include <errno.h>
+#include <math.h>
+#include <time.h>
+
+#include "look.h"
+
+#define NANOSECONDS_PER_SECOND 1000000000
+
+/* How a fallback looks: soon at first, then ever less often. */
+static const int64_t FIRST_SLICE = 100000, LAST_SLICE = 20000000;
+
+_Atomic uint32_t interruption_wait_generation;
+
+bool
+interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *view)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    interruption_thread *thread = interruption_thread_self;
+    uint32_t generation = atomic_load(&interruption_wait_generation);
+    if (state == NULL || !interruption_is_thread_of_now(thread) || generation % 2 == 0) {
+        return false; /* also a call that came to us before they were put back */
+    }
+    *waiting = (interruption_waiting){
+        .state = state, .record = thread->record, .needed = ITR_PENDING, .generation = generation};
+    interruption_look_for_waits(state, thread, view);
+    return view->open;
+}
+
+bool
+interruption_wait_enter(interruption_waiting *waiting)
+{
+    interruption_wait_view view;
+    return interruption_wait_look(waiting, &view) && !view.cleanup && !view.importing;
+}
+
+int
+interruption_wait_entry_asked(void)
+{
+    interruption_waiting waiting;
+    return interruption_wait_enter(&waiting) ? interruption_wait_check(&waiting) : 0;
+}
+
+bool
+interruption_wait_begin(interruption_waiting *waiting)
+{
+    interruption_wait_view view;
+    return interruption_wait_look(waiting, &view);
+}
+
+int
+interruption_wait_check(const interruption_waiting *waiting)
+{
+    if (!interruption_wait_asked(waiting)) {
+        return 0;
+    }
+    return interruption_raise_request(waiting->state, waiting->record);
+}
+
+/* While the thread is detached here, whoever asks it need not do more than wake it. -------------
+ */
+
+static PyThreadState *
+detach(const interruption_waiting *waiting)
+{
+    (void)itr_begin_wait(waiting->record);
+    return PyEval_SaveThread();
+}
+
+static void
+attach(const interruption_waiting *waiting, PyThreadState *tstate)
+{
+    PyEval_RestoreThread(tstate);
+    (void)itr_end_wait(waiting->record);
+}
+
+void
+interruption_wait_over(const interruption_waiting *waiting)
+{
+    uint32_t flags = itr_flags(waiting->record);
+    if ((flags & (ITR_PENDING | ITR_OPEN | ITR_ARMED)) == (ITR_PENDING | ITR_OPEN)) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        interruption_stop_where_it_is(waiting->state, waiting->record);
+        PyErr_Restore(type, value, traceback);
+    }
+}
+
+static int
+finish(const interruption_waiting *waiting, int result)
+{
+    if (!waiting->quiet) {
+        interruption_wait_over(waiting);
+    }
+    return result;
+}
+
+/* The lot. ------------------------------------------------------------------------------------ */
+
+static bool
+is_off(const interruption_waiting *waiting)
+{
+    return atomic_load(&interruption_wait_generation) != waiting->generation;
+}
+
+/* Detached. Sleep until woken, asked, switched off, the deadline, or a signal. */
+static itr_park_result
+park(const interruption_waiting *waiting, const itr_waiter *waiter, itr_deadline deadline)
+{
+    itr_park_result result = ITR_PARK_PERMIT;
+    while (result == ITR_PARK_PERMIT && !itr_lot_woken(waiter) &&
+           !interruption_wait_asked(waiting) && !is_off(waiting)) {
+        result = itr_park(&waiting->record->parker, deadline);
+    }
+    return result;
+}
+
+static void
+count_waiter(const void *address, uint64_t one)
+{
+    (void)interruption_add(&interruption_slot_of(address)->waiters, one);
+}
+
+/* One stay in the lot. The lot is left before the thread attaches again: it may be killed there, at
+   the interpreter's exit, with its stack. Returns what `attempt` said if it was asked again. */
+static int
+stay(const interruption_waiting *waiting, const void *address, interruption_try attempt, void *arg,
+     itr_deadline deadline, bool *woken)
+{
+    itr_waiter waiter;
+    count_waiter(address, 1);
+    itr_lot_enter(&waiter, address, waiting->record, *woken);
+    /* Without a GIL it may have changed between the look and the entry. */
+    int result = INTERRUPTION_FREE_THREADED ? attempt(arg) : 0;
+    itr_park_result parked = ITR_PARK_PERMIT;
+    if (result == 0) {
+        PyThreadState *self = detach(waiting);
+        parked = park(waiting, &waiter, deadline);
+        *woken = itr_lot_leave(&waiter);
+        attach(waiting, self);
+    }
+    else {
+        *woken = itr_lot_leave(&waiter);
+    }
+    count_waiter(address, (uint64_t)-1);
+    if (result == 0 && parked == ITR_PARK_ERROR) {
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+        result = -1;
+    }
+    if (result == 0 && parked == ITR_PARK_SIGNAL) {
+        result = PyErr_CheckSignals();
+    }
+    return result;
+}
+
+/* What was asked is to be raised: 0, and the request stays, if the result is there after all. */
+static int
+leave(const interruption_waiting *waiting, void *arg)
+{
+    if (!interruption_wait_asked(waiting) ||
+        (waiting->may_leave != NULL && !waiting->may_leave(arg))) {
+        return 0;
+    }
+    return interruption_wait_check(waiting);
+}
+
+static int
+wait_in_lot(const interruption_waiting *waiting, const void *address, interruption_try attempt,
+            void *arg, itr_deadline deadline)
+{
+    bool woken = false; /* a wake-up has reached us, and we have not passed it on */
+    for (;;) {
+        /* If it fails though we were woken, somebody has it who will wake the next one. */
+        int result = attempt(arg);
+        if (result == 0 && interruption_wait_asked(waiting)) {
+            result = leave(waiting, arg);
+            if (result == 0) {
+                continue;
+            }
+        }
+        if (result == 0 && is_off(waiting)) {
+            return INTERRUPTION_WAIT_OFF;
+        }
+        if (result == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
+            return 0;
+        }
+        if (result == 0) {
+            result = stay(waiting, address, attempt, arg, deadline, &woken);
+        }
+        if (result < 0 && woken) {
+            interruption_wake(address, 1);
+        }
+        if (result != 0) {
+            return result;
+        }
+    }
+}
+
+int
+interruption_wait_in_lot(const interruption_waiting *waiting, const void *address,
+                         interruption_try attempt, void *arg, itr_deadline deadline)
+{
+    return finish(waiting, wait_in_lot(waiting, address, attempt, arg, deadline));
+}
+
+/* Descriptors. -------------------------------------------------------------------------------- */
+
+/* Detached. As poll(), until the deadline. */
+static int
+poll_until(struct pollfd *fds, nfds_t count, itr_deadline deadline)
+{
+    if (deadline == ITR_NEVER) {
+        return poll(fds, count, -1);
+    }
+    itr_deadline left = deadline - itr_now();
+    if (left < 0) {
+        left = 0;
+    }
+#ifdef __linux__
+    struct timespec timeout = {.tv_sec = (time_t)(left / NANOSECONDS_PER_SECOND),
+                               .tv_nsec = (long)(left % NANOSECONDS_PER_SECOND)};
+    return ppoll(fds, count, &timeout, NULL);
+#else
+    int64_t milliseconds = (left + 999999) / 1000000;
+    return poll(fds, count, milliseconds < INT_MAX ? (int)milliseconds : INT_MAX);
+#endif
+}
+
+/* As interruption_wait_for_fds; ASKED if the end has been asked for, and nothing is ready. */
+enum { ASKED = 2 };
+
+static int
+wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
+             itr_deadline deadline)
+{
+    for (;;) {
+        /* Made unreadable before we look whether we are asked, so nothing falls between. Without it
+           (no descriptor is left) we look from time to time. */
+        int wake_fd = itr_poll_fd(waiting->record);
+        fds[count] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
+        itr_deadline until = deadline;
+        if (wake_fd < 0 && until > itr_deadline_after(LAST_SLICE)) {
+            until = itr_deadline_after(LAST_SLICE);
+        }
+        if (interruption_wait_asked(waiting)) {
+            return ASKED;
+        }
+        int ready, error;
+        PyThreadState *self = detach(waiting);
+        ready = poll_until(fds, count + 1, until);
+        error = errno;
+        attach(waiting, self);
+        if (ready > (fds[count].revents != 0)) {
+            return 1;
+        }
+        if (ready < 0 && error != EINTR) {
+            errno = error;
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (interruption_wait_asked(waiting)) {
+            return ASKED;
+        }
+        /* Also at the end of a slice: a signal may have come while we waited for the GIL. */
+        if (ready <= 0 && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (ready == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
+            return 0;
+        }
+    }
+}
+
+int
+interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
+                          itr_deadline deadline)
+{
+    int result;
+    do {
+        result = wait_for_fds(waiting, fds, count, deadline);
+        if (result == ASKED && waiting->quiet) {
+            result = 1;
+        }
+        else if (result == ASKED && interruption_wait_check(waiting) < 0) {
+            result = -1;
+        }
+    } while (result == ASKED);
+    return finish(waiting, result);
+}
+
+int
+interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short events,
+                         itr_deadline deadline)
+{
+    struct pollfd fds[2] = {{.fd = fd, .events = events}};
+    return interruption_wait_for_fds(waiting, fds, 1, deadline);
+}
+
+int
+interruption_wait_begin_call(const interruption_waiting *waiting)
+{
+    int fd = itr_poll_fd(waiting->record);
+    if (fd >= 0) {
+        (void)itr_begin_wait(waiting->record);
+    }
+    return fd;
+}
+
+void
+interruption_wait_end_call(const interruption_waiting *waiting)
+{
+    (void)itr_end_wait(waiting->record);
+    interruption_wait_over(waiting);
+}
+
+/* Time. --------------------------------------------------------------------------------------- */
+
+/* Sleep until then, a signal, or, if it is heeded, the asking. OSError is set if it says so. */
+static itr_park_result
+rest(const interruption_waiting *waiting, bool heed, itr_deadline until)
+{
+    itr_park_result result = ITR_PARK_PERMIT;
+    PyThreadState *self = detach(waiting);
+    while (result == ITR_PARK_PERMIT && !(heed && interruption_wait_asked(waiting))) {
+        result = itr_park(&waiting->record->parker, until);
+    }
+    attach(waiting, self);
+    if (result == ITR_PARK_ERROR) {
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return result;
+}
+
+static int
+wait_until(const interruption_waiting *waiting, itr_deadline deadline)
+{
+    for (;;) {
+        if (waiting->quiet && interruption_wait_asked(waiting)) {
+            return 0;
+        }
+        if (interruption_wait_check(waiting) < 0) {
+            return -1;
+        }
+        itr_park_result result = rest(waiting, true, deadline);
+        if (result == ITR_PARK_TIMEOUT) {
+            return 0;
+        }
+        if (result == ITR_PARK_ERROR || (result == ITR_PARK_SIGNAL && PyErr_CheckSignals() < 0)) {
+            return -1;
+        }
+    }
+}
+
+int
+interruption_wait_until(const interruption_waiting *waiting, itr_deadline deadline)
+{
+    return finish(waiting, wait_until(waiting, deadline));
+}
+
+itr_deadline
+interruption_next_slice(int64_t *slice)
+{
+    *slice = *slice == 0 ? FIRST_SLICE : 2 * *slice < LAST_SLICE ? 2 * *slice : LAST_SLICE;
+    return itr_deadline_after(*slice);
+}
+
+int
+interruption_wait_slice(const interruption_waiting *waiting, int64_t *slice, itr_deadline deadline)
+{
+    itr_deadline until = interruption_next_slice(slice);
+    bool last = until >= deadline;
+    if (interruption_wait_until(waiting, last ? deadline : until) < 0) {
+        return -1;
+    }
+    /* A signal may have come between two slices. */
+    return PyErr_CheckSignals() < 0 ? -1 : !last;
+}
+
+static int
+wait_in_slices(const interruption_waiting *waiting, interruption_try attempt, void *arg,
+               itr_deadline deadline)
+{
+    int64_t slice = 0;
+    for (;;) {
+        int result = attempt(arg);
+        bool asked = result == 0 && interruption_wait_asked(waiting);
+        if (asked) {
+            result = leave(waiting, arg);
+        }
+        if (result == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
+            return 0;
+        }
+        if (result == 0) {
+            itr_deadline until = interruption_next_slice(&slice);
+            until = until < deadline ? until : deadline;
+            /* If it could not be raised, it is known already. Whatever ended the sleep: a signal
+               may have come between two of them. */
+            result = rest(waiting, !asked, until) == ITR_PARK_ERROR ? -1 : PyErr_CheckSignals();
+        }
+        if (result != 0) {
+            return result;
+        }
+    }
+}
+
+int
+interruption_wait_in_slices(const interruption_waiting *waiting, interruption_try attempt,
+                            void *arg, itr_deadline deadline)
+{
+    return finish(waiting, wait_in_slices(waiting, attempt, arg, deadline));
+}
+
+double
+interruption_seconds_of(PyObject *timeout)
+{
+    double seconds = PyFloat_Check(timeout)  ? PyFloat_AS_DOUBLE(timeout)
+                     : PyLong_Check(timeout) ? PyLong_AsDouble(timeout)
+                                             : 0;
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return seconds;
+}
+
+int
+interruption_deadline_after(PyObject *seconds, itr_deadline *deadline)
+{
+    double value;
+    if (PyFloat_Check(seconds)) {
+        value = PyFloat_AS_DOUBLE(seconds);
+    }
+    else if (PyLong_Check(seconds)) {
+        value = PyLong_AsDouble(seconds);
+        if (value == -1.0 && PyErr_Occurred()) {
+            PyErr_Clear();
+            return -1;
+        }
+    }
+    else {
+        return -1;
+    }
+    double nanoseconds = ceil(value * 1e9);
+    if (isnan(nanoseconds)) {
+        return -1;
+    }
+    if (nanoseconds >= (double)INT64_MAX) {
+        *deadline = ITR_NEVER;
+        return 0;
+    }
+    *deadline = itr_deadline_after(nanoseconds <= 0 ? 0 : (int64_t)nanoseconds);
+    return 0;
+}
+
+PyObject *
+interruption_seconds_until(itr_deadline deadline)
+{
+    itr_deadline left = deadline - itr_now();
+    return PyFloat_FromDouble(left < 0 ? 0 : (double)left / 1e9);
+}
+
+bool
+interruption_call_waits(const interruption_call *call, const char *flag, PyObject **timeout)
+{
+    PyObject *waits = interruption_call_argument(call, 0, flag);
+    *timeout = interruption_call_argument(call, 1, "timeout");
+    if (interruption_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
+        return false;
+    }
+    return waits == NULL || waits == Py_True ||
+           (PyLong_CheckExact(waits) && PyObject_IsTrue(waits));
+}

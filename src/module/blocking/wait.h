@@ -1,0 +1,199 @@
+/*
+ * How a blocking call of a thread that is inside a region waits, and raises what it is asked (S10).
+ *
+ * A family's replacement of a call goes like this:
+ *
+ *     not inside a region:              the original
+ *     takes something in (S10b):        interruption_wait_entry()
+ *     need not wait:                    the original, in a form that does not wait; done
+ *     interruption_wait_begin() false:  the original: in a shield, switched off, in a `__del__` ...
+ *     else:                             interruption_wait_...(), then the original again, in a form
+ *                                       that does not wait, or that is known not to
+ *
+ * So the result comes first: who can have it gets it, also when asked at the same moment (S10a).
+ * All is done by the waiting thread, attached.
+ */
+#ifndef INTERRUPTION_BLOCKING_WAIT_H
+#define INTERRUPTION_BLOCKING_WAIT_H
+
+#include "state.h" /* with Python.h, which has to come first */
+
+#include <poll.h>
+
+#include "delivery.h"
+#include "interpose.h"
+#include "itr_lot.h"
+
+/* One wait that may be interrupted. */
+typedef struct {
+    interruption_state *state;
+    itr_record *record;
+    uint32_t needed;     /* the flags that, all set, end it */
+    uint32_t generation; /* of the interposing when it began */
+    /* NULL, or: is it to be raised? Asked last thing before, in a wait with an `attempt`, with its
+       `arg`. False: what is waited for is there after all. */
+    bool (*may_leave)(void *arg);
+    bool quiet; /* in a wait for descriptors, or of a slice: when its end is asked for, 1 is
+                   returned, with no descriptor ready, and nothing raised, so that the caller can
+                   look once more before it asks interruption_wait_check, or has a result already.
+                   It ends all of them by interruption_wait_over */
+} interruption_waiting;
+
+/* How often calls have been interposed or put back (families.h): odd while they are interposed.
+   When they are not any more, a wait is not woken by what its call was interposed with. atomic:
+   written with the world stopped, sequentially consistent with the entry into the lot. */
+extern _Atomic uint32_t interruption_wait_generation;
+
+/* Is the calling thread inside a region? If not, nothing is to be done about its calls. */
+static inline bool
+interruption_is_inside(void)
+{
+    return interruption_current_held() != NULL;
+}
+
+/* For what is inlined into a replacement: there the convention is known and it costs no detour. */
+#define INTERRUPTION_INLINE __attribute__((always_inline)) static inline
+
+/* Which calls are wanted (INTERRUPTION_REPLACEMENT): those inside a region, */
+INTERRUPTION_INLINE bool
+interruption_called_inside(PyObject *Py_UNUSED(self))
+{
+    return interruption_is_inside();
+}
+
+/* or all. */
+INTERRUPTION_INLINE bool
+interruption_called_always(PyObject *Py_UNUSED(self))
+{
+    return true;
+}
+
+/* Does a request wait for the calling thread? */
+static inline bool
+interruption_is_asked(void)
+{
+    const itr_record *record = itr_current();
+    return record != NULL && (itr_flags(record) & ITR_PENDING);
+}
+
+/* The thread has been asked, and a call begins. If it is one that takes something in, is that to be
+   raised (S10b), by interruption_wait_check? Not in cleanup. */
+bool interruption_wait_enter(interruption_waiting *waiting);
+
+int interruption_wait_entry_asked(void);
+
+/* Of a call that takes something in, before it does anything: raise what is asked, outside of
+   cleanup (S10b). For threads inside a region. 0, or -1 with an exception set. */
+static inline int
+interruption_wait_entry(void)
+{
+    return interruption_is_asked() ? interruption_wait_entry_asked() : 0;
+}
+
+/*
+ * The call has to wait. True: `waiting` is to be given to the functions below. False: it cannot be
+ * interrupted where it is, let the original wait. For threads inside a region. May run the garbage
+ * collector, so ask before the last look whether the call has to wait. Never fails.
+ */
+bool interruption_wait_begin(interruption_waiting *waiting);
+
+/* The same, with what else holds where the thread is. */
+bool interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *view);
+
+/* Has the end of the wait been asked for, and is it not switched off (Thread.enable_io_interrupt)?
+ */
+static inline bool
+interruption_wait_asked(const interruption_waiting *waiting)
+{
+    return (itr_flags(waiting->record) & (waiting->needed | ITR_DEAF)) == waiting->needed;
+}
+
+/* Raise it if so. 0, or -1 with an exception set. */
+int interruption_wait_check(const interruption_waiting *waiting);
+
+/* The last of quiet waits has ended; the others do it themselves. If the thread was asked and
+   nothing was raised, what the requester left to it is done: to be stopped between statements. */
+void interruption_wait_over(const interruption_waiting *waiting);
+
+/* The following return 1 when what is waited for is there, 0 when the deadline has passed, -1 with
+   an exception set: what was asked, a signal handler's, OSError. In the main thread signal handlers
+   run meanwhile (S10e). */
+
+/* Try to have it, without waiting: 1, 0 if that would have to wait, -1 with an exception set. */
+typedef int (*interruption_try)(void *arg);
+
+/*
+ * Wait in the lot for a change of the object at `address`, until `attempt(arg)` has it. With a GIL,
+ * `attempt` must not let go of it before it answers 0; a caller that was told to wait is in the lot
+ * before anybody else runs. Whoever changes the object wakes with interruption_wake.
+ *
+ * Returns 2, too: waits have been switched off meanwhile, let the original wait on.
+ */
+enum { INTERRUPTION_WAIT_OFF = 2 };
+int interruption_wait_in_lot(const interruption_waiting *waiting, const void *address,
+                             interruption_try attempt, void *arg, itr_deadline deadline);
+
+/* Wait until poll() finds one of `count` descriptors ready; `fds` has room for one more behind
+   them. Their `revents` are filled in. */
+int interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
+                              itr_deadline deadline);
+
+/* The same for one descriptor, events as for poll(). A descriptor that is closed is ready. */
+int interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short events,
+                             itr_deadline deadline);
+
+/*
+ * For an original that waits itself, for a descriptor of ours among others. Before: the descriptor
+ * is made unreadable, until the thread is asked; look whether it is with interruption_wait_check,
+ * and call. -1: the system has none left, and nothing was done.
+ */
+int interruption_wait_begin_call(const interruption_waiting *waiting);
+void interruption_wait_end_call(const interruption_waiting *waiting);
+
+/* Sleep; never returns 1. */
+int interruption_wait_until(const interruption_waiting *waiting, itr_deadline deadline);
+
+/* The end of a slice of a wait for what tells nobody when it changes: of a tenth of a millisecond
+   at first, 20 ms at the most. `*slice` is 0 to begin with, and kept by the caller from one to the
+   next. */
+itr_deadline interruption_next_slice(int64_t *slice);
+
+/* Sleep such a slice, and return 1 then. */
+int interruption_wait_slice(const interruption_waiting *waiting, int64_t *slice,
+                            itr_deadline deadline);
+
+/* The same, trying in between, until `attempt(arg)` has it. Heeds `may_leave`. */
+int interruption_wait_in_slices(const interruption_waiting *waiting, interruption_try attempt,
+                                void *arg, itr_deadline deadline);
+
+/* An object has changed so that `count` of those who wait for it in the lot may have what they
+   want. To be called after the change, and before the GIL is let go of. */
+static inline void
+interruption_wake(const void *address, size_t count)
+{
+    if (interruption_waited_for(address)) {
+        (void)itr_lot_wake(address, count);
+    }
+}
+
+/* A timeout as a number; 0 if it is none, or too large for one. */
+double interruption_seconds_of(PyObject *timeout);
+
+/*
+ * The deadline that a timeout in seconds means: an int or float, -1 is returned for what is neither
+ * (nothing is set then: let the original deal with it). Rounded up, as CPython does.
+ */
+int interruption_deadline_after(PyObject *seconds, itr_deadline *deadline);
+
+/* What is left until then, in seconds, as a timeout for an original that is to wait on; at least 0.
+   NULL with MemoryError set. */
+PyObject *interruption_seconds_until(itr_deadline deadline);
+
+/*
+ * Is a call whose arguments are a flag of that name, whether to wait, and `timeout` one that waits?
+ * `*timeout` (borrowed) is NULL if it was not given. False: it does not, or its arguments are not
+ * what they usually are.
+ */
+bool interruption_call_waits(const interruption_call *call, const char *flag, PyObject **timeout);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * Threads that are born while others are being asked to stop are born asked: a shutdown that has
+ * asked everybody would otherwise wait for whom somebody starts a moment later.
+ *
+ * A thread finds it out when it looks for the first time, by its serial: larger than those of all
+ * threads that were there when the shutdown began.
+ */
+#ifndef INTERRUPTION_NEWBORN_H
+#define INTERRUPTION_NEWBORN_H
+
+#include "itr_registry.h"
+#include "state.h"
+
+/*
+ * From now on, threads with a larger serial than `youngest` are born asked, with that reason
+ * (borrowed; or NULL). Until as many calls of interruption_end_asking_newborn; the first of several
+ * says what they are asked with.
+ */
+void interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason);
+void interruption_end_asking_newborn(void);
+
+/* By a thread that has just got its first record: ask it, if it is to be born asked. */
+void interruption_ask_newborn(itr_record *record);
+
+/* In the child of a fork: a shutdown of the parent's is not its own. */
+void interruption_newborn_after_fork_child(void);
+
+#endif

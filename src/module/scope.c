@@ -1,0 +1,122 @@
+/*
+ * See scope.h. Whether a request still finds the scope is decided under the mutex of the thread's
+ * record, where the thread leaves it, too: so it reaches the scope or nobody.
+ *
+ * The object knows the thread by its id only, for it may outlive the record (in the child of a
+ * fork); what other thread has the id by then is not in that scope. Its members are constant.
+ */
+#include "scope.h"
+
+#include <stddef.h>
+
+#include "current.h"
+#include "look.h"
+#include "requests.h"
+
+typedef struct {
+    PyObject_HEAD uintptr_t thread_id;
+    uint64_t number;
+} scope;
+
+/* The number of the newest scope; atomic, relaxed: only that no two are the same counts. */
+static _Atomic uint64_t newest;
+
+static PyObject *
+scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":_Scope", names)) {
+        return NULL;
+    }
+    itr_record *record = interruption_current(PyType_GetModuleState(type));
+    if (record == NULL) {
+        return NULL;
+    }
+    scope *made = (scope *)type->tp_alloc(type, 0);
+    if (made == NULL) {
+        return NULL;
+    }
+    made->thread_id = record->thread_id;
+    made->number = 1 + atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed);
+    if (!itr_enter_scope(record, made->number)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the calling thread is in a scope already: leave that one first");
+        Py_CLEAR(made);
+    }
+    return (PyObject *)made;
+}
+
+static PyObject *
+scope_interrupt(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    const scope *of = (scope *)self;
+    interruption_state *state = PyType_GetModuleState(Py_TYPE(self));
+    return PyBool_FromLong(interruption_ask_scope(state, of->thread_id, of->number));
+}
+
+static PyObject *
+scope_leave(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    itr_record *record = itr_current();
+    if (record != NULL && itr_leave_scope(record, ((scope *)self)->number)) {
+        interruption_nothing_waits(record);
+    }
+    Py_RETURN_NONE;
+}
+
+static void
+scope_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(scope_doc,
+             "_Scope()\n"
+             "--\n\n"
+             "A stretch of the calling thread's life, from now to `leave()`, that can be\n"
+             "asked to stop by itself. RuntimeError: the thread is in one already.");
+
+PyDoc_STRVAR(interrupt_doc,
+             "interrupt($self, /)\n"
+             "--\n\n"
+             "Ask the thread to stop, as interrupt(), if it has not left the scope yet.\n\n"
+             "True: it has been asked, now or before. False: it is too late, and nothing has\n"
+             "happened. By any thread.");
+
+PyDoc_STRVAR(leave_doc,
+             "leave($self, /)\n"
+             "--\n\n"
+             "Leave the scope: what was asked of it is forgotten, and only that. By its\n"
+             "own thread; leaving twice is leaving once.");
+
+static PyMethodDef scope_methods[] = {
+    {"interrupt", scope_interrupt, METH_NOARGS, interrupt_doc},
+    {"leave", scope_leave, METH_NOARGS, leave_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot scope_slots[] = {
+    {Py_tp_doc, (void *)scope_doc},
+    {Py_tp_new, scope_new},
+    {Py_tp_methods, scope_methods},
+    {Py_tp_dealloc, scope_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec scope_spec = {
+    .name = "interruption._interruption._Scope",
+    .basicsize = sizeof(scope),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = scope_slots,
+};
+
+int
+interruption_scope_init(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &scope_spec, NULL);
+    int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    return status;
+}

@@ -1,0 +1,178 @@
+/*
+ * Where the system has no more to give: memory, descriptors, a thread's slot for the exit handler.
+ *
+ * This test is linked with `--wrap`: the core's calls of calloc and the like come here, and fail
+ * when `refused` says so.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "itr_registry.h"
+
+/* Written while one thread runs. RECORDS: memory for one thing; BUCKETS: for several. */
+static enum { NOTHING, RECORDS, MUTEXES, SLOTS, BUCKETS } refused;
+
+void *__real_calloc(size_t count, size_t size);
+int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+void *__wrap_calloc(size_t count, size_t size);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    bool fails = refused == (count == 1 ? RECORDS : BUCKETS);
+    return fails ? NULL : __real_calloc(count, size);
+}
+
+int
+__wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+    return refused == MUTEXES ? ENOMEM : __real_pthread_mutex_init(mutex, attributes);
+}
+
+int
+__wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return refused == SLOTS ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
+static const itr_thread self = {.thread_id = 1, .serial = 1};
+static const itr_thread other = {.thread_id = 2, .serial = 2};
+
+static void
+a_record_that_cannot_be_made_leaves_nothing_behind(void)
+{
+    for (refused = RECORDS; refused <= SLOTS; refused++) {
+        EXPECT(itr_adopt(self) == NULL);
+        EXPECT(itr_current() == NULL && itr_count().records == 0);
+    }
+    for (refused = RECORDS; refused <= MUTEXES; refused++) {
+        itr_record *open;
+        EXPECT(itr_ask(other, NULL, &open) == ITR_NO_MEMORY && open == NULL);
+        EXPECT(!itr_asked(other) && itr_count().records == 0);
+    }
+    refused = NOTHING;
+    EXPECT(itr_ask(other, NULL, NULL) == ITR_NEW && itr_asked(other));
+    itr_end(other);
+}
+
+/* A request that was made before the thread could not be given its exit handler goes with it. */
+static void
+a_request_ends_with_an_adoption_that_fails(void)
+{
+    static itr_payload payload;
+    EXPECT(itr_ask(self, &payload, NULL) == ITR_NEW);
+    refused = SLOTS;
+    EXPECT(itr_adopt(self) == NULL);
+    refused = NOTHING;
+    EXPECT(itr_count().records == 0 && itr_count().unadopted == 0);
+    EXPECT(itr_take_orphans() == &payload && itr_take_orphans() == NULL);
+}
+
+enum { MANY = 1000 }; /* more than there are buckets at first */
+
+static itr_thread
+numbered(unsigned number)
+{
+    return (itr_thread){.thread_id = 16U * number + 3U, .serial = number + 3U};
+}
+
+static void
+without_memory_for_buckets_all_records_are_found(void)
+{
+    refused = BUCKETS;
+    for (unsigned i = 0; i < MANY; i++) {
+        EXPECT(itr_ask(numbered(i), NULL, NULL) == ITR_NEW);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        EXPECT(itr_asked(numbered(i)));
+    }
+    EXPECT(itr_count().records == MANY);
+    refused = NOTHING;
+    for (unsigned i = 0; i < MANY; i++) {
+        itr_end(numbered(i));
+    }
+    EXPECT(itr_count().records == 0);
+}
+
+/* Those that are open stay. */
+static void
+use_up_descriptors(void)
+{
+    int next = dup(0);
+    EXPECT(next >= 0);
+    (void)close(next);
+    struct rlimit limit;
+    EXPECT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = (rlim_t)next;
+    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void
+give_descriptors_back(void)
+{
+    struct rlimit limit;
+    EXPECT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max < 1024 ? limit.rlim_max : 1024;
+    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void
+without_descriptors_an_error_is_told_and_nothing_is_lost(void)
+{
+    itr_record *record = itr_current();
+    use_up_descriptors();
+    EXPECT(itr_wait_fd(record) == -1 && errno == EMFILE);
+    EXPECT(itr_poll_fd(record) == -1 && errno == EMFILE);
+    itr_wait_result result;
+    do {
+        result = itr_wait(record, itr_deadline_after(1000000));
+    } while (result == ITR_WAIT_SIGNAL);
+    /* A futex needs none; a parker that is a pipe says so. */
+    EXPECT(result == ITR_WAIT_TIMEOUT || (result == ITR_WAIT_ERROR && errno == EMFILE));
+    EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
+    give_descriptors_back();
+    EXPECT(readable(itr_wait_fd(record)));
+    itr_payload *dropped = NULL;
+    EXPECT(itr_clear(record, &dropped) && !readable(itr_wait_fd(record)));
+}
+
+/* The wake fd was the parent's, too; a child that cannot have one of its own has none. */
+static void
+a_child_without_descriptors_has_no_wake_fd(void)
+{
+    EXPECT(itr_wait_fd(itr_current()) >= 0);
+    use_up_descriptors();
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        give_descriptors_back();
+        int fd = itr_wait_fd(itr_current());
+        bool quiet = fd >= 0 && !readable(fd);
+        _exit(quiet && itr_ask(self, NULL, NULL) == ITR_NEW && readable(fd) ? 0 : 1);
+    }
+    give_descriptors_back();
+    int status;
+    EXPECT(waitpid(child, &status, 0) == child);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    EXPECT(!readable(itr_wait_fd(itr_current()))); /* the child's request was not the parent's */
+}
+
+int
+main(void)
+{
+    EXPECT(itr_init() == 0);
+    RUN(a_record_that_cannot_be_made_leaves_nothing_behind);
+    RUN(a_request_ends_with_an_adoption_that_fails);
+    RUN(without_memory_for_buckets_all_records_are_found);
+    EXPECT(itr_adopt(self) != NULL);
+    RUN(without_descriptors_an_error_is_told_and_nothing_is_lost);
+    RUN(a_child_without_descriptors_has_no_wake_fd);
+    return 0;
+}
