@@ -15,6 +15,7 @@ State = Literal[
     "not in a region",
     "shielded",
     "switched off",
+    "locks unknown",
     "in protected code",
     "in cleanup",
     "importing",
@@ -41,6 +42,9 @@ _REASONS: dict[str, str] = {
     "shielded": "the thread is shielded by the block at",
     "switched off": "interruption between statements is switched off, for the thread or for the "
     "region at",
+    "locks unknown": "the thread may hold locks that were not noted, because blocking calls are "
+    "not interposed, or were not all the time (see interruption.blocking.status()), since it "
+    "entered the region at",
     "in protected code": "the thread is in code that is not interrupted between its statements, of "
     "the standard library or of a protected module, at",
     "in cleanup": "the thread is",
@@ -69,10 +73,11 @@ class Place(NamedTuple):
 class Explanation:
     """What ``explain`` found (S19); ``str()`` of it is for people.
 
-    state: one of the words of ``State``.
+    thread: the thread that was asked about, as it was given.
+    state: the same in a word or a few, for programs: ``"shielded"``, ``"holding a lock"``, ...
     reason: the same in a sentence, with its place.
     place: where what keeps the thread from stopping is: the shield, the ``finally``, where the lock
-        was taken, ...; or None.
+        was taken, ...; a tuple of ``filename``, ``lineno`` and ``function``, or None.
     stack: the thread's frames, outermost first.
     """
 

@@ -13,6 +13,65 @@ from ._interruption import (
 from ._interruption import interrupt as _interrupt
 
 
+class _Run:
+    """Stands in the place of a thread's ``run`` until it runs.
+
+    Whatever ``run`` is by now, a subclass's or the instance's own: it is replaced where it is
+    looked up last, and put back before it runs.
+    """
+
+    def __init__(
+        self, thread: threading.Thread, function: Callable[[Callable[[], object]], object]
+    ) -> None:
+        self.broken_off: bool = False  # the start() that it is made for
+        self.own: Any = vars(thread).get("run")
+        self.run: Callable[[], object] = thread.run
+        while isinstance(self.own, _Run) and self.own.broken_off:
+            self.own, self.run = self.own.own, self.own.run
+        self.thread = thread
+        self.function = function
+
+    def put_back(self) -> None:
+        if self.own is None:
+            vars(self.thread).pop("run", None)
+        else:
+            self.thread.run = self.own  # type: ignore[method-assign]
+
+    def __call__(self) -> None:
+        self.put_back()
+        self.function(self.run)
+
+
+def _has_not_begun(thread: threading.Thread) -> bool:
+    """Whether ``start()`` has failed; not whether it was broken off while the thread begins."""
+    # It is taken out of there by a start that fails, and by itself when it has an ident.
+    return thread not in vars(threading)["_limbo"] and thread.ident is None
+
+
+def start_running(
+    thread: threading.Thread,
+    function: Callable[[Callable[[], object]], object],
+    start: Callable[[], None],
+) -> None:
+    """Start a thread that calls ``function(run)``, where it would have called ``run()``.
+
+    start: the method of the thread that starts it.
+    """
+    if thread.ident is not None:
+        start()  # which fails, and changes nothing
+        return
+    run = _Run(thread, function)
+    thread.run = run  # type: ignore[method-assign]
+    try:
+        start()
+    except BaseException:
+        # Also what a signal handler raises here, when the thread is on its way already.
+        run.broken_off = True
+        if vars(thread).get("run") is run and _has_not_begun(thread):
+            run.put_back()
+        raise
+
+
 class Thread(threading.Thread):
     """A ``threading.Thread`` with ``interrupt()`` and what goes with it.
 
@@ -45,19 +104,8 @@ class Thread(threading.Thread):
         if "_interruptible" not in vars(self):
             super().start()  # says that __init__ was not called
             return
-        # Whatever `run` is by now, a subclass's or the instance's own: it is wrapped where it is
-        # looked up last, and unwrapped before it runs.
-        run = self.run
-        own = vars(self).get("run")
 
-        def restore() -> None:
-            if own is None:
-                vars(self).pop("run", None)
-            else:
-                self.run = own  # type: ignore[method-assign]
-
-        def run_switched() -> None:
-            restore()
+        def run_switched(run: Callable[[], object]) -> None:
             self._apply_switches()
             if self._interruptible:
                 with allow_interruption:
@@ -65,14 +113,7 @@ class Thread(threading.Thread):
             else:
                 run()
 
-        if self.ident is None:  # else it fails, and changes nothing
-            self.run = run_switched  # type: ignore[method-assign]
-        try:
-            super().start()
-        except BaseException:
-            if vars(self).get("run") is run_switched:
-                restore()
-            raise
+        start_running(self, run_switched, super().start)
 
     def _apply_switches(self) -> None:
         """Tell the running thread's switches to what interrupts it."""
@@ -116,7 +157,10 @@ class Thread(threading.Thread):
         """Ask this thread to stop: ``interruption.interrupt(self, exc_type, reason=reason)``.
 
         Returns True if the request is new; False if one was waiting to be delivered already, or if
-        the thread has finished (S1, S2). RuntimeError: the thread was not started.
+        the thread has finished (S1, S2).
+
+        RuntimeError: the thread was not started. TypeError: ``exc_type`` is no class of exceptions
+        that can be made without arguments, or ``reason`` no str.
         """
         return _interrupt(self, exc_type, reason=reason)
 

@@ -1,0 +1,231 @@
+"""The command line of ``python -m interruption``: what is asked for, and what is wrong with it."""
+
+import argparse
+import functools
+import math
+import re
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+
+_PROG = "python -m interruption"
+
+_UNITS = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", re.ASCII)
+
+
+def seconds(text: str) -> float:
+    """A duration as people write it, in seconds: 5s, 500ms, 1m, 2h; a number alone is seconds."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not math.isfinite(float(match[1])):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration: give a number with ms, s, m or h, as 500ms, 5s or 1m; "
+            "a number alone is seconds"
+        )
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _grace(text: str) -> float | None:
+    if text.strip().lower() == "forever":
+        return None
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; 'forever': no limit") from None
+
+
+_HELP = """
+Ask the threads of a Python program to stop, and let them stop cleanly.
+
+A Python program whose threads do not stop hangs on Ctrl-C, and dies in the middle of everything on
+SIGTERM. Put "-m interruption run" before its name, and both stop it as they should: every thread is
+asked to stop, and gets an exception where it is, in a blocking call or between two statements; what
+it has begun with "with" and "try" is finished by "__exit__" and "finally".
+"""
+
+_HELP_END = """
+examples:
+  python -m interruption run server.py --port 8000   then press Ctrl-C, or kill it
+  python -m interruption run -m http.server 8000     a module, as python -m does
+  python -m interruption run --grace 30s worker.py   who needs more time to clean up
+  python -m interruption doctor                      does all that work on this machine?
+  python -m interruption demo                        a program that hangs, and how it stops
+  python -m interruption run --help                  what the words mean
+"""
+
+_RUN_HELP = """
+Run a program as "python program args" does, or "python -m module args". The program is not changed.
+When SIGINT (Ctrl-C), SIGTERM or SIGHUP comes, or the main thread ends by sys.exit() or by an
+exception, all threads are asked to stop. A second Ctrl-C asks again: whoever is in a long cleanup
+gets another exception. After a third one nobody is waited for.
+"""
+
+_RUN_HELP_END = """
+regions, that is, where a thread may be stopped by an exception (ThreadExit, a SystemExit):
+  all   from the first to the last line of each threading.Thread, and each task of a thread pool.
+        Never in a "finally", with a lock in hand, in the standard library; blocking calls are woken
+  ours  only where the program itself says so: "with allow_interruption:" and the like
+  none  nowhere: Python's blocking calls stay as they are. Threads stop that look for it themselves:
+        check_interrupt(), interruption_requested(), wait_for_interruption()
+
+Threads that still run when the time is up are reported on stderr, with the reason and where they
+are; the process ends without them. A program that ends by its last line waits for its threads, as
+ever: nobody is asked. The exit status is the program's own: that of sys.exit(), 1 after an
+exception, 130 (killed by SIGINT) or 143 (by SIGTERM) as a shell shows it.
+
+examples:
+  python -m interruption run server.py --port 8000
+  python -m interruption run --grace 500ms -m package.module
+  python -m interruption run --region ours --grace forever worker.py
+"""
+
+_DOCTOR_HELP = """
+Tell what this Python supports, and try it: in each kind of blocking call a thread blocks, is asked
+to stop, and has to. The exit status is 0 if everything that should work does, else 1.
+"""
+
+
+_DEMO_HELP = """
+Show a program that hangs on Ctrl-C, and run it: plainly, where it has to be killed, and by "run",
+where the same Ctrl-C stops it. The exit status is 0 if that is how it went, else 1.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description=_HELP,
+        epilog=_HELP_END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"interruption {__version__}")
+    parser.add_argument(
+        "command",
+        choices=["run", "doctor", "demo"],
+        metavar="run | doctor | demo",
+        help="run: a program whose threads stop; doctor: what works here; demo: see it (each has a "
+        "--help)",
+    )
+    return parser
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{_PROG} run",
+        usage="%(prog)s [--grace TIME] [--region WHERE] (PROGRAM | -m MODULE) [ARG ...]",
+        description=_RUN_HELP,
+        epilog=_RUN_HELP_END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--grace",
+        type=_grace,
+        default=5.0,
+        metavar="TIME",
+        help="how long threads are given to stop: 500ms, 5s, 1m, or forever (default: 5s)",
+    )
+    parser.add_argument(
+        "--region",
+        choices=["all", "ours", "none"],
+        default="all",
+        metavar="WHERE",
+        help="all, ours or none: where threads may be stopped, see below (default: all)",
+    )
+    return parser
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{_PROG} doctor",
+        description=_DOCTOR_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--patience",
+        type=seconds,
+        default=5.0,
+        metavar="TIME",
+        help="how long each thread is given to stop: 500ms, 5s, 1m (default: 5s)",
+    )
+    return parser
+
+
+def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None, Sequence[str]]:
+    """Our own options, then the module's name if it is one, then the program's own arguments.
+
+    As the interpreter does it: what follows the program's name is the program's.
+    """
+    at = 0
+    while at < len(arguments):
+        argument = arguments[at]
+        if argument == "--":
+            return arguments[:at], None, arguments[at + 1 :]
+        if argument == "-m":
+            return arguments[:at], "".join(arguments[at + 1 : at + 2]), arguments[at + 2 :]
+        if argument.startswith("-m"):
+            return arguments[:at], argument[2:], arguments[at + 1 :]
+        if not argument.startswith("-"):
+            return arguments[:at], None, arguments[at:]
+        at += 2 if argument in ("--grace", "--region") else 1
+    return arguments, None, ()
+
+
+def _run(arguments: Sequence[str]) -> None:
+    parser = _run_parser()
+    options, module, program = _split(arguments)
+    chosen = parser.parse_args(options)
+    if module is None and not program:
+        parser.error("say what to run: a file, as program.py, or a module, as -m package.module")
+    if module == "":
+        parser.error("say which module to run, as -m package.module")
+    from . import _run as runner  # noqa: PLC0415  (not before it is needed)
+
+    if module is None:
+        load, program = functools.partial(runner.load_script, program[0]), program[1:]
+    else:
+        load = functools.partial(runner.load_module, module)
+    try:
+        runner.run(load, program, grace=chosen.grace, region=chosen.region)
+    except runner.NotFoundError as error:
+        parser.error(str(error))
+
+
+def _doctor(arguments: Sequence[str]) -> None:
+    chosen = _doctor_parser().parse_args(arguments)
+    from . import _doctor as doctor  # noqa: PLC0415  (imports much)
+
+    status = doctor.run(as_json=chosen.json, patience=chosen.patience)
+    if status != 0:
+        sys.exit(status)
+
+
+def _demo(arguments: Sequence[str]) -> None:
+    argparse.ArgumentParser(
+        prog=f"{_PROG} demo", description=_DEMO_HELP, allow_abbrev=False
+    ).parse_args(arguments)
+    from . import _demo as demo  # noqa: PLC0415  (not before it is needed)
+
+    status = demo.run()
+    if status != 0:
+        sys.exit(status)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do what the arguments say.
+
+    Returns when a program that was run has come to its last line: whoever exits instead says that
+    its threads are to stop. SystemExit: what the program has raised; a status that is not 0; 2, the
+    arguments are wrong; ``--help``.
+    """
+    command = _parser().parse_args(arguments[:1]).command
+    if command == "run":
+        _run(arguments[1:])
+    elif command == "doctor":
+        _doctor(arguments[1:])
+    else:
+        _demo(arguments[1:])

@@ -1,0 +1,526 @@
+"""A ``concurrent.futures.ThreadPoolExecutor`` whose running tasks can be cancelled.
+
+The queue, the lock, the set of threads and the way that an interpreter's exit ends the workers are
+the standard executor's own; submitting, the workers' loop and shutting down are made anew here.
+
+A task runs in a region, and in a scope of its own (``_Scope``): a request to it reaches it or
+nobody. All else that a worker does runs outside of both.
+"""
+
+# ruff: noqa: SLF001  (_check_standard says what of the standard library's is used)
+
+import concurrent.futures
+import concurrent.futures.thread
+import contextlib
+import functools
+import math
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import _base
+from typing import Any, ParamSpec, TypeVar, cast
+
+from ._interruption import (
+    ThreadExit,
+    _Scope,
+    allow_interruption,
+    defer_interruption,
+    interrupt,
+    interruption_requested,
+)
+
+_standard: Any = concurrent.futures.thread
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+# A future. ----------------------------------------------------------------------------------------
+
+
+class Future(concurrent.futures.Future[_Result]):
+    """A ``concurrent.futures.Future`` that can be cancelled while its task runs."""
+
+    # Written by the worker before the state is RUNNING, and that under the future's lock.
+    _scope: _Scope | None = None
+
+    def cancel(self) -> bool:
+        """Cancel the future; a task that runs is interrupted, and only that task.
+
+        Returns True if the future is cancelled, or if its running task has been asked to stop: the
+        future stays ``running()`` until the task has stopped, cleanup and all, and is cancelled
+        then. A task that goes on to return or to raise something else all the same has done so:
+        then that is the future's outcome. By another call the task is asked once more.
+
+        Returns False if it is too late: the task has come to its end, and nothing happens.
+        """
+        if super().cancel():
+            return True
+        scope = self._scope
+        return scope is not None and scope.interrupt()
+
+    def _end_cancelled(self) -> None:
+        """The task ran, and has been stopped. By its worker."""
+        with self._condition:
+            if self._state != _base.RUNNING:  # as set_result()
+                raise concurrent.futures.InvalidStateError(f"{self._state}: {self!r}")
+            self._state = _base.CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        cast("Any", self)._invoke_callbacks()
+
+
+class _Task:
+    """A call and its future, in the queue or being run."""
+
+    __slots__ = ("call", "future")
+
+    def __init__(self, future: Future[Any], call: Any) -> None:
+        self.future = future
+        self.call = call
+
+    def run(self, context: "_Context") -> None:
+        """Run it in the calling thread, a worker."""
+        future = self.future
+        try:
+            # Before the future is running: who finds that it is, finds the scope, too. What is
+            # asked of it before the region is entered is raised there.
+            future._scope = scope = _Scope()
+        except BaseException as error:  # noqa: BLE001  (no memory; result() raises it)
+            self.fail(error)
+            return
+        try:
+            if not future.set_running_or_notify_cancel():
+                scope.leave()
+                return
+            with allow_interruption:
+                result = context.run(self.call)
+        except ThreadExit:
+            scope.leave()
+            future._end_cancelled()
+        except BaseException as error:  # noqa: BLE001  (it is raised by result())
+            scope.leave()
+            future.set_exception(error)
+            self = None  # type: ignore[assignment]  # noqa: PLW0642  (its traceback has this frame)
+            future = None  # type: ignore[assignment]
+        else:
+            scope.leave()
+            future.set_result(result)
+
+    def cancel(self) -> None:
+        """It is not to be run: not in the queue any more, and nobody else has it."""
+        try:
+            self.future.cancel()
+        except BaseException:  # noqa: BLE001  (a callback's; other tasks are to be cancelled, too)
+            _base.LOGGER.critical("Exception in a callback", exc_info=True)
+        if self.future.cancelled():
+            self.future.set_running_or_notify_cancel()  # for wait() and as_completed()
+
+    def fail(self, error: BaseException) -> None:
+        """It is not to be run, because of that error. As above."""
+        try:
+            if self.future.set_running_or_notify_cancel():
+                self.future.set_exception(error)
+        except BaseException:  # noqa: BLE001  (as above)
+            _base.LOGGER.critical("Exception in a callback", exc_info=True)
+
+
+# The workers. -------------------------------------------------------------------------------------
+
+
+def _make_call(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _Call:
+    return function, args, kwargs
+
+
+class _Context:
+    """What a worker runs its tasks in; from 3.14 on the standard library has one."""
+
+    def __init__(
+        self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        self._initializer = initializer
+        self._initargs = initargs
+
+    def initialize(self) -> None:
+        if self._initializer is not None:
+            self._initializer(*self._initargs)
+
+    def run(self, call: _Call) -> Any:
+        function, args, kwargs = call
+        return function(*args, **kwargs)
+
+    def finalize(self) -> None:
+        pass
+
+
+class _Pool:
+    """What workers know of their executor, which they do not keep alive."""
+
+    def __init__(self, executor: "ThreadPoolExecutor", *, initializes: bool) -> None:
+        self.initializes = initializes  # constant: there is an initializer, of the user's
+        self.lock = executor._shutdown_lock  # taken before _global_shutdown_lock, that before guard
+        self.threads: Any = executor._threads  # guarded by lock
+        self.broken_error = getattr(executor, "BROKEN", _standard.BrokenThreadPool)  # constant
+        self.started = 0  # guarded by lock: how many workers there have been
+        self.guard = threading.Lock()  # held for a moment; a worker does not wait for a submit()
+        self.tasks: Any = executor._work_queue  # put into under guard; but for None, which wakes
+        # Guarded by guard: workers that wait, and that no task in the queue is for. A worker that
+        # waits has found the queue empty under the guard; each task that is put takes one off.
+        self.idle = 0
+
+        def wake(_: object, tasks: Any = self.tasks) -> None:
+            tasks.put(None)
+
+        self.executor: Callable[[], ThreadPoolExecutor | None] = weakref.ref(executor, wake)
+        _pools.add(self)
+
+    def take(self) -> _Task | None:
+        """Wait for a task; None: look whether there is to be an end.
+
+        Raises what the thread is asked to, and has taken nothing then.
+        """
+        while True:
+            try:
+                return cast("_Task | None", self.tasks.get_nowait())
+            except queue.Empty:
+                pass
+            with self.guard:
+                waits = self.tasks.empty()
+                self.idle += waits
+            if waits:
+                return self._wait()
+
+    def _wait(self) -> _Task | None:
+        try:
+            with allow_interruption:
+                return cast("_Task | None", self.tasks.get())
+        except BaseException:
+            self._stop_waiting()
+            raise
+
+    def _stop_waiting(self) -> None:
+        """The calling worker, which waited, ends without having taken anything."""
+        with self.guard:
+            counted = self.idle > 0
+            self.idle -= counted
+        if counted:
+            return
+        # A task has been put for it: it is as if that had been put after its end.
+        with self.lock, _standard._global_shutdown_lock:
+            self.threads.discard(threading.current_thread())
+            executor = self.executor()
+            if executor is not None and not executor._shutdown and not _standard._shutdown:
+                executor._start_worker()
+
+    def is_over(self) -> bool:
+        """Whether there is to be an end."""
+        executor = self.executor()
+        if executor is None:
+            return True
+        if _standard._shutdown:
+            executor._shutdown = True
+        return bool(executor._shutdown)
+
+    def abandon(self) -> None:
+        """In the child of a fork: end the worker that has forked, if one has, after its task."""
+        self.executor = lambda: None
+        self.lock, self.guard = threading.Lock(), threading.Lock()
+        self.tasks = queue.SimpleQueue()
+        self.tasks.put(None)
+
+    def drain(self) -> list[_Task]:
+        """Take all tasks out of the queue. Under the lock."""
+        tasks: list[_Task] = []
+        while True:
+            try:
+                task = self.tasks.get_nowait()
+            except queue.Empty:
+                return tasks
+            if task is not None:
+                tasks.append(task)
+
+    def break_down(self) -> None:
+        """An initializer has failed: no task is run any more."""
+        reason = "A thread initializer failed, the thread pool is not usable anymore"
+        with self.lock:
+            executor = self.executor()
+            if executor is not None:
+                executor._broken = reason
+            tasks = self.drain()
+            if self.is_over():
+                self.tasks.put(None)  # it has been drained; other workers need it
+        for task in tasks:
+            task.fail(self.broken_error(reason))
+
+    def leave(self) -> None:
+        """The calling worker ends, before the executor does.
+
+        If it is the last one, nobody is there for what is in the queue.
+        """
+        with self.lock:
+            self.threads.discard(threading.current_thread())
+            tasks = [] if self.threads else self.drain()
+        for task in tasks:
+            task.cancel()
+
+
+class _Worker(threading.Thread):
+    """A thread that runs tasks until its executor ends, or until it is asked to stop itself."""
+
+    # Mangled names: what Thread calls its own differs from version to version.
+
+    def __init__(self, pool: _Pool, name: str, context: _Context) -> None:
+        super().__init__(name=name)
+        self.__pool = pool
+        self.__context = context
+
+    def run(self) -> None:
+        """Initialize, run tasks, finalize."""
+        try:
+            if self._initialize() and not self._run_tasks():
+                self.__pool.leave()
+        finally:
+            del self.__pool, self.__context
+
+    def _initialize(self) -> bool:
+        region = allow_interruption if self.__pool.initializes else contextlib.nullcontext()
+        try:
+            with region:
+                self.__context.initialize()
+        except BaseException:  # noqa: BLE001  (as the standard executor)
+            if interruption_requested():
+                self.__pool.leave()
+                return False
+            _base.LOGGER.critical("Exception in initializer:", exc_info=True)
+            self.__pool.break_down()
+            return False
+        return True
+
+    def _run_tasks(self) -> bool:
+        """Whether the executor is at its end."""
+        pool = self.__pool
+        try:
+            while not interruption_requested():
+                task = pool.take()
+                if task is not None:
+                    self._run_task(task)
+                    del task  # its references
+                elif pool.is_over():
+                    pool.tasks.put(None)  # for the next worker
+                    return True
+        except BaseException:  # noqa: BLE001  (it ends the worker; as the standard executor)
+            if not interruption_requested():
+                _base.LOGGER.critical("Exception in worker", exc_info=True)
+        finally:
+            self.__context.finalize()
+        return False
+
+    def _run_task(self, task: _Task) -> None:
+        try:
+            task.run(self.__context)
+        except BaseException:  # noqa: BLE001  (a callback's, which is no error of the next task)
+            if not interruption_requested():
+                _base.LOGGER.critical("Exception in worker", exc_info=True)
+        finally:
+            del task  # an exception that it has raised has this frame, behind its own
+
+
+_Worker.__name__ = _Worker.__qualname__ = "Thread"  # repr() of it is as of the standard executor's
+
+
+# The executor. ------------------------------------------------------------------------------------
+
+
+def _with_signature_of(function: Any) -> Callable[[_Function], _Function]:
+    wraps = functools.wraps(function, assigned=("__doc__",))
+    return cast("Callable[[_Function], _Function]", wraps)
+
+
+class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
+    """A ``concurrent.futures.ThreadPoolExecutor`` whose running tasks can be cancelled.
+
+    Each task runs in a region: ``future.cancel()`` interrupts it, and only it, where it runs or
+    waits (S9, S10). The future is cancelled when the task has stopped, and ``result()`` raises
+    ``CancelledError``. Arguments, methods and what they do are the standard executor's; this has
+    ``shutdown(timeout=...)`` besides.
+
+    A worker whose *thread* is asked to stop, by ``interrupt()`` or ``interrupt_all_threads()``,
+    ends: its task is cancelled as above, and it takes no other one. The others go on; when the
+    last one ends, what is in the queue is cancelled. What is submitted later starts a new worker.
+    """
+
+    _broken: Any
+    _threads: Any
+    _work_queue: Any
+
+    @_with_signature_of(concurrent.futures.ThreadPoolExecutor.__init__)
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        **ctxkwargs: Any,
+    ) -> None:
+        super().__init__(max_workers, thread_name_prefix, initializer, initargs, **ctxkwargs)
+        _check_standard(self)
+        self._make_call = getattr(self, "_resolve_work_item_task", _make_call)
+        self._pool = _Pool(self, initializes=initializer is not None)
+
+    def submit(
+        self,
+        fn: Callable[_Parameters, _Result],
+        /,
+        *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> Future[_Result]:
+        with self._shutdown_lock, _standard._global_shutdown_lock:
+            if self._broken:
+                raise self._pool.broken_error(self._broken)
+            if self._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if _standard._shutdown:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            future: Future[_Result] = Future()
+            task = _Task(future, self._make_call(fn, args, kwargs))
+            pool = self._pool
+            with pool.guard:
+                pool.tasks.put(task)
+                somebody = pool.idle > 0
+                pool.idle -= somebody
+            if not somebody and len(self._threads) < self._max_workers:
+                try:
+                    self._start_worker()
+                except BaseException:
+                    super(Future, future).cancel()  # who gets an exception has submitted nothing
+                    raise
+            return future
+
+    submit.__doc__ = concurrent.futures.ThreadPoolExecutor.submit.__doc__
+
+    def _start_worker(self) -> None:
+        """Start one more. Under the lock and the standard library's."""
+        pool = self._pool
+        if hasattr(self, "_create_worker_context"):
+            context = self._create_worker_context()
+        else:
+            context = _Context(self._initializer, self._initargs)
+        worker = _Worker(pool, f"{self._thread_name_prefix or self}_{pool.started}", context)
+        worker.start()
+        pool.started += 1
+        self._threads.add(worker)
+        _standard._threads_queues[worker] = self._work_queue
+
+    def shutdown(  # type: ignore[override]  # (more than None)
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002  (the standard executor's)
+        *,
+        cancel_futures: bool = False,
+        timeout: float | None = None,
+    ) -> bool:
+        """Accept no more tasks, and end the workers when what was submitted is done.
+
+        wait: return when the workers have ended, or the time is up; else at once.
+        cancel_futures: cancel what is in the queue. With a timeout, also interrupt what runs, but
+            for a task that is itself the caller; by another call it is asked once more.
+        timeout: seconds to wait at most; None, which leaves alone what runs, and infinity: no
+            limit.
+
+        Returns whether all workers have ended.
+
+        TypeError: the timeout is not a number. ValueError: it is NaN.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + _checked(timeout)
+        with defer_interruption:  # else what has been taken out of the queue might be forgotten
+            with self._shutdown_lock:
+                self._shutdown = True
+                tasks = self._pool.drain() if cancel_futures else []
+                workers = list(self._threads)
+                self._work_queue.put(None)
+            for task in tasks:
+                task.cancel()
+        if cancel_futures and timeout is not None:
+            for worker in workers:
+                if worker is not threading.current_thread():
+                    interrupt(worker, reason="the executor has been shut down")
+        if wait:
+            for worker in workers:
+                _join(worker, deadline)
+        return not any(worker.is_alive() for worker in workers)
+
+
+def _checked(timeout: float) -> float:
+    seconds = float(timeout)
+    if math.isnan(seconds):
+        raise ValueError("timeout must be a number of seconds or None, not NaN")
+    return seconds
+
+
+def _join(worker: threading.Thread, deadline: float) -> None:
+    if deadline == math.inf:
+        worker.join()
+    else:
+        left = deadline - time.monotonic()
+        worker.join(min(max(left, 0), threading.TIMEOUT_MAX))
+
+
+# What is the standard library's own. --------------------------------------------------------------
+
+_NEEDED: tuple[tuple[object, tuple[str, ...]], ...] = (
+    (_standard, ("_global_shutdown_lock", "_shutdown", "_threads_queues")),
+    (_base, ("CANCELLED_AND_NOTIFIED", "LOGGER", "RUNNING")),
+    (concurrent.futures.Future(), ("_condition", "_invoke_callbacks", "_state", "_waiters")),
+)
+_NEEDED_OF_EXECUTOR = (
+    "_broken",
+    "_max_workers",
+    "_shutdown",
+    "_shutdown_lock",
+    "_thread_name_prefix",
+    "_threads",
+    "_work_queue",
+)
+
+
+def _check_standard(executor: concurrent.futures.ThreadPoolExecutor) -> None:
+    """See to it that all is there that is used of ``concurrent.futures`` and not documented."""
+    needed = [*_NEEDED, (executor, _NEEDED_OF_EXECUTOR)]
+    missing = [name for where, names in needed for name in names if not hasattr(where, name)]
+    if not (hasattr(executor, "_create_worker_context") or hasattr(executor, "_initargs")):
+        missing.append("_create_worker_context")
+    if missing:
+        raise NotImplementedError(
+            "interruption.ThreadPoolExecutor does not know this Python's concurrent.futures, which "
+            f"has no {', '.join(missing)}: use concurrent.futures.ThreadPoolExecutor, or a newer "
+            "interruption"
+        )
+
+
+# Forks. -------------------------------------------------------------------------------------------
+
+# All that are in use: also those that only workers know any more.
+_pools: "weakref.WeakSet[_Pool]" = weakref.WeakSet()
+
+
+def _forget_workers() -> None:
+    """The child of a fork has none; the tasks in the queues are the parent's (S18)."""
+    for pool in list(_pools):
+        executor = pool.executor()
+        pool.abandon()
+        if executor is not None:
+            executor._work_queue = queue.SimpleQueue()
+            executor._shutdown_lock = threading.Lock()
+            executor._threads = set()
+            executor._pool = _Pool(executor, initializes=pool.initializes)
+
+
+os.register_at_fork(after_in_child=_forget_workers)

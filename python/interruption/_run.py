@@ -1,0 +1,258 @@
+"""``python -m interruption run``: an unchanged program, whose threads stop when they are asked.
+
+All of it happens in the main thread, before the program begins; the process is the program's from
+there on. What is done about its threads is in ``_run_threads``.
+"""
+
+import io
+import logging
+import os
+import pkgutil
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any, Literal, NamedTuple, cast
+
+from . import _run_threads, _signals, blocking
+from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
+from ._signals import interrupt_on_exit, interrupt_on_signal
+
+Region = Literal["all", "ours", "none"]
+
+_runpy = cast("Any", runpy)  # for what has no place in its types; `pdb` uses it in the same way
+
+_handler_code = _signals._Handler.__call__.__code__  # noqa: SLF001
+
+
+class NotFoundError(Exception):
+    """There is no such program; the message says so to whoever has asked for it."""
+
+
+class Program(NamedTuple):
+    """What is to be run, as the interpreter would.
+
+    argv0: what the program finds in ``sys.argv[0]``.
+    names: what it finds in ``__main__``, besides what every main module has there.
+    """
+
+    code: CodeType
+    argv0: str
+    names: dict[str, Any]
+
+
+# What to run. -------------------------------------------------------------------------------------
+
+
+def load_script(path: str) -> Program:
+    """A file of Python, or a folder or zip file with a ``__main__.py``; as ``python path``."""
+    if not Path(path).exists():
+        raise NotFoundError(f"there is no file {path!r} (a module is run by -m)")
+    filename = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118  (".." and "." stay in it)
+    if pkgutil.get_importer(filename) is None:
+        _begin_path(os.path.dirname(os.path.realpath(path)))  # noqa: PTH120
+        return _load_file(path, filename)
+    _begin_path(filename, always=True)
+    _, spec, code = _runpy._get_main_module_details(NotFoundError)  # noqa: SLF001
+    return Program(code, path, _names_of(spec))
+
+
+def load_module(name: str) -> Program:
+    """A module, or the ``__main__`` of a package; as ``python -m name``."""
+    _, spec, code = _runpy._get_module_details(name, NotFoundError)  # noqa: SLF001
+    return Program(code, spec.origin, _names_of(spec))
+
+
+def _begin_path(folder: str, *, always: bool = False) -> None:
+    """Where the program's own modules are looked for first: there is the current folder, by -m."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+    elif always:
+        sys.path.insert(0, folder)
+
+
+def _load_file(path: str, filename: str) -> Program:
+    with io.open_code(filename) as file:
+        code = cast("CodeType | None", pkgutil.read_code(cast("Any", file)))
+    loader = SourcelessFileLoader if code is not None else SourceFileLoader
+    if code is None:  # not compiled yet
+        with io.open_code(filename) as file:
+            code = compile(file.read(), filename, "exec", dont_inherit=True)
+    names = {
+        "__file__": filename,
+        "__cached__": None,
+        "__loader__": loader("__main__", filename),
+        "__package__": None,
+        "__spec__": None,
+    }
+    return Program(code, path, names)
+
+
+def _names_of(spec: Any) -> dict[str, Any]:
+    return {
+        "__file__": spec.origin,
+        "__cached__": getattr(spec, "cached", None),
+        "__loader__": spec.loader,
+        "__package__": spec.parent,
+        "__spec__": spec,
+    }
+
+
+def _become(names: dict[str, Any]) -> dict[str, Any]:
+    """Let ``__main__`` be the program's, with no name of ours left in it; its namespace."""
+    namespace = vars(sys.modules["__main__"])
+    every = ("__name__", "__doc__", "__builtins__", "__annotations__", *names)
+    found = {name: namespace[name] for name in every if name in namespace}  # differs by version
+    namespace.clear()
+    namespace.update(found, __doc__=None)
+    namespace.update((name, value) for name, value in names.items() if name in found)
+    return namespace
+
+
+# How it ends. -------------------------------------------------------------------------------------
+
+
+def _execute(load: Callable[[], Program]) -> None:
+    """Load the program and run it. The first frame of ours that a traceback of it has."""
+    program = load()
+    sys.argv[0] = program.argv0
+    exec(program.code, _become(program.names))  # noqa: S102  (that is what was asked for)
+
+
+def _is_beginning(entry: TracebackType) -> bool:
+    """Whether it comes before the program's first: it is ours, or of `runpy`."""
+    names = entry.tb_frame.f_globals
+    return names is globals() or names is vars(runpy)
+
+
+def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that is the program's.
+
+    Where it uses this package itself, these frames are left in; but the handler of Ctrl-C is none
+    of its doing.
+    """
+    at = traceback
+    while at is not None and at.tb_frame.f_code is not _execute.__code__:
+        at = at.tb_next
+    if at is None:
+        return traceback  # it came from us, not from the program
+    while at is not None and _is_beginning(at):
+        at = at.tb_next
+    _run_threads.take_out_our_frames(at)
+    _take_out_handlers(at)
+    return at
+
+
+def _take_out_handlers(entry: TracebackType | None) -> None:
+    """Let a traceback go from where a signal came to the program's own handler, if it has one."""
+    while entry is not None:
+        inner = entry.tb_next
+        if inner is not None and inner.tb_frame.f_code is _handler_code:
+            while inner is not None and inner.tb_frame.f_globals is vars(_signals):
+                inner = inner.tb_next
+            entry.tb_next = inner
+        entry = inner
+
+
+def _print_without_our_frames() -> None:
+    """An exception is about to leave the program unhandled: show where in the program it was."""
+    theirs = sys.excepthook
+
+    def excepthook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        sys.excepthook = theirs
+        error.__traceback__ = sys.last_traceback = _without_our_frames(traceback)
+        theirs(kind, error, error.__traceback__)
+
+    sys.excepthook = excepthook
+
+
+class _Logger(logging.Logger):
+    """The logger of the report, which no configuration of the program's turns off unnamed.
+
+    ``logging.config`` disables all loggers that were there before, and the level of the root logger
+    was set without a thought of this one.
+    """
+
+    @property
+    def disabled(self) -> bool:
+        """Never."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+    def getEffectiveLevel(self) -> int:  # noqa: N802  (the name of logging)
+        """Warnings in any case."""
+        return min(super().getEffectiveLevel(), logging.WARNING)
+
+
+class _OnStderr(logging.Handler):
+    """Writes the report to stderr, unless another handler does."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """For people."""
+        report = record.__dict__.get("report")
+        if not isinstance(report, ShutdownReport):
+            return super().format(record)
+        return str(record.msg) % _run_threads.without_our_frames(report)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it. In the thread that waits for the others (see ``_signals``)."""
+        streams = [
+            handler.stream
+            for handler in logging.root.handlers
+            if isinstance(handler, logging.StreamHandler) and handler.level <= record.levelno
+        ]
+        if sys.stderr is not None and sys.stderr not in streams:
+            try:
+                sys.stderr.write(f"interruption: {self.format(record)}\n")
+                sys.stderr.flush()
+            except (OSError, ValueError):  # nobody reads it any more; it is closed
+                self.handleError(record)
+
+
+def _report_on_stderr() -> None:
+    before = logging.getLoggerClass()
+    logging.setLoggerClass(_Logger)
+    try:
+        logging.getLogger(LOGGER).addHandler(_OnStderr())
+    finally:
+        logging.setLoggerClass(before)
+
+
+def run(
+    load: Callable[[], Program], arguments: Sequence[str], *, grace: float | None, region: Region
+) -> None:
+    """Run a program; returns when it has come to its last line.
+
+    load: ``load_script`` or ``load_module``, with its argument.
+    arguments: the program's own.
+    grace: how many seconds threads that were asked are waited for; None: until they stop.
+    region: where threads may be stopped; as the command's help tells it.
+
+    NotFoundError: there is no such program. What the program raises is raised.
+    """
+    sys.argv[:] = ["-m", *arguments]
+    _report_on_stderr()
+    report_after = REPORT_AFTER if grace is None or grace > REPORT_AFTER else None
+    interrupt_on_signal(timeout=grace, report_after=report_after)
+    interrupt_on_exit(timeout=grace, report_after=report_after)
+    if region == "all":
+        _run_threads.make_regions()
+    elif region == "none":
+        blocking.disable()
+    try:
+        _execute(load)
+    except (NotFoundError, SystemExit):
+        raise
+    except BaseException:
+        _print_without_our_frames()
+        raise

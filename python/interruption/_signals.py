@@ -1,0 +1,579 @@
+"""Signals and the end of the main program ask all threads to stop.
+
+All of it happens in the main thread: signal handlers, and what the interpreter does at its end. So
+what is in ``_state`` is guarded by being the main thread's; a handler can come between any two
+lines, which ``_State.on_signal`` is made for. The thread that waits for the others has an
+``_UnderWay`` of its own, and looks at nothing else.
+"""
+
+import _thread
+import contextlib
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self, cast
+
+from . import _ending
+from ._interruption import (
+    _end_by_signal,
+    _end_shutdown,
+    _nudge,
+    _signal_is_seen,
+    _start_thread,
+    interrupt_all_threads,
+)
+from ._shutdown import REPORT_AFTER, Shutdown, check_seconds, prepare_log, tell
+
+# The signals that mean "stop", on systems that have them.
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+# How many seconds the end of the interpreter waits for the last words of a shutdown: they go
+# through handlers of `logging`, which may wait for a thread that has been given up.
+_LAST_WORDS = 2.0
+
+_GIVE_UP = 3  # what the third signal means
+
+
+_plain_code: Any = vars(SystemExit)["code"]
+
+
+class SignalExit(SystemExit):
+    """Raised in the main thread for a signal whose default action would end the process.
+
+    It is a ``SystemExit``, as ``ThreadExit`` is (S13), and as ``KeyboardInterrupt`` it is raised
+    wherever the main thread is. Unhandled, it ends the program: when all ``finally`` and ``atexit``
+    functions have run, the process ends by that very signal, which a shell shows as 128 and the
+    signal's number.
+
+    signum: the signal.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+    @property
+    def code(self) -> Any:
+        """128 and the signal's number, unless it has been set to something else."""
+        code = _plain_code.__get__(self)
+        try:
+            sys._getframe(1)  # noqa: SLF001  (documented as such)
+        except ValueError:
+            # No Python code has asked for it: it is the interpreter, which exits by this exception.
+            if code == 128 + self.signum:
+                _end_as(self.signum)
+        return code
+
+    @code.setter
+    def code(self, code: Any) -> None:
+        _plain_code.__set__(self, code)
+
+
+_code_getter = vars(SignalExit)["code"].fget.__code__
+
+
+def _end_as(signum: int) -> None:
+    """Let the process end by that signal; if that cannot be, then as it will."""
+    with contextlib.suppress(RuntimeError):
+        _end_by_signal(signum)
+
+
+def _name(signum: int) -> str:
+    """SIGTERM; of a signal without a name, its number."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
+
+
+class _Options:
+    """What an installation was asked for."""
+
+    def __init__(
+        self, timeout: float | None, reason: str | None, report_after: float | None
+    ) -> None:
+        check_seconds(timeout, "timeout")
+        check_seconds(report_after, "report_after")
+        if reason is not None and not isinstance(reason, str):
+            raise TypeError(f"reason must be a str or None, not {type(reason).__name__}")
+        self.timeout = timeout
+        self.reason = reason
+        self.report_after = report_after
+
+
+class _Stoppable(Shutdown):
+    """A shutdown that a thread of its own waits for, and another breaks off."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stop = _thread.allocate_lock()  # released to wake the one that waits
+        self._stop.acquire()
+
+    def stop_waiting(self) -> None:
+        """Let ``wait`` return. For any thread, and any signal handler."""
+        self.deadline = -math.inf
+        with contextlib.suppress(RuntimeError):  # it has been done before
+            self._stop.release()
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.acquire(timeout=seconds)
+
+
+class _UnderWay:
+    """A shutdown, and the thread that waits for it while the main thread does what it does."""
+
+    def __init__(self, options: _Options, reason: str) -> None:
+        self.options = options
+        self.shutdown = _Stoppable(
+            options.reason or reason,
+            options.timeout,
+            options.report_after,
+            without=(threading.main_thread(),),
+        )
+        self._done = _thread.allocate_lock()  # held until the thread has said its last word
+
+    def begin(self, begun: "list[_UnderWay]") -> None:
+        """Ask all threads, and let a thread wait for them. Safe in a signal handler (S20).
+
+        begun: where it is noted before the thread starts.
+        """
+        self.shutdown.ask()
+        self._done.acquire()
+        begun.append(self)
+        try:
+            # Not threading.Thread: its start() takes locks, and it would be waited for.
+            _start_thread(self._wait)
+        except RuntimeError:  # the system has none
+            self._done.release()
+
+    def _wait(self) -> None:
+        try:
+            self.shutdown.wait()
+            report = self.shutdown.report()
+            for thread in self.shutdown.running():
+                _ending.give_up(thread)  # first of all: what logs may have to wait
+            tell(report)
+        finally:
+            self._done.release()
+
+    def is_done(self) -> bool:
+        """Whether the thread has nothing left to do."""
+        return not self._done.locked()
+
+    def until_done(self) -> None:
+        """Wait until it has come to its end, but not for ever."""
+        if self._done.acquire(timeout=_LAST_WORDS):
+            self._done.release()
+
+
+class _State:
+    """What has come so far, and what is installed: of the main thread, and for ``_ending``."""
+
+    def __init__(self) -> None:
+        self.signals: list[tuple[_Options, int]] = []  # those that have come
+        self._done = 0  # how many of them have been seen to
+        self._busy = False  # with one of them
+        self.past_end = False  # the main program has ended
+        self._over = False  # and so has the wait for its threads
+        self.under_way: _UnderWay | None = None  # the last that has begun
+        self._begun: list[_UnderWay] = []  # whose threads may still run
+        self._asks_newborn = 0  # how many have begun that let threads be born asked
+        self.installed: list[Installation] = []  # the latest last
+
+    def begin(self, options: _Options, reason: str) -> None:
+        """Ask all threads, and wait for them in the background."""
+        earlier = self.under_way if self.signals else None
+        under_way = _UnderWay(options, reason)
+        if earlier is not None:
+            under_way.shutdown.deadline = earlier.shutdown.deadline
+        self._asks_newborn += 1
+        for each in tuple(self._begun):
+            if each.is_done():
+                with contextlib.suppress(ValueError):  # a handler has just done so
+                    self._begun.remove(each)
+        under_way.begin(self._begun)
+        self.under_way = under_way
+
+    def on_signal(self, options: _Options, signum: int) -> bool:
+        """The first asks, the second insists, with the third nobody waits any longer.
+
+        False: it has come while another was being seen to, which sees to this one as well.
+        """
+        self.signals.append((options, signum))
+        if self._busy:
+            return False
+        self._busy = True
+        try:
+            while self._done < len(self.signals):
+                self._done += 1
+                self._see_to(*self.signals[self._done - 1])
+        finally:
+            self._busy = False
+        return True
+
+    def _see_to(self, options: _Options, signum: int) -> None:
+        if self._done == 1 and not self._over:
+            self.under_way = None  # one that an exit from a block has begun is not a signal's
+            self.begin(options, _name(signum))
+        else:
+            interrupt_all_threads(options.reason or _name(signum))
+        if self._done == _GIVE_UP:
+            if self.under_way is not None:
+                self.under_way.shutdown.stop_waiting()
+            for installation in tuple(self.installed):
+                installation.put_back()  # the next one does what it did before
+        if self.past_end:
+            _end_as(signum)
+
+    def main_has_ended(self, *, by_exception: bool) -> None:
+        """Ask, if that is wanted. Somebody waits from here on, whoever has been asked before."""
+        self.past_end = True
+        if self.signals:
+            if self.under_way is not None and self.under_way.is_done() and _there_are_threads():
+                self.begin(self.under_way.options, "exit")
+            return
+        for installation in reversed(self.installed):
+            if installation.on_exit is not None:
+                if by_exception or installation.at_end:
+                    self.begin(installation.on_exit, "exit")
+                return
+
+    def threads_have_ended(self) -> None:
+        """Nobody is waited for any more: what runs now, runs as if we were not there.
+
+        No thread of ours is left, as CPython may crash where one runs Python beyond its end. A
+        signal that comes until the handlers are back begins nothing that had to be waited for.
+        """
+        self._over = True
+        for under_way in self._begun:
+            under_way.shutdown.stop_waiting()
+        for under_way in self._begun:
+            under_way.until_done()
+        for installation in tuple(self.installed):
+            installation.close()
+
+    def leave(self, installation: "Installation") -> None:
+        """That one is no more. With the last, everything begins anew."""
+        if installation in self.installed:
+            self.installed.remove(installation)
+        if self.installed:
+            return
+        self.signals, self._done = [], 0
+        while self._asks_newborn:
+            self._asks_newborn -= 1
+            _end_shutdown()
+        if self.under_way is not None:
+            self.under_way.shutdown.leave_newcomers_alone()
+        if all(each.is_done() for each in self._begun):
+            _ending.stop_watching()
+
+    def after_fork_in_child(self) -> None:
+        """The child has no other threads, and no part in what is done about the parent's."""
+        for installation in tuple(self.installed):
+            installation.put_back()
+        self.__init__()  # type: ignore[misc]
+        _ending.after_fork_in_child()
+
+
+def _there_are_threads() -> bool:
+    """Whether the end of the interpreter has somebody to wait for."""
+    main = threading.main_thread()
+    return any(
+        not (thread is main or thread.daemon or _ending.is_given_up(thread))
+        for thread in threading.enumerate()
+    )
+
+
+_state = _State()
+os.register_at_fork(after_in_child=_state.after_fork_in_child)
+
+
+def _running_loop() -> Any | None:
+    """The event loop of asyncio that runs in this thread, if any."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _leave(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _tell_runner(signum: int, frame: FrameType | None) -> bool:
+    """Let ``asyncio.run`` deal with Ctrl-C as it does: it cancels the main task (from 3.11).
+
+    It does so only where it finds Python's own handler, and there it finds ours. False: it is not
+    running here.
+    """
+    if _running_loop() is None:
+        return False
+    run = sys.modules["asyncio"].Runner.run.__code__
+    while frame is not None:
+        if frame.f_code is run:
+            names = frame.f_locals
+            names["self"]._on_sigint(signum, frame, names["task"])  # noqa: SLF001
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_past_end(frame: FrameType | None) -> bool:
+    """Whether the interpreter is on its way to its end already, with the frame on its stack."""
+    if frame is None:
+        return False
+    outermost = _ending.outermost_frame(frame)
+    return outermost.f_code is _code_getter or _ending.is_at_end(outermost)
+
+
+class _Handler:
+    """What stands as a signal's handler: asks the threads, then goes on to the one before it."""
+
+    def __init__(self, signum: int, previous: Any, options: _Options) -> None:
+        self.signum = signum
+        self.previous = previous
+        self.options = options
+        self.in_force = True
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        _signal_is_seen(signum)
+        _state.past_end = _state.past_end or _is_past_end(frame)
+        in_force, alone = self.in_force, True  # the third signal takes it out of force
+        try:
+            if in_force:
+                alone = _state.on_signal(self.options, signum)
+        finally:
+            self._pass_on(signum, frame, in_force=in_force, may_raise=alone)
+
+    def __repr__(self) -> str:
+        """For who looks at signal.getsignal()."""
+        return f"<interruption's handler of {_name(self.signum)}, over {self.previous!r}>"
+
+    def _before(self) -> Any:
+        """The handler before it that is not one of ours: a signal is seen to once."""
+        previous = self.previous
+        while isinstance(previous, _Handler):
+            previous = previous.previous
+        return previous
+
+    def _pass_on(
+        self, signum: int, frame: FrameType | None, *, in_force: bool, may_raise: bool
+    ) -> None:
+        previous = self._before()
+        if previous not in (signal.SIG_DFL, signal.default_int_handler):
+            previous(signum, frame)
+        elif not in_force:
+            # Somebody's handler over it calls it still: it is as if it were not there.
+            _as_before(previous, signum, frame)
+        elif may_raise and not _state.past_end:
+            self._stop_main_thread(previous, signum, frame)
+
+    def _stop_main_thread(self, previous: Any, signum: int, frame: FrameType | None) -> None:
+        if previous is signal.default_int_handler:
+            if not _tell_runner(signum, frame):
+                signal.default_int_handler(signum, frame)
+            return
+        loop = _running_loop()
+        if loop is not None and len(_state.signals) == 1:
+            # Between two steps of its tasks, which are cancelled then, as asyncio.run() does it.
+            loop.call_soon_threadsafe(_leave, SignalExit(signum))
+        else:
+            raise SignalExit(signum)
+
+
+def _as_before(previous: Any, signum: int, frame: FrameType | None) -> None:
+    if previous is signal.SIG_DFL:
+        signal.signal(signum, signal.SIG_DFL)
+        signal.raise_signal(signum)
+    else:
+        previous(signum, frame)
+
+
+class Installation:
+    """What ``interrupt_on_signal`` or ``interrupt_on_exit`` has put in force, until ``close``.
+
+    While it is, all threads are asked when the program is to end, as by
+    ``interrupt_all_threads`` (S3). As a context manager it is closed at the end of the block.
+    """
+
+    def __init__(
+        self,
+        handlers: Iterable[_Handler] = (),
+        *,
+        on_exit: _Options | None = None,
+        at_end: bool = False,
+    ) -> None:
+        self.handlers = tuple(handlers)
+        self.on_exit = on_exit
+        self.at_end = at_end
+
+    @property
+    def signals(self) -> tuple[int, ...]:
+        """The signals that it handles; without those that were ignored before."""
+        return tuple(handler.signum for handler in self.handlers)
+
+    def close(self) -> None:
+        """Put everything back as it was before; again: nothing.
+
+        Where somebody has put a handler over one of these since, it stays, and what was below is
+        called by it as before. With the last installation that is closed, the count of signals
+        begins anew, and threads are no longer born asked. Who is waited for already is waited for
+        until the deadline.
+
+        RuntimeError: called in another thread than the main one.
+        """
+        _check_main_thread("close()")
+        self.put_back()
+        _state.leave(self)
+
+    def put_back(self) -> None:
+        """Put the handlers back, as far as they are still in place. In the main thread."""
+        for handler in reversed(self.handlers):
+            if handler.in_force and signal.getsignal(handler.signum) is handler:
+                below = _in_force(handler.previous)
+                signal.signal(handler.signum, below)
+                if isinstance(below, _Handler):
+                    _nudge(handler.signum)
+            handler.in_force = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """The end of the block is that of the program, for what asks on exit."""
+        asks = exc_type is not None or self.at_end
+        if asks and self.on_exit is not None and self in _state.installed and not _state.signals:
+            _state.begin(self.on_exit, "exit")
+        self.close()
+
+
+def _in_force(handler: Any) -> Any:
+    """It, or the first below it that was not closed before."""
+    while isinstance(handler, _Handler) and not handler.in_force:
+        handler = handler.previous
+    return handler
+
+
+def _check_main_thread(what: str) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            f"call {what} in the main thread: only there Python handles signals, and only that "
+            "thread's end is the program's"
+        )
+
+
+def _check_signal(signum: int) -> Any:
+    """Its handler. ValueError or TypeError if it cannot have one of ours."""
+    if not isinstance(signum, int) or isinstance(signum, bool):
+        raise TypeError(f"give signals, as signal.SIGTERM, not {type(signum).__name__}")
+    if signum not in signal.valid_signals():
+        raise ValueError(f"{signum} is no signal of this system")
+    if signum in (getattr(signal, "SIGKILL", 0), getattr(signal, "SIGSTOP", 0)):
+        raise ValueError(f"{_name(signum)} cannot be handled: the system does not let anybody")
+    previous = signal.getsignal(signum)
+    if previous is None:
+        raise ValueError(
+            f"{_name(signum)} has a handler of a library in C, which Python cannot call: leave "
+            "that signal out, or set a handler by signal.signal() first"
+        )
+    return previous
+
+
+def interrupt_on_signal(
+    *signals: int,
+    timeout: float | None = None,
+    reason: str | None = None,
+    report_after: float | None = REPORT_AFTER,
+) -> Installation:
+    """Ask all threads to stop when one of the signals comes, whatever the main thread is doing.
+
+    signals: SIGINT, SIGTERM and SIGHUP unless given. One that is ignored stays so, as ``nohup``
+        wants it.
+    timeout: how many seconds from the first signal on the process waits for threads that do not
+        stop; None: until they stop. Then they count as daemons, and it goes on without them.
+    reason: a text that the threads' ``ThreadExit`` carries; the signal's name unless given.
+    report_after: after how many seconds those that still run are logged; None: not while waiting.
+
+    The *first* signal asks all threads, and those that are started from now on are born asked. Then
+    it does what it did before. Ctrl-C raises ``KeyboardInterrupt`` in the main thread, or cancels
+    the main task of ``asyncio.run``. A signal that would have ended the process raises
+    ``SignalExit`` there. A handler of the program's own is called. When the main program has ended
+    already, nothing is raised. The *second* signal asks again (S8). After the *third* nobody is
+    waited for, and a further one does what it did without this function.
+
+    The process ends with the status that shells and supervisors expect: killed by the signal, 130
+    for SIGINT, 143 for SIGTERM. Which threads have stopped or not, and why, is logged by
+    ``interruption.shutdown``, as by ``shutdown()``.
+
+    Returns what undoes it: call its ``close()``, or use it as a context manager. It belongs to this
+    process: a child of a fork has the handlers that were there before.
+
+    RuntimeError: called in another thread than the main one. TypeError, ValueError: an argument is
+    not as above, or the signal cannot be handled; then nothing has changed.
+    """
+    _check_main_thread("interrupt_on_signal()")
+    options = _Options(timeout, reason, report_after)
+    if not signals:
+        signals = tuple(getattr(signal, name) for name in _STOPPING if hasattr(signal, name))
+    before = {signum: _check_signal(signum) for signum in signals}
+    handlers = [
+        _Handler(signum, previous, options)
+        for signum, previous in before.items()
+        if previous is not signal.SIG_IGN
+    ]
+    prepare_log()
+    installation = Installation(handlers)
+    _state.installed.append(installation)
+    _ending.watch(_state)
+    try:
+        for handler in handlers:
+            signal.signal(handler.signum, cast("Callable[[int, FrameType | None], None]", handler))
+            _nudge(handler.signum)
+    except BaseException:
+        installation.close()
+        raise
+    return installation
+
+
+def interrupt_on_exit(
+    *,
+    timeout: float | None = None,
+    reason: str | None = None,
+    at_end: bool = False,
+    report_after: float | None = REPORT_AFTER,
+) -> Installation:
+    """Ask all threads to stop when the main program is ended by an exception.
+
+    By ``sys.exit()``, that is, or an exception that nobody handles. Threads are asked, as by
+    ``interrupt_all_threads`` (S3), before the interpreter waits for them, and before the executors
+    of ``concurrent.futures`` do. At its plain end the main program leaves its threads working,
+    unless ``at_end`` is true.
+
+    timeout, report_after: as for ``interrupt_on_signal``; from the end of the main program on.
+    reason: a text that the threads' ``ThreadExit`` carries; "exit" unless given.
+
+    Returns what undoes it: call its ``close()``, or use it as a context manager. Then the end of
+    the block stands for that of the program: left by an exception, the threads are asked there.
+
+    The exit status stays what it is. Not seen are ``os._exit()``, and what is typed at a prompt.
+
+    RuntimeError: called in another thread than the main one. TypeError, ValueError: an argument is
+    not as above; then nothing has changed.
+    """
+    _check_main_thread("interrupt_on_exit()")
+    options = _Options(timeout, reason, report_after)
+    prepare_log()
+    installation = Installation(on_exit=options, at_end=at_end)
+    _state.installed.append(installation)
+    _ending.watch(_state)
+    return installation

@@ -1,0 +1,101 @@
+"""What makes blocking calls interruptible, and switching it off and on (S10).
+
+In a region a thread is woken from a blocking call because the built-in functions that block are
+*interposed*: their entry points in C lead to this library first, which outside of regions goes on
+to the original at once. That is done when the first region of the process is entered, or by
+``enable()``; calls of a module that is imported later follow then. ``disable()`` puts everything
+back, and ``status()`` tells what there is.
+"""
+
+from dataclasses import dataclass
+
+from . import _interruption
+
+__all__ = ["Family", "Status", "disable", "enable", "status"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Calls that are interposed together or not at all.
+
+    name: what they are.
+    interposed: whether they are, now.
+    calls: the interposed calls, as ``"module.type.method"`` or ``"module.function"``.
+    missing: calls that were looked for and do not exist in this version of Python, or on this
+        system.
+    reason: why the family is not interposed, and so not interruptible, although the others are: it
+        was refused, its module has not been imported yet, or another library has replaced one of
+        its calls; else ``None``.
+    """
+
+    name: str
+    interposed: bool
+    calls: tuple[str, ...]
+    missing: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What ``status()`` found; ``str()`` of it is for people.
+
+    enabled: whether blocking calls are interposed, but for refused families.
+    families: all of them.
+    """
+
+    enabled: bool
+    families: tuple[Family, ...]
+
+    def __str__(self) -> str:
+        """A line for each family."""
+        return "\n".join(
+            [
+                "blocking calls are interposed" if self.enabled else "nothing is interposed",
+                *(f"  {family.name}: {_words(family)}" for family in self.families),
+            ]
+        )
+
+
+def _words(family: Family) -> str:
+    if family.interposed:
+        missing = f" (there is no {', '.join(family.missing)})" if family.missing else ""
+        return ", ".join(family.calls) + missing
+    return "not interposed" if family.reason is None else f"not interposed: {family.reason}"
+
+
+def enable() -> None:
+    """Make blocking calls interruptible in regions, as the first region does (S10).
+
+    For those who want it done at a time of their own, and again after ``disable()``. A family of
+    calls that is not as expected on this interpreter is refused as a whole, and left as it was:
+    ``status()`` tells why. Enabling twice is enabling once, but that refused families are tried
+    again.
+
+    A thread that is in a region already may hold locks that nobody has noted: it is interrupted in
+    its blocking calls, but between statements only when it has left its outermost region (S9).
+    """
+    _interruption._blocking_enable()  # noqa: SLF001
+
+
+def disable() -> None:
+    """Put the blocking calls back as they were, for the whole process (S10).
+
+    From now on they block as if this library did not exist. A thread that waits for a lock, or for
+    something else that another thread gives, goes on waiting in the original call and is not
+    interrupted there; one that sleeps or waits for a descriptor is interruptible until its call
+    returns.
+
+    Nothing is raised between statements either, because it is not known which locks a thread holds
+    (S9). ``check_interrupt()`` and entering a region raise as ever. Regions do not enable it again:
+    only ``enable()`` does.
+    """
+    _interruption._blocking_disable()  # noqa: SLF001
+
+
+def status() -> Status:
+    """Tell which blocking calls are interposed on this interpreter, and which are not (S10).
+
+    Before the first region or ``enable()`` nothing has been looked for: no family has calls.
+    """
+    enabled, families = _interruption._blocking_status()  # noqa: SLF001
+    return Status(enabled, tuple(Family(*family) for family in families))
