@@ -1,14 +1,31 @@
 """Every test starts and ends with a main thread that is not asked to stop."""
 
+import contextlib
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import interruption
 import pytest
 
-# A shell starts what runs in its background with SIGINT ignored, and so would be what we start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# They tell what they found.
+pytest.register_assert_rewrite(
+    "support",
+    "blocking_parts",
+    "coexistence_parts",
+    "held_locks_parts",
+    "property_worker",
+    "protected_parts",
+    "regions_parts",
+)
+
+# A shell starts what runs in its background with SIGINT and SIGQUIT ignored, nohup with SIGHUP; and
+# so would be what we start.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        _as_ever = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(_number, _as_ever)
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +33,55 @@ def _not_asked() -> Iterator[None]:
     assert not interruption.interruption_requested()
     yield
     interruption.clear_interrupt()
+
+
+@pytest.fixture
+def pool():
+    """A ThreadPoolExecutor with two workers."""
+    with interruption.ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def single():
+    """A ThreadPoolExecutor with one worker."""
+    with interruption.ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe's two ends, which the test may close."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+@pytest.fixture
+def interposed() -> Iterator[None]:
+    """The test runs with the locks interposed, and leaves them as it found them."""
+    from held_locks_parts import interpose, put_back
+
+    before = interpose(True)
+    yield
+    put_back(before)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this package and `probe`, for PYTHONPATH."""
+    from protected_parts import make_site
+
+    return make_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def region():
+    """A context manager that tells when it was entered and left."""
+    from decorators_parts import Region
+
+    made = Region()
+    yield made
+    assert made.depth == 0

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Long enough for a loaded machine, a debug build, valgrind: reached only when something hangs.
@@ -15,8 +18,68 @@ PATIENCE = 120.0
 
 
 def scaled(count: int) -> int:
-    """``count``, scaled by INTERRUPTION_STRESS percent; at least one."""
-    return max(1, count * int(os.environ.get("INTERRUPTION_STRESS", "100")) // 100)
+    """``count``, scaled by INTERRUPTION_STRESS percent (10 unless set); at least one."""
+    return max(1, count * int(os.environ.get("INTERRUPTION_STRESS", "10")) // 100)
+
+
+def _is_blocked(folder: str) -> tuple[bool, str]:
+    """Does the kernel have the thread asleep, and what would change if it had run meanwhile?"""
+    with open(f"{folder}/stat") as stat, open(f"{folder}/status") as status:
+        state = stat.read().rpartition(")")[2].split()[0]
+        switches = [line for line in status if "ctxt_switches" in line]
+    return state == "S", "".join(switches)
+
+
+def _until_at_rest(look: Callable[[], tuple[bool, object]], pause: float) -> None:
+    """Look, after that pause in seconds each time, until four looks found it blocked, not run."""
+    deadline = time.monotonic() + PATIENCE
+    seen: object = None
+    times = 0
+    while times < 4:
+        assert time.monotonic() < deadline, "it does not block"
+        time.sleep(pause)
+        blocked, now = look()
+        times = times + 1 if blocked and now == seen else 0
+        seen = now
+
+
+def until_blocked(thread: threading.Thread) -> None:
+    """Wait until the thread is blocked in what it has called: asleep, while the GIL is free.
+
+    It has said before that it is about to call. Where the kernel does not tell, give it time.
+    """
+    # Python 3.11 has the parent's number in the child of a fork.
+    native_id = os.getpid() if thread is threading.main_thread() else thread.native_id
+    assert native_id is not None
+    if not Path("/proc/self/task").exists():
+        time.sleep(0.2)
+        return
+    # In the pause, whoever waits for the GIL runs.
+    _until_at_rest(lambda: _is_blocked(f"/proc/self/task/{native_id}"), 0.0005)
+
+
+def until_process_blocked(process: subprocess.Popen[str]) -> None:
+    """Wait until every thread of another process is blocked: all asleep, so nobody has the GIL.
+
+    Then a KeyboardInterrupt is raised where its main thread waits. A moment earlier it may become a
+    RuntimeError, as by any Ctrl-C: while ``threading.Condition.wait`` gives up its lock.
+
+    Where the kernel does not tell, give it time.
+    """
+    tasks = Path(f"/proc/{process.pid}/task")
+    if not tasks.exists():
+        time.sleep(0.2)
+        return
+
+    def look() -> tuple[bool, object]:
+        assert process.poll() is None, "the process has ended"
+        try:
+            now = [_is_blocked(str(task)) for task in sorted(tasks.iterdir())]
+        except (FileNotFoundError, ProcessLookupError):  # a thread has ended meanwhile
+            return False, None
+        return bool(now) and all(asleep for asleep, _ in now), now
+
+    _until_at_rest(look, 0.005)
 
 
 class Started:
@@ -40,10 +103,19 @@ class Started:
         try:
             self.returned = self._body(self)
         except BaseException as error:  # noqa: BLE001  (that is what is looked for)
+            # What its frames hold is dropped here, not by the garbage collector, of which a
+            # BytesIO's buffer among it is not safe.
+            traceback.clear_frames(error.__traceback__)
             self.raised = error
 
     def until_ready(self) -> Started:
         assert self.ready.wait(PATIENCE), "the thread did not get ready"
+        return self
+
+    def until_blocked(self) -> Started:
+        """Wait until it is ready, and blocked in what it does then."""
+        self.until_ready()
+        until_blocked(self.thread)
         return self
 
     def finish(self) -> Any:
@@ -63,14 +135,40 @@ class Started:
         self.thread.join(PATIENCE)
 
 
+def until(what: Callable[[], Any]) -> None:
+    """Look again and again, for what nobody tells."""
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+
+
 def in_thread(body: Callable[[], Any]) -> Any:
     """Run ``body`` in a thread of its own; return what it returns, raise what it raises."""
     return Started(lambda _: body()).finish()
 
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def start_example(name: str, *arguments: object, **popen: Any) -> subprocess.Popen[str]:
+    """Start one of the examples, as a user would."""
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, **popen}
+    return subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
 def start_script(source: str, *arguments: str, **popen: Any) -> subprocess.Popen[str]:
-    """Start a Python process on that source. Fork warnings are not what these scripts are about."""
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-X", "faulthandler"]
+    """Start a Python process on that source. Fork warnings are not what these scripts are about,
+    nor what debug builds alone say of files that the end of the process closes.
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning"]
+    command += ["-X", "faulthandler"]
     return subprocess.Popen(
         [*command, "-c", textwrap.dedent(source), *arguments],
         stdin=subprocess.DEVNULL,
@@ -95,4 +193,5 @@ def run_script(source: str, *arguments: str) -> subprocess.CompletedProcess[str]
 def expect_script(source: str, *arguments: str, stdout: str = "") -> None:
     """Run it; it must succeed, print exactly that, and nothing on stderr."""
     result = run_script(source, *arguments)
-    assert (result.returncode, result.stdout, result.stderr) == (0, stdout, "")
+    found = (result.returncode, result.stdout, result.stderr)
+    assert found == (0, stdout, ""), f"{result.stdout}\n{result.stderr}"

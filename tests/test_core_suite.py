@@ -1,7 +1,7 @@
 """The C core's own tests: built alone, without Python, for each way that it can sleep and wake.
 
 ITR_STRESS scales the stress tests, in percent. For all of them, and under the sanitizers:
-CONTRIBUTING.md.
+docs/contributing.md.
 """
 
 from __future__ import annotations

@@ -6,29 +6,17 @@ import hashlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-from support import PATIENCE
+from support import PATIENCE, start_example
 
-HASH_TREE = Path(__file__).parents[1] / "examples" / "hash_tree.py"
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, str(HASH_TREE), *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+HASH_TREE = "hash_tree.py"
 
 
 def run(*arguments):
-    with start(*arguments) as process:
+    with start_example(HASH_TREE, *arguments) as process:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     return process.returncode, stdout, stderr
 
@@ -64,7 +52,7 @@ def large_tree(tmp_path):
 def test_ctrl_c_stops_every_worker_within_a_chunk_and_marks_the_result_as_partial(
     large_tree,
 ):  # S3, S5
-    process = start("--workers", 4, "--chunk-size", 1 << 20, large_tree)
+    process = start_example(HASH_TREE, "--workers", 4, "--chunk-size", 1 << 20, large_tree)
     with process:
         progress = process.stderr.readline()  # it is at work, and says so
         process.send_signal(signal.SIGINT)

@@ -135,3 +135,52 @@ def test_a_real_sigint_asks_all_threads_from_its_handler():  # S3, S20
     """)
     assert (result.returncode, result.stderr) == (0, "")
     assert sorted(result.stdout.splitlines()) == ["SIGINT", "SIGINT", "SIGINT", "asked 3"]
+
+
+def test_finalizers_run_in_no_lock_of_ours():
+    """Up to 3.11 the object of a frame that is looked at may collect garbage, with whatever runs
+    then: here, others that look at frames, too."""
+    expect_script(
+        """
+        import faulthandler, gc, threading, time
+        from interruption import *
+
+        faulthandler.dump_traceback_later(100, exit=True)
+
+        class Cycle:
+            def __init__(self):
+                self.me = self
+
+            def __del__(self):
+                time.sleep(0)
+
+        def deep(depth):
+            if depth:
+                deep(depth - 1)
+            else:
+                time.sleep(0)
+
+        def work():
+            with allow_interruption, defer_interruption:
+                while not stop:
+                    deep(30)
+
+        def ask(function):
+            for _ in range(200):
+                for worker in workers:
+                    for _ in range(5):
+                        Cycle()
+                    function(worker)
+
+        stop = False
+        gc.set_threshold(10)
+        asking = (explain, explain, interrupt)
+        workers = [threading.Thread(target=work) for _ in range(2)]
+        askers = [threading.Thread(target=ask, args=(each,)) for each in asking]
+        for thread in workers + askers:
+            thread.start()
+        for thread in askers:
+            thread.join()
+        stop = True
+        """
+    )

@@ -1,6 +1,6 @@
 """Stress through the Python API. Each test states its invariant and its seed.
 
-INTERRUPTION_STRESS scales them, in percent (100 unless set).
+INTERRUPTION_STRESS scales them, in percent (10 unless set).
 """
 
 from __future__ import annotations

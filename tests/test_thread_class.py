@@ -173,6 +173,65 @@ def test_asked_before_it_begins_it_does_not_run():  # S7
     assert seen == [1]
 
 
+def test_start_that_is_broken_off_starts_a_region_all_the_same():  # S7
+    go_on, began, stopped = threading.Event(), threading.Event(), []
+
+    class Starting(Thread):
+        def _bootstrap_inner(self):
+            assert go_on.wait(PATIENCE)  # it begins when start() has been left
+            super()._bootstrap_inner()
+
+    if not hasattr(threading.Thread, "_bootstrap_inner"):
+        pytest.skip("threads begin otherwise here")
+
+    def body():
+        try:
+            began.set()
+            threading.Event().wait(PATIENCE)
+        except ThreadExit:
+            stopped.append(True)
+            raise
+
+    def breaks_off(*_):
+        raise LookupError("while it waits for the thread to begin")
+
+    thread = Starting(target=body, interruptible=True)
+    thread._started.wait = breaks_off  # noqa: SLF001
+    with pytest.raises(LookupError):
+        thread.start()
+    go_on.set()
+    assert began.wait(PATIENCE)
+    thread.interrupt()
+    thread.join(PATIENCE)
+    assert stopped == [True]
+    assert "run" not in vars(thread)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_start_that_is_broken_off_before_it_begins_can_be_repeated(monkeypatch, own):
+    name = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"
+    seen = []
+
+    def breaks_off(*_, **__):
+        raise KeyboardInterrupt
+
+    def run():
+        seen.append(vars(thread).get("run"))
+
+    thread = Thread(target=run, interruptible=True)
+    if own:
+        thread.run = run
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, name, breaks_off)
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+    thread.start()
+    thread.join(PATIENCE)
+    assert seen == [run if own else None]
+    assert thread not in threading._limbo  # noqa: SLF001
+    assert thread not in threading.enumerate()
+
+
 def test_start_that_fails_leaves_nothing_behind(monkeypatch):
     thread = Thread(target=int, interruptible=True)
     name = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"

@@ -1,5 +1,6 @@
 """Read by mypy, never run: what users write has the types that they expect."""
 
+import signal
 import threading
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
@@ -8,15 +9,25 @@ from typing import Any, assert_type
 import interruption
 from interruption import (
     Explanation,
+    Installation,
+    ShutdownReport,
+    SignalExit,
     Thread,
     ThreadExit,
+    ThreadReport,
+    blocking,
     check_interrupt,
     explain,
     interrupt,
     interrupt_all_threads,
+    interrupt_on_exit,
+    interrupt_on_signal,
     interruption_fd,
     interruption_requested,
+    on_interrupt,
     protect,
+    run_in_process,
+    shutdown,
     unprotect,
     wait_for_interruption,
 )
@@ -176,3 +187,41 @@ def regions() -> int:
         inner(io_interrupt=True)
     with defer_interruption as shield, shield():
         return 1
+
+
+def blocked() -> str:
+    """Results and arguments of a function in a process are its own; an on_interrupt block swallows
+    nothing.
+    """
+    assert_type(run_in_process(len, "sized"), int)
+    assert_type(run_in_process(function, 1, name="n"), str)
+    run_in_process(function, "1")  # type: ignore[arg-type]
+    run_in_process(function, 1, size=2)  # type: ignore[call-arg]
+    on_interrupt(1)  # type: ignore[arg-type]
+    status = blocking.status()
+    assert_type(status, blocking.Status)
+    assert_type(status.families[0].calls, tuple[str, ...])
+    assert_type(status.families[0].reason, str | None)
+    status.enabled = False  # type: ignore[misc]
+    blocking.enable()
+    blocking.disable()
+    with on_interrupt(lambda: None) as block:
+        assert_type(block, on_interrupt)
+        return "reached"
+
+
+def stopped() -> str:
+    """What asks on a signal or at the end swallows nothing; a report is data."""
+    with interrupt_on_signal(signal.SIGTERM, timeout=1, reason="stop") as installation:
+        assert_type(installation, Installation)
+        assert_type(installation.signals, tuple[int, ...])
+    interrupt_on_signal("SIGTERM")  # type: ignore[arg-type]
+    interrupt_on_exit(timeout=1.5, at_end=True, report_after=None).close()
+    report = shutdown(1, daemon=True)
+    assert_type(report, ShutdownReport)
+    assert_type(report.running, tuple[ThreadReport, ...])
+    assert_type(report.threads[0].explanation, Explanation | None)
+    assert_type(SignalExit(signal.SIGTERM).signum, int)
+    shutdown(1, "reason")  # type: ignore[misc]
+    with interrupt_on_exit():
+        return "reached"

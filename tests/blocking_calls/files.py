@@ -1,0 +1,581 @@
+"""Pipes, terminals, sockets and files, by descriptor and by file object."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import tty
+from collections.abc import Callable
+from typing import Any
+
+from .base import Call, leave_out
+
+FULL = 65536  # what a pipe holds
+
+
+def waiting_bytes(fd: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0])
+
+
+class _Ends(Call):
+    """A reading end and a writing one, which the child of a fork would share."""
+
+    forks = False
+
+    def __init__(self) -> None:
+        self.reader, self.writer = self.make()
+        self.closed: set[int] = set()
+
+    def make(self) -> tuple[int, int]:
+        return os.pipe()
+
+    def close_end(self, end: int) -> None:
+        """Once only: another thread may be given the number meanwhile."""
+        self.closed.add(end)
+        os.close(end)
+
+    def close(self) -> None:
+        for end in {self.reader, self.writer} - self.closed:
+            os.close(end)
+
+
+class _Read(_Ends):
+    def wait(self) -> Any:
+        return os.read(self.reader, 10)
+
+    def end(self) -> None:
+        os.write(self.writer, b"x")
+
+    def check_untouched(self) -> None:
+        assert not select.select([self.reader], [], [], 0)[0]
+
+    def errors(self) -> list[Callable[[], Any]]:
+        os.write(self.writer, b"four")
+        return [
+            lambda: os.read(self.reader, 0),
+            lambda: os.read(self.reader, -1),
+            lambda: os.read(self.reader, 2**70),
+            lambda: os.read(self.reader),
+            lambda: os.read(self.reader, 1, 2),
+            lambda: os.read(str(self.reader), 1),
+            lambda: os.read(2**40, 1),
+            lambda: os.read(-1, 1),
+            lambda: os.read(float(self.reader), 1),
+            lambda: os.read(self.reader, 1.5),
+            lambda: os.read(self.reader, True),
+            lambda: os.read(self.reader, 100),
+            lambda: self.without_waiting(lambda: os.read(self.reader, 100)),
+            lambda: self.of_closed(lambda: os.read(self.reader, 100)),
+        ]
+
+    def without_waiting(self, read: Callable[[], Any]) -> Any:
+        os.set_blocking(self.reader, False)
+        return read()
+
+    def of_closed(self, read: Callable[[], Any]) -> Any:
+        self.close_end(self.reader)
+        return read()
+
+
+class ReadPipe(_Read):
+    pass
+
+
+class ReadFifo(_Read):
+    def make(self) -> tuple[int, int]:
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkfifo(f"{folder}/fifo")
+            both = os.open(f"{folder}/fifo", os.O_RDWR)
+            return os.open(f"{folder}/fifo", os.O_RDONLY), both
+
+
+class ReadSocket(_Read):
+    def make(self) -> tuple[int, int]:
+        return tuple(end.detach() for end in socket.socketpair())
+
+
+class ReadTerminal(_Read):
+    def make(self) -> tuple[int, int]:
+        master, slave = pty.openpty()
+        return slave, master
+
+    def end(self) -> None:
+        os.write(self.writer, b"x\n")
+
+    def errors(self) -> list[Callable[[], Any]]:
+        """Without a line there is nothing to be read."""
+        return [lambda: os.read(self.reader, 0), lambda: os.read(self.reader, -1)]
+
+
+class ReadRawTerminal(_Read):
+    def make(self) -> tuple[int, int]:
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        return slave, master
+
+
+class ReadMaster(_Read):
+    def make(self) -> tuple[int, int]:
+        return pty.openpty()
+
+
+class ReadEventfd(_Read):
+    def make(self) -> tuple[int, int]:
+        both = os.eventfd(0)
+        return both, both
+
+    def end(self) -> None:
+        os.eventfd_write(self.writer, 3)
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [lambda: os.read(self.reader, 7), lambda: os.write(self.writer, b"x")]
+
+
+class Readv(_Read):
+    def wait(self) -> Any:
+        buffers = [bytearray(2), bytearray(2)]
+        return os.readv(self.reader, buffers), buffers
+
+    def end(self) -> None:
+        os.write(self.writer, b"abc")
+
+    def errors(self) -> list[Callable[[], Any]]:
+        os.write(self.writer, b"four")
+        return [
+            lambda: os.readv(self.reader, []),
+            lambda: os.readv(self.reader, [b"x"]),
+            lambda: os.readv(self.reader, None),
+            lambda: os.readv(self.reader, [1]),
+            lambda: os.readv(self.reader, bytearray(2)),
+            lambda: os.readv(-1, [bytearray(2)]),
+            lambda: os.readv(self.reader, iter([bytearray(2)])),
+            lambda: os.readv(self.reader, [bytearray(0)] * 2000),
+            lambda: os.readv(self.reader, (bytearray(1), memoryview(bytearray(1)))),
+        ]
+
+
+class _ReadFile(_Read):
+    """By a file object upon the descriptor."""
+
+    buffering = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.file = open(self.reader, "rb", buffering=self.buffering, closefd=False)  # noqa: SIM115
+
+
+class FileRead(_ReadFile):
+    def wait(self) -> Any:
+        return self.file.read(10)
+
+    def errors(self) -> list[Callable[[], Any]]:
+        os.write(self.writer, b"fourteen bytes")
+        return [
+            lambda: self.file.read(0),
+            lambda: self.file.read(1),
+            lambda: self.file.read("1"),
+            lambda: self.file.read(1.5),
+            lambda: self.file.read(1, 2),
+            lambda: self.file.read(size=2),
+            lambda: self.file.read(2**70),
+            lambda: self.file.readinto(b"x"),
+            lambda: self.file.readinto(bytearray()),
+            lambda: self.file.readinto("x"),
+            lambda: self.file.readinto(bytearray(3)),
+            lambda: self.file.write(b"x"),
+            lambda: self.without_waiting(lambda: self.file.read(100)),
+            lambda: self.file.read(100),
+            lambda: self.file.readinto(bytearray(3)),
+            lambda: self.file.readall(),
+            lambda: self.file.read(),
+            lambda: (self.file.close(), self.file.read(3)),
+            lambda: self.file.readall(),
+        ]
+
+
+class FileReadinto(_ReadFile):
+    def wait(self) -> Any:
+        buffer = bytearray(10)
+        return self.file.readinto(buffer), buffer
+
+
+class FileReadall(_ReadFile):
+    """It ends with the file."""
+
+    shared = False
+
+    def wait(self) -> Any:
+        return self.file.readall()
+
+    def end(self) -> None:
+        os.write(self.writer, b"abc")
+        self.close_end(self.writer)
+
+
+class FileReadToTheEnd(FileReadall):
+    def wait(self) -> Any:
+        return self.file.read()
+
+
+class BufferedReadline(_ReadFile):
+    buffering = -1
+    shared = False
+
+    def wait(self) -> Any:
+        return self.file.readline()
+
+    def end(self) -> None:
+        os.write(self.writer, b"a line\n")
+
+
+class BufferedRead(BufferedReadline):
+    def wait(self) -> Any:
+        return self.file.read(3)
+
+
+class TextReadline(BufferedReadline):
+    def __init__(self) -> None:
+        super().__init__()
+        self.file = open(self.reader, closefd=False)  # noqa: SIM115
+
+
+class TextIteration(TextReadline):
+    def wait(self) -> Any:
+        return next(self.file)
+
+
+class _Write(_Ends):
+    """To something that is full."""
+
+    takes = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fill()
+        self.before = waiting_bytes(self.reader)
+
+    def fill(self) -> None:
+        os.write(self.writer, b"y" * FULL)
+
+    def wait(self) -> Any:
+        return os.write(self.writer, b"x")
+
+    def end(self) -> None:
+        os.read(self.reader, FULL)
+
+    def check_untouched(self) -> None:
+        assert waiting_bytes(self.reader) == self.before
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: os.write(self.writer, b""),
+            lambda: os.write(self.writer, "x"),
+            lambda: os.write(self.writer, None),
+            lambda: os.write(self.writer),
+            lambda: os.write(-1, b"x"),
+            lambda: os.write(self.reader, b"x") if self.reader != self.writer else None,
+            lambda: self.without_waiting(lambda: os.write(self.writer, b"x" * 10)),
+            lambda: self.of_closed(lambda: os.write(self.writer, b"x")),
+        ]
+
+    def without_waiting(self, write: Callable[[], Any]) -> Any:
+        os.set_blocking(self.writer, False)
+        return write()
+
+    def of_closed(self, write: Callable[[], Any]) -> Any:
+        self.close_end(self.reader)
+        return write()
+
+
+class WritePipe(_Write):
+    pass
+
+
+class WriteFifo(_Write):
+    make = ReadFifo.make
+
+
+class WriteSocket(_Write):
+    make = ReadSocket.make
+
+    def fill(self) -> None:
+        os.set_blocking(self.writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, b"y" * FULL)
+        os.set_blocking(self.writer, True)
+
+    def end(self) -> None:
+        os.read(self.reader, 1 << 24)
+
+
+class Writev(_Write):
+    def wait(self) -> Any:
+        return os.writev(self.writer, [b"x", b"y"])
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: os.writev(self.writer, []),
+            lambda: os.writev(self.writer, ["x"]),
+            lambda: os.writev(self.writer, b"x"),
+            lambda: os.writev(self.writer, None),
+            lambda: os.writev(-1, [b"x"]),
+            lambda: self.without_waiting(lambda: os.writev(self.writer, [b"x" * 10])),
+        ]
+
+
+class FileWrite(_Write):
+    def __init__(self) -> None:
+        super().__init__()
+        self.file = open(self.writer, "wb", buffering=0, closefd=False)  # noqa: SIM115
+
+    def wait(self) -> Any:
+        return self.file.write(b"x")
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: self.file.write(b""),
+            lambda: self.file.write("x"),
+            lambda: self.file.write(),
+            lambda: self.file.read(1),
+            lambda: self.without_waiting(lambda: self.file.write(b"x" * 10)),
+            lambda: (self.file.close(), self.file.write(b"x")),
+        ]
+
+
+class Sendfile(_Write):
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = tempfile.TemporaryFile()  # noqa: SIM115
+        self.source.write(b"z" * 3 * 4096)
+        self.source.flush()
+
+    def wait(self) -> Any:
+        return os.sendfile(self.writer, self.source.fileno(), 100, 5000)
+
+    def errors(self) -> list[Callable[[], Any]]:
+        source = self.source.fileno()
+        return [
+            lambda: os.sendfile(self.writer, source, -1, 10),
+            lambda: os.sendfile(self.writer, source, "0", 10),
+            lambda: os.sendfile(-1, source, 0, 10),
+            lambda: os.sendfile(self.writer, source, 0),
+            lambda: self.without_waiting(lambda: os.sendfile(self.writer, source, 0, 10)),
+        ]
+
+    def close(self) -> None:
+        super().close()
+        self.source.close()
+
+
+class Splice(ReadPipe):
+    takes = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to = os.pipe()
+
+    def wait(self) -> Any:
+        return os.splice(self.reader, self.to[1], 100)
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: os.splice(self.reader, self.to[1], -1),
+            lambda: os.splice(self.reader, self.to[1], 10, flags=os.SPLICE_F_NONBLOCK),
+            lambda: os.splice(self.reader, self.to[1], 10, 0, flags=os.SPLICE_F_NONBLOCK),
+            lambda: os.splice(self.reader, -1, 10),
+            lambda: os.splice(self.reader, self.to[1]),
+            lambda: self.without_waiting(lambda: os.splice(self.reader, self.to[1], 10)),
+        ]
+
+    def close(self) -> None:
+        super().close()
+        for end in self.to:
+            os.close(end)
+
+
+class _OpenFifo(Call):
+    """Until the other end is opened."""
+
+    takes = False
+    forks = False
+    flags = os.O_RDONLY
+    mode = "rb"
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = f"{self.folder.name}/fifo"
+        os.mkfifo(self.path)
+        self.both: int | None = None
+
+    def wait(self) -> Any:
+        fd = os.open(self.path, self.flags)
+        try:
+            return fcntl.fcntl(fd, fcntl.F_GETFL), os.get_inheritable(fd)
+        finally:
+            os.close(fd)
+
+    def end(self) -> None:
+        self.both = os.open(self.path, os.O_RDWR)
+
+    def check_untouched(self) -> None:
+        """Nobody has it open for reading."""
+        try:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return
+        raise AssertionError
+
+    def errors(self) -> list[Callable[[], Any]]:
+        absent = f"{self.path}-absent"
+        return [
+            lambda: self.message(os.open, absent, self.flags),
+            lambda: self.message(os.open, self.path + "/x", self.flags),
+            lambda: self.message(os.open, "\0", self.flags),
+            lambda: self.message(os.open, None, self.flags),
+            lambda: self.message(os.open, 3, self.flags),
+            lambda: self.message(os.open, self.path, self.flags, "x"),
+            lambda: self.message(os.open, self.path, self.flags | os.O_CREAT | os.O_EXCL),
+            lambda: self.message(open, self.path + "/x", self.mode),
+            lambda: self.message(open, self.path, "rw"),
+            lambda: self.message(open, self.path, self.mode, -1, "utf-8"),
+        ]
+
+    def message(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except (OSError, TypeError, ValueError) as error:
+            return type(error), str(error).replace(self.path, "PATH")
+
+    def close(self) -> None:
+        if self.both is not None:
+            os.close(self.both)
+        self.folder.cleanup()
+
+
+class OpenFifoToRead(_OpenFifo):
+    pass
+
+
+class OpenFifoInFolder(_OpenFifo):
+    def wait(self) -> Any:
+        folder = os.open(self.folder.name, os.O_RDONLY)
+        try:
+            os.close(os.open("fifo", self.flags, dir_fd=folder))
+        finally:
+            os.close(folder)
+
+
+class OpenFifoToWrite(_OpenFifo):
+    flags = os.O_WRONLY
+    mode = "wb"
+
+
+class OpenFileToRead(_OpenFifo):
+    def wait(self) -> Any:
+        with open(self.path, self.mode) as file:
+            fd = file.fileno()
+            return file.name == self.path, file.mode, fcntl.fcntl(fd, fcntl.F_GETFL)
+
+
+class OpenFileToWrite(OpenFileToRead):
+    mode = "wb"
+
+
+class _FileLock(Call):
+    """Of a file that this has locked."""
+
+    takes = False
+    mutex = True
+    forks = False
+
+    def __init__(self) -> None:
+        self.file = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def wait(self) -> Any:
+        with open(self.file.name, "r+b") as own:
+            result = fcntl.flock(own, fcntl.LOCK_SH)
+            fcntl.flock(own, fcntl.LOCK_UN)
+            return result
+
+    def end(self) -> None:
+        fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: fcntl.flock(-1, fcntl.LOCK_EX),
+            lambda: fcntl.flock(self.file, 0),
+            lambda: fcntl.flock(self.file, 99),
+            lambda: fcntl.flock("x", fcntl.LOCK_EX),
+            lambda: fcntl.flock(self.file),
+            lambda: fcntl.flock(self.file, "x"),
+            lambda: self.again(fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB),
+            lambda: fcntl.lockf(self.file, 0),
+            lambda: fcntl.lockf(self.file, fcntl.LOCK_SH, "x"),
+            lambda: fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 2, 99),
+            lambda: fcntl.lockf(-1, fcntl.LOCK_SH),
+        ]
+
+    def again(self, lock: Callable[..., Any], how: int) -> Any:
+        with open(self.file.name, "r+b") as own:
+            return lock(own, how)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Flock(_FileLock):
+    pass
+
+
+class Lockf(_FileLock):
+    """Which only another process can hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        script = (
+            "import fcntl, sys; file = open(sys.argv[1], 'r+b'); "
+            "fcntl.lockf(file, fcntl.LOCK_EX, 10); print(); sys.stdin.read()"
+        )
+        self.holder = subprocess.Popen(
+            [sys.executable, "-c", script, self.file.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.holder.stdout is not None
+        self.holder.stdout.readline()
+
+    def wait(self) -> Any:
+        with open(self.file.name, "r+b") as own:
+            result = fcntl.lockf(own, fcntl.LOCK_EX, 5, 3)
+            fcntl.lockf(own, fcntl.LOCK_UN)
+            return result
+
+    def end(self) -> None:
+        assert self.holder.stdin is not None
+        self.holder.stdin.close()
+        self.holder.wait()
+
+    def close(self) -> None:
+        self.holder.kill()
+        self.holder.wait()
+        for pipe in (self.holder.stdin, self.holder.stdout):
+            assert pipe is not None
+            pipe.close()
+        super().close()
+
+
+if not hasattr(os, "eventfd"):
+    leave_out("ReadEventfd")
+if not hasattr(os, "splice"):
+    leave_out("Splice")

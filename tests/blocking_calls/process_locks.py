@@ -1,0 +1,480 @@
+"""The locks and semaphores of multiprocessing, and what is built on them. Which process releases
+them makes no difference, so it is this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.queues
+import multiprocessing.sharedctypes
+import multiprocessing.synchronize
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from support import PATIENCE
+
+from .base import Call, leave_out
+from .locks import NAN
+
+fork = multiprocessing.get_context("fork" if sys.platform != "win32" else "spawn")
+
+
+def bad_process_acquires(acquire: Callable[..., Any]) -> list[Callable[[], Any]]:
+    """Of one that has to be waited for."""
+    return [
+        lambda: acquire(True, -0.5),
+        lambda: acquire(timeout=-2),
+        lambda: acquire(False, 1),
+        lambda: acquire(False, "1"),
+        lambda: acquire(block=False, timeout=0),
+        lambda: acquire(False),
+        lambda: acquire(0),
+        lambda: acquire(True, 0),
+        lambda: acquire(True, -0.0),
+        lambda: acquire(True, 1e-12),
+        lambda: acquire(True, -1e-12),
+        lambda: acquire(timeout="1"),
+        lambda: acquire(1, "1"),
+        lambda: acquire(1, 0),
+        lambda: acquire(10**100, 0),
+        lambda: acquire(1.0, 0),
+        lambda: acquire("yes", 0),
+        lambda: acquire(True, 10**1000),
+        lambda: acquire(1, 2, 3),
+        lambda: acquire(True, True, True),
+        lambda: acquire(nonsense=1),
+        lambda: acquire(True, block=True),
+        lambda: acquire(False, NAN),
+    ]
+
+
+class ProcessLockAcquire(Call):
+    """A lock which the thread that has made this holds."""
+
+    forks = False  # parent and child share it
+    takes = False
+    mutex = True
+    kind: ClassVar[Callable[[], Any]] = fork.Lock
+
+    def __init__(self) -> None:
+        self.lock = type(self).kind()
+        self.lock.acquire()
+        self.held = True
+
+    def wait(self) -> Any:
+        return self.lock.acquire(), self.lock.release()
+
+    def timed(self, seconds: float) -> Any:
+        return self.lock.acquire(timeout=seconds) and (True, self.lock.release())
+
+    def end(self) -> None:
+        self.lock.release()
+        self.held = False
+
+    def check_untouched(self) -> None:
+        assert not self.held or self.lock._semlock._is_zero()  # noqa: SLF001
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [*bad_process_acquires(self.lock.acquire), lambda: self.lock.release(1)]
+
+    def close(self) -> None:
+        if self.held:
+            self.lock.release()
+
+
+class ProcessLockEnter(ProcessLockAcquire):
+    timed = None
+
+    def wait(self) -> Any:
+        with self.lock as result:
+            return result
+
+
+class ProcessRLockAcquire(ProcessLockAcquire):
+    kind = fork.RLock
+
+    def errors(self) -> list[Callable[[], Any]]:
+        other = fork.RLock()  # nobody has it
+
+        def twice() -> Any:
+            results = [other.acquire(), other.acquire(True, "not looked at"), other.acquire(False)]
+            return [*results, other.release(), other.release(), other.release()]
+
+        return [*super().errors(), other.release, twice]
+
+
+class ProcessRLockEnter(ProcessRLockAcquire):
+    timed = None
+
+    def wait(self) -> Any:
+        with self.lock, self.lock as result:
+            return result
+
+
+class ProcessConditionEnter(ProcessLockEnter):
+    kind = fork.Condition
+
+    def check_untouched(self) -> None:
+        assert not self.held or self.lock._lock._semlock._is_zero()  # noqa: SLF001
+
+
+class SharedValueEnter(ProcessLockEnter):
+    kind = staticmethod(lambda: multiprocessing.sharedctypes.Value("i", ctx=fork))
+
+    def check_untouched(self) -> None:
+        assert not self.held or self.lock.get_lock()._semlock._is_zero()  # noqa: SLF001
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: self.lock.acquire(False),
+            lambda: self.lock.acquire(timeout="1"),
+            self.lock.release,
+        ]
+
+
+class ProcessSemaphoreAcquire(Call):
+    """Nobody is to release the permit that he gets."""
+
+    forks = False  # parent and child share it
+    kind: ClassVar[Callable[[], Any]] = staticmethod(lambda: fork.Semaphore(0))
+
+    def __init__(self) -> None:
+        self.semaphore = type(self).kind()
+
+    def wait(self) -> Any:
+        return self.semaphore.acquire()
+
+    def timed(self, seconds: float) -> Any:
+        return self.semaphore.acquire(timeout=seconds)
+
+    def end(self) -> None:
+        self.semaphore.release()
+
+    def check_untouched(self) -> None:
+        assert self.semaphore._semlock._is_zero()  # noqa: SLF001
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return bad_process_acquires(self.semaphore.acquire)
+
+
+class ProcessSemaphoreEnter(ProcessSemaphoreAcquire):
+    timed = None
+
+    def wait(self) -> Any:
+        self.semaphore.__enter__()
+
+
+class ProcessBoundedSemaphoreAcquire(ProcessSemaphoreAcquire):
+    @staticmethod
+    def kind() -> Any:
+        semaphore = fork.BoundedSemaphore(2)
+        semaphore.acquire()
+        semaphore.acquire()
+        return semaphore
+
+
+def sleepers(condition: Any) -> int:
+    """How many wait, as it counts them."""
+    sleeping, woken = (
+        semaphore._semlock._get_value()  # noqa: SLF001
+        for semaphore in (condition._sleeping_count, condition._woken_count)  # noqa: SLF001
+    )
+    return int(sleeping - woken)
+
+
+class ProcessConditionWait(Call):
+    forks = False  # parent and child share it
+    remembers = False
+    takes = False  # the condition's lock is acquired first, and that is the program's
+    kind: ClassVar[Callable[[], Any]] = fork.RLock
+
+    def __init__(self) -> None:
+        self.condition = fork.Condition(type(self).kind())
+
+    def wait(self) -> Any:
+        with self.condition:
+            return self.condition.wait()
+
+    def timed(self, seconds: float) -> Any:
+        with self.condition:
+            return self.condition.wait(seconds)
+
+    def end(self) -> None:
+        with self.condition:
+            self.condition.notify()
+
+    def check_untouched(self) -> None:
+        assert sleepers(self.condition) == 0
+        assert self.condition.acquire(False)
+        self.condition.release()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        def wait(*args: Any, **kwargs: Any) -> Any:
+            with self.condition:
+                return self.condition.wait(*args, **kwargs)
+
+        return [
+            self.condition.wait,
+            self.condition.notify,
+            lambda: wait("1"),
+            lambda: wait(0),
+            lambda: wait(-5),
+            lambda: wait(1, 2),
+        ]
+
+
+class ProcessConditionOfLockWait(ProcessConditionWait):
+    kind = fork.Lock
+
+
+class ProcessConditionWaitFor(ProcessConditionWait):
+    remembers = True
+    true = False
+
+    def wait(self) -> Any:
+        with self.condition:
+            return self.condition.wait_for(lambda: self.true)
+
+    def timed(self, seconds: float) -> Any:
+        with self.condition:
+            return self.condition.wait_for(lambda: self.true, seconds)
+
+    def end(self) -> None:
+        with self.condition:
+            self.true = True
+            self.condition.notify()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        def wait(*args: Any) -> Any:
+            with self.condition:
+                return self.condition.wait_for(*args)
+
+        return [
+            lambda: wait(lambda: False, 0),
+            lambda: wait(lambda: False, -1),
+            lambda: wait(lambda: False, "1"),
+            lambda: wait(lambda: 1 / 0),
+            wait,
+        ]
+
+
+class ProcessEventWait(Call):
+    forks = False  # parent and child share it
+
+    def __init__(self) -> None:
+        self.event = fork.Event()
+
+    def wait(self) -> Any:
+        return self.event.wait()
+
+    def timed(self, seconds: float) -> Any:
+        return self.event.wait(seconds)
+
+    def end(self) -> None:
+        self.event.set()
+
+    def check_untouched(self) -> None:
+        assert sleepers(self.event._cond) == 0  # noqa: SLF001
+        self.event.is_set()  # it needs the lock
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [lambda: self.event.wait("1"), lambda: self.event.wait(-1)]
+
+
+class ProcessBarrierWait(Call):
+    """The other party comes when it is ended."""
+
+    forks = False  # parent and child share it
+    remembers = False
+    shared = False
+
+    def __init__(self) -> None:
+        self.barrier = fork.Barrier(2)
+
+    def wait(self) -> Any:
+        return self.barrier.wait()
+
+    def timed(self, seconds: float) -> Any:
+        return self.barrier.wait(seconds)
+
+    def end(self) -> None:
+        self.barrier.wait()
+
+    def check_untouched(self) -> None:
+        assert self.barrier.n_waiting == 0
+        assert not self.barrier.broken
+        assert sleepers(self.barrier._cond) == 0  # noqa: SLF001
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [lambda: self.barrier.wait(0), self.barrier.wait, lambda: self.barrier.wait(1, 2)]
+
+
+class ProcessQueueGetBehindAnother(Call):
+    """The other one holds the lock while it waits for an item."""
+
+    forks = False  # parent and child share it
+    whole = False  # the lock, then the item
+
+    def __init__(self) -> None:
+        self.queue = fork.Queue()
+        assert self.queue._rlock.acquire()  # noqa: SLF001
+        self.held = True
+
+    def wait(self) -> Any:
+        return self.queue.get()
+
+    def timed(self, seconds: float) -> Any:
+        return self.queue.get(timeout=seconds)
+
+    def end(self) -> None:
+        self.queue.put("item")
+        self.queue._poll(PATIENCE)  # noqa: SLF001  (another thread sends it)
+        if self.held:
+            self.queue._rlock.release()  # noqa: SLF001
+        self.held = False
+
+    def check_untouched(self) -> None:
+        assert self.queue._rlock._semlock._is_zero()  # noqa: SLF001
+        assert self.queue.empty()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        get = self.queue.get
+        return [
+            self.queue.get_nowait,
+            lambda: get(False),
+            lambda: get(timeout=-1),
+            lambda: get(timeout="1"),
+            lambda: get(1, 2, 3),
+        ]
+
+    def close(self) -> None:
+        self.queue.close()
+        self.queue.join_thread()
+
+
+class ProcessSimpleQueueGetBehindAnother(ProcessQueueGetBehindAnother):
+    timed = None
+
+    def __init__(self) -> None:
+        self.queue = fork.SimpleQueue()
+        self.queue._rlock.acquire()  # noqa: SLF001
+        self.held = True
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [lambda: self.queue.get(1), self.queue.empty]
+
+    def close(self) -> None:
+        self.queue.close()
+
+
+class ProcessSimpleQueuePutBehindAnother(Call):
+    """The other one holds the lock while it waits for room in the pipe."""
+
+    forks = False  # parent and child share it
+    takes = False
+
+    def __init__(self) -> None:
+        self.queue = fork.SimpleQueue()
+        self.queue._wlock.acquire()  # noqa: SLF001
+
+    def wait(self) -> Any:
+        return self.queue.put("item")
+
+    def end(self) -> None:
+        self.queue._wlock.release()  # noqa: SLF001
+
+    def check_untouched(self) -> None:
+        assert self.queue._wlock._semlock._is_zero()  # noqa: SLF001
+        assert self.queue.empty()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        # What cannot be sent is told of without an address, which would differ each time.
+        return [lambda: self.queue.put(), lambda: self.queue.put(sys._getframe())]  # noqa: SLF001
+
+    def close(self) -> None:
+        self.queue.close()
+
+
+class ProcessQueuePut(Call):
+    """Into one that is full."""
+
+    forks = False  # parent and child share it
+    takes = False
+    shared = False  # the item that the first one puts is in the way of the other
+    kind: ClassVar[Callable[..., Any]] = fork.Queue
+    room = 2
+
+    def __init__(self) -> None:
+        self.queue = type(self).kind(self.room)
+        for number in range(self.room):
+            self.queue.put(number)
+
+    def wait(self) -> Any:
+        return self.queue.put("item")
+
+    def timed(self, seconds: float) -> Any:
+        return self.queue.put("item", timeout=seconds)
+
+    def end(self) -> None:
+        self.queue.get()
+
+    def check_untouched(self) -> None:
+        assert self.queue.full()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        put = self.queue.put
+        return [
+            lambda: put("item", False),
+            lambda: put("item", timeout=-1),
+            lambda: put("item", timeout="1"),
+            lambda: put(),
+        ]
+
+    def close(self) -> None:
+        self.queue.close()
+        self.queue.join_thread()
+
+
+class ProcessQueueOfOnePut(ProcessQueuePut):
+    """The semaphore that it has for its room looks like a lock."""
+
+    room = 1
+
+
+class JoinableQueuePut(ProcessQueuePut):
+    kind = fork.JoinableQueue
+
+
+class JoinableQueueOfOnePut(JoinableQueuePut):
+    room = 1
+
+
+class JoinableQueueJoin(Call):
+    forks = False  # parent and child share it
+
+    def __init__(self) -> None:
+        self.queue = fork.JoinableQueue()
+        self.queue.put("item")
+        self.queue.get()
+
+    def wait(self) -> Any:
+        return self.queue.join()
+
+    def end(self) -> None:
+        self.queue.task_done()
+
+    def errors(self) -> list[Callable[[], Any]]:
+        return [
+            lambda: self.queue.join(1),
+            self.queue.task_done,
+            self.queue.join,
+            self.queue.task_done,
+        ]
+
+    def close(self) -> None:
+        self.queue.close()
+        self.queue.join_thread()
+
+
+if sys.platform == "win32":
+    leave_out("ProcessSimpleQueuePutBehindAnother")

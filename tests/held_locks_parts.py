@@ -1,0 +1,91 @@
+"""Locks of all kinds, and ``tracking``, which stands for a region: the thread's locks are noted."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import threading
+
+import pytest
+from interruption._interruption import _held, _held_size, _interpose_locks, _track_locks
+
+try:
+    import multiprocessing.synchronize
+except ImportError:  # a platform without semaphores
+    multiprocessing = None
+
+LOCK_TYPES = {"lock": threading.Lock, "rlock": threading.RLock}
+if multiprocessing:
+    LOCK_TYPES["process lock"] = lambda: vars(multiprocessing.Lock())["_semlock"]
+    LOCK_TYPES["process rlock"] = lambda: vars(multiprocessing.RLock())["_semlock"]
+RECURSIVE = {"rlock", "process rlock"}
+every_lock = pytest.mark.parametrize("kind", LOCK_TYPES)
+
+PyRLock = vars(threading)["_PyRLock"]
+
+# The ways to take and to release a lock; a type may be without some.
+TAKES = {
+    "acquire": lambda lock: lock.acquire(),
+    "acquire, not blocking": lambda lock: lock.acquire(False),
+    "acquire, keyword": lambda lock: lock.acquire(**keyword(lock, True)),
+    "acquire, timeout": lambda lock: lock.acquire(True, 60),
+    "acquire, keyword timeout": lambda lock: lock.acquire(timeout=60),
+    "acquire_lock": lambda lock: lock.acquire_lock(),
+    "__enter__": lambda lock: lock.__enter__(),
+    "of the type": lambda lock: type(lock).acquire(lock),
+    "map": lambda lock: list(map(lock.acquire, [True])),
+    "partial": lambda lock: functools.partial(lock.acquire, True)(),
+    "methodcaller": lambda lock: operator.methodcaller("acquire")(lock),
+    "ExitStack": lambda lock: contextlib.ExitStack().enter_context(lock),
+}
+RELEASES = {
+    "release": lambda lock: lock.release(),
+    "release_lock": lambda lock: lock.release_lock(),
+    "__exit__": lambda lock: lock.__exit__(None, None, None),
+    "of the type": lambda lock: type(lock).release(lock),
+    "partial": lambda lock: functools.partial(type(lock).__exit__, lock)(None, None, None),
+    "methodcaller": lambda lock: operator.methodcaller("release")(lock),
+}
+
+
+def keyword(lock, blocking):
+    return {"block" if type(lock).__name__ == "SemLock" else "blocking": blocking}
+
+
+FAMILIES = range(2 if multiprocessing else 1)  # locks of threads, and of processes
+
+
+def interpose(on):
+    """Have both families so; return how they were."""
+    return [_interpose_locks(family, on) for family in FAMILIES]
+
+
+def put_back(before):
+    for family, on in zip(FAMILIES, before, strict=True):
+        _interpose_locks(family, on)
+
+
+@contextlib.contextmanager
+def tracking():
+    found = _track_locks(True)
+    try:
+        yield found
+    finally:
+        del found
+        _track_locks(False)
+
+
+def held():
+    return [name for name, _, _ in _held()]
+
+
+def size():
+    return _held_size()[1]
+
+
+def outcome(function, *arguments, **keywords):
+    try:
+        return function(*arguments, **keywords)
+    except Exception as error:  # noqa: BLE001  (that is what is compared)
+        return type(error), str(error)

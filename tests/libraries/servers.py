@@ -1,0 +1,94 @@
+"""Servers as child processes, which end when the tests do."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support import PATIENCE, until
+
+HERE = Path(__file__).parent
+
+
+class Child:
+    """One of the scripts beside this file. It says a line for each event."""
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._said: queue.Queue[str] = queue.Queue()
+        self._early: list[str] = []  # what nobody has expected yet
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._said.put(line.strip())
+
+    def next(self) -> str:
+        return self._said.get(timeout=PATIENCE)
+
+    def expect(self, event: str) -> None:
+        """Wait until it has said that; each event is expected once."""
+        while event not in self._early:
+            self._early.append(self.next())
+        self._early.remove(event)
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def start(
+    command: list[str], log: Path, *, user: tuple[int, int] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process, as that user and group."""
+    dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    if user is not None and dies_with_us:
+        dies_with_us += [f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [*dies_with_us, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+
+def until_up(connect: Callable[[], Any], server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the server can be connected to; it must not end."""
+
+    def is_up() -> bool:
+        assert server.poll() is None, log.read_text()
+        try:
+            connect()
+        except Exception:  # noqa: BLE001  (each library has its own)
+            return False
+        return True
+
+    until(is_up)
+
+
+def program(name: str) -> str | None:
+    """Where that program is: Debian keeps PostgreSQL's servers out of the path."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    path = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
+    return shutil.which(name, path=path)

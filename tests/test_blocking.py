@@ -1,0 +1,457 @@
+"""S10: each call of the table in blocking_calls is woken, where it may be, and loses nothing.
+
+The calls themselves wait in regions that let nothing in but waits, so that what is raised is raised
+by them. No time is measured: what should not be woken is asked, seen asleep again, and then ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blocking_calls import CALLS, Call, made, outcome
+from interruption import (
+    Thread,
+    ThreadExit,
+    allow_interruption,
+    blocking,
+    defer_interruption,
+    interrupt,
+    wait_for_interruption,
+)
+from support import PATIENCE, Started, expect_script, in_thread, scaled
+
+BRIEF = 0.05  # seconds that a wait takes which has to time out
+
+waits = allow_interruption(async_interrupt=False)
+no_waits = allow_interruption(async_interrupt=False, io_interrupt=False)
+
+
+class Shielded:
+    """In a region, in a shield."""
+
+    def __enter__(self) -> None:
+        self.stack = contextlib.ExitStack()
+        self.stack.enter_context(waits)
+        self.stack.enter_context(defer_interruption)
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(ThreadExit):
+            self.stack.close()
+
+
+CLOSED: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
+    "outside": contextlib.nullcontext,
+    "io_interrupt=False": lambda: no_waits,
+    "shielded": Shielded,
+}
+
+
+@pytest.fixture(params=CALLS, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> type[Call]:
+    return request.param
+
+
+@pytest.fixture
+def call(kind: type[Call]) -> Iterator[Call]:
+    with made(kind) as one:
+        yield one
+
+
+def ways(call: Call) -> Iterator[Callable[[], Any]]:
+    """To wait for so long that only an interruption, or the end, ends it."""
+    if call.end is not None:
+        yield call.wait
+    if call.timed is not None:
+        yield lambda: call.timed(10 * PATIENCE)
+
+
+def waiting(
+    wait: Callable[[], Any],
+    region: contextlib.AbstractContextManager[Any],
+    **options: Any,
+) -> Started:
+    """A thread that is blocked in it."""
+
+    def body(started: Started) -> Any:
+        with region:
+            started.ready.set()
+            return wait()
+
+    return Started(body, **options).until_blocked()
+
+
+def end(call: Call, started: Started) -> Any:
+    """Let it end normally; what the wait has returned."""
+    if call.end is not None:
+        call.end()
+    return call.shown(started.finish())
+
+
+def normally(kind: type[Call], region: contextlib.AbstractContextManager[Any]) -> Any:
+    """What the wait returns when it is not interrupted."""
+    with made(kind) as call:
+        if call.end is None:
+            return call.shown(in_thread(lambda: call.timed(BRIEF)))
+        return end(call, waiting(call.wait, region))
+
+
+def check_the_next(call: Call, expected: Any) -> None:
+    """Nothing is left behind, and whoever comes next gets what there was to get."""
+    call.check_untouched()
+    if call.end is not None:
+        assert end(call, waiting(call.wait, contextlib.nullcontext())) == expected
+
+
+class WithoutWaits(Thread):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(interruptible=True, **options)
+        self.enable_async_interrupt = self.enable_io_interrupt = False
+
+
+# Woken, or not. -----------------------------------------------------------------------------------
+
+
+def test_it_is_woken_in_an_open_region(call: Call) -> None:  # S10
+    for wait in ways(call):
+        started = waiting(wait, waits)
+        assert interrupt(started.thread, reason="enough")
+        with pytest.raises(ThreadExit) as caught:
+            started.finish()
+        assert caught.value.reason == "enough"
+        call.check_untouched()
+
+
+def test_it_is_woken_where_statements_are_interrupted_too(call: Call) -> None:  # S10, S14
+    for wait in ways(call):
+        started = waiting(wait, allow_interruption)
+        interrupt(started.thread, KeyError)
+        with pytest.raises(KeyError):
+            started.finish()
+        call.check_untouched()
+
+
+def test_whoever_comes_next_gets_it(kind: type[Call]) -> None:  # S10a
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        for wait in ways(call):
+            started = waiting(wait, waits)
+            interrupt(started.thread)
+            with pytest.raises(ThreadExit):
+                started.finish()
+        check_the_next(call, expected)
+
+
+def test_whoever_waits_behind_gets_it(kind: type[Call]) -> None:  # S10a, S10d
+    """One in a region and one outside wait for the same thing, in either order."""
+    expected = normally(kind, contextlib.nullcontext())
+    for regions in ((waits, contextlib.nullcontext()), (contextlib.nullcontext(), waits)):
+        with made(kind) as call:
+            if call.end is None or not call.shared:
+                pytest.skip("there is nothing to be shared")
+            both = [waiting(call.wait, region) for region in regions]
+            interrupted = both.pop(regions.index(waits))
+            interrupt(interrupted.thread)
+            with pytest.raises(ThreadExit):
+                interrupted.finish()
+            assert end(call, both.pop()) == expected
+
+
+@pytest.mark.parametrize("where", CLOSED)
+def test_it_is_not_woken_where_that_is_not_allowed(
+    kind: type[Call], where: str
+) -> None:  # S10, S14
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        wait = call.wait if call.end is not None else lambda: call.timed(10 * BRIEF)
+        started = waiting(wait, CLOSED[where]())
+        interrupt(started.thread)
+        if call.end is not None:
+            started.until_blocked()
+        assert end(call, started) == expected
+
+
+def test_it_is_not_woken_in_a_thread_without_waits(call: Call) -> None:  # S14
+    if call.end is None:
+        pytest.skip("it cannot be ended")
+    started = waiting(call.wait, contextlib.nullcontext(), thread_type=WithoutWaits)
+    interrupt(started.thread)
+    end(call, started.until_blocked())
+
+
+def test_a_request_in_a_shield_is_raised_when_it_ends(kind: type[Call]) -> None:  # S10, S12
+    if kind.keeps:
+        pytest.skip("nothing is raised while the thread holds what it got")
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        results = []
+
+        def wait() -> None:
+            with defer_interruption:
+                results.append(call.wait() if call.end is not None else call.timed(10 * BRIEF))
+            results.append("after the shield")
+
+        started = waiting(wait, allow_interruption)
+        interrupt(started.thread)
+        with pytest.raises(ThreadExit):
+            end(call, started)
+        assert [call.shown(result) for result in results] == [expected]
+
+
+# As without us. -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def originals() -> Iterator[None]:
+    """Nothing is interposed."""
+    blocking.disable()
+    try:
+        yield
+    finally:
+        blocking.enable()
+
+
+def test_its_end_is_as_outside(kind: type[Call]) -> None:
+    with originals():
+        expected = normally(kind, contextlib.nullcontext())
+    assert normally(kind, contextlib.nullcontext()) == expected
+    assert normally(kind, waits) == expected
+    assert normally(kind, allow_interruption) == expected
+
+
+def test_its_timeout_is_as_outside(kind: type[Call]) -> None:
+    if kind.timed is None:
+        pytest.skip("it has none")
+    for seconds in (0, 0.0, 1e-9, BRIEF):
+        may_hang = kind.hangs_when_late and seconds > 0
+        with originals():
+            expected = timed_out(kind, contextlib.nullcontext(), 0 if may_hang else seconds)
+        outside = () if may_hang else (contextlib.nullcontext(), no_waits)
+        for region in (*outside, waits, allow_interruption):
+            assert timed_out(kind, region, seconds) == expected
+
+
+def timed_out(kind: type[Call], region: Any, seconds: float) -> Any:
+    with made(kind) as call:
+        begun = time.monotonic()
+        result = in_thread_of(call, region, seconds)
+        assert time.monotonic() - begun >= seconds
+        return result
+
+
+def in_thread_of(call: Call, region: Any, seconds: float) -> Any:
+    def body() -> Any:
+        with region:
+            return outcome(call, lambda: call.timed(seconds))
+
+    return in_thread(body)
+
+
+def errors_of(kind: type[Call], region: Any) -> list[Any]:
+    def body() -> list[Any]:
+        with region:
+            return [outcome(call, function) for function in call.errors()]
+
+    with made(kind) as call:
+        return in_thread(body)
+
+
+def test_its_errors_are_as_outside(kind: type[Call]) -> None:
+    with originals():
+        expected = errors_of(kind, contextlib.nullcontext())
+    for region in (contextlib.nullcontext(), waits, allow_interruption, no_waits):
+        assert errors_of(kind, region) == expected
+
+
+# The result, and a request. -----------------------------------------------------------------------
+
+
+def ready(call: Call) -> None:
+    """What is waited for is there."""
+    if call.end is None or not call.remembers:
+        pytest.skip("one that begins now blocks")
+    call.end()
+
+
+def test_one_that_takes_something_in_raises_on_entry(kind: type[Call]) -> None:  # S10b
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        ready(call)
+
+        def body() -> Any:
+            with waits:
+                interrupt(threading.get_ident())
+                return call.wait()
+
+        if kind.takes:
+            with pytest.raises(ThreadExit):
+                in_thread(body)
+            assert call.shown(in_thread(call.wait)) == expected
+        else:
+            assert call.shown(in_thread(body)) == expected
+
+
+def test_in_cleanup_none_raises_on_entry(kind: type[Call]) -> None:  # S10b
+    expected = normally(kind, contextlib.nullcontext())
+    for cleanup in CLEANUPS.values():
+        with made(kind) as call:
+            ready(call)
+            results: list[Any] = []
+
+            def body(cleanup: Any = cleanup, call: Call = call, results: Any = results) -> None:
+                with waits:
+                    interrupt(threading.get_ident())
+                    cleanup(lambda: results.append(call.wait()))
+
+            in_thread(body)
+            assert [call.shown(result) for result in results] == [expected]
+
+
+@pytest.mark.parametrize("interval", [1e-6, 1000])
+def test_the_result_wins_over_a_request(kind: type[Call], interval: float) -> None:  # S10a
+    """It is there first; the waiter looks when both are there, if it gets the GIL late."""
+    if not kind.whole or kind.end is None:
+        pytest.skip("of several waits the next one is interrupted")
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call, switching(interval):
+        started = waiting(lambda: (call.wait(), wait_for_interruption(PATIENCE)), waits)
+        call.end()
+        assert interrupt(started.thread)
+        result, asked = started.finish()
+        assert call.shown(result) == expected
+        assert asked
+
+
+@contextlib.contextmanager
+def switching(interval: float) -> Iterator[None]:
+    """Let running threads give up the GIL after so many seconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+# In cleanup. --------------------------------------------------------------------------------------
+
+
+def in_finally(clean_up: Callable[[], Any]) -> None:
+    try:
+        ready  # noqa: B018  (compilers leave out a `try` that does nothing)
+    finally:
+        clean_up()
+
+
+def in_except(clean_up: Callable[[], Any]) -> None:
+    try:
+        raise ValueError
+    except ValueError:
+        clean_up()
+
+
+class Exit:
+    def __init__(self, clean_up: Callable[[], Any]) -> None:
+        self.clean_up = clean_up
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.clean_up()
+
+
+def in_exit_of_ours(clean_up: Callable[[], Any]) -> None:
+    with Exit(clean_up):
+        pass
+
+
+CLEANUPS = {function.__name__: function for function in (in_finally, in_except, in_exit_of_ours)}
+
+
+@pytest.mark.parametrize("cleanup", CLEANUPS)
+def test_a_wait_in_cleanup_is_woken(call: Call, cleanup: str) -> None:  # S10c
+    """By the first request, but for a mutex, which is given up at the second."""
+    for wait in ways(call):
+        started = waiting(lambda wait=wait: CLEANUPS[cleanup](wait), waits)
+        assert interrupt(started.thread, reason="once")
+        if call.mutex:
+            started.until_blocked()
+            assert not interrupt(started.thread, reason="twice"), "the first is not pending"
+        with pytest.raises(ThreadExit):
+            started.finish()
+        call.check_untouched()
+
+
+def test_a_mutex_in_cleanup_is_acquired_though_one_asks(kind: type[Call]) -> None:  # S10c
+    if not kind.mutex:
+        pytest.skip("it is none")
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        results: list[Any] = []
+        started = waiting(lambda: in_finally(lambda: results.append(call.wait())), waits)
+        interrupt(started.thread)
+        started.until_blocked()
+        end(call, started)
+        assert [call.shown(result) for result in results] == [expected]
+
+
+def test_what_cleans_up_after_a_delivery_is_left_alone(kind: type[Call]) -> None:  # S8
+    """The region has delivered; a new request wakes it again."""
+    expected = normally(kind, contextlib.nullcontext())
+    with made(kind) as call:
+        if call.end is None:
+            return
+        results = []
+
+        def wait() -> None:
+            interrupt(threading.get_ident())
+            try:
+                time.sleep(0)
+                call.wait()
+            except ThreadExit:
+                results.append(call.wait())
+
+        started = waiting(wait, waits)
+        call.end()
+        started.finish()
+        assert [call.shown(result) for result in results] == [expected]
+
+
+# The main thread, forks, and the end. -------------------------------------------------------------
+
+
+def run_part(part: str, kind: type[Call]) -> None:
+    """In a process of its own: see blocking_parts.py.
+
+    That takes its time. With the stress scaled down, as where one version after the other is
+    tested, each version takes its share of the calls, another one than the next version.
+    """
+    shares = 5 if scaled(100) < 100 else 1
+    if (CALLS.index(kind) - sys.version_info.minor) % shares != 0:
+        pytest.skip("another version's share")
+    folder = str(Path(__file__).parent)
+    source = f"import sys; sys.path.insert(0, {folder!r}); import blocking_parts as parts"
+    expect_script(f"{source}; parts.{part}({kind.__name__!r})", stdout="done\n")
+
+
+@pytest.mark.parametrize("part", ["handlers", "control_c", "exit_while_parked"])
+def test_the_main_thread(kind: type[Call], part: str) -> None:  # S10e, S18
+    if part != "exit_while_parked" and not kind.main:
+        pytest.skip("not a call for the main thread")
+    run_part(part, kind)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("part", ["fork_while_parked", "fork_in_a_handler"])
+def test_forks(kind: type[Call], part: str) -> None:  # S18
+    if not kind.forks:
+        pytest.skip("what it waits for is not the child's")
+    run_part(part, kind)

@@ -1,0 +1,280 @@
+"""S9: a request comes between two statements, whatever it is that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+
+import pytest
+from delivery_parts import ask_myself, interrupted_in, run, spin_in, statements
+from interruption import ThreadExit, allow_interruption, clear_interrupt, explain, interrupt
+from support import PATIENCE, Started, expect_script, in_thread
+
+# Statements -------------------------------------------------------------------------------------
+
+
+def test_not_in_the_middle_of_a_statement():  # S9
+    made = []
+
+    def acquire():
+        made.append("first")
+        ask_myself()
+
+    def situation(order):
+        everything = (
+            acquire(),
+            made.append("second"),
+            made.append("third"),
+        )
+        order.append("not reached")
+        return everything
+
+    assert run(situation) == ["delivered"]
+    assert made == ["first", "second", "third"]
+
+
+def test_a_signal_handler_is_not_interrupted_but_what_it_interrupts():  # S9, S20
+    expect_script("""
+        import os, signal, threading
+        from interruption import *
+        order = []
+        def handler(signum, frame):
+            interrupt(threading.get_ident())
+            for _ in range(100):
+                pass
+            order.append("handled")
+        signal.signal(signal.SIGINT, handler)
+        try:
+            with allow_interruption:
+                os.kill(os.getpid(), signal.SIGINT)
+                while True:
+                    pass
+        except ThreadExit:
+            order.append("delivered")
+        assert order == ["handled", "delivered"], order
+    """)
+
+
+# What runs --------------------------------------------------------------------------------------
+
+
+def loop():
+    while True:
+        pass
+
+
+def calls():
+    data = list(range(1000))
+    while True:
+        sum(data)
+
+
+class Counted:
+    entered = left = 0
+
+    def __enter__(self):
+        Counted.entered += 1
+
+    def __exit__(self, *exc_info):
+        Counted.left += 1
+
+
+def loop_in_with():
+    with Counted():
+        while True: pass  # fmt: skip  # noqa: E701
+
+
+def loop_with_condition_in_with():
+    with Counted():
+        while Counted: len("")  # fmt: skip  # noqa: E701
+
+
+def loop_in_try():
+    Counted.entered += 1
+    try:
+        while True: len("")  # fmt: skip  # noqa: E701
+    finally:
+        Counted.left += 1
+
+
+def comprehension_in_with():
+    with Counted():
+        {None for _ in iter(int, 1)}
+
+
+def deep(depth=300):
+    if depth == 0:
+        loop()
+    deep(depth - 1)
+
+
+def recursion(depth=60):
+    if depth:
+        recursion(depth - 1)
+        recursion(depth - 1)
+
+
+def comprehension():
+    {None for _ in iter(int, 1)}
+
+
+def generator():
+    sum(x for x in iter(int, 1))
+
+
+def key_function():
+    data = list(range(100))
+    while True:
+        sorted(data, key=lambda x: -x)
+
+
+def mapped():
+    for _ in map(lambda x: x, iter(int, 1)):  # noqa: C417
+        pass
+
+
+def operators():
+    class Number:
+        def __add__(self, other):
+            for _ in range(10):
+                pass
+            return self
+
+    number = Number()
+    while True:
+        number + number
+
+
+def executed():
+    exec("while True: pass")  # noqa: S102
+
+
+def evaluated():
+    eval("[0 for _ in iter(int, 1) if _]")  # noqa: S307
+
+
+def matched():
+    while True:
+        match (1, [2, 3]):
+            case (1, [_, *_]):
+                pass
+
+
+async def awaited():
+    import asyncio
+
+    while True:
+        await asyncio.sleep(0)
+
+
+def coroutine():
+    import asyncio
+
+    asyncio.run(awaited())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        loop,
+        calls,
+        loop_in_with,
+        loop_with_condition_in_with,
+        loop_in_try,
+        comprehension_in_with,
+        deep,
+        recursion,
+        comprehension,
+        generator,
+        key_function,
+        mapped,
+        operators,
+        executed,
+        evaluated,
+        matched,
+        coroutine,
+    ],
+)
+@pytest.mark.parametrize("delay", [0, 0.01])
+def test_whatever_runs_is_stopped(body, delay):  # S9
+    def region(started):
+        with allow_interruption:
+            started.ready.set()
+            body()
+
+    started = Started(region).until_ready()
+    threading.Event().wait(delay)  # so that it is somewhere inside
+    interrupt(started.thread)
+    started.thread.join(PATIENCE)
+    assert not started.thread.is_alive(), explain(started.thread)
+    assert type(started.raised) is ThreadExit
+    assert Counted.entered == Counted.left
+
+
+def test_a_loop_in_the_regions_own_frame_is_stopped():  # S9, S11
+    def one_line(started):
+        with allow_interruption:
+            started.ready.set()
+            while True: pass  # fmt: skip  # noqa: E701
+
+    def with_condition(started):
+        with allow_interruption:
+            started.ready.set()
+            while started: len("")  # fmt: skip  # noqa: E701
+
+    for body in (one_line, with_condition):
+        started = Started(body).until_ready()
+        interrupt(started.thread)
+        with pytest.raises(ThreadExit):
+            started.finish()
+
+
+def test_other_threads_in_the_same_code_are_left_alone():  # S9
+    stop = threading.Event()
+
+    def body(started):
+        turns = 0
+        with allow_interruption:
+            started.ready.set()
+            while not stop.is_set():
+                turns += 1
+        return turns
+
+    threads = [Started(body).until_ready() for _ in range(6)]
+    for started in threads[:3]:
+        interrupt(started.thread)
+        with pytest.raises(ThreadExit):
+            started.finish()
+    stop.set()
+    for started in threads[3:]:
+        assert started.finish() > 0
+
+
+def test_a_request_that_was_cleared_is_not_delivered():  # S6
+    def body():
+        with allow_interruption:
+            with defer_and_clear():
+                ask_myself()
+            statements()
+            return "carried on"
+
+    @contextlib.contextmanager
+    def defer_and_clear():
+        yield
+        clear_interrupt()
+
+    # Asked in the last statement of the block, cleared in its exit.
+    assert in_thread(body) == "carried on"
+
+
+def test_handlers_are_as_they_were():
+    """Delivery leaves nothing behind in the interpreter."""
+    assert interrupted_in(statements)
+    assert sys.gettrace() is None or "coverage" in repr(sys.gettrace())
+    if sys.version_info >= (3, 12):
+        monitoring = sys.monitoring
+        (tool,) = [i for i in range(6) if monitoring.get_tool(i) == "interruption"]
+        assert monitoring.get_events(tool) == 0
+        assert monitoring.get_local_events(tool, statements.__code__) == 0
+        assert monitoring.get_local_events(tool, spin_in.__code__) == 0

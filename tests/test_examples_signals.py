@@ -1,0 +1,183 @@
+"""The examples that a signal stops, as real processes with real clients."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import re
+import signal
+import socket
+import threading
+
+import pytest
+from support import PATIENCE, in_thread, scaled, start_example, until_process_blocked
+
+SIZE = 17 * 100 * 10  # of the server's page
+
+
+# The web server. ----------------------------------------------------------------------------------
+
+
+class Client:
+    """Asks for one page after the other, by one connection after the other, until there is none."""
+
+    def __init__(self, port, *, keep):
+        self.port = port
+        self.keep = keep
+        self.answers = []
+        self.first = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while self.ask():
+                self.first.set()
+        finally:
+            self.first.set()
+
+    def ask(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.connect()
+        except ConnectionError:
+            return False  # it listens no more
+        with connection.sock:
+            for _ in range(3 if self.keep else 1):
+                self.answers.append(self.answer(connection))
+                self.first.set()
+                if self.answers[-1] == "none":
+                    return False
+        return True
+
+    def answer(self, connection):
+        """What it has got: a whole page, nothing, or a part of one."""
+        try:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+        except ConnectionError:
+            return "none"
+        except http.client.HTTPException:
+            return "part"
+        try:
+            return "whole" if len(answer.read()) == SIZE else "part"
+        except (http.client.HTTPException, ConnectionError):
+            return "part"
+
+
+@pytest.fixture
+def server():
+    with start_example("web_server.py", "--port", 0, "--workers", 3) as process:
+        try:
+            line = process.stdout.readline()
+            process.port = int(re.fullmatch(r"serving at port (\d+)\n", line)[1])
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("turn", range(scaled(3)))
+def test_the_server_leaves_no_request_half_answered(server, signum, turn):
+    clients = [Client(server.port, keep=number % 2) for number in range(6)]
+    for client in clients[: 1 + turn % 3]:
+        client.first.wait(PATIENCE)
+    server.send_signal(signum)
+    _, stderr = server.communicate(timeout=PATIENCE)
+    for client in clients:
+        client.thread.join(PATIENCE)
+        assert not client.thread.is_alive()
+    answers = [answer for client in clients for answer in client.answers]
+    assert answers.count("whole") > 0
+    assert answers.count("part") == 0
+    assert server.returncode == -signum
+    assert ("KeyboardInterrupt" in stderr) == (signum == signal.SIGINT), stderr
+
+
+def test_a_connection_without_a_request_does_not_hold_the_server_up(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as idle:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        connection.request("GET", "/")
+        assert len(connection.getresponse().read()) == SIZE
+        server.send_signal(signal.SIGTERM)
+        idle.settimeout(PATIENCE)
+        assert idle.recv(1) == b""
+        assert connection.sock.recv(1) == b""
+        connection.close()
+    assert server.wait(PATIENCE) == -signal.SIGTERM
+
+
+# The crawler. -------------------------------------------------------------------------------------
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """Page n links to 2n+1 and 2n+2, and some are not there."""
+
+    last = 14
+    blocked = None  # a page that is not answered until the event is set
+
+    def do_GET(self):
+        number = int(self.path.strip("/") or 0)
+        if number == 9:
+            self.send_error(404)
+            return
+        if self.blocked is not None and number >= 3:
+            self.server.reached.release()
+            self.blocked.wait(PATIENCE)
+        links = [f"/{2 * number + 1}", f"{2 * number + 2}#end", "http://elsewhere.invalid/", "/"]
+        inside = [f'<a href="{link}">{link}</a>' for link in links if number <= (self.last - 2) / 2]
+        body = f"<html>{''.join(inside)}</html>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            pass  # the crawler has gone
+
+
+@pytest.fixture
+def site():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        server.reached = threading.Semaphore(0)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def url_of(site):
+    return f"http://127.0.0.1:{site.server_port}/"
+
+
+def test_the_crawler_fetches_all_there_is(site):
+    with start_example("crawler.py", url_of(site)) as process:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, stdout, stderr) == (0, "14 fetched, 1 failed, 0 left\n", "")
+
+
+def test_ctrl_c_stops_the_crawler_and_no_page_is_lost(site, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(Site, "blocked", go_on)
+    try:
+        with start_example("crawler.py", "--workers", 2, url_of(site)) as process:
+            for _ in range(2):  # both workers wait for an answer
+                assert in_thread(lambda: site.reached.acquire(timeout=PATIENCE))
+            until_process_blocked(process)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        go_on.set()
+    assert process.returncode == -signal.SIGINT, stderr
+    # 0, 1 and 2 are fetched, and their links known: 3 to 6.
+    assert stdout == "3 fetched, 0 failed, 4 left\n"
+    assert stderr.rstrip().endswith("KeyboardInterrupt")

@@ -1,0 +1,277 @@
+"""Every public function and class, with arguments of every kind: an answer or an error in words.
+
+Never a crash, a SystemError, a hang; and after an error nobody has been asked, and no thread and no
+descriptor is left. test_bad_input.py says which error it is, where that matters.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import queue
+import threading
+import traceback
+
+import interruption
+import pytest
+from fuzz_pool import ARGUMENTS, KEYWORDS, EvilError
+from hypothesis import HealthCheck, Phase, given, settings
+from interruption import blocking, clear_interrupt, interrupt, interruption_requested
+from support import PATIENCE, scaled
+
+# What may be raised. EvilError is the arguments' own, and so is what check_interrupt() raises.
+ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, AttributeError, EvilError)
+OTHER_ERRORS = {
+    "Thread": (AssertionError,),  # threading's own words for a `group`
+    "run_in_process": (ChildProcessError,),
+}
+
+MOMENT = 0.001  # seconds
+
+_Region = type(interruption.allow_interruption)
+_Shield = type(interruption.defer_interruption)
+
+
+def _nothing(*_):
+    pass
+
+
+def _asked_before(function):
+    """A thread that has been asked calls it, so it does not wait."""
+
+    def call(*arguments, **keywords):
+        interrupt(threading.get_ident())
+        return function(*arguments, **keywords)
+
+    return call
+
+
+def _protecting(function):
+    """What has been protected, is not for longer."""
+
+    def call(*arguments, **keywords):
+        function(*arguments, **keywords)
+        interruption.unprotect(*arguments, **keywords)
+
+    return call
+
+
+def _installing(*arguments, **keywords):
+    interruption.install(*arguments, **keywords)
+    interruption.uninstall()
+
+
+def _disabling(*arguments, **keywords):
+    blocking.disable(*arguments, **keywords)
+    blocking.enable()
+
+
+def _making(kind):
+    """An object, and what is made of it: its text, its comparison."""
+
+    def call(*arguments, **keywords):
+        made = kind(*arguments, **keywords)
+        assert isinstance(made, kind)
+        made.__reduce_ex__(2)
+        return made
+
+    return call
+
+
+def _briefly(*arguments, **keywords):
+    """It waits for all threads of this process: not for longer than a moment."""
+    given = [*arguments] or [keywords.pop("timeout", 0)]
+    if given[0] is None or (isinstance(given[0], int | float) and given[0] > MOMENT):
+        given[0] = MOMENT
+    return interruption.shutdown(*given, **keywords)
+
+
+def _entering(kind):
+    """Made, entered and left."""
+
+    def call(*arguments, **keywords):
+        with kind(*arguments, **keywords):
+            pass
+
+    return call
+
+
+# How each public thing is called so that it does no harm. One that is new must be put in here.
+CALLS = {
+    "Explanation": _making(interruption.Explanation),
+    "Installation": _making(interruption.Installation),
+    "ShutdownReport": _making(interruption.ShutdownReport),
+    "SignalExit": _making(interruption.SignalExit),
+    "ThreadPoolExecutor": _entering(interruption.ThreadPoolExecutor),
+    "ThreadReport": _making(interruption.ThreadReport),
+    "Thread": _making(interruption.Thread),
+    "ThreadExit": _making(interruption.ThreadExit),
+    "allow_interruption": interruption.allow_interruption,
+    "check_interrupt": interruption.check_interrupt,
+    "clear_interrupt": interruption.clear_interrupt,
+    "defer_interruption": interruption.defer_interruption,
+    "explain": interruption.explain,
+    "get_include": interruption.get_include,
+    "install": _installing,
+    "interrupt": interruption.interrupt,
+    "interrupt_all_threads": interruption.interrupt_all_threads,
+    "interrupt_on_exit": _entering(interruption.interrupt_on_exit),
+    "interrupt_on_signal": _entering(interruption.interrupt_on_signal),
+    "interruption_fd": interruption.interruption_fd,
+    "interruption_requested": interruption.interruption_requested,
+    "on_interrupt": _entering(interruption.on_interrupt),
+    "protect": _protecting(interruption.protect),
+    "run_in_process": interruption.run_in_process,
+    "shutdown": _briefly,
+    "uninstall": interruption.uninstall,
+    "unprotect": interruption.unprotect,
+    "wait_for_interruption": _asked_before(interruption.wait_for_interruption),
+    "blocking.Family": _making(blocking.Family),
+    "blocking.Status": _making(blocking.Status),
+    "blocking.disable": _disabling,
+    "blocking.enable": blocking.enable,
+    "blocking.status": blocking.status,
+    "allow_interruption.__enter__": interruption.allow_interruption.__enter__,
+    "allow_interruption.__exit__": interruption.allow_interruption.__exit__,
+    "type(allow_interruption)": _Region,
+    "type(allow_interruption).__enter__": _Region.__enter__,
+    "type(allow_interruption).__exit__": _Region.__exit__,
+    "type(allow_interruption).__call__": _Region.__call__,
+    "defer_interruption.__enter__": interruption.defer_interruption.__enter__,
+    "defer_interruption.__exit__": interruption.defer_interruption.__exit__,
+    "type(defer_interruption)": _Shield,
+    "type(defer_interruption).__call__": _Shield.__call__,
+    "on_interrupt.__enter__": interruption.on_interrupt.__enter__,
+    "on_interrupt.__exit__": interruption.on_interrupt(_nothing).__exit__,
+    "Thread.interrupt": interruption.Thread.interrupt,
+    "Thread.interruption_requested": interruption.Thread.interruption_requested.fget,
+    "Thread.enable_async_interrupt": interruption.Thread.enable_async_interrupt.fset,
+    "Thread.enable_io_interrupt": interruption.Thread.enable_io_interrupt.fset,
+    "Thread.start": interruption.Thread.start,
+}
+SLOW = {"run_in_process": 50}  # it may start a process
+
+
+def test_nothing_public_is_forgotten():
+    public = set(interruption.__all__) - {"blocking"}
+    public |= {f"blocking.{name}" for name in blocking.__all__}
+    public |= {f"Thread.{name}" for name in vars(interruption.Thread) if not name.startswith("_")}
+    assert public - set(CALLS) == set()
+
+
+def _here(answers, call, arguments, keywords):
+    """In a thread of its own: what it enters is left with it."""
+    try:
+        call(*arguments, **keywords)
+        answer = None
+    except BaseException as error:  # noqa: BLE001  (that is what is looked for)
+        asked = interruption_requested()
+        clear_interrupt()
+        traceback.clear_frames(error.__traceback__)
+        answer = error, asked
+    answers.put(answer)
+
+
+def _check_error(name, error, asked):
+    if isinstance(error, interruption.ThreadExit):
+        assert asked  # it stands for the request that its thread has made itself
+        return
+    assert isinstance(error, (*ERRORS, *OTHER_ERRORS.get(name, ()))), repr(error)
+    assert str(error), repr(error)
+    assert not asked or name == "wait_for_interruption"
+    assert not interruption_requested(), error
+
+
+def _try(name, arguments, keywords):
+    answers = queue.SimpleQueue()
+    thread = threading.Thread(target=_here, args=(answers, CALLS[name], arguments, keywords))
+    thread.start()
+    failed = answers.get(timeout=PATIENCE)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    if failed is not None:
+        _check_error(name, *failed)
+    clear_interrupt()
+
+
+def _descriptors():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _fuzz(name, examples):
+    @settings(
+        max_examples=examples,
+        phases=(Phase.generate, Phase.shrink),
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(ARGUMENTS, KEYWORDS)
+    def try_it(arguments, keywords):
+        _try(name, arguments, keywords)
+
+    _try(name, [], {})
+    before = threading.active_count(), _descriptors()
+    try_it()
+    assert (threading.active_count(), _descriptors()) == before
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_of_every_kind_are_answered_in_words(name):  # S1, S2, S14, S20
+    bystander = threading.Thread(target=(stop := threading.Event()).wait)
+    bystander.start()
+    if name == "run_in_process":
+        interruption.run_in_process(int)  # what multiprocessing begins with it, stays
+    try:
+        _fuzz(name, scaled(SLOW.get(name, 300)))
+        if name not in ("interrupt_all_threads", "shutdown"):
+            assert interruption.explain(bystander).state == "not asked"
+    finally:
+        stop.set()
+        bystander.join()
+
+
+def _fail_inside(*_, **__):
+    raise SystemError("error return without exception set")
+
+
+def _fail_in_silence(*_, **__):
+    raise TypeError
+
+
+def _ask_and_fail(*_, **__):
+    interrupt(threading.get_ident())
+    raise TypeError("too late")
+
+
+def _leave_a_descriptor(*_, **__):
+    left.append(os.dup(0))
+
+
+def _leave_a_thread(*_, **__):
+    thread = threading.Thread(target=stop_left.wait)
+    thread.start()
+    left_threads.append(thread)
+
+
+left, left_threads, stop_left = [], [], threading.Event()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [_fail_inside, _fail_in_silence, _ask_and_fail, _leave_a_descriptor, _leave_a_thread],
+)
+def test_what_is_wrong_is_noticed(broken, monkeypatch):
+    monkeypatch.setitem(CALLS, "interrupt", broken)
+    stop_left.clear()
+    try:
+        with pytest.raises(AssertionError):
+            _fuzz("interrupt", 5)
+    finally:
+        stop_left.set()
+        while left:
+            os.close(left.pop())
+        while left_threads:
+            left_threads.pop().join()

@@ -1,0 +1,90 @@
+"""interrupt_on_signal() beside asyncio: tasks are cancelled, its threads asked."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from on_signal_parts import run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_coroutine_under_asyncio_is_cancelled(number):
+    """Where the signal comes between two of its steps, also while other tasks run."""
+    status, said, told = run(f"""
+        import asyncio
+        interrupt_on_signal()
+        start()
+        async def tick():
+            try:
+                while True:
+                    await asyncio.sleep(0)
+            finally:
+                say("tick finally")
+        async def main():
+            task = asyncio.create_task(tick())
+            await asyncio.sleep(0.01)
+            kill({int(number)})
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                say("cancelled")
+                raise
+        asyncio.run(main())
+    """)
+    assert status == -number, told
+    assert sorted(said) == sorted(
+        ["cancelled", "tick finally", f"stopped by {signal.Signals(number).name}"]
+    )
+    assert ("KeyboardInterrupt" in told) == (number == signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_coroutine_that_does_not_stop_gets_the_second(number):
+    status, _, _ = run(f"""
+        import asyncio
+        interrupt_on_signal()
+        async def main():
+            while True:
+                try:
+                    kill({int(number)})
+                    for _ in range(10):
+                        await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    say("no")
+        asyncio.run(main())
+    """)
+    assert status == -number
+
+
+def test_a_thread_of_asyncio_is_asked():
+    status, said, _ = run("""
+        import asyncio
+        interrupt_on_signal()
+        async def main():
+            task = asyncio.create_task(asyncio.to_thread(work))
+            while not begun.acquire(blocking=False):
+                await asyncio.sleep(0.001)
+            kill()
+            await task
+            await asyncio.sleep(60)
+        asyncio.run(main())
+    """)
+    assert (status, said) == (-15, ["stopped by SIGTERM"])
+
+
+def test_handlers_of_an_event_loop_are_called_whoever_came_first():
+    assert run("""
+        import asyncio
+        async def main():
+            loop = asyncio.get_running_loop()
+            stop = asyncio.Event()
+            loop.add_signal_handler(signal.SIGTERM, stop.set)
+            with interrupt_on_signal(signal.SIGTERM):
+                worker = start()
+                kill()
+                await stop.wait()
+                worker.join()
+            loop.remove_signal_handler(signal.SIGTERM)
+        asyncio.run(main())
+    """) == (0, ["stopped by SIGTERM"], "")

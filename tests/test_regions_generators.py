@@ -1,0 +1,319 @@
+"""S21: regions of generators and coroutines, and those that are left out of order or elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from interruption import (
+    ThreadExit,
+    allow_interruption,
+    clear_interrupt,
+    defer_interruption,
+    interrupt,
+)
+from regions_parts import ask_myself, statements
+from support import Started, in_thread
+
+
+def test_a_suspended_generators_region_opens_nothing():  # S21
+    def generator():
+        with allow_interruption:
+            yield 1
+            statements()
+            yield 2
+
+    def body():
+        values = generator()
+        next(values)
+        ask_myself("for the generator")
+        statements()  # the consumer is in no region
+        with pytest.raises(ThreadExit) as caught:
+            next(values)
+        statements()
+        return caught.value.reason
+
+    assert in_thread(body) == "for the generator"
+
+
+def test_a_suspended_generators_shield_shields_nothing():  # S21
+    def generator():
+        with defer_interruption:
+            yield 1
+
+    def body():
+        values = generator()
+        next(values)
+        order = []
+        try:
+            with allow_interruption:
+                ask_myself()
+                statements()
+                order.append("not reached")
+        except ThreadExit:
+            order.append("raised")
+        values.close()
+        return order
+
+    assert in_thread(body) == ["raised"]
+
+
+def test_generators_may_be_left_in_any_order():  # S21
+    def generator(*blocks):
+        with contextlib.ExitStack() as stack:
+            for block in blocks:
+                stack.enter_context(block)
+            yield
+
+    def body():
+        first = generator(allow_interruption)
+        second = generator(defer_interruption, allow_interruption)
+        third = generator(allow_interruption)
+        for values in (first, second, third):
+            next(values)
+        for values in (first, third, second):
+            values.close()
+        ask_myself()
+        statements()
+        return "ran"
+
+    assert in_thread(body) == "ran"
+
+
+def test_a_decorated_generator_is_open_only_while_it_runs():  # S14, S21
+    @allow_interruption
+    def generator():
+        yield 1
+        statements()
+        yield 2
+
+    def body():
+        values = generator()
+        next(values)
+        ask_myself()
+        statements()
+        with pytest.raises(ThreadExit):
+            next(values)
+        return "raised inside"
+
+    assert in_thread(body) == "raised inside"
+
+
+def test_a_region_in_a_coroutine_does_not_leak_into_the_loop():  # S21
+    """Two tasks: one suspended in a region, one that is in none and is asked."""
+
+    async def in_region(entered, leave):
+        with allow_interruption:
+            entered.set()
+            await leave.wait()
+
+    async def in_none(leave):
+        ask_myself()
+        statements()
+        clear_interrupt()
+        leave.set()
+
+    async def main():
+        entered, leave = asyncio.Event(), asyncio.Event()
+        task = asyncio.ensure_future(in_region(entered, leave))
+        await entered.wait()
+        await in_none(leave)
+        await task
+        return "no exception"
+
+    assert in_thread(lambda: asyncio.run(main())) == "no exception"
+
+
+def test_a_coroutine_in_a_region_is_interrupted():  # S21
+    async def spin(started):
+        with allow_interruption:
+            started.ready.set()
+            while True:
+                await asyncio.sleep(0)
+
+    started = Started(lambda started: asyncio.run(spin(started))).until_ready()
+    interrupt(started.thread)
+    with pytest.raises(ThreadExit):
+        started.finish()
+
+
+def test_tasks_of_one_loop_leave_their_regions_in_any_order():  # S21
+    async def task(number, order, turns):
+        with allow_interruption:
+            with defer_interruption:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            order.append(number)
+
+    async def main():
+        order = []
+        await asyncio.gather(*(task(n, order, (n * 7) % 11) for n in range(50)))
+        return len(order)
+
+    assert in_thread(lambda: asyncio.run(main())) == 50
+
+
+@contextlib.contextmanager
+def managed(block):
+    with block:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def async_managed(block):
+    with block:
+        await asyncio.sleep(0)
+        yield
+
+
+@pytest.mark.parametrize("how", ["contextmanager", "ExitStack", "class"])
+def test_through_a_context_manager_it_lasts_until_its_exit(how):  # S21
+    class Wrapper:
+        def __enter__(self):
+            allow_interruption.__enter__()
+
+        def __exit__(self, *exc_info):
+            allow_interruption.__exit__(*exc_info)
+
+    def manager():
+        if how == "contextmanager":
+            return managed(allow_interruption)
+        if how == "class":
+            return Wrapper()
+        stack = contextlib.ExitStack()
+        stack.enter_context(allow_interruption)
+        return stack
+
+    def body():
+        order = []
+        try:
+            with manager():
+                order.append("in")
+                ask_myself()
+                statements()
+                order.append("not reached")
+        except ThreadExit:
+            order.append("raised")
+        clear_interrupt()
+        ask_myself()
+        statements()  # left
+        clear_interrupt()
+        return order
+
+    assert in_thread(body) == ["in", "raised"]
+
+
+@pytest.mark.parametrize("how", ["contextmanager", "asynccontextmanager", "AsyncExitStack"])
+def test_through_a_context_manager_in_a_coroutine_it_does_not_leak_into_the_loop(how):  # S21
+    async def in_region(entered, leave):
+        async with contextlib.AsyncExitStack() as stack:
+            if how == "contextmanager":
+                stack.enter_context(managed(allow_interruption))
+            elif how == "asynccontextmanager":
+                await stack.enter_async_context(async_managed(allow_interruption))
+            else:
+                stack.enter_context(allow_interruption)
+            entered.set()
+            await leave.wait()
+            ask_myself("inside")
+            statements()
+
+    async def main():
+        entered, leave = asyncio.Event(), asyncio.Event()
+        task = asyncio.ensure_future(in_region(entered, leave))
+        await entered.wait()
+        ask_myself("outside")
+        statements()
+        clear_interrupt()
+        leave.set()
+        await task
+
+    with pytest.raises(ThreadExit) as caught:
+        in_thread(lambda: asyncio.run(main()))
+    assert caught.value.reason == "inside"
+
+
+def test_leaving_out_of_order_is_an_error_and_changes_nothing():  # S21
+    def body():
+        allow_interruption.__enter__()
+        defer_interruption.__enter__()
+        with pytest.raises(RuntimeError, match=r"left out of order.*defer_interruption"):
+            allow_interruption.__exit__(None, None, None)
+        ask_myself()
+        statements()  # still shielded
+        with pytest.raises(ThreadExit):
+            defer_interruption.__exit__(None, None, None)
+        clear_interrupt()
+        allow_interruption.__exit__(None, None, None)
+        with pytest.raises(RuntimeError, match="left where it was not entered"):
+            allow_interruption.__exit__(None, None, None)
+        return "right"
+
+    assert in_thread(body) == "right"
+
+
+def test_leaving_in_another_thread_is_an_error_and_changes_nothing():  # S21
+    def body(started):
+        allow_interruption.__enter__()
+        started.ready.set()
+        started.go.wait()
+        try:
+            while True:
+                pass
+        finally:
+            allow_interruption.__exit__(None, None, None)
+
+    started = Started(body).until_ready()
+    with pytest.raises(RuntimeError):
+        allow_interruption.__exit__(None, None, None)
+    with allow_interruption:  # a region of ours does not help
+        pass
+    started.go.set()
+    interrupt(started.thread)
+    with pytest.raises(ThreadExit):
+        started.finish()
+
+
+def test_a_generator_that_goes_to_another_thread_is_an_error_in_it():  # S21
+    def generator():
+        with allow_interruption:
+            yield
+
+    def body(values):
+        with allow_interruption:  # of this thread: not the generator's
+            with pytest.raises(RuntimeError, match="left where it was not entered"):
+                next(values)
+            order = []
+            try:
+                ask_myself()
+                statements()
+            except ThreadExit:
+                order.append("still in our own")
+            clear_interrupt()
+        return order
+
+    values = generator()
+    next(values)
+    assert in_thread(lambda: body(values)) == ["still in our own"]
+    ask_myself()
+    statements()  # suspended, finished: it opens nothing here
+    clear_interrupt()
+    for _ in range(3):
+        with allow_interruption:
+            pass  # and by now nothing is kept of it
+
+
+def test_a_generator_that_is_dropped_leaves():  # S21
+    def generator():
+        with allow_interruption, defer_interruption:
+            yield
+
+    def body():
+        for _ in range(100):
+            next(generator())
+        with pytest.raises(RuntimeError):
+            defer_interruption.__exit__(None, None, None)
+        return "left"
+
+    assert in_thread(body) == "left"
