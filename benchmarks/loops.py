@@ -1,4 +1,4 @@
-"""What ``region_loops.py`` times: kinds of Python code, each a loop of so many turns."""
+"""What ``loops_in_regions.py`` times: kinds of Python code, each a loop of so many turns."""
 
 import json
 import threading

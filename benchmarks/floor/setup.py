@@ -1,4 +1,4 @@
-"""Build the benchmarks' C extension; ``bench_flag.py`` does so by itself."""
+"""Build the benchmarks' C extension; ``costs.py`` does so by itself."""
 
 import interruption
 from setuptools import Extension, setup

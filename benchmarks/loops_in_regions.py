@@ -1,15 +1,13 @@
-"""How fast code runs inside a region, and after deliveries into it: figures as JSON.
+"""How fast code runs inside a region, and after deliveries into it: series of ratios as JSON.
 
-Run by ``bench_regions.py``. ``python region_loops.py inside`` times each loop outside and inside a
-region, in alternation. ``python region_loops.py after`` times it before and after deliveries into
-it, each time against a twin: the same source executed twice, of which one is never interrupted.
-What the machine does meanwhile, it does to both.
+Run by ``run.py``. Each loop is timed outside and inside a region, in alternation; then before and
+after deliveries into it, each time against a twin: the same source executed twice, of which one is
+never interrupted. What the machine does meanwhile, it does to both.
 """
 
 import argparse
 import asyncio
 import gc
-import json
 import statistics
 import sys
 import threading
@@ -19,6 +17,7 @@ from pathlib import Path
 from time import thread_time
 from typing import Any
 
+from figures import Series, hand_over
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
 
 SOURCE = Path(__file__).resolve().with_name("loops.py")
@@ -76,6 +75,8 @@ def inside(rounds: int) -> dict[str, list[float]]:
     """Inside a region against outside, for each loop."""
     figures = {}
     for name, loop in load().items():
+        if "lock" in name:  # a lock that is taken in a region is noted: interposed.py times that
+            continue
         turns = turns_for(loop)
         time_inside(loop, turns)
         figures[name] = ratios(
@@ -146,16 +147,14 @@ def after(rounds: int, deliveries: int) -> dict[str, list[float]]:
 def main() -> None:
     """Measure, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["inside", "after"])
-    parser.add_argument("--rounds", type=int, default=201)
+    parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--deliveries", type=int, default=300)
     arguments = parser.parse_args()
     gc.disable()
-    if arguments.what == "inside":
-        figures = inside(arguments.rounds)
-    else:
-        figures = after(arguments.rounds, arguments.deliveries)
-    json.dump(figures, sys.stdout)
+    figures = {f"{name}, in a region": found for name, found in inside(arguments.rounds).items()}
+    for name, found in after(arguments.rounds, arguments.deliveries).items():
+        figures[f"{name}, after deliveries"] = found
+    hand_over(Series("loop", name, "", found, unit="x") for name, found in figures.items())
 
 
 if __name__ == "__main__":
