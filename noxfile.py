@@ -15,16 +15,75 @@ nox.options.error_on_missing_interpreters = False
 nox.needs_version = ">=2024.4.15"
 
 VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-PYTHON_FILES = ["python", "tests", "examples", "benchmarks", "noxfile.py"]
+PYTHON_FILES = ["python", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 TYPED = [
+    "examples/agent_tools.py",
+    "examples/crawler.py",
     "examples/hash_tree.py",
+    "examples/sqlite_query.py",
+    "examples/web_server.py",
     "tests/typing_cases.py",
-    "benchmarks/bench_flag.py",
-    "benchmarks/bench_regions.py",
-    "benchmarks/asked_threads.py",
-    "benchmarks/region_loops.py",
-    "benchmarks/loops.py",
+    "tests/cpython/compare.py",
+    "tests/cpython/sitecustomize.py",
+    "tests/lines/uncovered.py",
+    "docs/diagrams/draw.py",
+    "docs/extensions/house_docstrings.py",
+    "docs/extensions/rule_tests.py",
+    "benchmarks/run.py",
+    "benchmarks/costs.py",
+    "benchmarks/interposed.py",
+    "benchmarks/loops_in_regions.py",
+    "benchmarks/latency.py",
+    "benchmarks/crowds.py",
+    "benchmarks/executors.py",
+    "benchmarks/memory.py",
+    "benchmarks/leaks.py",
 ]
+CPYTHON_FILES = [
+    "test_thread",
+    "test_queue",
+    "test_select",
+    "test_epoll",
+    "test_fcntl",
+    "test_time",
+]
+HAS_TESTS = (
+    "from importlib.util import find_spec as find;"
+    "print(find('test') is not None and find('test.test_thread') is not None)"
+)
+LIBRARIES = ["requests", "urllib3", "httpx", "psycopg[binary]", "redis", "grpcio"]
+PLUGINS = ["pytest-timeout", "pytest-xdist"]
+OPTIMISED = "-Dbuildtype=debugoptimized"
+# For gcov: each line for itself, and its functions under names that tests/lines/endings.c can find.
+# GCC would have fork() forget what ran before it.
+_GCOV = ["dump", "reset"]
+_LINKED = [
+    f"-Wl,--undefined=__gcov_{each},--defsym=coverage_{each}=__gcov_{each}" for each in _GCOV
+]
+MEASURED = [
+    "-Dbuildtype=debug",
+    "-Db_coverage=true",
+    f"-Dc_args={['-fprofile-update=atomic', '-fno-builtin-fork']}",
+    f"-Dc_link_args={['--coverage', '-rdynamic', *_LINKED]}",
+]
+# What runs nothing of the package as it is installed.
+UNMEASURED = ["core_suite", "model", "benchmarks", "docs_names"]
+# What cannot have coverage.py beside it: it has tracers of its own, or lets locks fail on purpose.
+DISTURBED = [
+    "--ignore-glob=tests/test_coexistence*.py",
+    "--ignore=tests/libraries",
+    "--deselect=tests/test_blocking_switch.py::"
+    "test_a_method_that_somebody_else_has_replaced_is_left_to_him",
+    "--deselect=tests/test_doctor.py::test_a_lack_of_tool_ids_is_found",
+]
+# Children are measured, too, but for those that are killed.
+COVERAGE_RULES = """
+[run]
+source_pkgs = interruption
+disable_warnings = couldnt-parse
+parallel = true
+patch = subprocess, _exit, fork
+"""
 LINTERS = ["ruff==0.14.*", "mypy==1.18.*", "clang-format==21.*"]
 
 
@@ -50,6 +109,32 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(python=_interpreters())
+def cpython(session: nox.Session) -> None:
+    """Some of CPython's own tests, with calls interposed and inside regions: the same results.
+
+    All of them take half an hour to an hour: ``python tests/cpython/compare.py``, by an interpreter
+    that the package is installed for. Others than these: ``nox -s cpython-python3.13 -- test_ssl``.
+    """
+    session.install(".")
+    found = session.run("python", "-c", HAS_TESTS, silent=True)
+    if found is not None and str(found).strip() != "True":  # None: it is installed only
+        session.skip(f"{session.python} has no package of tests (Debian: libpython3.X-testsuite)")
+    session.run("python", "tests/cpython/compare.py", *(session.posargs or CPYTHON_FILES))
+
+
+@nox.session(python=_interpreters())
+def libraries(session: nox.Session) -> None:
+    """Others' libraries, interrupted in the middle of a call, and plugins of pytest beside us.
+
+    The servers are Debian's ``postgresql`` and ``redis-server``; what is not there is skipped.
+    """
+    session.install(".[test]")
+    for package in LIBRARIES + PLUGINS:  # one that has no wheel for this Python is left out
+        session.install("--only-binary", ":all:", package, success_codes=[0, 1])
+    session.run("pytest", "tests/libraries", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style of Python and C."""
@@ -65,51 +150,122 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
-    session.install(*LINTERS, ".[bench]")
+    session.install(*LINTERS, ".[bench,plots]")
     session.run("mypy", "python/interruption", *TYPED)
     session.run(
         "python", "-m", "mypy.stubtest", "interruption._interruption", "--ignore-disjoint-bases"
     )
 
 
-def _test_core(session: nox.Session, name: str, option: str, *runs: list[str]) -> None:
-    """Build the C core alone with that option, and test it once for each list of arguments."""
-    build = str(Path(session.create_tmp(), f"core-{name}"))
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as pages of HTML; what Sphinx warns of is an error. Nothing is fetched."""
+    session.install(".[docs]")
+    target = str(Path(session.create_tmp(), "html"))
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", target)
+    session.log(f"begin at {target}/index.html")
+
+
+def _test_core(
+    session: nox.Session,
+    name: str,
+    options: list[str],
+    *runs: list[str],
+    environment: dict[str, str] | None = None,
+) -> Path:
+    """Build the C core alone with these options, and test it once for each list of arguments."""
+    build = Path(session.create_tmp(), f"core-{name}").absolute()
     shutil.rmtree(build, ignore_errors=True)
-    options = ["-Dcore_only=true", "-Dwerror=true", "-Db_lundef=false", option]
-    options += ["--buildtype=debugoptimized"]
-    session.run("meson", "setup", build, *options, external=True)
-    test = ["meson", "test", "-C", build, "--print-errorlogs", "--timeout-multiplier=5"]
+    options = ["-Dcore_only=true", "-Dwerror=true", *options]
+    session.run("meson", "setup", str(build), *options, external=True)
+    test = ["meson", "test", "-C", str(build), "--print-errorlogs", "--timeout-multiplier=5"]
     for arguments in runs:
-        session.run(
-            *test,
-            *arguments,
-            env={"TSAN_OPTIONS": "die_after_fork=0:halt_on_error=1"},
-            external=True,
-        )
+        env = {"TSAN_OPTIONS": "die_after_fork=0:halt_on_error=1", **(environment or {})}
+        session.run(*test, *arguments, env=env, external=True)
+    return build
 
 
 @nox.session(python=False)
 @nox.parametrize("tool", ["thread", "address,undefined"])
 def sanitize(session: nox.Session, tool: str) -> None:
     """The C core's tests under a sanitizer. Needs meson and ninja."""
-    _test_core(session, tool.partition(",")[0], f"-Db_sanitize={tool}", [])
+    options = [f"-Db_sanitize={tool}", "-Db_lundef=false", OPTIMISED]
+    _test_core(session, tool.partition(",")[0], options, [])
 
 
 @nox.session(python=False)
 def valgrind(session: nox.Session) -> None:
     """The C core's tests under valgrind. Needs meson, ninja and valgrind."""
     command = "--wrapper=valgrind --quiet --error-exitcode=1 --fair-sched=yes"
-    forking = ["fork", "stress_fork"]
+    forking = ["fork", "stress_fork", "lot", "scarce"]
     others = ["parker", "record", "registry", "stress_requests", "stress_wait", "stress_open"]
+    others += ["stress_poll", "stress_lot"]
     _test_core(
         session,
         "valgrind",
-        "-Db_sanitize=none",
+        [OPTIMISED],
         [f"{command} --leak-check=full", *others],
         # A child leaves behind what its parent's other threads held: its leaks mean nothing.
         [f"{command} --leak-check=no", *forking],
     )
+
+
+def _coverage_of_python(session: nox.Session, suite: list[str], target: Path) -> None:
+    """The suite under coverage.py, which uses sys.monitoring from 3.12, and traces on 3.11."""
+    rules = Path(session.create_tmp(), "coverage.rc")
+    data = Path(session.create_tmp(), "coverage-data").absolute()
+    rules.write_text(f"{COVERAGE_RULES}data_file = {data}/of\n", encoding="utf-8")
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    core = "ctrace" if "3.11" in str(session.python) else "sysmon"
+    command = ["python", "-m", "coverage"]
+    run = [*command, "run", f"--rcfile={rules}", "-m", *suite, *DISTURBED]
+    session.run(*run, env={"COVERAGE_CORE": core}, success_codes=[0, 1])
+    # What a child was killed in the middle of writing is left out.
+    session.run(*command, "combine", f"--rcfile={rules}", "--quiet", success_codes=[0, 1])
+    # Without those that tests had copied elsewhere and have gone.
+    session.run(*command, "json", "-i", f"--rcfile={rules}", "--quiet", "-o", str(target))
+
+
+def _coverage_of_c(session: nox.Session, suite: list[str], target: Path) -> None:
+    """The core's own tests and the suite, of a package that is built for gcov.
+
+    Without memory, the suite asks a fifth of the calls on each version; here it asks them all.
+    """
+    module = Path(session.create_tmp(), "module").absolute()
+    endings = str(Path(session.create_tmp(), "endings.so").absolute())
+    source = "tests/lines/endings.c"
+    session.run("cc", "-shared", "-fPIC", "-o", endings, source, "-ldl", external=True)
+    preload = {"LD_PRELOAD": endings}
+    builds = [module]
+    for platform in ("auto", "posix"):
+        options = [*MEASURED, f"-Dcore_platform={platform}"]
+        builds.append(_test_core(session, platform, options, [], environment=preload))
+    shutil.rmtree(module, ignore_errors=True)
+    settings = [f"build-dir={module}", *(f"setup-args={each}" for each in MEASURED)]
+    session.install("--force-reinstall", "--no-deps", ".", *(f"-C{each}" for each in settings))
+    session.run(*suite, env=preload, success_codes=[0, 1])
+    every = {**preload, "INTERRUPTION_STRESS": "100"}
+    session.run("pytest", "-q", "tests/test_blocking_faults.py", env=every, success_codes=[0, 1])
+    options = ["--root=.", "--filter=src/", "--filter=include/", f"--json={target}"]
+    options.append("--gcov-suspicious-hits-threshold=0")  # in the stress tests lines run often
+    session.run("gcovr", *options, *map(str, builds))
+
+
+@nox.session(python=_interpreters())
+def coverage(session: nox.Session) -> None:
+    """Which lines of C and of Python the suite runs: a table, and the lines that it does not.
+
+    The suite is run once for each language. What other interpreters have left in the folder
+    counts, too: not all code is for all of them. docs/coverage.md tells of what is not run.
+    """
+    session.install(".[test]", "gcovr")
+    folder = Path(session.cache_dir, "coverage").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = ["pytest", *(f"--ignore=tests/test_{name}.py" for name in UNMEASURED), *session.posargs]
+    _coverage_of_python(session, suite, folder / f"python-{session.python}.json")
+    _coverage_of_c(session, suite, folder / f"c-{session.python}.json")
+    session.run("python", "tests/lines/uncovered.py", str(folder))
 
 
 @nox.session
