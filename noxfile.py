@@ -150,7 +150,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
-    session.install(*LINTERS, ".[bench,plots]")
+    session.install(*LINTERS, ".[bench]")
     session.run("mypy", "python/interruption", *TYPED)
     session.run(
         "python", "-m", "mypy.stubtest", "interruption._interruption", "--ignore-disjoint-bases"
