@@ -116,8 +116,7 @@ interruption_code_points(PyObject *Py_UNUSED(module), PyObject *args)
     Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
     for (int offset = 0; offset < size; offset += 2) {
         PyObject *item = Py_BuildValue(
-            "(iiIii)", offset, PyCode_Addr2Line(code, offset),
-            interruption_point_flags(known->points, offset),
+            "(iIii)", offset, interruption_point_flags(known->points, offset),
             (int)interruption_point_cleanup(known->points, offset, since, NULL),
             (int)interruption_point_cleanup_outside(known->points, offset, since, NULL));
         int failed = item == NULL ? -1 : PyList_Append(list, item);

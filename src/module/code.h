@@ -19,7 +19,7 @@ int interruption_code_init(void);
 interruption_code *interruption_code_of(PyCodeObject *code);
 
 /* _points(code, since=-1, /): for the tests. A list with an entry for every code unit: (offset,
- * line, flags, cleanup, cleanup but for that of the innermost `with`). */
+ * flags, cleanup, cleanup but for that of the innermost `with`). */
 PyObject *interruption_code_points(PyObject *module, PyObject *args);
 
 #endif
