@@ -312,10 +312,12 @@ def test_a_child_has_the_handlers_that_were_there_before():  # S18
             ok = [signal.getsignal(n) for n in (2, 15, 1)] == before
             os._exit(42 * (ok and threading._shutdown is original))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(writer, b"!")
             time.sleep(60)
-        time.sleep(0.02)
+        os.read(reader, 1)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -15
     """) == (0, [], "")

@@ -83,32 +83,36 @@ def test_a_signal_of_another_thread_does_not_end_it() -> None:
 def test_the_main_threads_handler_runs_and_ends_it(how: str) -> None:  # S10e
     expect_script(
         f"""
-        import os, signal, threading, time
+        import os, signal, threading
         from interruption import *
 
+        handled = False
+        entered, over = threading.Event(), threading.Event()
+
         def handle(number, frame):
-            if not handled.is_set():
+            global handled
+            if not handled:
+                handled = True
                 print("handled")
-                handled.set()
-            if {how!r} == "raised":
-                raise ZeroDivisionError
+                if {how!r} == "raised":
+                    raise ZeroDivisionError
 
         signal.signal(signal.SIGUSR1, handle)
-        handled = threading.Event()
 
         def send():  # again, if it came before the wait
-            while not handled.is_set():
-                time.sleep(0.05)
+            entered.wait()
+            while not over.wait(0.05):
                 os.kill(os.getpid(), signal.SIGUSR1)
-                handled.wait(1)
 
         threading.Thread(target=send).start()
         try:
             with allow_interruption(async_interrupt=False):
+                entered.set()
                 assert signal.pause() is None
             print("returned")
         except ZeroDivisionError:
             print("raised")
+        over.set()
         """,
         stdout=f"handled\n{how}\n",
     )
