@@ -168,9 +168,11 @@ def test_the_third_gives_up_waiting(where):
         atexit.register(say, "atexit")
         thread = start(stuck)
         def thrice():
-            for _ in range(3):
+            from interruption._signals import _state
+            for seen in range(3):
+                while len(_state.signals) < seen:  # or two would be one
+                    time.sleep(0.001)
                 kill()
-                time.sleep(0.05)         # or two would be one
         if {where!r} == "past its end":
             past_end(thrice)
         else:
