@@ -200,11 +200,12 @@ class ConditionWait(Call):
         assert self.condition.acquire(blocking=False)
         self.condition.release()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        def wait(*args: Any, **kwargs: Any) -> Any:
-            with self.condition:
-                return self.condition.wait(*args, **kwargs)
+    def _wait(self, *args: Any) -> Any:
+        with self.condition:
+            return self.condition.wait(*args)
 
+    def errors(self) -> list[Callable[[], Any]]:
+        wait = self._wait
         return [
             self.condition.wait,
             self.condition.notify,
@@ -240,11 +241,12 @@ class ConditionWaitFor(ConditionWait):
             self.true = True
             self.condition.notify()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        def wait(*args: Any) -> Any:
-            with self.condition:
-                return self.condition.wait_for(*args)
+    def _wait_for(self, *args: Any) -> Any:
+        with self.condition:
+            return self.condition.wait_for(*args)
 
+    def errors(self) -> list[Callable[[], Any]]:
+        wait = self._wait_for
         return [
             lambda: self.condition.wait_for(lambda: False),
             lambda: self.condition.wait_for(lambda: True),

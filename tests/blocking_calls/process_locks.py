@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from support import PATIENCE
 
 from .base import Call, leave_out
-from .locks import NAN
+from .locks import NAN, BarrierWait, ConditionWait, ConditionWaitFor, EventWait
 
 fork = multiprocessing.get_context("fork" if sys.platform != "win32" else "spawn")
 
@@ -182,37 +182,25 @@ def sleepers(condition: Any) -> int:
     return int(sleeping - woken)
 
 
-class ProcessConditionWait(Call):
+class _OfProcesses:
+    """What a condition of multiprocessing has of its own."""
+
     forks = False  # parent and child share it
-    remembers = False
     takes = False  # the condition's lock is acquired first, and that is the program's
     kind: ClassVar[Callable[[], Any]] = fork.RLock
 
     def __init__(self) -> None:
         self.condition = fork.Condition(type(self).kind())
 
-    def wait(self) -> Any:
-        with self.condition:
-            return self.condition.wait()
-
-    def timed(self, seconds: float) -> Any:
-        with self.condition:
-            return self.condition.wait(seconds)
-
-    def end(self) -> None:
-        with self.condition:
-            self.condition.notify()
-
     def check_untouched(self) -> None:
         assert sleepers(self.condition) == 0
         assert self.condition.acquire(False)
         self.condition.release()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        def wait(*args: Any, **kwargs: Any) -> Any:
-            with self.condition:
-                return self.condition.wait(*args, **kwargs)
 
+class ProcessConditionWait(_OfProcesses, ConditionWait):
+    def errors(self) -> list[Callable[[], Any]]:
+        wait = self._wait
         return [
             self.condition.wait,
             self.condition.notify,
@@ -227,28 +215,9 @@ class ProcessConditionOfLockWait(ProcessConditionWait):
     kind = fork.Lock
 
 
-class ProcessConditionWaitFor(ProcessConditionWait):
-    remembers = True
-    true = False
-
-    def wait(self) -> Any:
-        with self.condition:
-            return self.condition.wait_for(lambda: self.true)
-
-    def timed(self, seconds: float) -> Any:
-        with self.condition:
-            return self.condition.wait_for(lambda: self.true, seconds)
-
-    def end(self) -> None:
-        with self.condition:
-            self.true = True
-            self.condition.notify()
-
+class ProcessConditionWaitFor(_OfProcesses, ConditionWaitFor):
     def errors(self) -> list[Callable[[], Any]]:
-        def wait(*args: Any) -> Any:
-            with self.condition:
-                return self.condition.wait_for(*args)
-
+        wait = self._wait_for
         return [
             lambda: wait(lambda: False, 0),
             lambda: wait(lambda: False, -1),
@@ -258,20 +227,11 @@ class ProcessConditionWaitFor(ProcessConditionWait):
         ]
 
 
-class ProcessEventWait(Call):
+class ProcessEventWait(EventWait):
     forks = False  # parent and child share it
 
     def __init__(self) -> None:
         self.event = fork.Event()
-
-    def wait(self) -> Any:
-        return self.event.wait()
-
-    def timed(self, seconds: float) -> Any:
-        return self.event.wait(seconds)
-
-    def end(self) -> None:
-        self.event.set()
 
     def check_untouched(self) -> None:
         assert sleepers(self.event._cond) == 0  # noqa: SLF001
@@ -281,24 +241,11 @@ class ProcessEventWait(Call):
         return [lambda: self.event.wait("1"), lambda: self.event.wait(-1)]
 
 
-class ProcessBarrierWait(Call):
-    """The other party comes when it is ended."""
-
+class ProcessBarrierWait(BarrierWait):
     forks = False  # parent and child share it
-    remembers = False
-    shared = False
 
     def __init__(self) -> None:
         self.barrier = fork.Barrier(2)
-
-    def wait(self) -> Any:
-        return self.barrier.wait()
-
-    def timed(self, seconds: float) -> Any:
-        return self.barrier.wait(seconds)
-
-    def end(self) -> None:
-        self.barrier.wait()
 
     def check_untouched(self) -> None:
         assert self.barrier.n_waiting == 0
