@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 import signal
 import socket
 import ssl
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import users
 
 urllib3 = pytest.importorskip("urllib3")
 requests = pytest.importorskip("requests")
@@ -22,12 +22,11 @@ from blocking_calls.tls import CERTIFICATE  # noqa: E402
 from interruption import (  # noqa: E402
     ThreadExit,
     allow_interruption,
-    clear_interrupt,
     interrupt,
     protect,
     unprotect,
 )
-from support import Started, scaled, until, until_blocked  # noqa: E402
+from support import Started, until_blocked  # noqa: E402
 
 if TYPE_CHECKING:
     from servers import Child
@@ -336,52 +335,15 @@ def test_urllib3_gains_a_place_when_a_wait_for_one_ends(by: str, http: Child) ->
 # Interrupted anywhere. ----------------------------------------------------------------------------
 
 
-def ask_for_ever(clients: Any, base: str, answered: list[str], started: Started) -> int:
-    """Ask for one's own number, again and again, in regions; an interruption may come anywhere.
+def interrupted_anywhere(clients: users.Clients, base: str) -> None:
+    """Three who ask for numbers of their own."""
 
-    Returns how many interruptions there were; what was answered is in the list.
-    """
-    interruptions = 0
-    while not started.go.is_set():
-        try:
-            with allow_interruption, clients() as client:
-                started.ready.set()
-                while True:
-                    target = f"/ok?{next(numbers)}"
-                    assert client.get(base + target).split()[0] == target
-                    answered.append(target)
-        except ThreadExit:
-            clear_interrupt()
-            interruptions += 1
-    return interruptions
+    def ask(client: Any) -> str:
+        target = f"/ok?{next(numbers)}"
+        assert client.get(base + target).split()[0] == target
+        return target
 
-
-def interrupted_anywhere(clients: Any, base: str) -> None:
-    """Three ask, and are interrupted, one or another. Each answer is that to its question.
-
-    Now and then they are let alone until there are some more answers.
-    """
-    answered: list[str] = []
-    others = [
-        Started(lambda started: ask_for_ever(clients, base, answered, started)) for _ in range(3)
-    ]
-    generator = random.Random(SEED)  # noqa: S311
-    pause = threading.Event()
-    for other in others:
-        other.until_ready()
-    for number in range(scaled(2000)):
-        if number % 10 == 0:
-            enough = len(answered) + 5
-            until(lambda: len(answered) >= enough)  # noqa: B023
-        interrupt(generator.choice(others).thread)
-        pause.wait(generator.random() * 0.004)
-    for other in others:
-        other.go.set()
-    for other in others:
-        interrupt(other.thread)
-    interruptions = [other.finish() for other in others]
-    assert all(interruptions)
-    assert len(set(answered)) == len(answered)
+    users.interrupted_anywhere(clients, ask, seed=SEED, rounds=2000, longest=0.004)
 
 
 @closed_by_its_end

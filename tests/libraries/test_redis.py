@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 import threading
 from typing import Any
 
 import pytest
+import users
 
 redis = pytest.importorskip("redis")
 
 from interruption import (  # noqa: E402
     ThreadExit,
     allow_interruption,
-    clear_interrupt,
     interrupt,
     protect,
     unprotect,
 )
-from support import Started, scaled, until  # noqa: E402
+from support import Started, until  # noqa: E402
 
 SEED = 9
 keys = map("key{}".format, itertools.count())
@@ -172,39 +171,17 @@ def test_a_lock(client: Any, redis_socket: str) -> None:
 
 def test_a_pool_stays_whole_when_its_users_are_interrupted_anywhere(redis_socket: str) -> None:
     """Seeded. Invariants: each answer is that to its question, and all connections come back."""
-    answered: list[str] = []
 
-    def ask(started: Started) -> int:
-        interruptions = 0
-        while not started.go.is_set():
-            try:
-                with allow_interruption:
-                    started.ready.set()
-                    while True:
-                        question = str(next(numbers))
-                        assert client.echo(question) == question
-                        answered.append(question)
-            except ThreadExit:
-                clear_interrupt()
-                interruptions += 1
-        return interruptions
+    def ask(client: Any) -> str:
+        question = str(next(numbers))
+        assert client.echo(question) == question
+        return question
 
     numbers = itertools.count()
     with client_of(redis_socket, 2) as client:
-        others = [Started(ask).until_ready() for _ in range(3)]
-        generator, pause = random.Random(SEED), threading.Event()  # noqa: S311
-        for number in range(scaled(3000)):
-            if number % 10 == 0:
-                enough = len(answered) + 5
-                until(lambda: len(answered) >= enough)  # noqa: B023
-            interrupt(generator.choice(others).thread)
-            pause.wait(generator.random() * 0.003)
-        for other in others:
-            other.go.set()
-        for other in others:
-            interrupt(other.thread)
-        interruptions = [other.finish() for other in others]
-        assert all(interruptions)
+        users.interrupted_anywhere(
+            lambda: contextlib.nullcontext(client), ask, seed=SEED, rounds=3000, longest=0.003
+        )
         meeting, key = threading.Barrier(2), next(keys)
 
         def both(_: Started) -> Any:
