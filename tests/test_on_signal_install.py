@@ -74,7 +74,7 @@ def test_a_handler_over_it_stays_and_what_was_below_is_called():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_closed_below_somebodys_handler_the_signal_does_what_it_did(number):
     status, said, _ = run(f"""
-        number = {int(number)}
+        number = signal.{number.name}
         installation = interrupt_on_signal(number)
         ours = signal.getsignal(number)
         signal.signal(number, lambda *args: (say("over"), ours(*args)))
@@ -128,10 +128,12 @@ def test_it_is_refused_off_the_main_thread():
     [
         (ValueError, [signal.SIGKILL], {}),
         (ValueError, [signal.SIGTERM, signal.SIGSTOP], {}),
-        (ValueError, [0], {}),
-        (ValueError, [100_000], {}),
+        (TypeError, [0], {}),
+        (TypeError, [100_000], {}),
         (TypeError, ["SIGTERM"], {}),
         (TypeError, [True], {}),
+        (TypeError, [None], {}),
+        (TypeError, [[signal.SIGTERM]], {}),
         (ValueError, [], {"timeout": -1}),
         (TypeError, [], {"reason": 3}),
         (ValueError, [], {"report_after": float("nan")}),
@@ -140,6 +142,14 @@ def test_it_is_refused_off_the_main_thread():
 def test_bad_input_is_refused_and_nothing_has_changed(error, signals, options):
     with pytest.raises(error):
         interrupt_on_signal(*signals, **options)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("time", [10, 15, 10.0, signal.SIGRTMIN + 1])
+def test_a_number_is_no_signal_but_perhaps_a_time(time):
+    """Ten is SIGUSR1, in silence."""
+    with pytest.raises(TypeError, match=rf"signal\.SIGTERM, not .*timeout={time!r}\)"):
+        interrupt_on_signal(time)
 
 
 def test_a_handler_of_a_c_library_is_refused_in_words():

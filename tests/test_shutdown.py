@@ -301,6 +301,7 @@ def test_who_is_waited_for_long_is_logged_meanwhile(stuck, caplog):
     [
         (TypeError, {"timeout": "1"}),
         (ValueError, {"timeout": -1}),
+        (TypeError, {"timeout": True}),
         (ValueError, {"timeout": float("nan")}),
         (ValueError, {"report_after": -0.1}),
         (TypeError, {"report_after": []}),

@@ -4,21 +4,23 @@ import math
 import signal
 import threading
 import time
+from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 from interruption import clear_interrupt, interrupt, wait_for_interruption
-from support import PATIENCE, Started, run_script
+from support import PATIENCE, Started, run_script, until_blocked
 
 
 def test_it_returns_at_once_when_there_is_a_request():  # S15
     interrupt(threading.get_ident())
     assert wait_for_interruption() is True
     assert wait_for_interruption(0) is True
-    assert wait_for_interruption(timeout=-1) is True
+    assert wait_for_interruption(timeout=math.inf) is True
 
 
 def test_it_returns_false_when_the_time_is_up_and_not_before():  # S15
-    for timeout in (0, -1, -math.inf, 0.0, 0.02, 0.0000001):
+    for timeout in (0, 0.0, -0.0, 0.02, 0.0000001, Fraction(1, 1000)):
         begun = time.monotonic()
         assert wait_for_interruption(timeout) is False
         assert time.monotonic() - begun >= timeout
@@ -114,13 +116,26 @@ def test_an_exception_of_a_handler_comes_out():  # S15
     ("timeout", "error", "words"),
     [
         (math.nan, ValueError, "not NaN"),
-        (math.inf, OverflowError, "give None to wait without limit"),
-        (1e300, OverflowError, "give None to wait without limit"),
-        (10**400, OverflowError, "give None to wait without limit"),
         ("1", TypeError, "timeout must be a number of seconds or None, not str"),
         ([], TypeError, "timeout must be a number of seconds or None, not list"),
+        (True, TypeError, "timeout must be a number of seconds or None, not bool"),
+        (timedelta(seconds=1), TypeError, r"not datetime.timedelta: give its total_seconds\(\)"),
+        (-1, ValueError, "timeout must be zero or more seconds, or None for no limit, not -1"),
+        (-1e-9, ValueError, "zero or more seconds"),
+        (-math.inf, ValueError, "zero or more seconds"),
+        (-(10**400), ValueError, "zero or more seconds"),
     ],
-    ids=["nan", "inf", "1e300", "10**400", "str", "list"],
+    ids=[
+        "nan",
+        "str",
+        "list",
+        "bool",
+        "timedelta",
+        "-1",
+        "-1e-9",
+        "-inf",
+        "-10**400",
+    ],
 )
 def test_a_bad_timeout_is_an_error_whether_there_is_a_request_or_not(timeout, error, words):  # S15
     for _ in range(2):
@@ -128,6 +143,18 @@ def test_a_bad_timeout_is_an_error_whether_there_is_a_request_or_not(timeout, er
             wait_for_interruption(timeout)
         interrupt(threading.get_ident())
     assert wait_for_interruption(0)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400], ids=["inf", "1e300", "10**400"])
+def test_a_time_beyond_all_clocks_is_for_ever(timeout):  # S15
+    def body(started):
+        started.ready.set()
+        return wait_for_interruption(timeout)
+
+    with Started(body) as other:
+        until_blocked(other.thread)
+        assert interrupt(other.thread)
+        assert other.finish() is True
 
 
 def test_a_loop_that_waits_stops_when_asked():  # S15: in the place of Event.wait

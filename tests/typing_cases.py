@@ -216,6 +216,7 @@ def stopped() -> str:
         assert_type(installation, Installation)
         assert_type(installation.signals, tuple[int, ...])
     interrupt_on_signal("SIGTERM")  # type: ignore[arg-type]
+    interrupt_on_signal(10)  # type: ignore[arg-type]
     interrupt_on_exit(timeout=1.5, at_end=True, report_after=None).close()
     report = shutdown(1, daemon=True)
     assert_type(report, ShutdownReport)

@@ -17,17 +17,20 @@ _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", re.ASCII)
 
 def seconds(text: str) -> float:
     """A duration as people write it, in seconds: 5s, 500ms, 1m, 2h; a number alone is seconds."""
-    match = _DURATION.fullmatch(text.strip().lower())
+    stripped = text.strip().lower()
+    match = _DURATION.fullmatch(stripped)
     if match is None or not math.isfinite(float(match[1])):
+        negative = _DURATION.fullmatch(stripped.removeprefix("-"))
+        wrong = "is less than nothing" if negative else "is no duration"
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration: give a number with ms, s, m or h, as 500ms, 5s or 1m; "
+            f"{text!r} {wrong}: give a number with ms, s, m or h, as 500ms, 5s or 1m; "
             "a number alone is seconds"
         )
     return float(match[1]) * _UNITS[match[2]]
 
 
 def _grace(text: str) -> float | None:
-    if text.strip().lower() == "forever":
+    if text.strip().lower() in ("forever", "inf", "infinity"):
         return None
     try:
         return seconds(text)
@@ -111,6 +114,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(
+    parser: argparse.ArgumentParser, options: Sequence[str], *with_time: str
+) -> argparse.Namespace:
+    """As ``parse_args``; what follows an option with a time is its time, also if it is "-1s"."""
+    joined: list[str] = []
+    for option in options:
+        if joined and joined[-1] in with_time and re.match(r"-[.\d]", option):
+            joined[-1] += f"={option}"
+        else:
+            joined.append(option)
+    return parser.parse_args(joined)
+
+
 def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"{_PROG} run",
@@ -178,7 +194,7 @@ def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None, Sequenc
 def _run(arguments: Sequence[str]) -> None:
     parser = _run_parser()
     options, module, program = _split(arguments)
-    chosen = parser.parse_args(options)
+    chosen = _parse(parser, options, "--grace")
     if module is None and not program:
         parser.error("say what to run: a file, as program.py, or a module, as -m package.module")
     if module == "":
@@ -196,7 +212,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _doctor(arguments: Sequence[str]) -> None:
-    chosen = _doctor_parser().parse_args(arguments)
+    chosen = _parse(_doctor_parser(), arguments, "--patience")
     from . import _doctor as doctor  # noqa: PLC0415  (imports much)
 
     status = doctor.run(as_json=chosen.json, patience=chosen.patience)

@@ -26,6 +26,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from ._interruption import (
     ThreadExit,
     _Scope,
+    _seconds,
     allow_interruption,
     defer_interruption,
     interrupt,
@@ -437,9 +438,9 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
         Returns whether all workers have ended.
 
-        TypeError: the timeout is not a number. ValueError: it is NaN.
+        TypeError: the timeout is not a number. ValueError: it is negative, or NaN.
         """
-        deadline = math.inf if timeout is None else time.monotonic() + _checked(timeout)
+        deadline = time.monotonic() + _seconds(timeout, "timeout")
         with defer_interruption:  # else what has been taken out of the queue might be forgotten
             with self._shutdown_lock:
                 self._shutdown = True
@@ -456,13 +457,6 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             for worker in workers:
                 _join(worker, deadline)
         return not any(worker.is_alive() for worker in workers)
-
-
-def _checked(timeout: float) -> float:
-    seconds = float(timeout)
-    if math.isnan(seconds):
-        raise ValueError("timeout must be a number of seconds or None, not NaN")
-    return seconds
 
 
 def _join(worker: threading.Thread, deadline: float) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import _ending
 from ._explain import Explanation, explain
-from ._interruption import _begin_shutdown, _end_shutdown, _requested_of, interrupt
+from ._interruption import _begin_shutdown, _end_shutdown, _requested_of, _seconds, interrupt
 
 LOGGER = "interruption.shutdown"
 
@@ -85,17 +85,6 @@ class ShutdownReport:
         return "\n".join([head, *(f"  {line}" for line in body.splitlines())])
 
 
-def check_seconds(seconds: float | None, name: str) -> float:
-    """Seconds that a user has given, as a float; infinite for None."""
-    if seconds is None:
-        return math.inf
-    if not isinstance(seconds, int | float):
-        raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
-    if not seconds >= 0:  # also NaN
-        raise ValueError(f"{name} must be zero or more seconds, or None for no limit: {seconds}")
-    return float(seconds)
-
-
 def prepare_log() -> None:
     """Import what ``_log`` needs, while nothing is in a hurry."""
     import logging  # noqa: F401, PLC0415
@@ -128,8 +117,8 @@ class Shutdown:
         self.reason = reason
         self.timeout = timeout
         self.began = time.monotonic()
-        self.deadline = self.began + check_seconds(timeout, "timeout")
-        self._report_at = self.began + check_seconds(report_after, "report_after")
+        self.deadline = self.began + _seconds(timeout, "timeout")
+        self._report_at = self.began + _seconds(report_after, "report_after")
         self._daemon = daemon
         self._without = frozenset(without)
         self._ended: dict[threading.Thread, float | None] = {}  # when each was seen to have ended

@@ -22,11 +22,12 @@ from ._interruption import (
     _end_by_signal,
     _end_shutdown,
     _nudge,
+    _seconds,
     _signal_is_seen,
     _start_thread,
     interrupt_all_threads,
 )
-from ._shutdown import REPORT_AFTER, Shutdown, check_seconds, prepare_log, tell
+from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, tell
 
 # The signals that mean "stop", on systems that have them.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -96,8 +97,8 @@ class _Options:
     def __init__(
         self, timeout: float | None, reason: str | None, report_after: float | None
     ) -> None:
-        check_seconds(timeout, "timeout")
-        check_seconds(report_after, "report_after")
+        _seconds(timeout, "timeout")
+        _seconds(report_after, "report_after")
         if reason is not None and not isinstance(reason, str):
             raise TypeError(f"reason must be a str or None, not {type(reason).__name__}")
         self.timeout = timeout
@@ -472,12 +473,15 @@ def _check_main_thread(what: str) -> None:
         )
 
 
-def _check_signal(signum: int) -> Any:
+def _check_signal(signum: object) -> Any:
     """Its handler. ValueError or TypeError if it cannot have one of ours."""
-    if not isinstance(signum, int) or isinstance(signum, bool):
-        raise TypeError(f"give signals, as signal.SIGTERM, not {type(signum).__name__}")
-    if signum not in signal.valid_signals():
-        raise ValueError(f"{signum} is no signal of this system")
+    if not isinstance(signum, signal.Signals):
+        number = isinstance(signum, int | float) and not isinstance(signum, bool)
+        hint = f" (if a time is meant: timeout={signum!r})" if number else ""
+        raise TypeError(
+            f"give signals of the `signal` module, as signal.SIGTERM, not {signum!r}{hint}; "
+            "signal.Signals(number) makes one of a number"
+        )
     if signum in (getattr(signal, "SIGKILL", 0), getattr(signal, "SIGSTOP", 0)):
         raise ValueError(f"{_name(signum)} cannot be handled: the system does not let anybody")
     previous = signal.getsignal(signum)
@@ -490,15 +494,15 @@ def _check_signal(signum: int) -> Any:
 
 
 def interrupt_on_signal(
-    *signals: int,
+    *signals: signal.Signals,
     timeout: float | None = None,
     reason: str | None = None,
     report_after: float | None = REPORT_AFTER,
 ) -> Installation:
     """Ask all threads to stop when one of the signals comes, whatever the main thread is doing.
 
-    signals: SIGINT, SIGTERM and SIGHUP unless given. One that is ignored stays so, as ``nohup``
-        wants it.
+    signals: of the ``signal`` module, as ``signal.SIGTERM``, no plain numbers; SIGINT, SIGTERM and
+        SIGHUP unless given. One that is ignored stays so, as ``nohup`` wants it.
     timeout: how many seconds from the first signal on the process waits for threads that do not
         stop; None: until they stop. Then they count as daemons, and it goes on without them.
     reason: a text that the threads' ``ThreadExit`` carries; the signal's name unless given.
@@ -524,7 +528,7 @@ def interrupt_on_signal(
     _check_main_thread("interrupt_on_signal()")
     options = _Options(timeout, reason, report_after)
     if not signals:
-        signals = tuple(getattr(signal, name) for name in _STOPPING if hasattr(signal, name))
+        signals = tuple(signal.Signals[name] for name in _STOPPING if hasattr(signal, name))
     before = {signum: _check_signal(signum) for signum in signals}
     handlers = [
         _Handler(signum, previous, options)

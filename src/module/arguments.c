@@ -1,6 +1,9 @@
 /* See arguments.h. */
 #include "arguments.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 static Py_ssize_t
 count_names(const interruption_signature *signature)
 {
@@ -61,4 +64,74 @@ interruption_sort_arguments(const interruption_signature *signature, PyObject *c
         }
     }
     return 0;
+}
+
+/* Is it a number, as whoever takes a float takes one? */
+static bool
+is_number(PyObject *given)
+{
+    const PyNumberMethods *methods = Py_TYPE(given)->tp_as_number;
+    return !PyBool_Check(given) && methods != NULL &&
+           (methods->nb_float != NULL || methods->nb_index != NULL);
+}
+
+/* -1 with TypeError set: that is no number of seconds. */
+static int
+refuse(PyObject *given, const char *name)
+{
+    const char *hint =
+        PyObject_HasAttrString(given, "total_seconds") ? ": give its total_seconds()" : "";
+    PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.200s%s", name,
+                 Py_TYPE(given)->tp_name, hint);
+    return -1;
+}
+
+int
+interruption_seconds(PyObject *given, const char *name, double *seconds)
+{
+    *seconds = Py_HUGE_VAL;
+    if (given == NULL || given == Py_None) {
+        return 0;
+    }
+    if (!is_number(given)) {
+        return refuse(given, name);
+    }
+    double number = PyFloat_AsDouble(given);
+    if (number == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* an int past the floats */
+        PyObject *zero = PyLong_FromLong(0);
+        int negative = zero == NULL ? -1 : PyObject_RichCompareBool(given, zero, Py_LT);
+        Py_XDECREF(zero);
+        if (negative < 0) {
+            return -1;
+        }
+        number = negative ? -Py_HUGE_VAL : Py_HUGE_VAL;
+    }
+    if (isnan(number)) {
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds or None, not NaN", name);
+        return -1;
+    }
+    if (number < 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "%s must be zero or more seconds, or None for no limit, not %R", name, given);
+        return -1;
+    }
+    *seconds = number;
+    return 0;
+}
+
+PyObject *
+interruption_seconds_method(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *given;
+    const char *name;
+    double seconds;
+    if (!PyArg_ParseTuple(args, "Os:_seconds", &given, &name) ||
+        interruption_seconds(given, name, &seconds) < 0) {
+        return NULL;
+    }
+    return PyFloat_FromDouble(seconds);
 }

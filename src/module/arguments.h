@@ -20,4 +20,16 @@ typedef struct {
 int interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames, PyObject **places);
 
+/*
+ * A time that a user has given, in `*seconds`: None (or NULL) and infinity, and what is beyond all
+ * floats, are for ever. Returns 0, or -1 with an exception set that calls it `name`. TypeError: not
+ * a number (a bool is none). ValueError: negative, or NaN.
+ *
+ * The one rule for whatever takes seconds, also in Python.
+ */
+int interruption_seconds(PyObject *given, const char *name, double *seconds);
+
+/* _seconds(given, name): the above as a function. */
+PyObject *interruption_seconds_method(PyObject *module, PyObject *args);
+
 #endif

@@ -100,37 +100,17 @@ interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
     return PyBool_FromLong(requested);
 }
 
-/* The deadline that a `timeout` argument means (NULL or None: never). 0, or -1 with an exception
- * set. */
+/* The deadline that a `timeout` argument means. 0, or -1 with an exception set. */
 static int
 deadline_after(PyObject *timeout, itr_deadline *deadline)
 {
-    if (timeout == NULL || timeout == Py_None) {
-        *deadline = ITR_NEVER;
-        return 0;
-    }
-    static const char too_large[] = "timeout is too large; give None to wait without limit";
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %.200s",
-                         Py_TYPE(timeout)->tp_name);
-        }
-        else if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_SetString(PyExc_OverflowError, too_large); /* an int past the floats */
-        }
-        return -1;
-    }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
+    double seconds;
+    if (interruption_seconds(timeout, "timeout", &seconds) < 0) {
         return -1;
     }
     double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
-    if (nanoseconds >= (double)INT64_MAX) {
-        PyErr_SetString(PyExc_OverflowError, too_large);
-        return -1;
-    }
-    *deadline = itr_deadline_after(nanoseconds <= 0 ? 0 : (int64_t)nanoseconds);
+    *deadline =
+        nanoseconds >= (double)INT64_MAX ? ITR_NEVER : itr_deadline_after((int64_t)nanoseconds);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * The module `interruption._interruption`: its methods, its parts put together, and its end.
  */
+#include "arguments.h"
 #include "blocking/families.h"
 #include "blocking/on_interrupt.h"
 #include "capi.h"
@@ -109,17 +110,15 @@ PyDoc_STRVAR(clear_interrupt_doc,
              "Forget the calling thread's request: it has decided to carry on (S6).\n\n"
              "Returns True if there was one.");
 
-PyDoc_STRVAR(
-    wait_for_interruption_doc,
-    "wait_for_interruption($module, /, timeout=None)\n"
-    "--\n\n"
-    "Sleep until the calling thread is asked to stop (S15).\n\n"
-    "timeout: seconds, as an int or a float; zero or less does not sleep. None: no limit.\n"
-    "Returns True as soon as there is a request (at once if there is one already), or\n"
-    "False when the time is up. Does not raise ThreadExit. In the main thread signal\n"
-    "handlers run meanwhile, and their exceptions come out.\n\n"
-    "ValueError: NaN. OverflowError: infinite, or more than 292 years. TypeError: not a\n"
-    "number.");
+PyDoc_STRVAR(wait_for_interruption_doc,
+             "wait_for_interruption($module, /, timeout=None)\n"
+             "--\n\n"
+             "Sleep until the calling thread is asked to stop (S15).\n\n"
+             "timeout: seconds, zero or more; zero does not sleep. None and infinity: no limit.\n"
+             "Returns True as soon as there is a request (at once if there is one already), or\n"
+             "False when the time is up. Does not raise ThreadExit. In the main thread signal\n"
+             "handlers run meanwhile, and their exceptions come out.\n\n"
+             "ValueError: negative, or NaN. TypeError: not a number.");
 
 PyDoc_STRVAR(interruption_fd_doc,
              "interruption_fd($module, /)\n"
@@ -195,6 +194,13 @@ PyDoc_STRVAR(points_doc,
              "--\n\n"
              "What may happen at each code unit of a code object, for tests: see code.h.");
 
+PyDoc_STRVAR(
+    seconds_doc,
+    "_seconds($module, given, name, /)\n"
+    "--\n\n"
+    "A time that a user has given as a float; infinite for None. Errors call it `name`.\n\n"
+    "TypeError: not a number. ValueError: negative, or NaN.");
+
 PyDoc_STRVAR(blocking_enable_doc, "_blocking_enable($module, /)\n"
                                   "--\n\n"
                                   "Interpose the blocking calls.");
@@ -239,6 +245,7 @@ static PyMethodDef methods[] = {
     {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
      is_import_machinery_doc},
     {"_points", interruption_code_points, METH_VARARGS, points_doc},
+    {"_seconds", interruption_seconds_method, METH_VARARGS, seconds_doc},
     {"_blocking_enable", interruption_blocking_enable, METH_NOARGS, blocking_enable_doc},
     {"_blocking_disable", interruption_blocking_disable, METH_NOARGS, blocking_disable_doc},
     {"_blocking_status", interruption_blocking_status, METH_NOARGS, blocking_status_doc},
