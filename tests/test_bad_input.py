@@ -4,7 +4,15 @@ import threading
 
 import interruption
 import pytest
-from interruption import ThreadExit, interrupt, interrupt_all_threads, interruption_requested
+from interruption import (
+    ThreadExit,
+    allow_interruption,
+    defer_interruption,
+    explain,
+    interrupt,
+    interrupt_all_threads,
+    interruption_requested,
+)
 from support import PATIENCE, Started
 
 
@@ -37,12 +45,30 @@ BAD_CALLS = [
     (lambda _: interrupt(2**64 - 1), ValueError, "no live Python thread has the ident"),
     (lambda _: interrupt(2**64), ValueError, "no live Python thread has the ident"),
     (lambda _: interrupt(10**40), ValueError, "no live Python thread has the ident"),
-    (lambda _: interrupt(threading.Thread()), RuntimeError, r"call its start\(\)"),
+    (lambda t: interrupt(t.native_id), ValueError, "native_id, the operating system's number"),
+    (lambda _: interrupt(threading.Thread()), RuntimeError, r"call its start\(\) first"),
+    (lambda _: explain(threading.Thread()), RuntimeError, r"call its start\(\) first"),
+    (lambda t: explain(t.native_id), ValueError, "native_id, the operating system's number"),
+    (lambda _: explain("MainThread"), TypeError, "not str"),
+    # regions and shields
+    (lambda _: allow_interruption(5), TypeError, "decorates a function, not 'int': options are"),
+    (
+        lambda _: allow_interruption(False),
+        TypeError,
+        "not 'bool': options are given by name",
+    ),
+    (
+        lambda _: defer_interruption(2.5),
+        TypeError,
+        "defer_interruption has no options",
+    ),
+    (lambda _: allow_interruption(timeout=5), TypeError, "timeout"),
+    (lambda _: allow_interruption(print, io_interrupt=False), TypeError, "either one function"),
     # the exception class
     (lambda t: interrupt(t, None), TypeError, "subclass of BaseException, not None"),
     (lambda t: interrupt(t, int), TypeError, "subclass of BaseException, not <class 'int'>"),
     (lambda t: interrupt(t, ValueError()), TypeError, "give the class, not an instance"),
-    (lambda t: interrupt(t, "ThreadExit"), TypeError, "subclass of BaseException"),
+    (lambda t: interrupt(t, "too slow"), TypeError, r"not 'too slow' \(a text goes into reason=\)"),
     (lambda t: interrupt(t, NeedsArguments), TypeError, "called without arguments"),
     (lambda t: interrupt(t, NotReallyAnException), TypeError, "called without arguments"),
     (lambda t: interrupt(t, NoReason, reason="r"), TypeError, r"given a \.reason"),

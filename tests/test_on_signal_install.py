@@ -89,6 +89,18 @@ def test_closed_below_somebodys_handler_the_signal_does_what_it_did(number):
     assert (status, said) == (-number, ["over", "finally"][: 1 + (number == signal.SIGINT)])
 
 
+@pytest.mark.usefixtures("untouched")
+def test_an_installation_says_what_it_does():
+    with interrupt_on_signal(signal.SIGTERM, signal.SIGHUP) as installation:
+        assert repr(installation) == "<interruption asks all threads on SIGTERM, SIGHUP>"
+    assert repr(installation).endswith("on SIGTERM, SIGHUP, closed>")
+    with interruption.interrupt_on_exit() as installation:
+        assert "on an exit by an exception>" in repr(installation)
+    installation = interruption.interrupt_on_exit(at_end=True)
+    assert "on the end of the program>" in repr(installation)
+    installation.close()
+
+
 def test_an_ignored_signal_stays_ignored():
     """As nohup has it, and a shell in the background."""
     assert run("""

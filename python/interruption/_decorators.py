@@ -1,4 +1,7 @@
-"""Functions that run in a region or a shield: what ``@allow_interruption`` makes of them (S14)."""
+"""Functions that run in a region or a shield: what ``@allow_interruption`` makes of them (S14).
+
+Called by the compiled part; so is what else it wants of Python for these objects.
+"""
 
 import functools
 import inspect
@@ -7,6 +10,8 @@ import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
+
+from ._interruption import allow_interruption, defer_interruption
 
 _Function = TypeVar("_Function")
 _Region = AbstractContextManager[Any, bool | None]
@@ -41,10 +46,13 @@ def _decorate(region: _Region, function: Any) -> Any:
         inner = _call(region, inner) if isinstance(inner, type) else _decorate(region, inner)
         return type(function)(inner, *function.args, **function.keywords)
     if not callable(function):
-        raise TypeError(
-            f"a function is decorated, not {type(function).__name__!r}: put the decorator on the "
-            "function that it is made of"
-        )
+        if hasattr(type(function), "__get__"):
+            hint = "put the decorator on the function that it is made of"
+        elif region is defer_interruption:
+            hint = f"{region!r} has no options"
+        else:
+            hint = "options are given by name, async_interrupt=False or io_interrupt=False"
+        raise TypeError(f"{region!r} decorates a function, not {type(function).__name__!r}: {hint}")
     return _named(_wrapper(function)(region, function), function)
 
 
@@ -137,3 +145,23 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> Any:
         return generator.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
+
+
+# Regions and shields as objects. ------------------------------------------------------------------
+
+
+def configured(async_interrupt: bool, io_interrupt: bool, /) -> _Region:  # noqa: FBT001
+    """A region with these options: what one is pickled and copied by."""
+    return allow_interruption(async_interrupt=async_interrupt, io_interrupt=io_interrupt)
+
+
+def signature_of(region: _Region) -> inspect.Signature:
+    """How it is called."""
+    parameter = inspect.Parameter
+    options = () if region is defer_interruption else ("async_interrupt", "io_interrupt")
+    return inspect.Signature(
+        [
+            parameter("function", parameter.POSITIONAL_ONLY, default=None),
+            *(parameter(name, parameter.KEYWORD_ONLY, default=True) for name in options),
+        ]
+    )

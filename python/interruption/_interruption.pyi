@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable
+from inspect import Signature
 from types import CodeType, TracebackType
 from typing import Any, Self, TypeVar, final, overload
 
@@ -35,6 +36,9 @@ class _AllowInterruption:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+    def __reduce__(self) -> str | tuple[Any, ...]: ...
+    @property
+    def __signature__(self) -> Signature: ...
     @overload
     def __call__(self, function: _Function, /) -> _Function: ...
     @overload
@@ -50,6 +54,9 @@ class _DeferInterruption:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+    def __reduce__(self) -> str | tuple[Any, ...]: ...
+    @property
+    def __signature__(self) -> Signature: ...
     @overload
     def __call__(self, function: _Function, /) -> _Function: ...
     @overload

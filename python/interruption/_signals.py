@@ -53,6 +53,8 @@ class SignalExit(SystemExit):
     signum: the signal.
     """
 
+    __module__ = "interruption"
+
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
         self.signum = signum
@@ -72,6 +74,10 @@ class SignalExit(SystemExit):
     @code.setter
     def code(self, code: Any) -> None:
         _plain_code.__set__(self, code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew of its signal, not of its arguments."""
+        return type(self), (self.signum,), {**vars(self), "code": _plain_code.__get__(self)}
 
 
 _code_getter = vars(SignalExit)["code"].fget.__code__
@@ -417,6 +423,18 @@ class Installation:
     def signals(self) -> tuple[int, ...]:
         """The signals that it handles; without those that were ignored before."""
         return tuple(handler.signum for handler in self.handlers)
+
+    def __repr__(self) -> str:
+        """What it does, and whether it is still in force."""
+        does = [_name(signum) for signum in self.signals]
+        if self.on_exit is not None:
+            does.append("the end of the program" if self.at_end else "an exit by an exception")
+        state = "" if self in _state.installed else ", closed"
+        return f"<interruption asks all threads on {', '.join(does) or 'nothing'}{state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """It is this process's."""
+        raise TypeError("an Installation cannot be copied or pickled: it belongs to its process")
 
     def close(self) -> None:
         """Put everything back as it was before; again: nothing.

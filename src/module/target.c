@@ -53,8 +53,47 @@ interruption_find_ident(unsigned long ident, interruption_target *target)
     return found > 0 ? INTERRUPTION_TARGET_LIVE : INTERRUPTION_TARGET_ERROR;
 }
 
+/* Is that the number by which the system knows a Thread that runs? What goes wrong means no. */
+static bool
+is_native_id(interruption_state *state, PyObject *number)
+{
+    PyObject *active =
+        state->threading == NULL ? NULL : PyObject_GetAttrString(state->threading, "_active");
+    PyObject *threads = active == NULL ? NULL : PyMapping_Values(active);
+    Py_XDECREF(active);
+    bool found = false;
+    for (Py_ssize_t i = 0; threads != NULL && !found && i < PyList_GET_SIZE(threads); i++) {
+        PyObject *native = PyObject_GetAttrString(PyList_GET_ITEM(threads, i), "native_id");
+        found = native != NULL && PyObject_RichCompareBool(native, number, Py_EQ) > 0;
+        Py_XDECREF(native);
+    }
+    Py_XDECREF(threads);
+    PyErr_Clear();
+    return found;
+}
+
+/* No live thread has that ident: ValueError is set. Say so if it is a number of another kind. */
 static interruption_target_status
-find_number(PyObject *number, interruption_target *target)
+explain_number(interruption_state *state, PyObject *number)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!is_native_id(state, number)) {
+        PyErr_Restore(type, value, traceback);
+        return INTERRUPTION_TARGET_ERROR;
+    }
+    Py_DECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    PyErr_Format(PyExc_ValueError,
+                 "%R is a thread's native_id, the operating system's number for it: give the "
+                 "Thread, or its ident",
+                 number);
+    return INTERRUPTION_TARGET_ERROR;
+}
+
+static interruption_target_status
+find_number(interruption_state *state, PyObject *number, interruption_target *target)
 {
     unsigned long ident = PyLong_AsUnsignedLong(number);
     if (ident == (unsigned long)-1 && PyErr_Occurred()) {
@@ -63,7 +102,9 @@ find_number(PyObject *number, interruption_target *target)
         }
         return INTERRUPTION_TARGET_ERROR;
     }
-    return interruption_find_ident(ident, target);
+    interruption_target_status status = interruption_find_ident(ident, target);
+    bool unknown = status == INTERRUPTION_TARGET_ERROR && PyErr_ExceptionMatches(PyExc_ValueError);
+    return unknown ? explain_number(state, number) : status;
 }
 
 /* A Thread's ident: 1; 0 with RuntimeError set if it was not started; -1 with another exception. */
@@ -83,7 +124,7 @@ ident_of(PyObject *thread, PyObject **ident)
     if (*ident == NULL || *ident == Py_None) {
         Py_CLEAR(*ident);
         PyErr_SetString(PyExc_RuntimeError,
-                        "the thread has not been started: call its start() before interrupting it");
+                        "the thread has not been started: call its start() first");
         return 0;
     }
     if (!PyLong_Check(*ident)) {
@@ -160,7 +201,7 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
 {
     *target = (interruption_target){.record = NULL};
     if (PyLong_Check(thread) && !PyBool_Check(thread)) {
-        return find_number(thread, target);
+        return find_number(state, thread, target);
     }
     if (state->thread_type == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "interruption: the interpreter is exiting");

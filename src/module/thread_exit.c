@@ -261,8 +261,10 @@ int
 interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason)
 {
     if (!PyExceptionClass_Check(exc_type)) {
-        const char *hint =
-            PyExceptionInstance_Check(exc_type) ? " (give the class, not an instance)" : "";
+        const char *hint = PyExceptionInstance_Check(exc_type)
+                               ? " (give the class, not an instance)"
+                           : PyUnicode_Check(exc_type) ? " (a text goes into reason=)"
+                                                       : "";
         PyErr_Format(PyExc_TypeError, "exc_type must be a subclass of BaseException, not %R%s",
                      exc_type, hint);
         return -1;

@@ -222,15 +222,23 @@ interruption_end_shield(PyObject *object)
 
 /* Options, decorating. ------------------------------------------------------------------------ */
 
+/* What the Python part has, by its name. */
+static PyObject *
+in_python(const char *name)
+{
+    PyObject *decorators = PyImport_ImportModule("interruption._decorators");
+    PyObject *found = decorators == NULL ? NULL : PyObject_GetAttrString(decorators, name);
+    Py_XDECREF(decorators);
+    return found;
+}
+
 static PyObject *
 decorate(PyObject *self, PyObject *function)
 {
-    PyObject *decorators = PyImport_ImportModule("interruption._decorators");
-    if (decorators == NULL) {
-        return NULL;
-    }
-    PyObject *decorated = PyObject_CallMethod(decorators, "decorate", "OO", self, function);
-    Py_DECREF(decorators);
+    PyObject *decorator = in_python("decorate");
+    PyObject *decorated =
+        decorator == NULL ? NULL : PyObject_CallFunctionObjArgs(decorator, self, function, NULL);
+    Py_XDECREF(decorator);
     return decorated;
 }
 
@@ -266,10 +274,17 @@ allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
                                      &waits)) {
         return NULL;
     }
+    uint8_t kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |
+                             (waits ? 0 : INTERRUPTION_BLOCK_NO_WAITS));
+    if (kind == from->kind) {
+        return Py_NewRef(self);
+    }
+    if (kind == 0) {
+        return PyObject_GetAttrString(state_of(self)->module, "allow_interruption");
+    }
     block *made = PyObject_New(block, Py_TYPE(self));
     if (made != NULL) {
-        made->kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |
-                               (waits ? 0 : INTERRUPTION_BLOCK_NO_WAITS));
+        made->kind = kind;
     }
     return (PyObject *)made;
 }
@@ -303,6 +318,32 @@ block_repr(PyObject *self)
     return PyUnicode_FromFormat(
         "allow_interruption(%s%s%s)", no_statements ? "async_interrupt=False" : "",
         no_statements && no_waits ? ", " : "", no_waits ? "io_interrupt=False" : "");
+}
+
+/* Pickled, and copied: the two objects by their names, others by their options. */
+static PyObject *
+block_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    uint8_t kind = ((block *)self)->kind;
+    if (kind == 0 || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+        return block_repr(self);
+    }
+    PyObject *maker = in_python("configured");
+    return maker == NULL
+               ? NULL
+               : Py_BuildValue("N(NN)", maker,
+                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_STATEMENTS)),
+                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_WAITS)));
+}
+
+/* What inspect.signature() finds. */
+static PyObject *
+block_signature(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *maker = in_python("signature_of");
+    PyObject *signature = maker == NULL ? NULL : PyObject_CallOneArg(maker, self);
+    Py_XDECREF(maker);
+    return signature;
 }
 
 static void
@@ -411,20 +452,38 @@ PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nEnter the block in the calli
 PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
                        "Leave the block; never swallows an exception.");
 
+PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nHelper for pickle.");
+
 static PyMethodDef block_methods[] = {
     {"__enter__", block_enter, METH_NOARGS, enter_doc},
     {"__exit__", _PyCFunction_CAST(block_exit), METH_FASTCALL, exit_doc},
+    {"__reduce__", block_reduce, METH_NOARGS, reduce_doc},
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef block_getset[] = {
+    {"__signature__", block_signature, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot allow_slots[] = {
-    {Py_tp_doc, (void *)allow_doc}, {Py_tp_methods, block_methods}, {Py_tp_call, allow_call},
-    {Py_tp_repr, block_repr},       {Py_tp_dealloc, block_dealloc}, {0, NULL},
+    {Py_tp_doc, (void *)allow_doc},
+    {Py_tp_methods, block_methods},
+    {Py_tp_getset, block_getset},
+    {Py_tp_call, allow_call},
+    {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},
+    {0, NULL},
 };
 
 static PyType_Slot defer_slots[] = {
-    {Py_tp_doc, (void *)defer_doc}, {Py_tp_methods, block_methods}, {Py_tp_call, defer_call},
-    {Py_tp_repr, block_repr},       {Py_tp_dealloc, block_dealloc}, {0, NULL},
+    {Py_tp_doc, (void *)defer_doc},
+    {Py_tp_methods, block_methods},
+    {Py_tp_getset, block_getset},
+    {Py_tp_call, defer_call},
+    {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},
+    {0, NULL},
 };
 
 static PyType_Spec allow_spec = {
