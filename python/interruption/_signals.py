@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, cast
@@ -21,10 +22,12 @@ from . import _ending
 from ._interruption import (
     _end_by_signal,
     _end_shutdown,
+    _end_within,
     _nudge,
     _seconds,
     _signal_is_seen,
     _start_thread,
+    _watch_signal,
     interrupt_all_threads,
 )
 from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, tell
@@ -37,6 +40,10 @@ _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _LAST_WORDS = 2.0
 
 _GIVE_UP = 3  # what the third signal means
+
+# So many seconds after the deadline the process is ended, whatever it is doing. In between, those
+# who did not stop are reported, functions of `atexit` run, and files are flushed.
+_MARGIN = 2.0
 
 
 _plain_code: Any = vars(SystemExit)["code"]
@@ -101,7 +108,10 @@ class _Options:
     """What an installation was asked for."""
 
     def __init__(
-        self, timeout: float | None, reason: str | None, report_after: float | None
+        self,
+        timeout: float | None,
+        reason: str | None,
+        report_after: float | None,
     ) -> None:
         _seconds(timeout, "timeout")
         _seconds(report_after, "report_after")
@@ -226,11 +236,13 @@ class _State:
         if self._done == 1 and not self._over:
             self.under_way = None  # one that an exit from a block has begun is not a signal's
             self.begin(options, _name(signum))
+            _bound_process(self.under_way, signum)
         else:
             interrupt_all_threads(options.reason or _name(signum))
         if self._done == _GIVE_UP:
             if self.under_way is not None:
                 self.under_way.shutdown.stop_waiting()
+                _bound_process(self.under_way, signum)
             for installation in tuple(self.installed):
                 installation.put_back()  # the next one does what it did before
         if self.past_end:
@@ -270,6 +282,8 @@ class _State:
         if self.installed:
             return
         self.signals, self._done = [], 0
+        if not self._over:
+            _end_within(None)
         while self._asks_newborn:
             self._asks_newborn -= 1
             _end_shutdown()
@@ -284,6 +298,18 @@ class _State:
             installation.put_back()
         self.__init__()  # type: ignore[misc]
         _ending.after_fork_in_child()
+
+
+def _bound_process(under_way: "_UnderWay | None", signum: int) -> None:
+    """Let the process have ended by that signal soon after the deadline, whatever it does (S30).
+
+    At a prompt Ctrl-C ends a statement, not the program.
+    """
+    if under_way is None or under_way.options.timeout in (None, math.inf):
+        return
+    if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
+        deadline = under_way.shutdown.deadline
+        _end_within(max(0.0, deadline - time.monotonic()) + _MARGIN, signum)
 
 
 def _there_are_threads() -> bool:
@@ -356,6 +382,12 @@ class _Handler:
                 alone = _state.on_signal(self.options, signum)
         finally:
             self._pass_on(signum, frame, in_force=in_force, may_raise=alone)
+
+    def watch(self) -> None:
+        """It has just been set: see to it that the signal is seen, or the process ends."""
+        _nudge(self.signum)
+        timeout = self.options.timeout
+        _watch_signal(self.signum, None if timeout is None else timeout + _MARGIN)
 
     def __repr__(self) -> str:
         """For who looks at signal.getsignal()."""
@@ -457,7 +489,7 @@ class Installation:
                 below = _in_force(handler.previous)
                 signal.signal(handler.signum, below)
                 if isinstance(below, _Handler):
-                    _nudge(handler.signum)
+                    below.watch()
             handler.in_force = False
 
     def __enter__(self) -> Self:
@@ -560,7 +592,7 @@ def interrupt_on_signal(
     try:
         for handler in handlers:
             signal.signal(handler.signum, cast("Callable[[int, FrameType | None], None]", handler))
-            _nudge(handler.signum)
+            handler.watch()
     except BaseException:
         installation.close()
         raise

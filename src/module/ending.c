@@ -1,12 +1,12 @@
 /* See ending.h. `ending` is written by attached threads, and read when only one is left. */
 #include "ending.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "compat.h"
+#include "last_words.h"
 
 static struct {
     bool registered;    /* written by the main thread only */
@@ -24,13 +24,7 @@ end(void)
         return;
     }
     (void)fflush(NULL);
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    sigset_t only;
-    (void)sigemptyset(&only);
-    (void)sigaddset(&only, number);
-    (void)sigaction(number, &action, NULL);
-    (void)pthread_sigmask(SIG_UNBLOCK, &only, NULL);
-    (void)kill(getpid(), number);
+    interruption_kill_by(number);
 }
 
 PyObject *

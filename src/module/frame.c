@@ -119,6 +119,24 @@ complete_frame(struct _PyInterpreterFrame *frame)
     return frame;
 }
 
+void *
+interruption_peek_at_frame(void *frame, PyCodeObject **code, int *lasti)
+{
+    struct _PyInterpreterFrame *of = complete_frame(frame);
+    if (of == NULL) {
+        return NULL;
+    }
+    *code = CODE_OF(of);
+    *lasti = _PyInterpreterFrame_LASTI(of) * (int)sizeof(_Py_CODEUNIT);
+    return of;
+}
+
+void *
+interruption_frame_below(void *frame)
+{
+    return ((struct _PyInterpreterFrame *)frame)->previous;
+}
+
 /* Interned, as the names of code objects are; only ever compared. Written by
    interruption_current_place_init, with the same values each time in one interpreter. */
 static _Atomic(PyObject *) wrapper_names[6];

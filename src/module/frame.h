@@ -121,6 +121,17 @@ interruption_frame_back(PyFrameObject *frame, bool *lost)
 /* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
 bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
+/*
+ * For a process that is about to end, and whose threads cannot be asked: what is there to be seen of
+ * a frame without the GIL. The innermost frame from `frame` on that has code, and that code
+ * (borrowed) and place; NULL: there is none. Whoever holds the GIL may be changing it: to be called
+ * in a copy of the process. Allocates nothing.
+ */
+void *interruption_peek_at_frame(void *frame, PyCodeObject **code, int *lasti);
+
+/* The frame that has called that one. */
+void *interruption_frame_below(void *frame);
+
 /* Which frames are of no use in telling where a thread is. Compared by identity. */
 typedef struct {
     PyObject *wrapper_file;   /* a co_filename; or NULL */

@@ -25,6 +25,7 @@
 #include "second_look.h"
 #include "thread.h"
 #include "thread_exit.h"
+#include "watchdog.h"
 #include "with_blocks.h"
 
 PyDoc_STRVAR(module_doc, "The compiled part of interruption. Import `interruption` instead.");
@@ -81,6 +82,19 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(signal_is_seen_doc, "_signal_is_seen($module, number, /)\n"
                                  "--\n\n"
                                  "The handler of that signal runs.");
+
+PyDoc_STRVAR(watch_signal_doc,
+             "_watch_signal($module, number, seconds, /)\n"
+             "--\n\n"
+             "End the process when that signal has come and its handler in Python has not run for\n"
+             "so many seconds; None: only with the third signal. To be called after _nudge.");
+
+PyDoc_STRVAR(end_within_doc,
+             "_end_within($module, seconds, number=0, status=1, /)\n"
+             "--\n\n"
+             "End the process in so many seconds, if it has not ended by then, by that signal; 0:\n"
+             "with that status. None: not after all. Returns whether there will be somebody to do\n"
+             "it.");
 
 PyDoc_STRVAR(start_thread_doc, "_start_thread($module, function, /)\n"
                                "--\n\n"
@@ -231,6 +245,8 @@ static PyMethodDef methods[] = {
     {"_end_by_signal", interruption_end_by_signal, METH_O, end_by_signal_doc},
     {"_nudge", interruption_nudge, METH_O, nudge_doc},
     {"_signal_is_seen", interruption_signal_is_seen, METH_O, signal_is_seen_doc},
+    {"_watch_signal", interruption_watch_signal, METH_VARARGS, watch_signal_doc},
+    {"_end_within", interruption_end_within, METH_VARARGS, end_within_doc},
     {"_start_thread", interruption_start_thread, METH_O, start_thread_doc},
     {"_make_daemon", interruption_make_daemon, METH_O, make_daemon_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},
@@ -284,6 +300,7 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     interruption_blocking_after_fork_child();
     interruption_drop_other_threads();
     interruption_newborn_after_fork_child();
+    interruption_watchdog_after_fork_child();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;
 }

@@ -7,6 +7,8 @@
 
 #include <signal.h>
 
+#include "watchdog.h"
+
 #ifdef __linux__
 
 #include <errno.h>
@@ -52,7 +54,12 @@ on_signal(int number, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
+    if (interruption_signal_is_the_watchdogs(info)) {
+        errno = saved;
+        return;
+    }
     if (info->si_code != SI_TIMER || info->si_value.sival_ptr != &watched[number]) {
+        interruption_signal_came(number);
         set_timer(number, FIRST_PAUSE);
         watched[number].python(number);
     }
@@ -148,5 +155,6 @@ interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *number)
         return NULL;
     }
     set_timer(signal_number, 0);
+    interruption_watchdog_answered();
     Py_RETURN_NONE;
 }
