@@ -20,6 +20,7 @@ from interruption import (
     ThreadExit,
     ThreadPoolExecutor,
     _executor,
+    _future,
     check_interrupt,
     defer_interruption,
     interrupt,
@@ -80,7 +81,7 @@ class HaltingScope:
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_cancel_that_comes_after_the_last_statement_hits_nobody(single, monkeypatch, where):
     reached, go = threading.Event(), threading.Event()
-    monkeypatch.setattr(_executor, "_Scope", HaltingScope)
+    monkeypatch.setattr(_future, "_Scope", HaltingScope)
     monkeypatch.setattr(HaltingScope, "halts", (where, reached, go))
     first = single.submit(pow, 2, 2)
     second = single.submit(lambda: [interruption_requested() for _ in range(1000)])
@@ -405,7 +406,7 @@ def test_a_task_that_there_is_no_memory_for_has_failed(single, monkeypatch):
     def no_memory():
         raise MemoryError
 
-    monkeypatch.setattr(_executor, "_Scope", no_memory)
+    monkeypatch.setattr(_future, "_Scope", no_memory)
     with pytest.raises(MemoryError):
         single.submit(int).result(PATIENCE)
     monkeypatch.undo()

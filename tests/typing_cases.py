@@ -14,6 +14,7 @@ from interruption import (
     SignalExit,
     Thread,
     ThreadExit,
+    ThreadPoolExecutor,
     ThreadReport,
     blocking,
     check_interrupt,
@@ -53,6 +54,19 @@ def cases(ident: int) -> None:
     interrupt("name")  # type: ignore[arg-type]
     interrupt(ident, ValueError())  # type: ignore[arg-type]
     interrupt(ident, reason=3)  # type: ignore[arg-type]
+
+
+def pooled() -> str:
+    """A pool may be left by an exception, and swallows none."""
+    with ThreadPoolExecutor(2) as executor:
+        future = executor.submit(pow, 2, 3)
+        assert_type(future.result(), int)
+        assert_type(future.cancel(), bool)
+        assert_type(future.cancel(TimeoutError, "why"), bool)
+        assert_type(future.cancel(exc_type=None, reason="why"), bool)
+        future.cancel("why")  # type: ignore[arg-type]
+        assert_type(executor.shutdown(cancel_running=True, timeout=5), bool)
+        return "reached"
 
 
 def explained(thread: Thread, ident: int) -> str:

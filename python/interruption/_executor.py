@@ -3,8 +3,8 @@
 The queue, the lock, the set of threads and the way that an interpreter's exit ends the workers are
 the standard executor's own; submitting, the workers' loop and shutting down are made anew here.
 
-A task runs in a region, and in a scope of its own (``_Scope``): a request to it reaches it or
-nobody. All else that a worker does runs outside of both.
+A task runs in a region, and in a scope of its own: see ``_future``. All else that a worker does
+runs outside of both.
 """
 
 # ruff: noqa: SLF001  (_check_standard says what of the standard library's is used)
@@ -16,16 +16,17 @@ import functools
 import math
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import _base
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
+from ._future import Future, Task
 from ._interruption import (
-    ThreadExit,
-    _Scope,
     _seconds,
     allow_interruption,
     defer_interruption,
@@ -40,97 +41,6 @@ _Result = TypeVar("_Result")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-
-# A future. ----------------------------------------------------------------------------------------
-
-
-class Future(concurrent.futures.Future[_Result]):
-    """A ``concurrent.futures.Future`` that can be cancelled while its task runs."""
-
-    # Written by the worker before the state is RUNNING, and that under the future's lock.
-    _scope: _Scope | None = None
-
-    def cancel(self) -> bool:
-        """Cancel the future; a task that runs is interrupted, and only that task.
-
-        Returns True if the future is cancelled, or if its running task has been asked to stop: the
-        future stays ``running()`` until the task has stopped, cleanup and all, and is cancelled
-        then. A task that goes on to return or to raise something else all the same has done so:
-        then that is the future's outcome. By another call the task is asked once more.
-
-        Returns False if it is too late: the task has come to its end, and nothing happens.
-        """
-        if super().cancel():
-            return True
-        scope = self._scope
-        return scope is not None and scope.interrupt()
-
-    def _end_cancelled(self) -> None:
-        """The task ran, and has been stopped. By its worker."""
-        with self._condition:
-            if self._state != _base.RUNNING:  # as set_result()
-                raise concurrent.futures.InvalidStateError(f"{self._state}: {self!r}")
-            self._state = _base.CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
-        cast("Any", self)._invoke_callbacks()
-
-
-class _Task:
-    """A call and its future, in the queue or being run."""
-
-    __slots__ = ("call", "future")
-
-    def __init__(self, future: Future[Any], call: Any) -> None:
-        self.future = future
-        self.call = call
-
-    def run(self, context: "_Context") -> None:
-        """Run it in the calling thread, a worker."""
-        future = self.future
-        try:
-            # Before the future is running: who finds that it is, finds the scope, too. What is
-            # asked of it before the region is entered is raised there.
-            future._scope = scope = _Scope()
-        except BaseException as error:  # noqa: BLE001  (no memory; result() raises it)
-            self.fail(error)
-            return
-        try:
-            if not future.set_running_or_notify_cancel():
-                scope.leave()
-                return
-            with allow_interruption:
-                result = context.run(self.call)
-        except ThreadExit:
-            scope.leave()
-            future._end_cancelled()
-        except BaseException as error:  # noqa: BLE001  (it is raised by result())
-            scope.leave()
-            future.set_exception(error)
-            self = None  # type: ignore[assignment]  # noqa: PLW0642  (its traceback has this frame)
-            future = None  # type: ignore[assignment]
-        else:
-            scope.leave()
-            future.set_result(result)
-
-    def cancel(self) -> None:
-        """It is not to be run: not in the queue any more, and nobody else has it."""
-        try:
-            self.future.cancel()
-        except BaseException:  # noqa: BLE001  (a callback's; other tasks are to be cancelled, too)
-            _base.LOGGER.critical("Exception in a callback", exc_info=True)
-        if self.future.cancelled():
-            self.future.set_running_or_notify_cancel()  # for wait() and as_completed()
-
-    def fail(self, error: BaseException) -> None:
-        """It is not to be run, because of that error. As above."""
-        try:
-            if self.future.set_running_or_notify_cancel():
-                self.future.set_exception(error)
-        except BaseException:  # noqa: BLE001  (as above)
-            _base.LOGGER.critical("Exception in a callback", exc_info=True)
 
 
 # The workers. -------------------------------------------------------------------------------------
@@ -184,14 +94,14 @@ class _Pool:
         self.executor: Callable[[], ThreadPoolExecutor | None] = weakref.ref(executor, wake)
         _pools.add(self)
 
-    def take(self) -> _Task | None:
+    def take(self) -> Task | None:
         """Wait for a task; None: look whether there is to be an end.
 
         Raises what the thread is asked to, and has taken nothing then.
         """
         while True:
             try:
-                return cast("_Task | None", self.tasks.get_nowait())
+                return cast("Task | None", self.tasks.get_nowait())
             except queue.Empty:
                 pass
             with self.guard:
@@ -200,10 +110,10 @@ class _Pool:
             if waits:
                 return self._wait()
 
-    def _wait(self) -> _Task | None:
+    def _wait(self) -> Task | None:
         try:
             with allow_interruption:
-                return cast("_Task | None", self.tasks.get())
+                return cast("Task | None", self.tasks.get())
         except BaseException:
             self._stop_waiting()
             raise
@@ -238,9 +148,19 @@ class _Pool:
         self.tasks = queue.SimpleQueue()
         self.tasks.put(None)
 
-    def drain(self) -> list[_Task]:
+    def drain_given_up(self, loop: Any) -> list[Task]:
+        """Take those out that are given up in that event loop. Under the lock."""
+        with self.guard:  # or a worker would find the queue empty
+            tasks = self.drain()
+            given_up = [task for task in tasks if task.future.is_given_up(loop)]
+            for task in tasks:
+                if task not in given_up:
+                    self.tasks.put(task)
+        return given_up
+
+    def drain(self) -> list[Task]:
         """Take all tasks out of the queue. Under the lock."""
-        tasks: list[_Task] = []
+        tasks: list[Task] = []
         while True:
             try:
                 task = self.tasks.get_nowait()
@@ -283,6 +203,7 @@ class _Worker(threading.Thread):
         super().__init__(name=name)
         self.__pool = pool
         self.__context = context
+        self.future: Future[Any] | None = None  # of the task that it is at; read by others
 
     def run(self) -> None:
         """Initialize, run tasks, finalize."""
@@ -325,13 +246,15 @@ class _Worker(threading.Thread):
             self.__context.finalize()
         return False
 
-    def _run_task(self, task: _Task) -> None:
+    def _run_task(self, task: Task) -> None:
+        self.future = task.future
         try:
             task.run(self.__context)
         except BaseException:  # noqa: BLE001  (a callback's, which is no error of the next task)
             if not interruption_requested():
                 _base.LOGGER.critical("Exception in worker", exc_info=True)
         finally:
+            self.future = None
             del task  # an exception that it has raised has this frame, behind its own
 
 
@@ -352,7 +275,11 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     Each task runs in a region: ``future.cancel()`` interrupts it, and only it, where it runs or
     waits (S9, S10). The future is cancelled when the task has stopped, and ``result()`` raises
     ``CancelledError``. Arguments, methods and what they do are the standard executor's; this has
-    ``shutdown(timeout=...)`` besides.
+    ``shutdown(cancel_running=..., timeout=...)`` besides.
+
+    As a context manager it waits for its tasks at the end of the block. Left by an exception,
+    Ctrl-C and ``ThreadExit`` among them, it cancels those that wait, interrupts those that run, and
+    waits for their cleanup only (S29); so it does if the exception comes while it waits.
 
     A worker whose *thread* is asked to stop, by ``interrupt()`` or ``interrupt_all_threads()``,
     ends: its task is cancelled as above, and it takes no other one. The others go on; when the
@@ -392,7 +319,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             if _standard._shutdown:
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             future: Future[_Result] = Future()
-            task = _Task(future, self._make_call(fn, args, kwargs))
+            task = Task(future, self._make_call(fn, args, kwargs))
             pool = self._pool
             with pool.guard:
                 pool.tasks.put(task)
@@ -426,37 +353,98 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         wait: bool = True,  # noqa: FBT001, FBT002  (the standard executor's)
         *,
         cancel_futures: bool = False,
+        cancel_running: bool | None = None,
         timeout: float | None = None,
     ) -> bool:
-        """Accept no more tasks, and end the workers when what was submitted is done.
+        """Accept no more tasks, and end the workers when what was submitted is done (S29).
 
         wait: return when the workers have ended, or the time is up; else at once.
-        cancel_futures: cancel what is in the queue. With a timeout, also interrupt what runs, but
-            for a task that is itself the caller; by another call it is asked once more.
-        timeout: seconds to wait at most; None, which leaves alone what runs, and infinity: no
-            limit.
+        cancel_futures: cancel what is in the queue.
+        cancel_running: interrupt what runs, but for a task that is itself the caller; by another
+            call it is asked once more. Unless given: if ``cancel_futures`` and a timeout are.
+        timeout: seconds to wait at most; None and infinity: no limit.
+
+        Called in a coroutine it keeps the event loop from running until it returns. So it cancels
+        itself what the loop would have: calls by ``run_in_executor`` whose future is cancelled.
 
         Returns whether all workers have ended.
 
         TypeError: the timeout is not a number. ValueError: it is negative, or NaN.
         """
         deadline = time.monotonic() + _seconds(timeout, "timeout")
-        with defer_interruption:  # else what has been taken out of the queue might be forgotten
-            with self._shutdown_lock:
-                self._shutdown = True
-                tasks = self._pool.drain() if cancel_futures else []
-                workers = list(self._threads)
-                self._work_queue.put(None)
-            for task in tasks:
-                task.cancel()
-        if cancel_futures and timeout is not None:
-            for worker in workers:
-                if worker is not threading.current_thread():
-                    interrupt(worker, reason="the executor has been shut down")
+        if cancel_running is None:
+            cancel_running = cancel_futures and timeout is not None
+        reason = "the executor has been shut down" if cancel_running else None
+        workers = self._close(reason, cancel_futures=cancel_futures, blocks=wait)
         if wait:
             for worker in workers:
                 _join(worker, deadline)
         return not any(worker.is_alive() for worker in workers)
+
+    def _close(self, reason: str | None, *, cancel_futures: bool, blocks: bool) -> list[_Worker]:
+        """Accept no more tasks; with a reason, interrupt what runs. The workers that there are."""
+        loop = _running_loop() if blocks else None
+        me = threading.current_thread()
+        with defer_interruption:  # else what has been taken out of the queue might be forgotten
+            with self._shutdown_lock:
+                self._shutdown = True
+                tasks = self._pool.drain() if cancel_futures else []
+                if loop is not None:
+                    tasks += self._pool.drain_given_up(loop)
+                workers = list(self._threads)
+                self._work_queue.put(None)
+            for task in tasks:
+                task.cancel()
+        for worker in workers:
+            future = worker.future
+            if worker is me:
+                pass
+            elif reason is not None and cancel_futures:
+                interrupt(worker, reason=reason)  # also one that is still initializing
+            elif future is not None and reason is not None:
+                future.cancel(reason=reason)
+            elif future is not None and loop is not None and future.is_given_up(loop):
+                future.cancel()
+        return workers
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        if exc_type is not None:
+            self._stop(exc_type)
+        try:
+            self.shutdown(wait=True)
+        except BaseException as error:
+            if exc_type is not None:
+                raise  # somebody insists
+            self._stop(type(error))
+            self.shutdown(wait=True)
+            raise
+
+    def _stop(self, exc_type: type[BaseException]) -> None:
+        """The block is left by such an exception."""
+        reason = f"the executor was left by {exc_type.__name__}"
+        self._close(reason, cancel_futures=True, blocks=True)
+
+    def __repr__(self) -> str:
+        """How many workers it has, and what they have to do."""
+        busy = sum(worker.future is not None for worker in tuple(self._threads))
+        tasks = self._work_queue.qsize() - self._shutdown  # shut down, there is a mark in it
+        state = ", shut down" if self._shutdown else ""
+        return (
+            f"<{type(self).__name__} {self._thread_name_prefix!r}: {busy} of "
+            f"{len(self._threads)} workers at work (at most {self._max_workers}), "
+            f"{max(tasks, 0)} tasks in the queue{state}>"
+        )
+
+
+def _running_loop() -> Any | None:
+    """The event loop of asyncio that runs in this thread, if any."""
+    asyncio: Any = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def _join(worker: threading.Thread, deadline: float) -> None:
@@ -472,7 +460,10 @@ def _join(worker: threading.Thread, deadline: float) -> None:
 _NEEDED: tuple[tuple[object, tuple[str, ...]], ...] = (
     (_standard, ("_global_shutdown_lock", "_shutdown", "_threads_queues")),
     (_base, ("CANCELLED_AND_NOTIFIED", "LOGGER", "RUNNING")),
-    (concurrent.futures.Future(), ("_condition", "_invoke_callbacks", "_state", "_waiters")),
+    (
+        concurrent.futures.Future(),
+        ("_condition", "_done_callbacks", "_invoke_callbacks", "_state", "_waiters"),
+    ),
 )
 _NEEDED_OF_EXECUTOR = (
     "_broken",

@@ -58,13 +58,17 @@ typedef struct itr_record {
     itr_payload *delivered; /* owner only: the payload of the request last delivered. Once the
                                owner can run no more, whoever ends the record */
     uint64_t scope;         /* guarded by mutex, written by the owner: see itr_enter_scope; or 0 */
-    bool whole;             /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
-                               is to the whole thread, not to a scope */
-    bool whole_pending;     /* guarded by mutex: and it has not been delivered yet */
-    itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
-                               Readable exactly while ITR_REQUESTED */
-    itr_wake_fd poll_fd;    /* guarded by mutex; opened by the owner only: see itr_poll_fd */
-    bool poll_signalled;    /* guarded by mutex: poll_fd is readable */
+    itr_payload *scope_pending;   /* as pending and delivered, of what was asked of the scope */
+    itr_payload *scope_delivered; /* owner only, likewise */
+    bool scope_last;     /* owner only: the scope's own was delivered last, not the thread's */
+    bool scope_asked;    /* guarded by mutex: somebody has asked the scope */
+    bool whole;          /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
+                            is to the whole thread, not to a scope */
+    bool whole_pending;  /* guarded by mutex: and it has not been delivered yet */
+    itr_wake_fd wake_fd; /* guarded by mutex; opened by the owner only.
+                            Readable exactly while ITR_REQUESTED */
+    itr_wake_fd poll_fd; /* guarded by mutex; opened by the owner only: see itr_poll_fd */
+    bool poll_signalled; /* guarded by mutex: poll_fd is readable */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 
@@ -139,10 +143,17 @@ itr_answer itr_request(itr_record *record, itr_payload *payload);
 
 /*
  * Owner only. Note that the request is being delivered: from here on a new one is ITR_NEW. Its
- * payload is in record->delivered afterwards, also when it is delivered again; the payload of an
- * earlier request comes back through `dropped`. Returns false if there is no request.
+ * payload is itr_delivered() afterwards, also when it is delivered again; the payload of an earlier
+ * request comes back through `dropped`. Returns false if there is no request.
  */
 bool itr_deliver(itr_record *record, itr_payload **dropped);
+
+/* Owner only. The payload of the request that was delivered last, or NULL. */
+static inline itr_payload *
+itr_delivered(const itr_record *record)
+{
+    return record->scope_last ? record->scope_delivered : record->delivered;
+}
 
 /* Owner only. Forget the request. Returns whether there was one; payloads through `dropped`. */
 bool itr_clear(itr_record *record, itr_payload **dropped);
@@ -154,16 +165,18 @@ bool itr_clear(itr_record *record, itr_payload **dropped);
  *
  * Leaving it forgets what was asked of the scope, and nothing else; so what comes too late for it
  * reaches nobody. Returns whether that has changed the flags. In another scope than that: nothing.
+ * `was_asked` (or NULL): whether somebody has asked the scope; payloads come back through
+ * `dropped`.
  */
 bool itr_enter_scope(itr_record *record, uint64_t scope);
-bool itr_leave_scope(itr_record *record, uint64_t scope);
+bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
 
 /*
- * Any thread that holds a reference. As itr_request, without payload, to the scope of that number:
- * ITR_FINISHED if the thread is not in it. While it waits to be delivered, a request to the whole
- * thread is ITR_NEW still, and both are delivered as that one.
+ * Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
+ * the thread is not in it. While it waits to be delivered, a request to the whole thread is ITR_NEW
+ * still, and both are delivered as that one.
  */
-itr_answer itr_request_scope(itr_record *record, uint64_t scope);
+itr_answer itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload);
 
 /* Owner only. Sleep until there is a request or the deadline passes. */
 itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);

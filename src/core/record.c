@@ -37,6 +37,7 @@ static void
 destroy(itr_record *record)
 {
     assert(record->pending == NULL && record->delivered == NULL);
+    assert(record->scope_pending == NULL && record->scope_delivered == NULL);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
     itr_parker_destroy(&record->parker);
@@ -91,13 +92,24 @@ push(itr_payload **list, itr_payload *payload)
     }
 }
 
-/* Move both payloads to `dropped`. */
+/* Move the scope's payloads to `dropped`. */
+static void
+drop_scope_payloads(itr_record *record, itr_payload **dropped)
+{
+    push(dropped, record->scope_pending);
+    push(dropped, record->scope_delivered);
+    record->scope_pending = record->scope_delivered = NULL;
+    record->scope_last = false;
+}
+
+/* Move all payloads to `dropped`. */
 static void
 drop_payloads(itr_record *record, itr_payload **dropped)
 {
     push(dropped, record->pending);
     push(dropped, record->delivered);
     record->pending = record->delivered = NULL;
+    drop_scope_payloads(record, dropped);
 }
 
 /* Let a poll() of the owner's end, or its next. Under the mutex. */
@@ -119,6 +131,7 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
     if ((flags & ITR_ENDED) || (scope != 0 && record->scope != scope)) {
         return ITR_FINISHED;
     }
+    record->scope_asked = record->scope_asked || scope != 0;
     if (waits) {
         change_flags(record, ITR_INSISTED, 0);
         return ITR_WAITING;
@@ -126,6 +139,9 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
     if (scope == 0) {
         record->pending = payload;
         record->whole = record->whole_pending = true;
+    }
+    else {
+        record->scope_pending = payload;
     }
     uint32_t insisted = flags & ITR_REQUESTED ? ITR_INSISTED : 0U;
     change_flags(record, ITR_REQUESTED | ITR_PENDING | insisted, 0);
@@ -162,10 +178,10 @@ itr_request(itr_record *record, itr_payload *payload)
 }
 
 itr_answer
-itr_request_scope(itr_record *record, uint64_t scope)
+itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
 {
     assert(scope != 0);
-    return request(record, scope, NULL);
+    return request(record, scope, payload);
 }
 
 bool
@@ -176,6 +192,7 @@ itr_enter_scope(itr_record *record, uint64_t scope)
     bool free = record->scope == 0;
     if (free) {
         record->scope = scope;
+        record->scope_asked = false;
     }
     unlock(record);
     return free;
@@ -193,15 +210,19 @@ forget_requests(itr_record *record)
 }
 
 bool
-itr_leave_scope(itr_record *record, uint64_t scope)
+itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
 {
     lock(record);
     uint32_t flags = flags_locked(record);
     bool own = record->scope == scope;
+    if (was_asked != NULL) {
+        *was_asked = own && record->scope_asked;
+    }
     bool asked = own && (flags & ITR_REQUESTED) && !record->whole;
     bool waits = own && (flags & ITR_PENDING) && record->whole && !record->whole_pending;
     if (own) {
         record->scope = 0;
+        drop_scope_payloads(record, dropped);
     }
     if (asked) {
         forget_requests(record);
@@ -233,7 +254,13 @@ itr_deliver(itr_record *record, itr_payload **dropped)
             push(dropped, record->delivered);
             record->delivered = record->pending;
             record->pending = NULL;
-            record->whole_pending = false;
+            record->whole_pending = record->scope_last = false;
+        }
+        else {
+            push(dropped, record->scope_delivered);
+            record->scope_delivered = record->scope_pending;
+            record->scope_pending = NULL;
+            record->scope_last = true;
         }
         change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
     }

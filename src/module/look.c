@@ -38,7 +38,7 @@ interruption_raise_request(interruption_state *state, itr_record *record)
     }
     interruption_nothing_waits(record);
     /* Held, because what runs while the exception is made may clear the request. */
-    const interruption_payload *payload = (const interruption_payload *)record->delivered;
+    const interruption_payload *payload = (const interruption_payload *)itr_delivered(record);
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
     PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
     interruption_raise(state, exc_type, reason);

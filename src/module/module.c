@@ -208,6 +208,11 @@ PyDoc_STRVAR(points_doc,
              "--\n\n"
              "What may happen at each code unit of a code object, for tests: see code.h.");
 
+PyDoc_STRVAR(check_request_doc,
+             "_check_request($module, exc_type, reason, /)\n"
+             "--\n\n"
+             "Raise what interrupt() raises for them; None is the default of either.");
+
 PyDoc_STRVAR(
     seconds_doc,
     "_seconds($module, given, name, /)\n"
@@ -261,6 +266,7 @@ static PyMethodDef methods[] = {
     {"_is_import_machinery", interruption_is_import_machinery_method, METH_O,
      is_import_machinery_doc},
     {"_points", interruption_code_points, METH_VARARGS, points_doc},
+    {"_check_request", interruption_check_request_method, METH_VARARGS, check_request_doc},
     {"_seconds", interruption_seconds_method, METH_VARARGS, seconds_doc},
     {"_blocking_enable", interruption_blocking_enable, METH_NOARGS, blocking_enable_doc},
     {"_blocking_disable", interruption_blocking_disable, METH_NOARGS, blocking_disable_doc},

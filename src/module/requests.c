@@ -27,6 +27,22 @@ interruption_check_request(interruption_state *state, PyObject **exc_type, PyObj
     return *exc_type == NULL ? 0 : interruption_check_exc_type(state, *exc_type, *reason);
 }
 
+PyObject *
+interruption_check_request_method(PyObject *module, PyObject *args)
+{
+    PyObject *exc_type, *reason;
+    if (!PyArg_ParseTuple(args, "OO:_check_request", &exc_type, &reason)) {
+        return NULL;
+    }
+    if (exc_type == Py_None) {
+        exc_type = NULL;
+    }
+    if (interruption_check_request(interruption_get_state(module), &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 /* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
    already, for the caller may insist because nothing happens. Takes the reference. Returns what is
    to be run when nothing else is left to do: in there the process may fork. */
@@ -70,14 +86,23 @@ interruption_ask(interruption_state *state, interruption_target *target, PyObjec
     return answer == ITR_NEW;
 }
 
-bool
-interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope)
+int
+interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope,
+                       PyObject *exc_type, PyObject *reason)
 {
+    itr_payload *payload;
+    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
+        return -1;
+    }
     itr_record *record = itr_find(thread_id);
     if (record == NULL) {
-        return false;
+        interruption_payload_drop(payload);
+        return 0;
     }
-    itr_answer answer = itr_request_scope(record, scope);
+    itr_answer answer = itr_request_scope(record, scope, payload);
+    if (answer != ITR_NEW) {
+        interruption_payload_drop(payload);
+    }
     if (answer != ITR_FINISHED && itr_needs_more(record)) {
         interruption_run_callbacks(stop_open(state, record));
     }

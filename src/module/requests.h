@@ -25,10 +25,15 @@ int interruption_ask(interruption_state *state, interruption_target *target, PyO
                      PyObject *reason);
 
 /*
- * Ask the thread of that id to stop, if it is in the scope of that number. Whether it is; if not,
- * nothing has happened.
+ * Ask the thread of that id to stop, if it is in the scope of that number; class and reason as
+ * above. 1: it is in it; 0: it is not, and nothing has happened; -1 with an exception set,
+ * likewise.
  */
-bool interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope);
+int interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope,
+                           PyObject *exc_type, PyObject *reason);
+
+/* _check_request(exc_type, reason): the below as a function; None is the default of either. */
+PyObject *interruption_check_request_method(PyObject *module, PyObject *args);
 
 /* Check them before a target is looked for; as above. A default (ThreadExit, None) becomes NULL. 0,
  * -1. */

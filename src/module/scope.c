@@ -9,8 +9,10 @@
 
 #include <stddef.h>
 
+#include "arguments.h"
 #include "current.h"
 #include "look.h"
+#include "payload.h"
 #include "requests.h"
 
 typedef struct {
@@ -47,21 +49,35 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *
-scope_interrupt(PyObject *self, PyObject *Py_UNUSED(unused))
+scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    static const char *const names[] = {"exc_type", "reason", NULL};
+    static const interruption_signature signature = {"interrupt", names, .positional = 1};
     const scope *of = (scope *)self;
     interruption_state *state = PyType_GetModuleState(Py_TYPE(self));
-    return PyBool_FromLong(interruption_ask_scope(state, of->thread_id, of->number));
+    PyObject *places[2];
+    if (interruption_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
+        return NULL;
+    }
+    PyObject *exc_type = places[0] == Py_None ? NULL : places[0], *reason = places[1];
+    if (interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    int asked = interruption_ask_scope(state, of->thread_id, of->number, exc_type, reason);
+    return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
 static PyObject *
 scope_leave(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     itr_record *record = itr_current();
-    if (record != NULL && itr_leave_scope(record, ((scope *)self)->number)) {
+    itr_payload *dropped = NULL;
+    bool asked = false;
+    if (record != NULL && itr_leave_scope(record, ((scope *)self)->number, &asked, &dropped)) {
         interruption_nothing_waits(record);
     }
-    Py_RETURN_NONE;
+    interruption_payload_drop(dropped);
+    return PyBool_FromLong(asked);
 }
 
 static void
@@ -79,7 +95,7 @@ PyDoc_STRVAR(scope_doc,
              "asked to stop by itself. RuntimeError: the thread is in one already.");
 
 PyDoc_STRVAR(interrupt_doc,
-             "interrupt($self, /)\n"
+             "interrupt($self, /, exc_type=None, *, reason=None)\n"
              "--\n\n"
              "Ask the thread to stop, as interrupt(), if it has not left the scope yet.\n\n"
              "True: it has been asked, now or before. False: it is too late, and nothing has\n"
@@ -88,11 +104,11 @@ PyDoc_STRVAR(interrupt_doc,
 PyDoc_STRVAR(leave_doc,
              "leave($self, /)\n"
              "--\n\n"
-             "Leave the scope: what was asked of it is forgotten, and only that. By its\n"
-             "own thread; leaving twice is leaving once.");
+             "Leave the scope: what was asked of it is forgotten, and only that. Returns whether\n"
+             "it was asked. By its own thread; leaving twice is leaving once, and then False.");
 
 static PyMethodDef scope_methods[] = {
-    {"interrupt", scope_interrupt, METH_NOARGS, interrupt_doc},
+    {"interrupt", _PyCFunction_CAST(scope_interrupt), METH_FASTCALL | METH_KEYWORDS, interrupt_doc},
     {"leave", scope_leave, METH_NOARGS, leave_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -2,7 +2,7 @@
 #include "expect.h"
 #include "itr_record.h"
 
-static itr_payload first;
+static itr_payload first, second, third;
 
 static itr_record *
 new_record(void)
@@ -25,18 +25,19 @@ static void
 a_scope_is_asked_while_the_thread_is_in_it(void)
 {
     itr_record *record = new_record();
-    EXPECT(itr_request_scope(record, 7) == ITR_FINISHED);
+    itr_payload *dropped = NULL;
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED);
     EXPECT(itr_enter_scope(record, 7));
     EXPECT(!itr_enter_scope(record, 8)); /* one at a time */
-    EXPECT(itr_request_scope(record, 6) == ITR_FINISHED && itr_flags(record) == 0);
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW);
+    EXPECT(itr_request_scope(record, 6, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
-    EXPECT(itr_request_scope(record, 7) == ITR_WAITING);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_WAITING);
     EXPECT(itr_flags(record) & ITR_INSISTED);
-    EXPECT(!itr_leave_scope(record, 6) && itr_requested(record)); /* not that one */
-    EXPECT(itr_leave_scope(record, 7) && itr_flags(record) == 0);
-    EXPECT(itr_request_scope(record, 7) == ITR_FINISHED && itr_flags(record) == 0);
-    EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8));
+    EXPECT(!itr_leave_scope(record, 6, NULL, &dropped) && itr_requested(record)); /* not that one */
+    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+    EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, NULL, &dropped));
     dispose(record);
 }
 
@@ -47,13 +48,13 @@ what_was_delivered_of_a_scope_is_forgotten_when_it_is_left(void)
     itr_payload *dropped = NULL;
     int fd = itr_wait_fd(record);
     EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW && readable(fd));
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW && readable(fd));
     EXPECT(itr_deliver(record, &dropped) && record->delivered == NULL);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW); /* again */
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW); /* again */
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_INSISTED));
     EXPECT(itr_deliver(record, &dropped));
-    EXPECT(itr_leave_scope(record, 7) && itr_flags(record) == 0 && !readable(fd));
+    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
     dispose(record);
 }
 
@@ -64,10 +65,10 @@ a_request_to_the_thread_outlives_the_scope(void)
     itr_payload *dropped = NULL;
     int fd = itr_wait_fd(record);
     EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_request(record, &first) == ITR_NEW); /* new, though the scope's waits */
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
-    EXPECT(!itr_leave_scope(record, 7));
+    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped));
     EXPECT((itr_flags(record) & (ITR_REQUESTED | ITR_PENDING)) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(readable(fd));
     EXPECT(itr_deliver(record, &dropped) && record->delivered == &first);
@@ -82,10 +83,10 @@ both_are_delivered_as_one(void)
     itr_payload *dropped = NULL;
     EXPECT(itr_enter_scope(record, 7));
     EXPECT(itr_request(record, &first) == ITR_NEW);
-    EXPECT(itr_request_scope(record, 7) == ITR_WAITING);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_WAITING);
     EXPECT(itr_deliver(record, &dropped) && record->delivered == &first);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
-    EXPECT(!itr_leave_scope(record, 7) && itr_flags(record) == ITR_REQUESTED);
+    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_clear(record, &dropped) && itr_flags(record) == 0);
     dispose(record);
 }
@@ -97,14 +98,62 @@ a_scope_asked_after_the_thread_takes_only_itself_back(void)
     itr_payload *dropped = NULL;
     EXPECT(itr_enter_scope(record, 7));
     EXPECT(itr_request(record, &first) == ITR_NEW && itr_deliver(record, &dropped));
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW);
-    EXPECT(itr_leave_scope(record, 7));
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(itr_leave_scope(record, 7, NULL, &dropped));
     EXPECT(itr_flags(record) == ITR_REQUESTED && record->delivered == &first);
     EXPECT(itr_clear(record, &dropped) && dropped == &first);
     /* Cleared is cleared: what is asked of a scope from here on is the scope's alone. */
-    EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8) == ITR_NEW);
-    EXPECT(itr_leave_scope(record, 8) && itr_flags(record) == 0);
+    EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, NULL) == ITR_NEW);
+    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == 0);
     dispose(record);
+}
+
+/* Each level has its own payload; what is delivered last says whose. */
+static void
+a_scope_carries_a_payload(void)
+{
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    bool asked = false;
+    EXPECT(itr_request_scope(record, 7, &first) == ITR_FINISHED); /* the caller keeps it */
+    EXPECT(itr_enter_scope(record, 7));
+    EXPECT(itr_request_scope(record, 7, &first) == ITR_NEW);
+    EXPECT(itr_request_scope(record, 7, &second) == ITR_WAITING);
+    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &first && dropped == NULL);
+    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &first); /* by a check */
+    EXPECT(itr_request_scope(record, 7, &second) == ITR_NEW);
+    EXPECT(itr_delivered(record) == &first);
+    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &second && dropped == &first);
+    EXPECT(itr_request(record, &third) == ITR_NEW); /* to the thread */
+    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &third);
+    dropped = NULL;
+    EXPECT(!itr_leave_scope(record, 7, &asked, &dropped) && asked);
+    EXPECT(dropped == &second && second.next == NULL && itr_delivered(record) == &third);
+    dropped = NULL;
+    EXPECT(itr_clear(record, &dropped) && dropped == &third);
+    EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, &asked, &dropped) && !asked);
+    dispose(record);
+}
+
+static void
+what_a_scope_was_not_told_any_more_is_given_back(void)
+{
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    bool asked = false;
+    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, &first) == ITR_NEW);
+    EXPECT(itr_request(record, NULL) == ITR_NEW);
+    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == NULL); /* both, as that */
+    EXPECT(!itr_leave_scope(record, 7, &asked, &dropped) && asked && dropped == &first);
+    EXPECT(itr_clear(record, &dropped));
+    dropped = NULL;
+    EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, &second) == ITR_NEW);
+    EXPECT(itr_clear(record, &dropped) && dropped == &second);
+    EXPECT(itr_request_scope(record, 8, &third) == ITR_NEW);
+    dropped = NULL;
+    itr_record_end(record, &dropped);
+    EXPECT(dropped == &third);
+    itr_release(record);
 }
 
 static void
@@ -113,9 +162,9 @@ an_ended_record_takes_nothing(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7) == ITR_NEW);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
     itr_record_end(record, &dropped);
-    EXPECT(itr_request_scope(record, 7) == ITR_FINISHED && itr_flags(record) == ITR_ENDED);
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == ITR_ENDED);
     itr_release(record);
 }
 
@@ -138,7 +187,7 @@ ask_scopes(void *unused)
     (void)unused;
     while (!atomic_load(&over)) {
         uint64_t scope = atomic_load_explicit(&current, memory_order_acquire);
-        if (scope != 0 && itr_request_scope(shared, scope) != ITR_FINISHED) {
+        if (scope != 0 && itr_request_scope(shared, scope, NULL) != ITR_FINISHED) {
             (void)atomic_fetch_add_explicit(&accepted, 1, memory_order_relaxed);
         }
     }
@@ -180,7 +229,7 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
         if (itr_requested(shared)) {
             EXPECT(itr_deliver(shared, &dropped));
         }
-        (void)itr_leave_scope(shared, scope);
+        (void)itr_leave_scope(shared, scope, NULL, &dropped);
         if (itr_requested(shared)) {
             EXPECT(itr_clear(shared, &dropped)); /* the thread's: no scope's is left */
             cleared++;
@@ -203,6 +252,8 @@ main(void)
     RUN(a_request_to_the_thread_outlives_the_scope);
     RUN(both_are_delivered_as_one);
     RUN(a_scope_asked_after_the_thread_takes_only_itself_back);
+    RUN(a_scope_carries_a_payload);
+    RUN(what_a_scope_was_not_told_any_more_is_given_back);
     RUN(an_ended_record_takes_nothing);
     RUN(late_requests_reach_nobody_and_requests_to_the_thread_are_kept);
     return 0;

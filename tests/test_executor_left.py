@@ -1,0 +1,509 @@
+"""ThreadPoolExecutor: left by an exception or in a coroutine; cancels with a class and a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+from executor_parts import Busy, outcome, start_waiting
+from interruption import (
+    ThreadExit,
+    ThreadPoolExecutor,
+    allow_interruption,
+    check_interrupt,
+    interrupt,
+    interruption_requested,
+    on_interrupt,
+)
+from support import PATIENCE, Started, expect_script, until
+
+# Left by an exception. ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit, ThreadExit])
+def test_left_by_an_exception_it_interrupts_what_runs_and_cancels_what_waits(error):  # S29
+    running = [Busy(), Busy()]
+    with pytest.raises(error), ThreadPoolExecutor(2) as executor:
+        futures = [busy.submitted(executor) for busy in running]
+        waiting = [executor.submit(pytest.fail, "run") for _ in range(5)]
+        raise error
+    assert [busy.seen for busy in running] == [["asked", "cleaned up"]] * 2
+    assert {outcome(future) for future in futures + waiting} == {"cancelled"}
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(int)
+
+
+def test_left_by_an_exception_it_wakes_calls_that_block():  # S10, S29
+    with pytest.raises(KeyError), ThreadPoolExecutor(1) as executor:
+        future = start_waiting(executor, time.sleep, 3600)
+        raise KeyError
+    assert outcome(future) == "cancelled"
+
+
+def test_left_by_an_exception_it_waits_for_cleanup_and_says_why():  # S8, S29
+    told, ended = [], threading.Event()
+
+    def task(started):
+        try:
+            started.set()
+            time.sleep(3600)
+        except ThreadExit as stop:
+            told.append(stop.reason)
+            time.sleep(0.05)
+            ended.set()
+            raise
+
+    started = threading.Event()
+    with pytest.raises(KeyError), ThreadPoolExecutor(1) as executor:
+        executor.submit(task, started)
+        assert started.wait(PATIENCE)
+        raise KeyError
+    assert ended.is_set()
+    assert told == ["the executor was left by KeyError"]
+
+
+def test_left_by_an_exception_an_initializer_is_interrupted():  # S29
+    begun = threading.Event()
+
+    def initialize():
+        begun.set()
+        time.sleep(3600)
+
+    with pytest.raises(KeyError), ThreadPoolExecutor(1, initializer=initialize) as executor:
+        future = executor.submit(int)
+        assert begun.wait(PATIENCE)
+        raise KeyError
+    assert outcome(future) == "cancelled"
+
+
+def test_left_normally_it_waits_for_what_was_submitted():  # S29
+    with ThreadPoolExecutor(1) as executor:
+        futures = [executor.submit(time.sleep, 0.02) for _ in range(3)]
+        last = executor.submit(interruption_requested)
+    assert [outcome(future) for future in futures] == ["done"] * 3
+    assert last.result(0) is False
+
+
+def test_an_exception_while_it_waits_interrupts_what_runs():  # S29
+    """Most often that is where Ctrl-C comes."""
+    busy = Busy()
+
+    def leave(started):
+        with allow_interruption, ThreadPoolExecutor(1) as executor:
+            future = busy.submitted(executor)
+            started.returned = future
+            started.ready.set()
+
+    with pytest.raises(ThreadExit), Started(leave) as other:
+        other.until_blocked()
+        assert interrupt(other.thread)
+        other.finish()
+    assert busy.seen == ["asked", "cleaned up"]
+
+
+def test_ctrl_c_ends_a_program_whose_tasks_block():  # S29
+    expect_script(
+        """
+        import os, signal, sys, threading, time
+        sys.path.insert(0, sys.argv[1])
+        from interruption import ThreadPoolExecutor
+        from support import until_blocked
+
+        def task():
+            try:
+                time.sleep(3600)
+            finally:
+                print("task", flush=True)
+
+        def press():
+            until_blocked(threading.main_thread())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            with ThreadPoolExecutor(2) as executor:
+                for _ in range(5):
+                    executor.submit(task)
+                threading.Thread(target=press, daemon=True).start()
+        except KeyboardInterrupt:
+            print("pressed", flush=True)
+        """,
+        str(Path(__file__).parent),
+        stdout="task\ntask\npressed\n",
+    )
+
+
+def test_who_insists_waits_no_longer():
+    """A second exception, while it waits for a cleanup that takes its time."""
+    hold, cleaning = threading.Event(), threading.Event()
+
+    def clean():
+        cleaning.set()
+        hold.wait(PATIENCE)
+
+    busy = Busy(cleanup=clean)
+
+    def leave(started):
+        with allow_interruption, ThreadPoolExecutor(1) as executor:
+            busy.submitted(executor)
+            started.ready.set()
+            while True:
+                pass
+
+    with Started(leave) as other:
+        assert interrupt(other.thread)
+        assert cleaning.wait(PATIENCE)
+        other.until_blocked()
+        assert interrupt(other.thread)
+        with pytest.raises(ThreadExit):
+            other.finish()
+    assert "cleaned up" not in busy.seen
+    hold.set()
+    until(lambda: not busy.thread.is_alive())
+
+
+def test_a_subclass_with_a_shutdown_of_its_own_is_left_as_ever():
+    calls = []
+
+    class Own(ThreadPoolExecutor):
+        def shutdown(self, wait=True):  # noqa: FBT002
+            calls.append(wait)
+            return super().shutdown(wait)
+
+    busy = Busy()
+    with pytest.raises(KeyError), Own(1) as executor:
+        future = busy.submitted(executor)
+        raise KeyError
+    assert calls == [True]
+    assert outcome(future) == "cancelled"
+
+
+def test_shutdown_interrupts_what_runs_if_it_is_told_so(single):  # S29
+    first = Busy()
+    future = first.submitted(single)
+    waiting = single.submit(pow, 2, 3)
+    assert single.shutdown(cancel_running=True) is True
+    assert (outcome(future), waiting.result(0)) == ("cancelled", 8)
+
+
+def test_shutdown_without_waiting_interrupts_at_once(single):  # S29
+    future = start_waiting(single, time.sleep, 3600)
+    waiting = single.submit(int)
+    single.shutdown(wait=False, cancel_futures=True, cancel_running=True)
+    assert single.shutdown() is True
+    assert (outcome(future), outcome(waiting)) == ("cancelled", "cancelled")
+
+
+def test_shutdown_with_a_timeout_may_leave_alone_what_runs(single):
+    busy = Busy(result=1)
+    future = busy.submitted(single)
+    assert single.shutdown(cancel_futures=True, cancel_running=False, timeout=0.01) is False
+    busy.go.set()
+    assert future.result(PATIENCE) == 1
+    assert "asked" not in busy.seen
+
+
+# In a coroutine. ----------------------------------------------------------------------------------
+
+
+def say_and_sleep(running):
+    running.set()
+    time.sleep(3600)
+
+
+def test_left_in_a_coroutine_cancelled_calls_are_stopped():  # S29
+    """The event loop could pass the cancel on only when the block is left."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        running, queued = threading.Event(), []
+        with ThreadPoolExecutor(1) as executor:
+            first = loop.run_in_executor(executor, say_and_sleep, running)
+            queued = [loop.run_in_executor(executor, time.sleep, 3600) for _ in range(3)]
+            kept = loop.run_in_executor(executor, pow, 2, 3)
+            while not running.is_set():
+                await asyncio.sleep(0)
+            for future in (first, *queued):
+                future.cancel()
+        await asyncio.sleep(0)
+        return first.cancelled(), await kept
+
+    assert asyncio.run(main()) == (True, 8)
+
+
+def test_left_in_a_coroutine_cancelled_tasks_are_stopped():  # S29
+    async def call(executor, running):
+        await asyncio.get_running_loop().run_in_executor(executor, say_and_sleep, running)
+
+    async def main():
+        running = threading.Event()
+        with ThreadPoolExecutor(1) as executor:
+            task = asyncio.create_task(call(executor, running))
+            while not running.is_set():
+                await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_coroutine_leaves_it_by_an_exception():  # S29
+    stopped = threading.Event()
+
+    async def call():
+        busy = Busy(cleanup=stopped.set)
+        with ThreadPoolExecutor(1) as executor:
+            await asyncio.get_running_loop().run_in_executor(executor, busy)
+
+    async def main():
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert stopped.is_set()
+
+
+def test_left_in_a_coroutine_what_is_not_cancelled_is_done():
+    async def main():
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as executor:
+            future = loop.run_in_executor(executor, interruption_requested)
+            others = executor.submit(interruption_requested)
+        assert others.result(0) is False
+        return await future
+
+    assert asyncio.run(main()) is False
+
+
+def test_a_call_that_is_cancelled_in_another_loop_is_left_to_that_one():
+    """It passes the cancel on by itself; done twice it would insist."""
+
+    async def shut_down(executor):
+        return executor.shutdown(timeout=0.01)
+
+    busy = Busy()
+    other = asyncio.new_event_loop()
+    with ThreadPoolExecutor(1) as executor:
+        wrapped = asyncio.wrap_future(busy.submitted(executor), loop=other)
+        wrapped.cancel()
+        assert asyncio.run(shut_down(executor)) is False
+        assert busy.seen == []
+        other.run_until_complete(asyncio.sleep(0))
+        until(lambda: busy.seen == ["asked", "cleaned up"])
+    other.close()
+
+
+# A class and a reason. ----------------------------------------------------------------------------
+
+
+class TooSlow(Exception):
+    pass
+
+
+class Watched(Busy):
+    """Tells what it is stopped by."""
+
+    def __call__(self):
+        try:
+            return super().__call__()
+        except BaseException as error:
+            self.seen.append((type(error), getattr(error, "reason", None)))
+            raise
+
+
+@pytest.mark.parametrize(
+    ("arguments", "raised"),
+    [
+        ((), (ThreadExit, None)),
+        ((ThreadExit, "why"), (ThreadExit, "why")),
+        ((None, "why"), (ThreadExit, "why")),
+        ((TooSlow,), (TooSlow, None)),
+        ((TooSlow, "10 s"), (TooSlow, "10 s")),
+        ((KeyboardInterrupt,), (KeyboardInterrupt, None)),
+    ],
+)
+def test_a_cancel_carries_class_and_reason(single, arguments, raised):  # S2, S29
+    busy = Watched()
+    future = busy.submitted(single)
+    assert future.cancel(*arguments) is True
+    with pytest.raises(CancelledError):
+        future.result(PATIENCE)
+    assert outcome(future) == "cancelled"
+    assert busy.seen[-1] == raised
+    assert single.submit(interruption_requested).result(PATIENCE) is False  # the next task
+
+
+def test_a_blocked_task_is_woken_by_that_class(single):  # S10, S29
+    told = []
+
+    def task():
+        try:
+            time.sleep(3600)
+        except TooSlow as error:
+            told.append(error.reason)
+            raise
+
+    future = start_waiting(single, task)
+    assert future.cancel(exc_type=TooSlow, reason="why") is True
+    with pytest.raises(CancelledError):
+        future.result(PATIENCE)
+    assert told == ["why"]
+
+
+def test_a_task_that_looks_is_told_that_class(single):  # S5, S29
+    hold = threading.Event()
+
+    def task():
+        with pytest.raises(TooSlow, match=r"^$"):
+            while True:
+                hold.set()
+                time.sleep(3600)
+        with pytest.raises(TooSlow):
+            check_interrupt()
+        return "went on"
+
+    future = single.submit(task)
+    assert hold.wait(PATIENCE)
+    assert future.cancel(TooSlow) is True
+    assert future.result(PATIENCE) == "went on"
+
+
+def test_the_first_that_waits_counts_and_a_later_one_insists(single):  # S8, S29
+    cleaning, hold = threading.Event(), threading.Event()
+    seen = []
+
+    def clean():
+        cleaning.set()
+        try:
+            hold.wait(PATIENCE)
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    busy = Watched(cleanup=clean)
+    future = busy.submitted(single)
+    assert future.cancel(TooSlow) is True
+    assert cleaning.wait(PATIENCE)
+    assert future.running()
+    assert future.cancel(OSError) is True  # it is in cleanup, and asked once more
+    with pytest.raises(CancelledError):
+        future.result(PATIENCE)
+    assert seen == [OSError]
+
+
+def test_callbacks_come_when_the_task_has_stopped(single):  # S29
+    cleaning, hold, called = threading.Event(), threading.Event(), []
+
+    def clean():
+        cleaning.set()
+        hold.wait(PATIENCE)
+
+    future = Busy(cleanup=clean).submitted(single)
+    future.add_done_callback(lambda done: called.append(done.cancelled()))
+    assert future.cancel(TooSlow) is True
+    assert cleaning.wait(PATIENCE)
+    assert (future.running(), future.cancelled(), called) == (True, False, [])
+    hold.set()
+    until(future.done)
+    assert future.cancelled()
+    until(lambda: called == [True])
+
+
+def test_that_class_raised_without_being_asked_is_the_outcome(single):
+    def fail():
+        raise TooSlow("of itself")
+
+    future = single.submit(fail)
+    with pytest.raises(TooSlow):
+        future.result(PATIENCE)
+    busy = Busy(cleanup=fail)
+    future = busy.submitted(single)
+    future.cancel()
+    with pytest.raises(TooSlow):  # asked for another class
+        future.result(PATIENCE)
+
+
+def test_a_class_asked_for_too_late_changes_nothing(single):
+    future = single.submit(pow, 2, 3)
+    assert future.result(PATIENCE) == 8
+    assert future.cancel(TooSlow, "late") is False
+    assert future.result() == 8
+
+
+def test_one_that_waits_in_the_queue_is_cancelled_whatever_the_class(single):
+    busy = Busy()
+    busy.submitted(single)
+    waiting = single.submit(pytest.fail, "run")
+    assert waiting.cancel(TooSlow, "why") is True
+    assert outcome(waiting) == "cancelled"
+    busy.go.set()
+
+
+def test_callbacks_of_on_interrupt_are_run_for_a_cancel_with_a_class(single):  # S10
+    called, ready = threading.Event(), threading.Event()
+
+    def task():
+        with on_interrupt(called.set):
+            ready.set()
+            while not called.is_set():
+                pass
+
+    future = single.submit(task)
+    assert ready.wait(PATIENCE)
+    assert future.cancel(TooSlow) is True
+    assert called.wait(PATIENCE)
+    until(future.done)
+
+
+class NeedsArguments(Exception):
+    def __init__(self, number):
+        super().__init__(number)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("too slow",), r"not 'too slow' \(a text goes into reason=\)"),
+        ((TooSlow(),), "give the class, not an instance"),
+        ((int,), "subclass of BaseException"),
+        ((NeedsArguments,), "called without arguments"),
+        ((None, 3), "reason must be a str or None, not int"),
+    ],
+)
+def test_a_wrong_class_or_reason_is_refused_and_nothing_has_happened(single, arguments, words):
+    busy = Busy(result=1)
+    running = busy.submitted(single)
+    waiting = single.submit(pow, 2, 3)
+    for future in (running, waiting):
+        with pytest.raises(TypeError, match=words):
+            future.cancel(*arguments)
+    busy.go.set()
+    assert (running.result(PATIENCE), waiting.result(PATIENCE)) == (1, 8)
+    assert busy.seen == ["cleaned up"]
+    with pytest.raises(TypeError, match=words):
+        running.cancel(*arguments)  # also when it is too late
+
+
+# What it looks like. ------------------------------------------------------------------------------
+
+
+def test_it_shows_what_it_has_to_do():
+    with ThreadPoolExecutor(2, "mine") as executor:
+        assert repr(executor) == (
+            "<ThreadPoolExecutor 'mine': 0 of 0 workers at work (at most 2), 0 tasks in the queue>"
+        )
+        running = [Busy(), Busy()]
+        for busy in running:
+            busy.submitted(executor)
+        executor.submit(int)
+        assert "2 of 2 workers at work (at most 2), 1 tasks in the queue>" in repr(executor)
+        for busy in running:
+            busy.go.set()
+    assert repr(executor).endswith("0 tasks in the queue, shut down>")
