@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import modulefinder
+import os
 import re
+import shutil
+import subprocess
+import sys
+import textwrap
 from importlib import metadata, resources
 from pathlib import Path
 
 import interruption
+import pytest
+from support import PATIENCE, expect_script
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,3 +56,130 @@ def test_the_version_is_one():
     assert metadata.version("interruption") == interruption.__version__
     meson = (ROOT / "meson.build").read_text()
     assert f"version: '{interruption.__version__}'" in meson
+
+
+def loaded(statement):
+    """The modules that are there in a new interpreter when it has run that."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_it_imports_little_besides():
+    """Who uses a name pays for it; nobody else does."""
+    plain = loaded("import threading, queue, signal")
+    more = loaded("import interruption") - plain
+    assert more <= {
+        "__future__",
+        "atexit",
+        "interruption",
+        "interruption._interruption",
+        "interruption._protected",
+    }
+
+
+def test_all_that_is_public_is_found_before_it_is_asked_for():
+    expect_script(
+        """
+        import interruption
+        missing = set(interruption.__all__) - set(dir(interruption))
+        assert not missing, missing
+        assert "explain" not in vars(interruption)
+        assert set(interruption._LATER) < set(interruption.__all__)
+        from interruption import *
+        assert set(interruption.__all__) <= set(vars(interruption)) & set(globals())
+        assert blocking.__name__ == "interruption.blocking"
+        assert explain is interruption.explain
+        """
+    )
+
+
+@pytest.mark.parametrize("name", sorted(interruption.__all__))
+def test_each_name_can_be_the_first(name):
+    assert "interruption" in loaded(f"from interruption import {name}; {name}.__doc__")
+
+
+def test_many_threads_may_be_the_first():
+    expect_script(
+        """
+        import interruption, sys, threading
+        sys.setswitchinterval(1e-6)
+        barrier, found = threading.Barrier(8), []
+        def first():
+            barrier.wait()
+            found.append((interruption.explain, interruption.Thread, interruption.shutdown))
+        threads = [threading.Thread(target=first) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(set(found)) == 1 and len(found) == 8
+        """
+    )
+
+
+def found_by_following(statement, folder):
+    """Modules of ours that those find who make one file of a program: they read its bytecode."""
+    program = folder / "program.py"
+    program.write_text(statement)
+    finder = modulefinder.ModuleFinder(excludes=["asyncio", "concurrent", "logging", "test"])
+    finder.run_script(str(program))
+    return {name for name in finder.modules if name.partition(".")[0] == "interruption"}
+
+
+# What only the command line needs.
+COMMAND = {"__main__", "_command", "_demo", "_doctor", "_probes", "_run", "_run_threads"}
+
+
+def test_what_follows_imports_finds_every_module(tmp_path):
+    package = Path(interruption.__file__).parent
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    every = {"interruption", "interruption._interruption"}
+    every |= {f"interruption.{name}" for name in files}
+    of_command = {f"interruption.{name}" for name in COMMAND}
+    assert found_by_following("import interruption", tmp_path) >= every - of_command
+    assert found_by_following("import interruption.__main__", tmp_path) == every
+
+
+def test_a_program_of_the_modules_that_were_found_runs(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        from interruption import *
+
+        @allow_interruption
+        def work():
+            while True:
+                pass
+
+        def run():
+            try:
+                work()
+            finally:
+                print("finally")
+
+        thread = Thread(target=run)
+        thread.start()
+        assert thread.interrupt() is True
+        thread.join()
+        with ThreadPoolExecutor() as executor:
+            print(executor.submit(pow, 2, 3).result())
+        print(explain(thread).state)
+        """)
+    )
+    finder = modulefinder.ModuleFinder(excludes=["asyncio", "test"])
+    finder.run_script(str(program))
+    ours = [module for name, module in finder.modules.items() if name.startswith("interruption")]
+    only = tmp_path / "only"
+    (only / "interruption").mkdir(parents=True)
+    for module in ours:
+        shutil.copy(module.__file__, only / "interruption")
+    done = subprocess.run(
+        [sys.executable, "-S", str(program)],
+        env={**os.environ, "PYTHONPATH": str(only)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "finally\n8\nfinished\n", done.stderr

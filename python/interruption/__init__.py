@@ -29,13 +29,7 @@ Code that does not look is stopped between two of its statements, where it allow
 ``sys.exit()``; ``shutdown`` asks them and waits, with one deadline, and reports.
 """
 
-from importlib import resources as _resources
-from pathlib import Path as _Path
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
-from . import blocking
-from ._explain import Explanation, explain
-from ._install import install, uninstall
+from . import _protected as _protected  # tells the compiled part what is never interrupted
 from ._interruption import (
     _C_API as _C_API,  # found here by the C header
 )
@@ -52,14 +46,21 @@ from ._interruption import (
     on_interrupt,
     wait_for_interruption,
 )
-from ._process import run_in_process
-from ._protected import protect, unprotect
-from ._shutdown import ShutdownReport, ThreadReport, shutdown
-from ._signals import Installation, SignalExit, interrupt_on_exit, interrupt_on_signal
-from ._thread import Thread
 
-if _TYPE_CHECKING:
+# What is more than that is imported when it is asked for: see _LATER. It is named here for type
+# checkers, and for what makes one file of a program and follows its imports.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import _decorators as _decorators  # imported by the compiled part
+    from . import blocking
     from ._executor import ThreadPoolExecutor
+    from ._explain import Explanation, explain
+    from ._install import install, uninstall
+    from ._process import run_in_process
+    from ._protected import protect, unprotect
+    from ._shutdown import ShutdownReport, ThreadReport, shutdown
+    from ._signals import Installation, SignalExit, interrupt_on_exit, interrupt_on_signal
+    from ._thread import Thread
 
 __all__ = [
     "Explanation",
@@ -96,16 +97,48 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+# Where what is imported later comes from: modules that need more of the standard library than most
+# programs that import this package have.
+_LATER = {
+    "Explanation": "_explain",
+    "Installation": "_signals",
+    "ShutdownReport": "_shutdown",
+    "SignalExit": "_signals",
+    "Thread": "_thread",
+    "ThreadPoolExecutor": "_executor",
+    "ThreadReport": "_shutdown",
+    "blocking": "blocking",
+    "explain": "_explain",
+    "install": "_install",
+    "interrupt_on_exit": "_signals",
+    "interrupt_on_signal": "_signals",
+    "protect": "_protected",
+    "run_in_process": "_process",
+    "shutdown": "_shutdown",
+    "uninstall": "_install",
+    "unprotect": "_protected",
+}
+
+
 def get_include() -> str:
     """The folder that holds ``interruption.h``, for the compiler of a C extension."""
-    return str(_Path(str(_resources.files(__name__).joinpath("include", "interruption.h"))).parent)
+    from importlib import resources  # noqa: PLC0415  (imports much)
+    from pathlib import Path  # noqa: PLC0415
+
+    return str(Path(str(resources.files(__name__).joinpath("include", "interruption.h"))).parent)
 
 
-def __getattr__(name: str) -> object:
-    """``ThreadPoolExecutor`` is imported by who uses it, as in ``concurrent.futures``."""
-    if name != "ThreadPoolExecutor":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ._executor import ThreadPoolExecutor  # noqa: PLC0415
+if not TYPE_CHECKING:
 
-    globals()[name] = ThreadPoolExecutor
-    return ThreadPoolExecutor
+    def __getattr__(name: str) -> object:
+        """Import what is public when it is first asked for."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = __import__(f"{__name__}.{_LATER[name]}", fromlist=[name])
+        value = module if name == _LATER[name] else getattr(module, name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """Also what has not been asked for yet."""
+        return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})

@@ -5,14 +5,19 @@ answers. The paths that count are those that code objects carry (``co_filename``
 the interpreter's folder or zip as a rule, but whoever ships Python may have compiled it elsewhere.
 """
 
+from __future__ import annotations
+
 import encodings
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from types import ModuleType
 
 from ._interruption import _protect, _set_protected, _unprotect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # (folder, sorted names of what is in it, whether the module's own name must agree)
 _Home = tuple[str, tuple[str, ...], bool]
