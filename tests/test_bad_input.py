@@ -5,13 +5,17 @@ import threading
 import interruption
 import pytest
 from interruption import (
+    Thread,
     ThreadExit,
     allow_interruption,
     defer_interruption,
     explain,
     interrupt,
     interrupt_all_threads,
+    interrupt_on_exit,
     interruption_requested,
+    protect,
+    shutdown,
 )
 from support import PATIENCE, Started
 
@@ -62,6 +66,14 @@ BAD_CALLS = [
         TypeError,
         "defer_interruption has no options",
     ),
+    (lambda _: allow_interruption(io_interrupt="no"), TypeError, "True or False, not 'no'"),
+    (lambda _: allow_interruption(async_interrupt=0), TypeError, "True or False, not 0"),
+    (lambda _: Thread(interruptible="yes"), TypeError, "interruptible must be True or False"),
+    (lambda _: setattr(Thread(), "enable_io_interrupt", 1), TypeError, "enable_io_interrupt must"),
+    (lambda _: setattr(Thread(), "enable_async_interrupt", None), TypeError, "not None"),
+    (lambda _: shutdown(daemon="no"), TypeError, "daemon must be True or False, not 'no'"),
+    (lambda _: interrupt_on_exit(at_end=1), TypeError, "at_end must be True or False, not 1"),
+    (lambda _: protect("os", missing_ok="no"), TypeError, "missing_ok must be True or False"),
     (lambda _: allow_interruption(timeout=5), TypeError, "timeout"),
     (lambda _: allow_interruption(print, io_interrupt=False), TypeError, "either one function"),
     # the exception class

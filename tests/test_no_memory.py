@@ -172,7 +172,7 @@ def explain(tools: Tools) -> None:
 
 
 def protect(tools: Tools) -> None:
-    tools.api.protect("of.nobody")
+    tools.api.protect("of.nobody", missing_ok=True)
     tools.api.unprotect("of.nobody")
 
 

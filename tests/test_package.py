@@ -75,6 +75,7 @@ def test_importing_it_imports_little_besides():
         "__future__",
         "atexit",
         "interruption",
+        "interruption._arguments",
         "interruption._interruption",
         "interruption._protected",
     }

@@ -47,7 +47,7 @@ def test_a_module_is_protected_from_then_on(make_module):
 
 
 def test_a_name_protects_also_what_is_imported_later_and_what_is_below(make_module):
-    protect("users_own")
+    protect("users_own", missing_ok=True)
     module, below = make_module("users_own")(), make_module("users_own.below")()
     beside = make_module("users_own_too")()
     assert protected(module.function)
@@ -57,14 +57,14 @@ def test_a_name_protects_also_what_is_imported_later_and_what_is_below(make_modu
 
 def test_a_module_below_does_not_protect_the_package(make_module):
     package, below = make_module("users_own")(), make_module("users_own.below")()
-    protect("users_own.below")
+    protect("users_own.below", missing_ok=True)
     assert protected(below.function)
     assert not protected(package.function)
 
 
 def test_it_is_the_globals_name_that_counts(make_module):
     module = make_module("users_own")()
-    protect("users_own")
+    protect("users_own", missing_ok=True)
     exec("def made(): pass", vars(module))  # noqa: S102
     assert protected(module.made)
     assert not _is_protected(module.function.__code__, {"__name__": "another"})
@@ -81,12 +81,12 @@ def test_protecting_twice_is_protecting_once(make_module):
 
 def test_unprotect_takes_back_that_name_only(make_module):
     below = make_module("users_own")() and make_module("users_own.below")()
-    protect("users_own")
+    protect("users_own", missing_ok=True)
     unprotect("users_own.below")
     unprotect("users_ow")
     unprotect("never_protected")
     assert protected(below.function)
-    protect("users_own.below")
+    protect("users_own.below", missing_ok=True)
     unprotect("users_own")
     assert protected(below.function)
 
@@ -116,7 +116,7 @@ def test_the_main_module_can_be_protected(site):
 
 def test_names_beyond_ascii_are_names():
     for name in ("größe", "模块.部分", "a\N{MATHEMATICAL BOLD SMALL B}", "2to3", "my-tool.x"):
-        protect(name)
+        protect(name, missing_ok=True)
         code = code_of("x.py")
         assert _is_protected(code, {"__name__": name})
         assert _is_protected(code, {"__name__": name + ".below"})
@@ -136,7 +136,7 @@ class Name(str):
 
 
 def test_no_method_of_a_str_of_another_class_is_called():
-    protect(Name("users_own"))
+    protect(Name("users_own"), missing_ok=True)
     assert _is_protected(code_of("x.py"), {"__name__": Name("users_own.x")})
     unprotect(Name("users_own"))
     assert not _is_protected(code_of("x.py"), {"__name__": Name("users_own.x")})
@@ -158,11 +158,55 @@ def test_what_is_no_module_and_no_name_is_refused(function):
         function()
 
 
+def test_a_name_that_no_module_has_is_refused(make_module):
+    """A slip of the pen would protect nothing, in silence."""
+    make_module("users_package")
+    make_module("users_package.below")
+    code = code_of("x.py")
+    for wrong, hint in {
+        "users_packge": "did you mean 'users_package'?",
+        "interuption": "did you mean 'interruption'?",
+        "no_such_module_anywhere": "",
+        "no_such_module_anywhere.below": "",
+        "os.nothing": "",
+        "interruption._nothing": "",
+        "json.decodr": "",
+    }.items():
+        with pytest.raises(ModuleNotFoundError, match="there is no module") as caught:
+            protect(wrong)
+        assert hint in str(caught.value)
+        assert caught.value.name == wrong
+        assert not _is_protected(code, {"__name__": wrong})
+        unprotect(wrong)
+        protect(wrong, missing_ok=True)
+        assert _is_protected(code, {"__name__": wrong})
+        unprotect(wrong)
+
+
+def test_a_module_is_found_before_it_is_imported_and_not_imported_for_that(make_module):
+    make_module("users_package")
+    make_module("users_package.below")
+    for name in ("users_package", "users_package.below", "users_package.not_known_yet"):
+        protect(name)
+        unprotect(name)
+    assert "users_package" not in sys.modules
+
+
+def test_a_finder_that_fails_says_nothing(monkeypatch):
+    class Broken:
+        def find_spec(self, *_):
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(sys, "meta_path", [Broken()])
+    protect("who_knows")  # it may be there
+    unprotect("who_knows")
+
+
 def test_threads_protect_and_ask_at_once():
     """Each thread's own name is protected exactly while it says so; what stays stays."""
     seed = random.randrange(2**32)  # noqa: S311
     code = code_of("x.py")
-    protect("stays")
+    protect("stays", missing_ok=True)
 
     def body(started):
         mine = f"own.t{threading.get_ident()}"
@@ -172,7 +216,7 @@ def test_threads_protect_and_ask_at_once():
         for _ in range(scaled(2000)):
             count = choose.randrange(3)
             for _ in range(count):
-                protect(mine)
+                protect(mine, missing_ok=True)
             assert _is_protected(code, {"__name__": mine + ".x"}) is (count > 0), seed
             assert _is_protected(code, {"__name__": "stays"}), seed
             unprotect(mine)
@@ -195,11 +239,11 @@ def test_a_signal_handler_protects_while_its_thread_does(site):
         code, names = compile("", "x.py", "exec"), []
         def handler(*_):
             names.append(f"handler.n{len(names)}")
-            protect(names[-1])
+            protect(names[-1], missing_ok=True)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         while len(names) < 100:
-            protect("mine")
+            protect("mine", missing_ok=True)
             assert _is_protected(code, {"__name__": "mine"})
             unprotect("mine")
         signal.setitimer(signal.ITIMER_REAL, 0)

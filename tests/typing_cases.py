@@ -99,7 +99,7 @@ def switched() -> None:
 def protected() -> None:
     """Modules, by themselves and by name."""
     protect(interruption)
-    protect("package.module")
+    protect("package.module", missing_ok=True)
     unprotect("package.module")
     protect(b"package")  # type: ignore[arg-type]
     protect(name="package")  # type: ignore[call-arg]

@@ -13,6 +13,7 @@ import sys
 import threading
 from types import ModuleType
 
+from ._arguments import flag
 from ._interruption import _protect, _set_protected, _unprotect
 
 TYPE_CHECKING = False
@@ -99,7 +100,40 @@ def _name(module_or_prefix: ModuleType | str) -> str:
     return name
 
 
-def protect(module_or_prefix: ModuleType | str, /) -> None:
+def _is_found(name: str) -> bool:
+    """Whether there is such a module, or can be; nothing is imported to find out."""
+    from importlib.util import find_spec  # noqa: PLC0415  (not before it is needed)
+
+    if name in sys.modules:
+        return True
+    parent = name.rpartition(".")[0]
+    if parent and parent not in sys.modules:
+        return _is_found(parent)  # it would have to be imported
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False  # the parent is no package
+    except Exception:  # noqa: BLE001  (of a finder's own)
+        return True
+
+
+def _check_found(name: str) -> None:
+    import difflib  # noqa: PLC0415  (not before something is wrong)
+    import pkgutil  # noqa: PLC0415
+
+    if _is_found(name):
+        return
+    known = {*sys.modules, *(module.name for module in pkgutil.iter_modules())}
+    similar = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {similar[0]!r}? " if similar else ""
+    raise ModuleNotFoundError(
+        f"there is no module {name!r} to protect: {hint}Of a module that is made or installed "
+        "later: missing_ok=True",
+        name=name,
+    )
+
+
+def protect(module_or_prefix: ModuleType | str, /, *, missing_ok: bool = False) -> None:
     """Never interrupt between the statements of a module (S9), for all threads from now on.
 
     A thread that is asked to stop while it runs that module's code stops when it is back in other
@@ -108,19 +142,26 @@ def protect(module_or_prefix: ModuleType | str, /) -> None:
 
     module_or_prefix: a module, or its name as in ``module.__name__``; it need not be imported yet.
         Of a package, all modules below it are protected, too.
+    missing_ok: True for a name that no module has now: of one that may not be installed, or is made
+        by the program. Else such a name is an error.
 
     Protecting twice is protecting once. The standard library and this package are protected always.
 
     TypeError: neither a module nor a str. ValueError: a str that cannot be a module's name.
+    ModuleNotFoundError: a name that no module has. Then nothing has changed.
     """
-    _protect(_name(module_or_prefix))
+    name = _name(module_or_prefix)
+    if not flag(missing_ok, "missing_ok") and not isinstance(module_or_prefix, ModuleType):
+        _check_found(str.__str__(name))
+    _protect(name)
 
 
 def unprotect(module_or_prefix: ModuleType | str, /) -> None:
     """Take a ``protect`` of the same module or name back (S9).
 
     Without it: nothing. What is protected by another name stays so: ``unprotect("a.b")`` changes
-    nothing where ``a`` is protected, nor for the standard library. Raises as ``protect``.
+    nothing where ``a`` is protected, nor for the standard library. Raises as ``protect``, but that
+    no module need have the name.
     """
     _unprotect(_name(module_or_prefix))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import _ending
+from ._arguments import flag
 from ._explain import Explanation, explain
 from ._interruption import _begin_shutdown, _end_shutdown, _requested_of, _seconds, interrupt
 
@@ -262,7 +263,7 @@ def shutdown(
 
     TypeError, ValueError: an argument of another type, or negative; then nobody is asked.
     """
-    under_way = Shutdown(reason, timeout, report_after, daemon=daemon)
+    under_way = Shutdown(reason, timeout, report_after, daemon=flag(daemon, "daemon"))
     under_way.ask()
     try:
         under_way.wait()

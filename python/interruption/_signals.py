@@ -19,6 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, cast
 
 from . import _ending
+from ._arguments import flag
 from ._interruption import (
     _end_by_signal,
     _end_shutdown,
@@ -627,7 +628,7 @@ def interrupt_on_exit(
     _check_main_thread("interrupt_on_exit()")
     options = _Options(timeout, reason, report_after)
     prepare_log()
-    installation = Installation(on_exit=options, at_end=at_end)
+    installation = Installation(on_exit=options, at_end=flag(at_end, "at_end"))
     _state.installed.append(installation)
     _ending.watch(_state)
     return installation

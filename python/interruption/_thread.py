@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ._arguments import flag
 from ._interruption import (
     ThreadExit,
     _requested_of,
@@ -95,7 +96,7 @@ class Thread(threading.Thread):
         **options: Any,
     ) -> None:
         super().__init__(group, target, name, args, kwargs, **options)
-        self._interruptible = bool(interruptible)
+        self._interruptible = flag(interruptible, "interruptible")
         self._async_interrupt = True
         self._io_interrupt = True
 
@@ -130,7 +131,7 @@ class Thread(threading.Thread):
 
     @enable_async_interrupt.setter
     def enable_async_interrupt(self, enabled: bool) -> None:
-        self._async_interrupt = bool(enabled)
+        self._async_interrupt = flag(enabled, "enable_async_interrupt")
         self._apply_switches()
 
     @property
@@ -143,7 +144,7 @@ class Thread(threading.Thread):
 
     @enable_io_interrupt.setter
     def enable_io_interrupt(self, enabled: bool) -> None:
-        self._io_interrupt = bool(enabled)
+        self._io_interrupt = flag(enabled, "enable_io_interrupt")
         self._apply_switches()
 
     # Both are installed in threading.Thread too (S17): they use nothing that is this class's own.

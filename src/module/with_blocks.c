@@ -259,6 +259,18 @@ is_decorating(PyObject *self, PyObject *args, PyObject *kwargs)
     return 1;
 }
 
+/* An option: True or False, for PyArg_Parse. */
+static int
+flag(PyObject *given, void *option)
+{
+    if (!PyBool_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "an option is True or False, not %R", given);
+        return 0;
+    }
+    *(int *)option = given == Py_True;
+    return 1;
+}
+
 static PyObject *
 allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -270,8 +282,8 @@ allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
     const block *from = (block *)self;
     int statements = !(from->kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
     int waits = !(from->kind & INTERRUPTION_BLOCK_NO_WAITS);
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pp:allow_interruption", names, &statements,
-                                     &waits)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O&O&:allow_interruption", names, flag,
+                                     &statements, flag, &waits)) {
         return NULL;
     }
     uint8_t kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |

@@ -153,7 +153,7 @@ def base(request: pytest.FixtureRequest, http: Child) -> str:
 @contextlib.contextmanager
 def protected(names: tuple[str, ...]) -> Iterator[None]:
     for name in names:
-        protect(name)
+        protect(name, missing_ok=True)
     try:
         yield
     finally:
