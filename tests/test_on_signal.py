@@ -112,16 +112,18 @@ def test_signals_of_other_names():
     assert (status, said) == (-signal.SIGRTMIN, ["stopped by SIGRTMIN"])
 
 
-def test_threads_that_are_started_after_it_are_born_asked():
+def test_threads_that_are_started_after_it_by_one_that_was_asked_are_born_asked():
     status, said, _ = run("""
-        interrupt_on_signal()
-        try:
-            kill()
-            time.sleep(60)
-        finally:
+        def starter():
+            begun.release()
+            wait_for_interruption()
             thread = threading.Thread(target=lambda: say(interruption_requested()))
             thread.start()
             thread.join()
+        interrupt_on_signal()
+        start(starter)
+        kill()
+        time.sleep(60)
     """)
     assert (status, said) == (-15, ["True"])
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from . import _thread
-from ._interruption import ThreadExit, _is_protected, allow_interruption
+from ._interruption import ThreadExit, _is_protected, _is_told, allow_interruption
 from ._shutdown import ShutdownReport, ThreadReport
 
 _work_item: Any = concurrent.futures.thread._WorkItem
@@ -102,7 +102,8 @@ def _run_in_region(run: Callable[[], object]) -> None:
 def _start_in_region(self: threading.Thread) -> None:
     """In the place of ``threading.Thread.start``."""
     is_new = getattr(self, "_initialized", False) and self.ident is None  # else it fails
-    if not (is_new and _is_the_programs(self)):
+    # What the cleanup of a thread that was stopped starts would not even begin in a region.
+    if not is_new or _is_told() or not _is_the_programs(self):
         _start(self)
         return
     thread: Any = self

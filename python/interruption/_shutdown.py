@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from . import _ending
 from ._arguments import flag
 from ._explain import Explanation, explain
-from ._interruption import _begin_shutdown, _end_shutdown, _requested_of, _seconds, interrupt
+from ._interruption import (
+    _begin_shutdown,
+    _end_shutdown,
+    _is_helper,
+    _requested_of,
+    _seconds,
+    interrupt,
+)
 
 LOGGER = "interruption.shutdown"
 
@@ -222,9 +229,12 @@ class Shutdown:
         return thread is not threading.main_thread() or thread.is_alive()
 
     def _ask_newcomer(self, thread: threading.Thread) -> None:
-        """One that had looked before threads were born asked, and had not been there before."""
+        """One that had looked before threads were born asked, and had not been there before.
+
+        Who was started by cleanup is let alone, which waits for it.
+        """
         try:
-            if not _requested_of(thread):
+            if not (_is_helper(thread) or _requested_of(thread)):
                 interrupt(thread, reason=self.reason)
         except (RuntimeError, ValueError):
             pass  # it has just ended

@@ -14,6 +14,7 @@
 #include "explain.h"
 #include "held.h"
 #include "held_testing.h"
+#include "installed.h"
 #include "look.h"
 #include "newborn.h"
 #include "nudge.h"
@@ -95,6 +96,22 @@ PyDoc_STRVAR(end_within_doc,
              "End the process in so many seconds, if it has not ended by then, by that signal; 0:\n"
              "with that status. None: not after all. Returns whether there will be somebody to do\n"
              "it.");
+
+PyDoc_STRVAR(is_helper_doc, "_is_helper($module, thread, /)\n"
+                            "--\n\n"
+                            "Has cleanup started that thread, while a shutdown is on?");
+
+PyDoc_STRVAR(is_told_doc, "_is_told($module, /)\n"
+                          "--\n\n"
+                          "Is a shutdown on, and has the calling thread been asked and told?");
+
+PyDoc_STRVAR(set_own_doc, "_set_own($module, names, /)\n"
+                          "--\n\n"
+                          "These modules are the program's, although they are installed.");
+
+PyDoc_STRVAR(is_installed_doc, "_is_installed($module, code, globals, /)\n"
+                               "--\n\n"
+                               "Is it an installed package's code?");
 
 PyDoc_STRVAR(start_thread_doc, "_start_thread($module, function, /)\n"
                                "--\n\n"
@@ -236,6 +253,12 @@ PyDoc_STRVAR(blocking_status_doc,
 
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
+static PyObject *
+is_told(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(interruption_is_told(interruption_get_state(module)));
+}
+
 static PyMethodDef methods[] = {
     {"interrupt", FASTCALL_KEYWORDS(interruption_interrupt), interrupt_doc},
     {"interrupt_all_threads", FASTCALL_KEYWORDS(interruption_interrupt_all_threads),
@@ -252,6 +275,10 @@ static PyMethodDef methods[] = {
     {"_signal_is_seen", interruption_signal_is_seen, METH_O, signal_is_seen_doc},
     {"_watch_signal", interruption_watch_signal, METH_VARARGS, watch_signal_doc},
     {"_end_within", interruption_end_within, METH_VARARGS, end_within_doc},
+    {"_is_helper", interruption_is_helper, METH_O, is_helper_doc},
+    {"_is_told", is_told, METH_NOARGS, is_told_doc},
+    {"_set_own", interruption_set_own, METH_O, set_own_doc},
+    {"_is_installed", interruption_is_installed_method, METH_VARARGS, is_installed_doc},
     {"_start_thread", interruption_start_thread, METH_O, start_thread_doc},
     {"_make_daemon", interruption_make_daemon, METH_O, make_daemon_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},

@@ -2,7 +2,13 @@
 #include "newborn.h"
 
 #include "compat.h"
+#include "current.h"
+#include "frame.h"
+#include "installed.h"
+#include "interpose.h"
 #include "payload.h"
+#include "protected.h"
+#include "target.h"
 
 static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
 
@@ -11,11 +17,38 @@ static struct {
                                   relaxed, for whom it lets in looks again under the mutex */
     size_t shutdowns;
     PyObject *reason; /* strong, or NULL */
+    uint64_t *helpers; /* their serials; PyMem_RawMalloc */
+    size_t helper_count;
+    size_t helper_capacity;
 } now = {.youngest = UINT64_MAX};
+
+static bool
+shutdown_is_on(PyObject *Py_UNUSED(self))
+{
+    return atomic_load_explicit(&now.youngest, memory_order_relaxed) != UINT64_MAX;
+}
+
+static PyObject *start_thread(const interruption_call *call);
+
+INTERRUPTION_REPLACEMENT(start_new_thread, shutdown_is_on, start_thread);
+INTERRUPTION_REPLACEMENT(start_new, shutdown_is_on, start_thread);
+INTERRUPTION_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_thread);
+
+static const interruption_row rows[] = {
+    {"_thread", NULL, "start_new_thread", &start_new_thread, false},
+    {"_thread", NULL, "start_new", &start_new, true},
+    {"_thread", NULL, "start_joinable_thread", &start_joinable_thread, true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static interruption_family family = {.name = "starting threads", .rows = rows};
 
 void
 interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason)
 {
+    if (interruption_family_enable(&family) < 0) {
+        PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
+    }
     interruption_mutex_lock(&mutex);
     if (now.shutdowns++ == 0) {
         now.reason = Py_XNewRef(reason);
@@ -30,12 +63,44 @@ interruption_end_asking_newborn(void)
     PyObject *reason = NULL;
     interruption_mutex_lock(&mutex);
     if (now.shutdowns > 0 && --now.shutdowns == 0) {
+        now.helper_count = 0;
         atomic_store_explicit(&now.youngest, UINT64_MAX, memory_order_relaxed);
         reason = now.reason;
         now.reason = NULL;
     }
     interruption_mutex_unlock(&mutex);
     Py_XDECREF(reason);
+}
+
+/* Under the mutex. */
+static bool
+is_helper(uint64_t serial)
+{
+    for (size_t i = 0; i < now.helper_count; i++) {
+        if (now.helpers[i] == serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The calling thread is one. Without memory it is asked as the others. */
+static void
+note_helper(uint64_t serial)
+{
+    interruption_mutex_lock(&mutex);
+    if (now.helper_count == now.helper_capacity) {
+        size_t capacity = now.helper_capacity * 2 + 8;
+        uint64_t *larger = PyMem_RawRealloc(now.helpers, capacity * sizeof(*larger));
+        if (larger != NULL) {
+            now.helpers = larger;
+            now.helper_capacity = capacity;
+        }
+    }
+    if (now.helper_count < now.helper_capacity) {
+        now.helpers[now.helper_count++] = serial;
+    }
+    interruption_mutex_unlock(&mutex);
 }
 
 /* Is the thread to be born asked? With the reason, a new reference or NULL. */
@@ -46,7 +111,8 @@ is_newborn(const itr_record *record, PyObject **reason)
         return false;
     }
     interruption_mutex_lock(&mutex);
-    bool newborn = record->serial > atomic_load_explicit(&now.youngest, memory_order_relaxed);
+    bool newborn = record->serial > atomic_load_explicit(&now.youngest, memory_order_relaxed) &&
+                   !is_helper(record->serial);
     *reason = newborn ? Py_XNewRef(now.reason) : NULL;
     interruption_mutex_unlock(&mutex);
     return newborn;
@@ -69,11 +135,159 @@ interruption_ask_newborn(itr_record *record)
     }
 }
 
+/* Starting threads. ---------------------------------------------------------------------------- */
+
+static bool
+is_main_thread(interruption_state *state)
+{
+    PyObject *main = PyObject_GetAttrString(state->threading, "_main_thread");
+    PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
+    unsigned long number = ident == NULL ? 0 : PyLong_AsUnsignedLong(ident);
+    Py_XDECREF(ident);
+    Py_XDECREF(main);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+    }
+    return number == PyThread_get_thread_ident();
+}
+
+/* Is it a frame of `threading`, which starts threads for others? */
+static bool
+is_of_threading(interruption_state *state, PyFrameObject *frame)
+{
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    bool answer = globals == PyModule_GetDict(state->threading);
+    Py_XDECREF(globals);
+    return answer;
+}
+
+/* Whose code starts the thread: the program's? */
+static bool
+program_starts_it(interruption_state *state)
+{
+    bool lost, programs = true;
+    PyFrameObject *frame = interruption_frame_innermost(PyThreadState_Get(), &lost);
+    while (frame != NULL && is_of_threading(state, frame)) {
+        frame = interruption_frame_back(frame, &lost);
+    }
+    if (frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        programs = interruption_is_programs_frame(state, frame, code);
+        Py_DECREF(code);
+        Py_DECREF(frame);
+    }
+    return programs;
+}
+
+/* The flags of the calling thread; as if it were still to be told, when they cannot be had. */
+static uint32_t
+flags_now(interruption_state *state)
+{
+    itr_record *record = state == NULL || state->threading == NULL ? NULL
+                                                                   : interruption_current(state);
+    if (record == NULL) {
+        PyErr_Clear();
+        return ITR_REQUESTED | ITR_PENDING;
+    }
+    return itr_flags(record);
+}
+
+bool
+interruption_is_told(interruption_state *state)
+{
+    return shutdown_is_on(NULL) &&
+           (flags_now(state) & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED;
+}
+
+/* A thread that was not asked, as the main thread for a signal, goes on or cleans up: either way
+   what it starts is to run. One that was asked and told cleans up: that of the program stops, too,
+   or the threads would never come to an end; but not a library's, nor in the main thread. */
+static bool
+starts_helpers(interruption_state *state)
+{
+    uint32_t flags = flags_now(state);
+    if (!(flags & ITR_REQUESTED)) {
+        return true;
+    }
+    return !(flags & ITR_PENDING) && (is_main_thread(state) || !program_starts_it(state));
+}
+
+/* What a helper calls: first this. */
+static PyObject *
+begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
+{
+    note_helper(interruption_self().serial);
+    return PyObject_Call(function, args, kwargs);
+}
+
+static PyMethodDef helper_method = {"helper", _PyCFunction_CAST(begin_helper),
+                                    METH_VARARGS | METH_KEYWORDS, NULL};
+
+/* The positional arguments, with the function that tells in the place of theirs: a new reference,
+   or NULL. */
+static PyObject *
+with_telling_function(PyObject *arguments)
+{
+    PyObject *telling = PyCFunction_New(&helper_method, PyTuple_GET_ITEM(arguments, 0));
+    Py_ssize_t count = PyTuple_GET_SIZE(arguments);
+    PyObject *made = telling == NULL ? NULL : PyTuple_New(count);
+    if (made == NULL) {
+        Py_XDECREF(telling);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, telling);
+    for (Py_ssize_t i = 1; i < count; i++) {
+        PyTuple_SET_ITEM(made, i, Py_NewRef(PyTuple_GET_ITEM(arguments, i)));
+    }
+    return made;
+}
+
+static PyObject *
+start_thread(const interruption_call *call)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    PyObject *arguments = call->argument; /* NULL: the shape is one that no version has had */
+    if (arguments == NULL || !PyTuple_CheckExact(arguments) || PyTuple_GET_SIZE(arguments) == 0 ||
+        !PyCallable_Check(PyTuple_GET_ITEM(arguments, 0)) || !starts_helpers(state)) {
+        return interruption_call_original(call); /* it has the words, if something is wrong */
+    }
+    interruption_call telling = *call;
+    telling.argument = with_telling_function(arguments);
+    if (telling.argument == NULL) {
+        return NULL;
+    }
+    PyObject *result = interruption_call_original(&telling);
+    Py_DECREF(telling.argument);
+    return result;
+}
+
+PyObject *
+interruption_is_helper(PyObject *module, PyObject *thread)
+{
+    interruption_target target;
+    switch (interruption_find_target(interruption_get_state(module), thread, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_FALSE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
+    interruption_mutex_lock(&mutex);
+    bool helper = is_helper(serial);
+    interruption_mutex_unlock(&mutex);
+    interruption_release_target(&target);
+    return PyBool_FromLong(helper);
+}
+
 void
 interruption_newborn_after_fork_child(void)
 {
     interruption_mutex_reset(&mutex);
     now.shutdowns = 0;
+    now.helper_count = 0;
     atomic_store_explicit(&now.youngest, UINT64_MAX, memory_order_relaxed);
     Py_CLEAR(now.reason);
 }
