@@ -4,6 +4,10 @@
  * An abstract interpretation: a list of instructions whose stack has changed, from which each in
  * turn changes that of those that may come after it, its exception handler among them. Kinds of
  * slots only ever get worse, so it ends.
+ *
+ * The handler of a `try` in which nothing can fail (`try: return 1`) is covered by nothing, but
+ * compilers leave it in the code. It never runs; it tells what a `finally` consists of. So what is
+ * left of handlers is followed last, and changes nothing of what runs.
  */
 #include "follow.h"
 
@@ -14,6 +18,7 @@ typedef struct {
     int *queue; /* instructions to be visited */
     int queued;
     bool *is_queued;
+    bool *runs; /* by instruction, while handlers that never run are followed; else NULL */
     /* By range: the chain of the last instruction of it that was visited, and what its handler's is
        then. */
     struct {
@@ -70,7 +75,13 @@ arrive(walk *at, int instruction, const interruption_stack *stack)
     if (instruction >= at->flow->bytecode.count) {
         return 0;
     }
+    if (at->runs != NULL && at->runs[instruction]) {
+        return 1;
+    }
     int changed = interruption_stack_merge(&at->flow->stacks[instruction], stack);
+    if (changed < 0 && at->runs != NULL) {
+        return 1; /* see follow_handler: who came first knows better */
+    }
     if (changed > 0 && !at->is_queued[instruction]) {
         at->is_queued[instruction] = true;
         at->queue[at->queued++] = instruction;
@@ -83,6 +94,9 @@ raise_from(walk *at, int range_number, interruption_stack stack)
 {
     const interruption_bytecode *bytecode = &at->flow->bytecode;
     const interruption_range *range = &bytecode->ranges[range_number];
+    if (at->runs != NULL && at->runs[range->handler]) {
+        return 1;
+    }
     if (range->depth > stack.depth) {
         /* What wraps a whole generator, of 3.15, is said to begin above what is left at its end. */
         return bytecode->instructions[range->handler].action != ACTION_HANDLER;
@@ -112,7 +126,7 @@ visit(walk *at, int number)
         STACK_EXITS(&stack) & interruption_slots_below(interruption_follow_guard(flow, number));
     if (instruction->action == ACTION_HANDLED) {
         if (stack.chain == 0) {
-            return 0;
+            return at->runs != NULL;
         }
         stack.chain = flow->chains[stack.chain].parent;
     }
@@ -156,6 +170,59 @@ find_guards(interruption_flow *flow)
 }
 
 static int
+follow_queue(walk *at)
+{
+    int done = 1;
+    while (done > 0 && at->queued > 0) {
+        int number = at->queue[--at->queued];
+        at->is_queued[number] = false;
+        done = visit(at, number);
+    }
+    return done;
+}
+
+/* From a handler that nothing leads to. How much it has on the stack is told by the range that
+ * covers it: compilers have each handler covered by what ends it. In which other handlers it is,
+ * nobody tells; it is followed after those that it is in, for they begin before it. */
+static int
+follow_handler(walk *at, int handler)
+{
+    interruption_flow *flow = at->flow;
+    int range = flow->bytecode.instructions[handler].range;
+    int depth = range < 0 ? 0 : flow->bytecode.ranges[range].depth;
+    interruption_stack stack = {.depth = 0};
+    if (depth < 1 || !interruption_stack_push(&stack, depth, 0)) {
+        return 0;
+    }
+    stack.chain = find_or_add_chain(flow, 0, handler, depth - 1);
+    if (stack.chain < 0) {
+        return -1;
+    }
+    int done = arrive(at, handler, &stack);
+    return done > 0 ? follow_queue(at) : done;
+}
+
+static int
+follow_what_never_runs(walk *at)
+{
+    const interruption_bytecode *bytecode = &at->flow->bytecode;
+    at->runs = PyMem_Calloc((size_t)bytecode->count, sizeof(*at->runs));
+    if (at->runs == NULL) {
+        return -1;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        at->runs[i] = at->flow->stacks[i].depth >= 0;
+    }
+    int done = 1;
+    for (int i = 0; i < bytecode->count && done > 0; i++) {
+        if (bytecode->instructions[i].action == ACTION_HANDLER && at->flow->stacks[i].depth < 0) {
+            done = follow_handler(at, i);
+        }
+    }
+    return done;
+}
+
+static int
 follow_all(walk *at)
 {
     interruption_flow *flow = at->flow;
@@ -170,12 +237,8 @@ follow_all(walk *at)
     flow->chain_count = 1;
     interruption_stack empty = {.depth = 0};
     int done = arrive(at, 0, &empty);
-    while (done > 0 && at->queued > 0) {
-        int number = at->queue[--at->queued];
-        at->is_queued[number] = false;
-        done = visit(at, number);
-    }
-    return done;
+    done = done > 0 ? follow_queue(at) : done;
+    return done > 0 ? follow_what_never_runs(at) : done;
 }
 
 int
@@ -201,6 +264,7 @@ interruption_follow(interruption_flow *flow, PyCodeObject *code)
     PyMem_Free(at.queue);
     PyMem_Free(at.is_queued);
     PyMem_Free(at.entered);
+    PyMem_Free(at.runs);
     return done;
 }
 

@@ -201,8 +201,10 @@ finallys_of_line(const look *at, int number)
 }
 
 /* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
- * line between what the handler covers and the copy of the body: it is as good as within. A jump
- * out of a body, on the other hand, has the line of what was last in there. */
+ * line between what the handler covers and the copy of the body: it is as good as within. So is a
+ * whole `try` in which nothing can fail, of which no more is left; but not where a loop turns back
+ * to, or one that consists of it could never be left. A jump out of a body, on the other hand, has
+ * the line of what was last in there. */
 static void
 find_finallys(look *at)
 {
@@ -214,7 +216,7 @@ find_finallys(look *at)
             int to = instruction->target;
             at->finallys[i] = to > i ? at->finallys[to] : finallys_of_line(at, to);
         }
-        else if (i + 1 < bytecode->count &&
+        else if (i + 1 < bytecode->count && !at->headed[i] &&
                  (instruction->action == ACTION_GAP || instruction->action == ACTION_PLAIN ||
                   instruction->action == ACTION_DISCARD)) {
             at->finallys[i] |= at->finallys[i + 1];
@@ -281,7 +283,8 @@ is_astray(const interruption_bytecode *bytecode, int number)
     return handler >= 0 && !is_covered_by(bytecode, number, handler);
 }
 
-/* Does a handler begin to cover right behind it? */
+/* Does a handler begin to cover right behind it? Or, where nothing does there because nothing can
+ * fail, does one around go on to? What is left of `try:` is covered by none. */
 static bool
 is_gap(const look *at, int number)
 {
@@ -293,7 +296,7 @@ is_gap(const look *at, int number)
         }
         int next = handler_of(bytecode, i);
         if (next != handler) {
-            return next >= 0 && at->covers_from[next] == i;
+            return next >= 0 && (handler < 0 || at->covers_from[next] == i);
         }
     }
     return false;
@@ -438,8 +441,8 @@ fill(look *at, interruption_points *points)
     if (has_finally(at) && collect_lines(at) < 0) {
         return -1;
     }
-    find_finallys(at);
     find_loops_and_covers(at);
+    find_finallys(at);
     describe(at, points);
     find_mute_loops(at, points);
     points->chains = at->chains;
