@@ -88,3 +88,79 @@ def test_handlers_of_an_event_loop_are_called_whoever_came_first():
             loop.remove_signal_handler(signal.SIGTERM)
         asyncio.run(main())
     """) == (0, ["stopped by SIGTERM"], "")
+
+
+@pytest.mark.parametrize("then", ["the end", "more"])
+def test_a_signal_in_the_last_step_lets_the_loop_be_shut_down(then):  # S30
+    """A server raises again, at its end, what it has handled: all that asyncio still does is done,
+    and the main thread is stopped behind it.
+    """
+    status, said, told = run(f"""
+        import asyncio
+        interrupt_on_signal(timeout=10)
+        generators = []
+        async def ticks():
+            try:
+                yield
+            finally:
+                await asyncio.sleep(0)
+                say("generator closed")
+        async def serve():
+            await asyncio.to_thread(int)
+            generators.append(ticks())
+            await anext(generators[0])
+            caught = []
+            before = signal.signal(signal.SIGTERM, lambda *_: caught.append(1))
+            kill()
+            while not caught:
+                await asyncio.sleep(0)
+            signal.signal(signal.SIGTERM, before)
+            signal.raise_signal(signal.SIGTERM)
+            return "served"
+        say(asyncio.run(serve()))
+        if {then!r} == "more":
+            try:
+                time.sleep(60)
+            except SignalExit:
+                say("stopped")
+                raise
+    """)
+    expected = ["generator closed", "served", "stopped"][: 2 + (then == "more")]
+    assert (status, said, told) == (-15, expected, "")
+
+
+def test_tasks_that_end_all_the_time_do_not_keep_it():
+    status, said, told = run("""
+        import asyncio
+        interrupt_on_signal()
+        async def nothing():
+            pass
+        async def main():
+            try:
+                kill()
+                while True:
+                    await asyncio.gather(*(asyncio.create_task(nothing()) for _ in range(3)))
+            finally:
+                say("finally")
+        asyncio.run(main())
+    """)
+    assert (status, said, told) == (-15, ["finally"], "")
+
+
+def test_the_loop_is_run_again():
+    """By the program, not to be shut down: the exception is not lost."""
+    status, said, _ = run("""
+        import asyncio
+        interrupt_on_signal()
+        async def last():
+            signal.raise_signal(signal.SIGTERM)
+        async def more():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                say("finally")
+        with asyncio.Runner() as runner:
+            runner.run(last())
+            runner.run(more())
+    """)
+    assert (status, said) == (-15, ["finally"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 
@@ -22,24 +23,31 @@ def untouched():
     assert threading._shutdown is shutdown  # noqa: SLF001
 
 
-def test_the_handlers_say_whose_they_are_and_are_undone(untouched):
+def test_the_program_sees_its_own_handlers(untouched):  # S30
+    """Who looks whether a signal still has the handler of Python finds it so."""
     installation = interrupt_on_signal()
     assert installation.signals == STOPPING
-    for number, before in zip(STOPPING, untouched, strict=True):
-        handler = signal.getsignal(number)
-        assert handler is not before
-        assert repr(handler) == (
-            f"<interruption's handler of {signal.Signals(number).name}, over {before!r}>"
-        )
+    assert [signal.getsignal(number) for number in STOPPING] == untouched
+    assert signal.getsignal(signal.SIGINT) is untouched[0]
+    assert signal.signal(signal.SIGTERM, signal.SIG_DFL) is untouched[1]
     installation.close()
     installation.close()
 
 
-def test_it_is_a_context_manager(untouched):
-    with interrupt_on_signal(signal.SIGTERM) as installation:
-        assert installation.signals == (signal.SIGTERM,)
-        assert signal.getsignal(signal.SIGINT) is untouched[0]
-        assert signal.getsignal(signal.SIGTERM) is not untouched[1]
+def test_it_is_a_context_manager():
+    assert run("""
+        with interrupt_on_signal(signal.SIGTERM) as installation:
+            assert installation.signals == (signal.SIGTERM,)
+            worker = start()
+            try:
+                kill()
+                time.sleep(60)
+            except SignalExit:
+                worker.join()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        kill()
+        time.sleep(60)
+    """) == (-15, ["stopped by SIGTERM"], "")
 
 
 def test_several_are_undone_in_any_order(untouched):
@@ -50,18 +58,19 @@ def test_several_are_undone_in_any_order(untouched):
         assert [signal.getsignal(number) for number in STOPPING] == untouched
 
 
-def test_a_handler_over_it_stays_and_what_was_below_is_called():
+def test_a_handler_that_is_set_later_stays_and_calls_the_one_before():
     seen = []
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append("below"))
     try:
         installation = interrupt_on_signal(signal.SIGTERM)
-        ours = signal.getsignal(signal.SIGTERM)
+        below = signal.getsignal(signal.SIGTERM)
 
         def over(signum, frame):
             seen.append("over")
-            ours(signum, frame)
+            below(signum, frame)
 
         signal.signal(signal.SIGTERM, over)
+        assert signal.getsignal(signal.SIGTERM) is over
         installation.close()
         assert signal.getsignal(signal.SIGTERM) is over
         signal.raise_signal(signal.SIGTERM)
@@ -71,34 +80,86 @@ def test_a_handler_over_it_stays_and_what_was_below_is_called():
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_closed_below_somebodys_handler_the_signal_does_what_it_did(number):
-    status, said, _ = run(f"""
-        number = signal.{number.name}
-        installation = interrupt_on_signal(number)
-        ours = signal.getsignal(number)
-        signal.signal(number, lambda *args: (say("over"), ours(*args)))
-        installation.close()
+def test_threads_are_asked_beside_a_handler_that_is_set_later():  # S30
+    """The handler decides what the signal means for the main thread, as it does without us."""
+    assert run("""
+        interrupt_on_signal()
+        before = signal.signal(signal.SIGTERM, lambda *_: say("handled"))
+        worker = start()
+        kill()
+        worker.join()
+        assert signal.signal(signal.SIGTERM, before).__name__ == "<lambda>"
+        assert signal.getsignal(signal.SIGTERM) is before is signal.SIG_DFL
         try:
-            kill(number)
+            kill()
             time.sleep(60)
-        finally:
-            say("finally")
-    """)
-    # The default action of SIGTERM runs nothing; KeyboardInterrupt does.
-    assert (status, said) == (-number, ["over", "finally"][: 1 + (number == signal.SIGINT)])
+        except SignalExit:
+            say("stopped")
+    """) == (0, ["handled", "stopped by SIGTERM", "stopped"], "")
 
 
-@pytest.mark.usefixtures("untouched")
-def test_an_installation_says_what_it_does():
-    with interrupt_on_signal(signal.SIGTERM, signal.SIGHUP) as installation:
-        assert repr(installation) == "<interruption asks all threads on SIGTERM, SIGHUP>"
-    assert repr(installation).endswith("on SIGTERM, SIGHUP, closed>")
-    with interruption.interrupt_on_exit() as installation:
-        assert "on an exit by an exception>" in repr(installation)
-    installation = interruption.interrupt_on_exit(at_end=True)
-    assert "on the end of the program>" in repr(installation)
-    installation.close()
+def test_a_signal_that_is_ignored_later_is_ignored():
+    """By the system, too: children inherit it. And it is heeded again when it has a handler."""
+    assert run("""
+        import subprocess
+        interrupt_on_signal()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        kill()
+        subprocess.run(["/bin/sh", "-c", "kill -TERM $$; echo lives"], check=True)
+        assert not interruption_requested()
+        worker = start()
+        assert signal.signal(signal.SIGTERM, signal.SIG_DFL) is signal.SIG_IGN
+        try:
+            kill()
+            time.sleep(60)
+        except SignalExit:
+            worker.join()
+    """) == (0, ["lives", "stopped by SIGTERM"], "")
+
+
+def test_a_program_raises_again_what_it_has_handled():  # S30
+    """As servers do at their end. It is the same signal, not an impatient user's next."""
+    assert run("""
+        interrupt_on_signal()
+        caught = []
+        def asked_again():
+            with allow_interruption:
+                try:
+                    begun.release()
+                    threading.Event().wait()
+                except ThreadExit:
+                    again.acquire()          # in cleanup only an insisting request ends it
+        again = threading.Lock()
+        again.acquire()
+        worker = start(asked_again)
+        before = signal.signal(signal.SIGTERM, lambda number, _: caught.append(number))
+        kill()
+        assert caught == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, before)
+        for _ in range(5):                   # five: the third would give up
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except SignalExit:
+                say("stopped")
+        assert len(interruption._signals._state.signals) == 1
+        again.release()
+        worker.join()
+    """) == (0, ["stopped"] * 5, "")
+
+
+def test_it_refuses_what_signal_does_in_the_same_words():
+    expected = []
+    for put in (contextlib.nullcontext, interrupt_on_signal):
+        said = []
+        for arguments in [(), (2,), (2, 3, 4), (2, "no"), ("no", 0), (0, 0), (1 << 70, 0)]:
+            with put(), pytest.raises(Exception) as caught:  # noqa: PT011  (whatever it says)
+                signal.signal(*arguments)
+            said.append((type(caught.value), str(caught.value)))
+        with put(), pytest.raises(ValueError, match="main thread") as caught:
+            in_thread(lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+        said.append(str(caught.value))
+        expected.append(said)
+    assert expected[0] == expected[1]
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Literal, NamedTuple, cast
 
-from . import _run_threads, _signals, blocking
+from . import _handlers, _run_threads, blocking
 from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
 from ._signals import interrupt_on_exit, interrupt_on_signal
 
@@ -24,7 +24,7 @@ Region = Literal["all", "ours", "none"]
 
 _runpy = cast("Any", runpy)  # for what has no place in its types; `pdb` uses it in the same way
 
-_handler_code = _signals._Handler.__call__.__code__  # noqa: SLF001
+_handler_code = _handlers.Handler.__call__.__code__
 
 
 class NotFoundError(Exception):
@@ -150,7 +150,7 @@ def _take_out_handlers(entry: TracebackType | None) -> None:
     while entry is not None:
         inner = entry.tb_next
         if inner is not None and inner.tb_frame.f_code is _handler_code:
-            while inner is not None and inner.tb_frame.f_globals is vars(_signals):
+            while inner is not None and inner.tb_frame.f_globals is vars(_handlers):
                 inner = inner.tb_next
             entry.tb_next = inner
         entry = inner

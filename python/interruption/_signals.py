@@ -14,19 +14,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, cast
 
-from . import _ending
+from . import _ending, _handlers
 from ._arguments import flag
 from ._interruption import (
     _end_by_signal,
     _end_shutdown,
     _end_within,
-    _nudge,
     _seconds,
-    _signal_is_seen,
     _start_thread,
     _watch_signal,
     interrupt_all_threads,
@@ -35,6 +33,9 @@ from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, tell
 
 # The signals that mean "stop", on systems that have them.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+# What a program has a handler for, if at all, which reads its configuration again.
+_RELOADING = getattr(signal, "SIGHUP", None)
 
 # How many seconds the end of the interpreter waits for the last words of a shutdown: they go
 # through handlers of `logging`, which may wait for a thread that has been given up.
@@ -216,11 +217,34 @@ class _State:
         under_way.begin(self._begun)
         self.under_way = under_way
 
-    def on_signal(self, options: _Options, signum: int) -> bool:
+    # What the handlers want to know: a ``Listener``.
+
+    def has_none_yet(self) -> bool:
+        """Whether no signal has come yet."""
+        return not self.signals
+
+    def is_first(self) -> bool:
+        """Whether one has come, and no other."""
+        return len(self.signals) == 1
+
+    def may_raise(self, frame: FrameType | None) -> bool:
+        """Whether the main thread has something to be stopped in."""
+        self.past_end = self.past_end or _is_past_end(frame)
+        return not self.past_end
+
+    def exception(self, signum: int) -> BaseException:
+        """What a signal raises that would have ended the process."""
+        return SignalExit(signum)
+
+    def on_signal(self, signum: int, frame: FrameType | None) -> bool:
         """The first asks, the second insists, with the third nobody waits any longer.
 
         False: it has come while another was being seen to, which sees to this one as well.
         """
+        self.past_end = self.past_end or _is_past_end(frame)
+        options = self._options_of(signum)
+        if options is None:
+            return True
         self.signals.append((options, signum))
         if self._busy:
             return False
@@ -232,6 +256,22 @@ class _State:
         finally:
             self._busy = False
         return True
+
+    def _options_of(self, signum: int) -> _Options | None:
+        """What the latest installation that is in force for that signal was asked for."""
+        for installation in reversed(self.installed):
+            if installation.in_force and signum in installation.signals:
+                return installation.on_signal
+        return None
+
+    def let_go(self, signals: Iterable[int]) -> None:
+        """Leave those signals alone for which no installation is in force any more."""
+        for signum in signals:
+            options = self._options_of(signum)
+            if options is None:
+                _handlers.let_go(signum)
+            else:
+                _watch(signum, options)
 
     def _see_to(self, options: _Options, signum: int) -> None:
         if self._done == 1 and not self._over:
@@ -252,6 +292,9 @@ class _State:
     def main_has_ended(self, *, by_exception: bool) -> None:
         """Ask, if that is wanted. Somebody waits from here on, whoever has been asked before."""
         self.past_end = True
+        signum = _handlers.signal_that_ends(_unhandled() if by_exception else None)
+        if signum is not None and self.signals:
+            _end_as(signum)
         if self.signals:
             if self.under_way is not None and self.under_way.is_done() and _there_are_threads():
                 self.begin(self.under_way.options, "exit")
@@ -285,6 +328,7 @@ class _State:
         self.signals, self._done = [], 0
         if not self._over:
             _end_within(None)
+        _handlers.forget()
         while self._asks_newborn:
             self._asks_newborn -= 1
             _end_shutdown()
@@ -301,6 +345,11 @@ class _State:
         _ending.after_fork_in_child()
 
 
+def _watch(signum: int, options: _Options) -> None:
+    """See to it that the signal is seen, or the process ends."""
+    _watch_signal(signum, None if options.timeout is None else options.timeout + _MARGIN)
+
+
 def _bound_process(under_way: "_UnderWay | None", signum: int) -> None:
     """Let the process have ended by that signal soon after the deadline, whatever it does (S30).
 
@@ -311,6 +360,12 @@ def _bound_process(under_way: "_UnderWay | None", signum: int) -> None:
     if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
         deadline = under_way.shutdown.deadline
         _end_within(max(0.0, deadline - time.monotonic()) + _MARGIN, signum)
+
+
+def _unhandled() -> BaseException | None:
+    """The exception that the interpreter has last shown as unhandled; never a ``SystemExit``."""
+    name = "last_exc" if sys.version_info >= (3, 12) else "last_value"
+    return cast("BaseException | None", getattr(sys, name, None))
 
 
 def _there_are_threads() -> bool:
@@ -326,112 +381,12 @@ _state = _State()
 os.register_at_fork(after_in_child=_state.after_fork_in_child)
 
 
-def _running_loop() -> Any | None:
-    """The event loop of asyncio that runs in this thread, if any."""
-    asyncio = sys.modules.get("asyncio")
-    try:
-        return None if asyncio is None else asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _leave(error: BaseException) -> NoReturn:
-    raise error
-
-
-def _tell_runner(signum: int, frame: FrameType | None) -> bool:
-    """Let ``asyncio.run`` deal with Ctrl-C as it does: it cancels the main task (from 3.11).
-
-    It does so only where it finds Python's own handler, and there it finds ours. False: it is not
-    running here.
-    """
-    if _running_loop() is None:
-        return False
-    run = sys.modules["asyncio"].Runner.run.__code__
-    while frame is not None:
-        if frame.f_code is run:
-            names = frame.f_locals
-            names["self"]._on_sigint(signum, frame, names["task"])  # noqa: SLF001
-            return True
-        frame = frame.f_back
-    return False
-
-
 def _is_past_end(frame: FrameType | None) -> bool:
     """Whether the interpreter is on its way to its end already, with the frame on its stack."""
     if frame is None:
         return False
     outermost = _ending.outermost_frame(frame)
     return outermost.f_code is _code_getter or _ending.is_at_end(outermost)
-
-
-class _Handler:
-    """What stands as a signal's handler: asks the threads, then goes on to the one before it."""
-
-    def __init__(self, signum: int, previous: Any, options: _Options) -> None:
-        self.signum = signum
-        self.previous = previous
-        self.options = options
-        self.in_force = True
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        _signal_is_seen(signum)
-        _state.past_end = _state.past_end or _is_past_end(frame)
-        in_force, alone = self.in_force, True  # the third signal takes it out of force
-        try:
-            if in_force:
-                alone = _state.on_signal(self.options, signum)
-        finally:
-            self._pass_on(signum, frame, in_force=in_force, may_raise=alone)
-
-    def watch(self) -> None:
-        """It has just been set: see to it that the signal is seen, or the process ends."""
-        _nudge(self.signum)
-        timeout = self.options.timeout
-        _watch_signal(self.signum, None if timeout is None else timeout + _MARGIN)
-
-    def __repr__(self) -> str:
-        """For who looks at signal.getsignal()."""
-        return f"<interruption's handler of {_name(self.signum)}, over {self.previous!r}>"
-
-    def _before(self) -> Any:
-        """The handler before it that is not one of ours: a signal is seen to once."""
-        previous = self.previous
-        while isinstance(previous, _Handler):
-            previous = previous.previous
-        return previous
-
-    def _pass_on(
-        self, signum: int, frame: FrameType | None, *, in_force: bool, may_raise: bool
-    ) -> None:
-        previous = self._before()
-        if previous not in (signal.SIG_DFL, signal.default_int_handler):
-            previous(signum, frame)
-        elif not in_force:
-            # Somebody's handler over it calls it still: it is as if it were not there.
-            _as_before(previous, signum, frame)
-        elif may_raise and not _state.past_end:
-            self._stop_main_thread(previous, signum, frame)
-
-    def _stop_main_thread(self, previous: Any, signum: int, frame: FrameType | None) -> None:
-        if previous is signal.default_int_handler:
-            if not _tell_runner(signum, frame):
-                signal.default_int_handler(signum, frame)
-            return
-        loop = _running_loop()
-        if loop is not None and len(_state.signals) == 1:
-            # Between two steps of its tasks, which are cancelled then, as asyncio.run() does it.
-            loop.call_soon_threadsafe(_leave, SignalExit(signum))
-        else:
-            raise SignalExit(signum)
-
-
-def _as_before(previous: Any, signum: int, frame: FrameType | None) -> None:
-    if previous is signal.SIG_DFL:
-        signal.signal(signum, signal.SIG_DFL)
-        signal.raise_signal(signum)
-    else:
-        previous(signum, frame)
 
 
 class Installation:
@@ -443,19 +398,22 @@ class Installation:
 
     def __init__(
         self,
-        handlers: Iterable[_Handler] = (),
+        signals: Iterable[int] = (),
         *,
+        on_signal: _Options | None = None,
         on_exit: _Options | None = None,
         at_end: bool = False,
     ) -> None:
-        self.handlers = tuple(handlers)
+        self._signals = tuple(signals)
+        self.on_signal = on_signal
+        self.in_force = True  # for its signals
         self.on_exit = on_exit
         self.at_end = at_end
 
     @property
     def signals(self) -> tuple[int, ...]:
         """The signals that it handles; without those that were ignored before."""
-        return tuple(handler.signum for handler in self.handlers)
+        return self._signals
 
     def __repr__(self) -> str:
         """What it does, and whether it is still in force."""
@@ -472,10 +430,9 @@ class Installation:
     def close(self) -> None:
         """Put everything back as it was before; again: nothing.
 
-        Where somebody has put a handler over one of these since, it stays, and what was below is
-        called by it as before. With the last installation that is closed, the count of signals
-        begins anew, and threads are no longer born asked. Who is waited for already is waited for
-        until the deadline.
+        The handlers that the program has set meanwhile are in force, and nothing beside them. With
+        the last installation that is closed, the count of signals begins anew, and threads are no
+        longer born asked. Who is waited for already is waited for until the deadline.
 
         RuntimeError: called in another thread than the main one.
         """
@@ -484,14 +441,9 @@ class Installation:
         _state.leave(self)
 
     def put_back(self) -> None:
-        """Put the handlers back, as far as they are still in place. In the main thread."""
-        for handler in reversed(self.handlers):
-            if handler.in_force and signal.getsignal(handler.signum) is handler:
-                below = _in_force(handler.previous)
-                signal.signal(handler.signum, below)
-                if isinstance(below, _Handler):
-                    below.watch()
-            handler.in_force = False
+        """Leave the signals to the program's handlers. In the main thread."""
+        self.in_force = False
+        _state.let_go(self._signals)
 
     def __enter__(self) -> Self:
         return self
@@ -507,13 +459,6 @@ class Installation:
         if asks and self.on_exit is not None and self in _state.installed and not _state.signals:
             _state.begin(self.on_exit, "exit")
         self.close()
-
-
-def _in_force(handler: Any) -> Any:
-    """It, or the first below it that was not closed before."""
-    while isinstance(handler, _Handler) and not handler.in_force:
-        handler = handler.previous
-    return handler
 
 
 def _check_main_thread(what: str) -> None:
@@ -578,22 +523,20 @@ def interrupt_on_signal(
     """
     _check_main_thread("interrupt_on_signal()")
     options = _Options(timeout, reason, report_after)
+    by_default = not signals
     if not signals:
         signals = tuple(signal.Signals[name] for name in _STOPPING if hasattr(signal, name))
     before = {signum: _check_signal(signum) for signum in signals}
-    handlers = [
-        _Handler(signum, previous, options)
-        for signum, previous in before.items()
-        if previous is not signal.SIG_IGN
-    ]
+    heeded = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
     prepare_log()
-    installation = Installation(handlers)
+    installation = Installation(heeded, on_signal=options)
     _state.installed.append(installation)
     _ending.watch(_state)
     try:
-        for handler in handlers:
-            signal.signal(handler.signum, cast("Callable[[int, FrameType | None], None]", handler))
-            handler.watch()
+        for signum in heeded:
+            unless_handled = by_default and signum == _RELOADING
+            _handlers.look_after(signum, _state, unless_handled=unless_handled)
+            _watch(signum, options)
     except BaseException:
         installation.close()
         raise

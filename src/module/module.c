@@ -24,6 +24,7 @@
 #include "requests.h"
 #include "scope.h"
 #include "second_look.h"
+#include "signal_hook.h"
 #include "thread.h"
 #include "thread_exit.h"
 #include "watchdog.h"
@@ -75,20 +76,46 @@ PyDoc_STRVAR(end_by_signal_doc,
              "0: it will not.");
 
 PyDoc_STRVAR(
-    nudge_doc,
-    "_nudge($module, number, /)\n"
+    hook_signals_doc,
+    "_hook_signals($module, functions, /)\n"
     "--\n\n"
-    "That signal, whose handler has just been set, wakes the main thread whenever it comes.");
+    "(wrap, unwrap): set wrap(number, handler) where the program sets a handler, and show\n"
+    "it unwrap(handler). None: not any more.");
 
-PyDoc_STRVAR(signal_is_seen_doc, "_signal_is_seen($module, number, /)\n"
-                                 "--\n\n"
-                                 "The handler of that signal runs.");
+PyDoc_STRVAR(leave_word_by_doc,
+             "_leave_word_by($module, number, handler, /)\n"
+             "--\n\n"
+             "Call that after each signal which a handler in C has that is not Python's; `number`\n"
+             "is a signal which nobody sends. None: not any more.");
+
+PyDoc_STRVAR(foreign_signals_doc, "_foreign_signals($module, /)\n"
+                                  "--\n\n"
+                                  "Those which such handlers have had since they were last seen.");
+
+PyDoc_STRVAR(set_handler_doc,
+             "_set_handler($module, number, handler, looked_after, /)\n"
+             "--\n\n"
+             "As the original signal.signal(), but a handler in C that is not Python's stays.\n\n"
+             "looked_after: the signal wakes the main thread whenever it comes.");
+
+PyDoc_STRVAR(
+    signal_is_seen_doc,
+    "_signal_is_seen($module, number, first, /)\n"
+    "--\n\n"
+    "The handler of that signal runs. Returns whether it counts (one that the process has\n"
+    "raised itself does if `first`, one that a handler in C passes on if it is new), and\n"
+    "whether a handler in C that is not Python's has it.");
+
+PyDoc_STRVAR(signal_later_doc, "_signal_later($module, number, /)\n"
+                               "--\n\n"
+                               "The handler of that signal is called in a moment.");
 
 PyDoc_STRVAR(watch_signal_doc,
              "_watch_signal($module, number, seconds, /)\n"
              "--\n\n"
              "End the process when that signal has come and its handler in Python has not run for\n"
-             "so many seconds; None: only with the third signal. To be called after _nudge.");
+             "so many seconds; None: only with the third signal. Of one that is\n"
+             "looked after.");
 
 PyDoc_STRVAR(end_within_doc,
              "_end_within($module, seconds, number=0, status=1, /)\n"
@@ -271,8 +298,12 @@ static PyMethodDef methods[] = {
     {"_begin_shutdown", interruption_begin_shutdown, METH_O, begin_shutdown_doc},
     {"_end_shutdown", interruption_end_shutdown, METH_NOARGS, end_shutdown_doc},
     {"_end_by_signal", interruption_end_by_signal, METH_O, end_by_signal_doc},
-    {"_nudge", interruption_nudge, METH_O, nudge_doc},
-    {"_signal_is_seen", interruption_signal_is_seen, METH_O, signal_is_seen_doc},
+    {"_hook_signals", interruption_hook_signals, METH_O, hook_signals_doc},
+    {"_leave_word_by", interruption_set_word, METH_VARARGS, leave_word_by_doc},
+    {"_foreign_signals", interruption_foreign_signals, METH_NOARGS, foreign_signals_doc},
+    {"_set_handler", interruption_set_handler, METH_VARARGS, set_handler_doc},
+    {"_signal_is_seen", interruption_signal_is_seen, METH_VARARGS, signal_is_seen_doc},
+    {"_signal_later", interruption_signal_later, METH_O, signal_later_doc},
     {"_watch_signal", interruption_watch_signal, METH_VARARGS, watch_signal_doc},
     {"_end_within", interruption_end_within, METH_VARARGS, end_within_doc},
     {"_is_helper", interruption_is_helper, METH_O, is_helper_doc},
@@ -333,6 +364,7 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     interruption_blocking_after_fork_child();
     interruption_drop_other_threads();
     interruption_newborn_after_fork_child();
+    interruption_signal_hook_after_fork_child();
     interruption_watchdog_after_fork_child();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;

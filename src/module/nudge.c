@@ -1,15 +1,9 @@
 /*
  * See nudge.h. `watched` is written by the main thread before the handler in C of that signal is in
- * place, and read by that handler, in whatever thread it runs.
+ * place, and read by that handler, in whatever thread it runs; but for what is said there.
  */
 #define _GNU_SOURCE
 #include "nudge.h"
-
-#include <signal.h>
-
-#include "watchdog.h"
-
-#ifdef __linux__
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -18,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef sigev_notify_thread_id
+#include "watchdog.h"
+
+#if defined(__linux__) && !defined(sigev_notify_thread_id)
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
@@ -31,11 +27,40 @@ enum {
 };
 
 static struct {
+    struct sigaction below; /* where it goes on to: CPython's handler, or a library's */
+    bool foreign;           /* it is a library's */
+    _Atomic bool outside;   /* it has come from somewhere since it was last seen to */
+    _Atomic bool inside;    /* the process has raised it itself, since. Both atomic: relaxed, Python
+                               looks when it has been told */
+#ifdef __linux__
     timer_t timer;
-    pid_t process;       /* that the timer is of: a child of a fork has none; 0: there is none */
-    void (*python)(int); /* CPython's handler */
-    _Atomic int pause;   /* atomic: relaxed, it is a number and nothing else */
+    pid_t process;     /* that the timer is of: a child of a fork has none; 0: there is none */
+    _Atomic int pause; /* atomic: relaxed, it is a number and nothing else */
+    _Atomic bool due;  /* the next nudge is for Python. The same */
+#endif
 } watched[NSIG];
+
+/* May not return: a library's handler jumps to where its own code goes on. */
+static void
+go_on(int number, siginfo_t *info, void *context)
+{
+    const struct sigaction *below = &watched[number].below;
+    if (below->sa_flags & SA_SIGINFO) {
+        below->sa_sigaction(number, info, context);
+    }
+    else {
+        below->sa_handler(number);
+    }
+}
+
+/* Python may never hear of a signal that a library has: its handler may jump out of C code
+   (cysignals), or do all there is to do (libev). So it is left word by a signal that nobody sends,
+   whose handler in Python is ours. 0: there is none. atomic: relaxed, a number and nothing else */
+static _Atomic int word_for_python;
+
+/* Nudges. -------------------------------------------------------------------------------------- */
+
+#ifdef __linux__
 
 /* One nudge after so many milliseconds; with 0, none. Async-signal-safe. */
 static void
@@ -49,67 +74,58 @@ set_timer(int number, int pause)
     }
 }
 
-static void
-on_signal(int number, siginfo_t *info, void *context)
+/* Whether it is a nudge; then the next is on its way. Async-signal-safe. */
+static bool
+is_nudge(int number, siginfo_t *info)
 {
-    (void)context;
-    int saved = errno;
-    if (interruption_signal_is_the_watchdogs(info)) {
-        errno = saved;
-        return;
-    }
     if (info->si_code != SI_TIMER || info->si_value.sival_ptr != &watched[number]) {
-        interruption_signal_came(number);
-        set_timer(number, FIRST_PAUSE);
-        watched[number].python(number);
+        return false;
     }
-    else {
-        int pause = atomic_load_explicit(&watched[number].pause, memory_order_relaxed);
-        if (pause > 0 && pause < LAST_PAUSE) {
-            set_timer(number, 2 * pause);
-        }
+    if (atomic_exchange_explicit(&watched[number].due, false, memory_order_relaxed)) {
+        go_on(number, info, NULL);
     }
-    errno = saved;
+    int pause = atomic_load_explicit(&watched[number].pause, memory_order_relaxed);
+    if (pause > 0 && pause < LAST_PAUSE) {
+        set_timer(number, 2 * pause);
+    }
+    return true;
 }
 
-/* Its timer, made once a process. */
-static bool
-have_timer(int number)
+/* Its timer, made once a process. Without one it works, but for the moment that nudge.h tells of.
+ */
+static void
+make_timer(int number)
 {
     if (watched[number].process == getpid()) {
-        return true;
+        return;
     }
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
                              .sigev_signo = number,
                              .sigev_value.sival_ptr = &watched[number]};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &watched[number].timer) != 0) {
-        return false; /* it works without, but for the moment that nudge.h tells of */
+    if (timer_create(CLOCK_MONOTONIC, &event, &watched[number].timer) == 0) {
+        watched[number].process = getpid();
     }
-    watched[number].process = getpid();
-    return true;
 }
 
-static void
-watch(int number)
+static bool
+is_sent_later(int number)
 {
-    struct sigaction action;
-    if (sigaction(number, NULL, &action) != 0 || (action.sa_flags & SA_SIGINFO) ||
-        action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN || !have_timer(number)) {
-        return; /* not what signal.signal() sets: it is let alone */
+    if (watched[number].process != getpid()) {
+        return false;
     }
-    watched[number].python = action.sa_handler;
-    action.sa_sigaction = on_signal;
-    action.sa_flags |= SA_SIGINFO;
-    (void)sigaction(number, &action, NULL);
+    atomic_store_explicit(&watched[number].due, true, memory_order_relaxed);
+    set_timer(number, FIRST_PAUSE);
+    return true;
 }
 
 #else
 
-static void
-watch(int number)
+static bool
+is_sent_later(int number)
 {
     (void)number;
+    return false;
 }
 
 static void
@@ -119,11 +135,85 @@ set_timer(int number, int pause)
     (void)pause;
 }
 
+static bool
+is_nudge(int number, siginfo_t *info)
+{
+    (void)number;
+    (void)info;
+    return false;
+}
+
+static void
+make_timer(int number)
+{
+    (void)number;
+}
+
 #endif
 
-/* A signal's number, -1 with an exception set if it is none. */
-static int
-as_signal(PyObject *number)
+/* The handler. --------------------------------------------------------------------------------- */
+
+static bool
+is_raised_by_ourselves(const siginfo_t *info)
+{
+#ifdef SI_TKILL
+    return info->si_code == SI_TKILL && info->si_pid == getpid();
+#else
+    (void)info;
+    return false;
+#endif
+}
+
+static void
+on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    if (!interruption_signal_is_the_watchdogs(info) && !is_nudge(number, info)) {
+        interruption_signal_came(number);
+        bool inside = is_raised_by_ourselves(info);
+        atomic_store_explicit(inside ? &watched[number].inside : &watched[number].outside, true,
+                              memory_order_relaxed);
+        set_timer(number, FIRST_PAUSE);
+        int word = atomic_load_explicit(&word_for_python, memory_order_relaxed);
+        if (watched[number].foreign && word != 0) {
+            (void)PyErr_SetInterruptEx(word);
+        }
+        errno = saved;
+        go_on(number, info, context);
+    }
+    errno = saved;
+}
+
+void
+interruption_look_after_signal(int number, const struct sigaction *below, bool foreign)
+{
+    struct sigaction action = *below;
+    watched[number].below = action;
+    watched[number].foreign = foreign;
+    make_timer(number);
+    action.sa_sigaction = on_signal;
+    action.sa_flags |= SA_SIGINFO;
+    (void)sigaction(number, &action, NULL);
+}
+
+void
+interruption_leave_word_by(int number)
+{
+    atomic_store_explicit(&word_for_python, number, memory_order_relaxed);
+}
+
+bool
+interruption_handler_below(int number, const struct sigaction *action, struct sigaction *below)
+{
+    if (!(action->sa_flags & SA_SIGINFO) || action->sa_sigaction != on_signal) {
+        return false;
+    }
+    *below = watched[number].below;
+    return true;
+}
+
+int
+interruption_as_signal(PyObject *number)
 {
     long value = PyLong_AsLong(number);
     if (value == -1 && PyErr_Occurred()) {
@@ -137,24 +227,54 @@ as_signal(PyObject *number)
 }
 
 PyObject *
-interruption_nudge(PyObject *Py_UNUSED(module), PyObject *number)
+interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    int signal_number = as_signal(number);
-    if (signal_number < 0) {
+    PyObject *object;
+    int first;
+    if (!PyArg_ParseTuple(args, "Op:_signal_is_seen", &object, &first)) {
         return NULL;
     }
-    watch(signal_number);
+    int number = interruption_as_signal(object);
+    if (number < 0) {
+        return NULL;
+    }
+    set_timer(number, 0);
+    interruption_watchdog_answered();
+    bool foreign = watched[number].foreign;
+    bool inside = atomic_exchange_explicit(&watched[number].inside, false, memory_order_relaxed);
+    bool outside = atomic_exchange_explicit(&watched[number].outside, false, memory_order_relaxed);
+    bool counts = outside || (inside ? first : !foreign);
+    return Py_BuildValue("(NN)", PyBool_FromLong(counts), PyBool_FromLong(foreign));
+}
+
+PyObject *
+interruption_signal_later(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    int number = interruption_as_signal(object);
+    if (number < 0) {
+        return NULL;
+    }
+    if (!is_sent_later(number)) {
+        (void)raise(number);
+    }
     Py_RETURN_NONE;
 }
 
 PyObject *
-interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *number)
+interruption_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    int signal_number = as_signal(number);
-    if (signal_number < 0) {
-        return NULL;
+    PyObject *all = PyList_New(0);
+    for (int number = 1; number < NSIG && all != NULL; number++) {
+        if (!watched[number].foreign ||
+            !(atomic_load_explicit(&watched[number].inside, memory_order_relaxed) ||
+              atomic_load_explicit(&watched[number].outside, memory_order_relaxed))) {
+            continue;
+        }
+        PyObject *one = PyLong_FromLong(number);
+        if (one == NULL || PyList_Append(all, one) < 0) {
+            Py_CLEAR(all);
+        }
+        Py_XDECREF(one);
     }
-    set_timer(signal_number, 0);
-    interruption_watchdog_answered();
-    Py_RETURN_NONE;
+    return all;
 }

@@ -1,0 +1,231 @@
+/*
+ * See signal_hook.h. `now` is guarded by the mutex. What is set in Python's table, and in the
+ * system's, is the main thread's.
+ */
+#include "signal_hook.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "compat.h"
+#include "interpose.h"
+#include "nudge.h"
+
+enum { WRAP, UNWRAP, FUNCTIONS };
+
+static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+
+static struct {
+    PyObject *functions[FUNCTIONS]; /* strong; or all NULL */
+    PyInterpreterState *interpreter;
+} now;
+
+/* The handler that CPython has for all signals with a handler in Python; NULL: not seen yet. */
+static void (*python_handler)(int);
+
+/* A new reference; NULL, and nothing set: nobody wants to know, or we are not in his interpreter.
+ */
+static PyObject *
+function_of(int which)
+{
+    PyObject *function = NULL;
+    interruption_mutex_lock(&mutex);
+    if (now.interpreter == PyInterpreterState_Get()) {
+        function = Py_XNewRef(now.functions[which]);
+    }
+    interruption_mutex_unlock(&mutex);
+    return function;
+}
+
+/* The interposed functions. -------------------------------------------------------------------- */
+
+static bool
+always(PyObject *Py_UNUSED(self))
+{
+    return true;
+}
+
+/* What the program is shown of a handler; takes the reference. NULL stays NULL. */
+static PyObject *
+unwrap(PyObject *handler)
+{
+    PyObject *function = handler == NULL ? NULL : function_of(UNWRAP);
+    if (function == NULL) {
+        return handler;
+    }
+    PyObject *shown = PyObject_CallOneArg(function, handler);
+    Py_DECREF(function);
+    Py_DECREF(handler);
+    return shown;
+}
+
+static PyObject *
+get(const interruption_call *call)
+{
+    return unwrap(interruption_call_original(call));
+}
+
+/* Let every signal be told of; what has just been set is Python's own handler. */
+static void
+look_after(PyObject *object)
+{
+    struct sigaction action;
+    int number = interruption_as_signal(object);
+    if (number < 0) {
+        PyErr_Clear(); /* it has been set, so it is one */
+        return;
+    }
+    if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+        action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+        python_handler = action.sa_handler;
+        interruption_look_after_signal(number, &action, false);
+    }
+}
+
+static PyObject *
+set(const interruption_call *call)
+{
+    PyObject *wrap = interruption_call_count(call) == 2 ? function_of(WRAP) : NULL;
+    if (wrap == NULL) {
+        return interruption_call_original(call); /* it has the words for it */
+    }
+    PyObject *number = interruption_call_argument(call, 0, NULL);
+    PyObject *given = interruption_call_argument(call, 1, NULL);
+    PyObject *handler = PyObject_CallFunctionObjArgs(wrap, number, given, NULL);
+    Py_DECREF(wrap);
+    if (handler == NULL) {
+        return NULL;
+    }
+    PyObject *arguments[] = {number, handler};
+    PyObject *before = interruption_call_again(call, arguments, 2);
+    if (before != NULL && handler != given) {
+        look_after(number);
+    }
+    Py_DECREF(handler);
+    return unwrap(before);
+}
+
+INTERRUPTION_REPLACEMENT(signal_signal, always, set);
+INTERRUPTION_REPLACEMENT(signal_getsignal, always, get);
+
+static const interruption_row rows[] = {
+    {"_signal", NULL, "signal", &signal_signal, false},
+    {"_signal", NULL, "getsignal", &signal_getsignal, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static interruption_family family = {.name = "signal handlers", .rows = rows};
+
+PyObject *
+interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
+{
+    PyObject *members[FUNCTIONS] = {NULL};
+    if (functions != Py_None) {
+        if (!PyArg_ParseTuple(functions, "OO:_hook_signals", &members[WRAP], &members[UNWRAP]) ||
+            interruption_family_enable(&family) < 0) {
+            return NULL;
+        }
+    }
+    PyObject *before[FUNCTIONS];
+    interruption_mutex_lock(&mutex);
+    for (int i = 0; i < FUNCTIONS; i++) {
+        before[i] = now.functions[i];
+        now.functions[i] = Py_XNewRef(members[i]);
+    }
+    now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
+    interruption_mutex_unlock(&mutex);
+    if (functions == Py_None) {
+        interruption_family_disable(&family);
+    }
+    for (int i = 0; i < FUNCTIONS; i++) {
+        Py_XDECREF(before[i]);
+    }
+    Py_RETURN_NONE;
+}
+
+void
+interruption_signal_hook_after_fork_child(void)
+{
+    interruption_mutex_reset(&mutex);
+}
+
+/* In the main thread. -------------------------------------------------------------------------- */
+
+/* Is it neither Python's nor one of the system's? */
+static bool
+is_foreign(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO ||
+           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN &&
+            action->sa_handler != python_handler);
+}
+
+static PyObject *
+call_original(PyObject *number, PyObject *handler)
+{
+    PyObject *module = PyImport_ImportModule("_signal");
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *arguments[] = {number, handler};
+    PyObject *before = interruption_call_method(&signal_signal, module, arguments, 2);
+    Py_DECREF(module);
+    return before;
+}
+
+PyObject *
+interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *object, *handler;
+    int looked_after;
+    if (!PyArg_ParseTuple(args, "OOp:_set_handler", &object, &handler, &looked_after)) {
+        return NULL;
+    }
+    int number = interruption_as_signal(object);
+    if (number < 0 || interruption_family_find(&family) < 0) {
+        return NULL;
+    }
+    struct sigaction there, set_now;
+    bool known = sigaction(number, NULL, &there) == 0;
+    (void)interruption_handler_below(number, &there, &there);
+    PyObject *before = call_original(object, handler);
+    if (before == NULL || !known || sigaction(number, NULL, &set_now) != 0) {
+        return before;
+    }
+    if (set_now.sa_handler != SIG_DFL && set_now.sa_handler != SIG_IGN) {
+        python_handler = set_now.sa_handler;
+    }
+    bool foreign = is_foreign(&there);
+    if (looked_after) {
+        interruption_look_after_signal(number, foreign ? &there : &set_now, foreign);
+    }
+    else if (foreign) {
+        (void)sigaction(number, &there, NULL);
+    }
+    return before;
+}
+
+PyObject *
+interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *object, *handler;
+    if (!PyArg_ParseTuple(args, "OO:_leave_word_by", &object, &handler)) {
+        return NULL;
+    }
+    int number = interruption_as_signal(object);
+    if (number < 0 || interruption_family_find(&family) < 0) {
+        return NULL;
+    }
+    PyObject *none = handler == Py_None ? PyLong_FromLong((long)SIG_DFL) : Py_NewRef(handler);
+    struct sigaction there;
+    bool known = none != NULL && sigaction(number, NULL, &there) == 0;
+    PyObject *before = none == NULL ? NULL : call_original(object, none);
+    Py_XDECREF(none);
+    if (before != NULL) {
+        if (known) {
+            (void)sigaction(number, &there, NULL);
+        }
+        interruption_leave_word_by(handler == Py_None ? 0 : number);
+    }
+    return before;
+}

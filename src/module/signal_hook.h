@@ -1,0 +1,31 @@
+/*
+ * The handlers of the signals that ask: Python's, and the system's below it.
+ *
+ * A program sees the handlers that it has set itself, and sets others, as if we were not there:
+ * `signal.signal` and `signal.getsignal` are interposed, so that what really stands in Python's
+ * table may be a handler of ours around the program's. Which one, is said by _signals.py.
+ *
+ * A handler in C that is not Python's (a library has set it by sigaction) stays, and gets the
+ * signal; Python is left word beside it. By the main thread, but for the interposed functions.
+ */
+#ifndef INTERRUPTION_SIGNAL_HOOK_H
+#define INTERRUPTION_SIGNAL_HOOK_H
+
+#include "state.h"
+
+/* _hook_signals(wrap, unwrap): interpose. `wrap(number, handler)` is what is to be set in the place
+   of what the program sets, `unwrap(handler)` what the program is shown. None: undo it. */
+PyObject *interruption_hook_signals(PyObject *module, PyObject *functions);
+
+/* _leave_word_by(number, handler): set that in Python only; it is called after each signal that a
+   handler in C has. None: undo it. */
+PyObject *interruption_set_word(PyObject *module, PyObject *args);
+
+/* _set_handler(number, handler, looked_after): as the original signal.signal, but a handler in C
+   that is not Python's stays. looked_after: every signal is told of from now on (nudge.h). */
+PyObject *interruption_set_handler(PyObject *module, PyObject *args);
+
+/* In the child of a fork. */
+void interruption_signal_hook_after_fork_child(void);
+
+#endif
