@@ -455,3 +455,27 @@ def test_forks(kind: type[Call], part: str) -> None:  # S18
     if not kind.forks:
         pytest.skip("what it waits for is not the child's")
     run_part(part, kind)
+
+
+def test_the_status_is_short_where_it_is_shown_and_long_where_it_is_printed():
+    expect_script(
+        """
+        import dataclasses
+        from interruption import allow_interruption, blocking
+        assert repr(blocking.status()) == "<Status: nothing is interposed>"
+        with allow_interruption:
+            pass
+        status = blocking.status()
+        assert "; " in repr(status) and " of modules not imported yet" in repr(status)
+        assert len(repr(status)) < 200 < len(str(status))
+        import fcntl, queue, select, socket, ssl, _multiprocessing
+        blocking.enable()
+        status = blocking.status()
+        count = len(status.families)
+        assert repr(status) == f"<Status: {count} of {count} families interposed>"
+        odd = dataclasses.replace(status.families[0], interposed=False, reason="it is odd")
+        changed = dataclasses.replace(status, families=(odd, *status.families[1:]))
+        refused = f"<Status: {count - 1} of {count} families interposed; refused: {odd.name}>"
+        assert repr(changed) == refused
+        """
+    )

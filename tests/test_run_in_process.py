@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -317,3 +318,38 @@ def test_the_program_ends_although_a_daemon_thread_waits(tmp_path):  # S18
     result, pid = script(source, tmp_path)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
     assert not is_there(pid)
+
+
+def test_a_main_module_that_runs_at_its_import_is_told_what_to_do(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from interruption import run_in_process\n"
+        "def function(): pass\n"
+        "print('at the top', flush=True)\n"
+        "run_in_process(function)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "at the top\n" * 2)
+    child, parent = done.stderr.strip().split("\n\n")[0], done.stderr.strip().splitlines()[-1]
+    guard = 'belongs under `if __name__ == "__main__":`'
+    assert "RuntimeError: run_in_process() is called while a new process begins. " in child
+    assert guard in child
+    assert parent.startswith("ChildProcessError: the process that was to run function ended before")
+    assert parent.endswith(guard)
+
+
+def test_a_main_module_that_cannot_be_imported_again_is_told_so(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from interruption import run_in_process\n"
+        "def function(): pass\n"
+        "if __name__ == '__main__': run_in_process(function)\n"
+        "else: sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "ended before it had begun, with exit code 7" in done.stderr

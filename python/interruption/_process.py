@@ -21,6 +21,14 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
+_BEGUN = b""  # sent before the answer
+
+_GUARD = (
+    "A new process imports the program's main module first. So what that does when it is run, "
+    'run_in_process() among it, belongs under `if __name__ == "__main__":`'
+)
+
+
 class _RemoteTracebackError(Exception):
     """The traceback of the other process: the cause of what was raised there."""
 
@@ -34,6 +42,7 @@ class _Child:
     def __init__(self, process: "SpawnProcess") -> None:
         self._process = process
         self._killed = False
+        self.begun = False  # it has come as far as the function
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +78,12 @@ class _Child:
         from multiprocessing.connection import wait  # noqa: PLC0415
 
         answer = None
-        if receiver in wait([receiver, self._process.sentinel]) or receiver.poll():
-            with contextlib.suppress(EOFError):
+        with contextlib.suppress(EOFError):
+            while not answer and (
+                receiver in wait([receiver, self._process.sentinel]) or receiver.poll()
+            ):
                 answer = receiver.recv_bytes()
+                self.begun = True
         wait([self._process.sentinel])
         return answer
 
@@ -105,12 +117,15 @@ def run_in_process(
     TypeError: function cannot be called, or it or its arguments cannot be pickled.
     ChildProcessError: the process ended without an answer; the message has its exit code, as in
     ``subprocess`` (-9: killed by signal 9). RuntimeError: what it returned or raised cannot be
-    sent.
+    sent; or this is called while a new process imports the main module, which has to keep what it
+    does under ``if __name__ == "__main__":``.
     """
     import multiprocessing  # noqa: PLC0415  (costs more than all of this package)
 
     if not callable(function):
         raise TypeError(f"give a function to call, not {type(function).__name__}")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(f"run_in_process() is called while a new process begins. {_GUARD}")
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
@@ -120,10 +135,16 @@ def run_in_process(
         _start(child, function)
         sender.close()
         answer = child.answer(receiver)
-        if answer is None:
+        if not answer:
+            code = child.reap()
+            if not child.begun and code > 0:
+                raise ChildProcessError(
+                    f"the process that was to run {_name(function)} ended before it had begun, "
+                    f"with exit code {code}: it has written to stderr why. {_GUARD}"
+                )
             raise ChildProcessError(
                 f"the process that ran {_name(function)} ended without an answer, with exit code "
-                f"{child.reap()}"
+                f"{code}"
             )
     return cast("_Result", _result(answer))
 
@@ -168,6 +189,7 @@ def _answer(
     multiprocessing.current_process().daemon = False  # it may have children of its own
     _die_with_parent()
     signal.signal(signal.SIGINT, _leave_to_parent)
+    sender.send_bytes(_BEGUN)
     try:
         answer = (True, function(*args, **kwargs), "")
     except BaseException as error:  # noqa: BLE001  (it is raised over there)

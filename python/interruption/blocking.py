@@ -14,6 +14,9 @@ from . import _interruption
 __all__ = ["Family", "Status", "disable", "enable", "status"]
 
 
+_NOT_IMPORTED = "has not been imported"  # how the reason of a family ends that waits for a module
+
+
 @dataclass(frozen=True)
 class Family:
     """Calls that are interposed together or not at all.
@@ -35,7 +38,7 @@ class Family:
     reason: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Status:
     """What ``status()`` found; ``str()`` of it is for people.
 
@@ -45,6 +48,19 @@ class Status:
 
     enabled: bool
     families: tuple[Family, ...]
+
+    def __repr__(self) -> str:
+        """How many there are, and which are not interposed."""
+        if not self.enabled:
+            return "<Status: nothing is interposed>"
+        others = [family for family in self.families if not family.interposed]
+        refused = [each for each in others if not (each.reason or "").endswith(_NOT_IMPORTED)]
+        parts = [f"{len(self.families) - len(others)} of {len(self.families)} families interposed"]
+        if len(others) > len(refused):
+            parts.append(f"{len(others) - len(refused)} of modules not imported yet")
+        if refused:
+            parts.append(f"refused: {', '.join(family.name for family in refused)}")
+        return f"<Status: {'; '.join(parts)}>"
 
     def __str__(self) -> str:
         """A line for each family."""
