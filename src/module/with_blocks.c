@@ -440,7 +440,7 @@ PyDoc_STRVAR(
     "two statements of it or of what it calls; never inside the standard library, while\n"
     "it holds a lock that it took in the block, in `finally`, `except`, the entry or exit\n"
     "of a `with`, in `__del__`, a weak reference's callback or an import: there it waits\n"
-    "for the next moment that will do (S9). If the thread has been asked already, entering\n"
+    "for the next safe point (S9). If the thread has been asked already, entering\n"
     "raises and the block is not run (S7). A region delivers a request once: cleanup is\n"
     "left alone, until interrupt() is called again (S8). Leaving never raises (S11).\n\n"
     "Also called with options, and as a decorator of functions of any kind:\n\n"
