@@ -41,7 +41,12 @@ def rules():
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-RULES = [*(f"S{number}" for number in range(1, 22)), "S30", *(f"S10{letter}" for letter in "abcde")]
+RULES = [
+    *(f"S{number}" for number in range(1, 22)),
+    "S29",
+    "S30",
+    *(f"S10{letter}" for letter in "abcde"),
+]
 CITED = runpy.run_path(str(ROOT / "docs/extensions/rule_tests.py"))["cited"]()
 
 
