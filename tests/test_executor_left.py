@@ -181,6 +181,34 @@ def test_a_subclass_with_a_shutdown_of_its_own_is_left_as_ever():
     assert outcome(future) == "cancelled"
 
 
+def test_one_in_a_task_of_another_is_left_by_the_same_interruption():  # S29
+    inner_tasks = [Busy(), Busy()]
+
+    def task():
+        with ThreadPoolExecutor(2) as inner:
+            for busy in inner_tasks:
+                busy.submitted(inner)
+
+    with pytest.raises(KeyError), ThreadPoolExecutor(1) as outer:
+        future = outer.submit(task)
+        for busy in inner_tasks:
+            assert busy.started.wait(PATIENCE)
+        raise KeyError
+    assert outcome(future) == "cancelled"
+    assert [busy.seen for busy in inner_tasks] == [["asked", "cleaned up"]] * 2
+
+
+def test_a_generator_that_is_closed_leaves_it_by_an_exception():  # S29
+    def generator(busy):
+        with ThreadPoolExecutor(1) as executor:
+            yield busy.submitted(executor)
+
+    items = generator(Busy())
+    future = next(items)
+    items.close()
+    assert outcome(future) == "cancelled"
+
+
 def test_shutdown_interrupts_what_runs_if_it_is_told_so(single):  # S29
     first = Busy()
     future = first.submitted(single)
@@ -249,6 +277,30 @@ def test_left_in_a_coroutine_cancelled_tasks_are_stopped():  # S29
             await task
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["gather", "wait", "timeout"])
+def test_left_in_a_coroutine_what_asyncio_itself_cancels_is_stopped(how):  # S29
+    async def main():
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(3) as executor:
+            calls = [loop.run_in_executor(executor, say_and_sleep, event) for event in running]
+            while not all(event.is_set() for event in running):
+                await asyncio.sleep(0)
+            if how == "gather":
+                asyncio.gather(*calls, return_exceptions=True).cancel()
+            elif how == "wait":
+                _, pending = await asyncio.wait(calls, timeout=0)
+                for call in pending:
+                    call.cancel()
+            else:
+                for call in calls:
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(call, 0.001)
+        return [await asyncio.wait([call]) and call.cancelled() for call in calls]
+
+    running = [threading.Event() for _ in range(3)]
+    assert asyncio.run(main()) == [True] * 3
 
 
 def test_a_cancelled_coroutine_leaves_it_by_an_exception():  # S29

@@ -136,7 +136,7 @@ PyDoc_STRVAR(set_own_doc, "_set_own($module, names, /)\n"
                           "--\n\n"
                           "These modules are the program's, although they are installed.");
 
-PyDoc_STRVAR(is_installed_doc, "_is_installed($module, code, globals, /)\n"
+PyDoc_STRVAR(is_installed_doc, "_is_installed($module, code, module_globals, /)\n"
                                "--\n\n"
                                "Is it an installed package's code?");
 
