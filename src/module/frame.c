@@ -57,6 +57,25 @@ interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
 
 #endif
 
+int
+interruption_find_variable(PyCodeObject *code, const char *name)
+{
+    for (int i = 0; i < code->co_nlocals; i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(code->co_localsplusnames, i), name) ==
+            0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+PyObject *
+interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name)
+{
+    int index = interruption_find_variable(code, name);
+    return index < 0 ? NULL : interruption_frame_argument(frame, code, index);
+}
+
 PyCodeObject *
 interruption_frame_place(void *frame, int *lasti)
 {

@@ -34,6 +34,13 @@ void *interruption_frame_address(PyFrameObject *frame);
    it has none any more. Keeps no exception set. */
 PyObject *interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index);
 
+/* The index of the variable with that name among those of the code; -1: it has none. */
+int interruption_find_variable(PyCodeObject *code, const char *name);
+
+/* The value of the frame's variable with that name: a new reference, or NULL if it has none, or not
+   yet. Keeps no exception set. */
+PyObject *interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name);
+
 /* Does it belong to a generator, coroutine or asynchronous generator? */
 static inline bool
 interruption_is_generator_code(const PyCodeObject *code)

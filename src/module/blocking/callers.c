@@ -2,6 +2,7 @@
 #include "callers.h"
 
 #include "frame.h"
+#include "numbers.h"
 #include "protected.h"
 
 typedef struct {
@@ -55,14 +56,6 @@ static const row of_process_locks[] = {
     {NULL, END, 0},
 };
 
-static const row of_selectors[] = {
-    {"SelectSelector.select", ASK_ITS_CALLER, 0},
-    {"_PollLikeSelector.select", ASK_ITS_CALLER, 0},
-    {"EpollSelector.select", ASK_ITS_CALLER, 0},
-    {"BaseEventLoop._run_once", IS, INTERRUPTION_CALLER_EVENT},
-    {NULL, END, 0},
-};
-
 static const row *
 find(const row *table, PyCodeObject *code)
 {
@@ -74,13 +67,35 @@ find(const row *table, PyCodeObject *code)
     return NULL;
 }
 
+/* Does the function only look, by what it was called with: block=False, timeout=0? */
+static bool
+only_looks(PyFrameObject *frame, PyCodeObject *code)
+{
+    static const char *const flags[] = {"block", "blocking"};
+    for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+        PyObject *flag = interruption_frame_variable(frame, code, flags[i]);
+        bool looks = flag == Py_False || (flag != NULL && PyLong_CheckExact(flag) &&
+                                          PyObject_Not(flag) == 1);
+        Py_XDECREF(flag);
+        if (looks) {
+            return true;
+        }
+    }
+    PyObject *timeout = interruption_frame_variable(frame, code, "timeout");
+    bool looks = timeout != NULL && interruption_is_no_time(timeout);
+    Py_XDECREF(timeout);
+    return looks;
+}
+
 static interruption_caller
-look_up(const row *found, bool calls)
+look_up(const row *found, bool calls, PyFrameObject *frame, PyCodeObject *code)
 {
     if (found == NULL || (found->what == IS_IF_IT_CALLS && !calls)) {
         return INTERRUPTION_CALLER_LIBRARY;
     }
-    return found->caller;
+    bool takes = found->caller == INTERRUPTION_CALLER_TAKER ||
+                 found->caller == INTERRUPTION_CALLER_RECEIVER;
+    return takes && only_looks(frame, code) ? INTERRUPTION_CALLER_LIBRARY : found->caller;
 }
 
 static interruption_caller
@@ -93,9 +108,12 @@ find_caller(interruption_state *state, PyThreadState *tstate, const row *table)
         PyCodeObject *code = PyFrame_GetCode(frame);
         bool protected = interruption_is_protected_frame(state, frame, code);
         const row *found = protected ? find(table, code) : NULL;
+        bool is = found == NULL || found->what != ASK_ITS_CALLER;
+        if (is && protected) {
+            caller = look_up(found, calls, frame, code);
+        }
         Py_DECREF(code);
-        if (found == NULL || found->what != ASK_ITS_CALLER) {
-            caller = protected ? look_up(found, calls) : INTERRUPTION_CALLER_PROGRAM;
+        if (is) {
             break;
         }
         frame = interruption_frame_back(frame, &lost);
@@ -114,10 +132,4 @@ interruption_caller
 interruption_caller_of_process_lock(interruption_state *state, PyThreadState *tstate)
 {
     return find_caller(state, tstate, of_process_locks);
-}
-
-bool
-interruption_caller_is_event_loop(interruption_state *state, PyThreadState *tstate)
-{
-    return find_caller(state, tstate, of_selectors) == INTERRUPTION_CALLER_EVENT;
 }

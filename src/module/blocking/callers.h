@@ -30,8 +30,4 @@ interruption_caller interruption_caller_of_lock(interruption_state *state, PyThr
 interruption_caller interruption_caller_of_process_lock(interruption_state *state,
                                                         PyThreadState *tstate);
 
-/* By the calling thread, in a call that looks for events: is it the event loop of asyncio that
-   does, between the steps of its tasks? */
-bool interruption_caller_is_event_loop(interruption_state *state, PyThreadState *tstate);
-
 #endif

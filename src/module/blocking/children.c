@@ -191,11 +191,20 @@ children_of(int pid, int options, interruption_children *children)
     return true;
 }
 
+/* Does the call only look, by its options? Then it is no place to be stopped at (S10b). */
+static int
+enter(PyObject *options)
+{
+    int bits;
+    bool looks = interruption_int_of(options, &bits) && (bits & WNOHANG);
+    return looks ? 0 : interruption_wait_entry();
+}
+
 static PyObject *
 wait_for_pid(const interruption_call *call)
 {
     int pid, options;
-    if (interruption_wait_entry() < 0) {
+    if (enter(interruption_call_argument(call, 1, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 2};
@@ -212,7 +221,7 @@ static PyObject *
 wait_for_any(const interruption_call *call)
 {
     int options;
-    if (interruption_wait_entry() < 0) {
+    if (enter(interruption_call_argument(call, 0, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 1};
@@ -255,7 +264,7 @@ static PyObject *
 wait_for_id(const interruption_call *call)
 {
     int type, id, options;
-    if (interruption_wait_entry() < 0) {
+    if (enter(interruption_call_argument(call, 2, NULL)) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 3};

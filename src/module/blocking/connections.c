@@ -21,7 +21,7 @@
 static PyObject *
 accept_connection(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (interruption_socket_enter(call, NULL) < 0) {
         return NULL;
     }
     interruption_socket_call of;

@@ -13,11 +13,23 @@
 #include "numbers.h"
 #include "streams.h"
 
-/* What is only a point of delivery. */
-static PyObject *
+/* A read begins. */
+static int
 enter(const interruption_call *call)
 {
-    return interruption_wait_entry() < 0 ? NULL : interruption_call_original(call);
+    int fd = -1;
+    if (!interruption_is_asked()) {
+        return 0;
+    }
+    (void)interruption_int_of(interruption_call_argument(call, 0, NULL), &fd);
+    return interruption_stream_enter(fd);
+}
+
+/* What is only a point of delivery. */
+static PyObject *
+read_at(const interruption_call *call)
+{
+    return enter(call) < 0 ? NULL : interruption_call_original(call);
 }
 
 PyObject *
@@ -72,7 +84,7 @@ find_stream(const interruption_call *call, Py_ssize_t count, interruption_stream
 static PyObject *
 read_descriptor(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (enter(call) < 0) {
         return NULL;
     }
     interruption_stream stream;
@@ -96,8 +108,8 @@ write_descriptor(const interruption_call *call)
 
 INTERRUPTION_REPLACEMENT(os_read, interruption_called_inside, read_descriptor);
 INTERRUPTION_REPLACEMENT(os_write, interruption_called_inside, write_descriptor);
-INTERRUPTION_REPLACEMENT(os_pread, interruption_called_inside, enter);
-INTERRUPTION_REPLACEMENT(os_preadv, interruption_called_inside, enter);
+INTERRUPTION_REPLACEMENT(os_pread, interruption_called_inside, read_at);
+INTERRUPTION_REPLACEMENT(os_preadv, interruption_called_inside, read_at);
 
 /* Several buffers. ---------------------------------------------------------------------------- */
 
@@ -201,7 +213,7 @@ vectored(const interruption_call *call, bool writes)
 static PyObject *
 read_vectored(const interruption_call *call)
 {
-    return interruption_wait_entry() < 0 ? NULL : vectored(call, false);
+    return enter(call) < 0 ? NULL : vectored(call, false);
 }
 
 static PyObject *

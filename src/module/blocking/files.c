@@ -26,19 +26,32 @@ INTERRUPTION_ORIGINAL(file_fileno);
 INTERRUPTION_ORIGINAL(file_readable);
 INTERRUPTION_ORIGINAL(file_writable);
 
+static int
+descriptor(PyObject *file)
+{
+    int fd = -1;
+    PyObject *number = interruption_original(&file_fileno)(file, NULL);
+    (void)interruption_int_of(number, &fd);
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return fd;
+}
+
+/* A read begins. */
+static int
+enter_read(const interruption_call *call)
+{
+    return interruption_is_asked() ? interruption_stream_enter(descriptor(call->self)) : 0;
+}
+
 /* Is the file's descriptor one that may have to be waited for, and the file open for that? */
 static bool
 find_stream(const interruption_call *call, const interruption_method *allows,
             interruption_stream *stream)
 {
-    int fd = -1;
-    PyObject *number = interruption_original(&file_fileno)(call->self, NULL);
-    PyObject *allowed = number == NULL ? NULL : interruption_original(allows)(call->self, NULL);
-    bool found = allowed == Py_True && interruption_int_of(number, &fd);
-    Py_XDECREF(number);
-    Py_XDECREF(allowed);
-    PyErr_Clear();
-    return found && interruption_stream_look(fd, stream);
+    int fd = descriptor(call->self);
+    return fd >= 0 && interruption_says_yes(allows, call->self) &&
+           interruption_stream_look(fd, stream);
 }
 
 enum { FIRST_CHUNK = 8192, LARGEST_CHUNK = 1 << 20 };
@@ -90,7 +103,7 @@ read_all(const interruption_call *call, interruption_stream *stream)
 static PyObject *
 read_file(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (enter_read(call) < 0) {
         return NULL;
     }
     interruption_stream stream;
@@ -107,7 +120,7 @@ read_file(const interruption_call *call)
 static PyObject *
 read_file_into(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (enter_read(call) < 0) {
         return NULL;
     }
     interruption_stream stream;
@@ -135,7 +148,7 @@ read_file_into(const interruption_call *call)
 static PyObject *
 read_whole_file(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (enter_read(call) < 0) {
         return NULL;
     }
     interruption_stream stream;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "compat.h"
+#include "numbers.h"
 #include "wait.h"
 
 #define CAPSULE "interruption._interruption._trip"
@@ -265,12 +266,20 @@ wait_for_end(const interruption_waiting *waiting, const interruption_call *call,
     return result;
 }
 
+/* A join(timeout=0) only asks whether it has ended (S10b). */
+static int
+enter(const interruption_call *call)
+{
+    PyObject *timeout = interruption_call_argument(call, 0, NULL);
+    return timeout != NULL && interruption_is_no_time(timeout) ? 0 : interruption_wait_entry();
+}
+
 static PyObject *
 join(const interruption_call *call)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (interruption_wait_entry() < 0) {
+    if (enter(call) < 0) {
         return NULL;
     }
     if (!may_wait(call, &deadline) || !interruption_wait_begin(&waiting)) {

@@ -176,8 +176,8 @@ take_now(const interruption_call *call, const interruption_method *acquire)
 }
 
 /* The thread has been asked. If the lock is acquired at the beginning of a call that takes
-   something in, that is raised now (S10b); not if it only asks whether a thread has ended. 0, or -1
-   with an exception set. */
+   something in, that is raised now (S10b); not if it only looks, as whether a thread has ended. 0,
+   or -1 with an exception set. */
 INTERRUPTION_SELDOM static int
 enter_asked(const interruption_call *call)
 {
@@ -188,8 +188,8 @@ enter_asked(const interruption_call *call)
     }
     interruption_caller caller =
         interruption_caller_of_lock(waiting.state, interruption_thread_self->tstate);
-    if (caller != INTERRUPTION_CALLER_TAKER &&
-        (caller != INTERRUPTION_CALLER_JOIN || !may_wait(call, &deadline))) {
+    if ((caller != INTERRUPTION_CALLER_TAKER && caller != INTERRUPTION_CALLER_JOIN) ||
+        !may_wait(call, &deadline)) {
         return 0;
     }
     int status = interruption_wait_check(&waiting);

@@ -136,7 +136,8 @@ repeat(const interruption_call *call, interruption_socket_call *of, arguments *a
 static PyObject *
 receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *const *names)
 {
-    if (interruption_wait_entry() < 0) {
+    const char *name = names == NULL ? NULL : names[flags_at];
+    if (interruption_socket_enter(call, interruption_call_argument(call, flags_at, name)) < 0) {
         return NULL;
     }
     PyObject *zero = PyLong_FromLong(0); /* a constant of the interpreter's */
@@ -179,7 +180,7 @@ static PyObject *
 receive_into_many(const interruption_call *call)
 {
     static const complaints said = {"recvmsg_into() argument 1 must be an iterable"};
-    if (interruption_wait_entry() < 0) {
+    if (interruption_socket_enter(call, interruption_call_argument(call, 2, NULL)) < 0) {
         return NULL;
     }
     return with_sequences(call, said, receive_with_ancillary);

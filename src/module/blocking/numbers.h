@@ -33,4 +33,15 @@ interruption_int_of(PyObject *argument, int *number)
     return true;
 }
 
+/* Is it a time that does not last: a number that is zero or less? A call with it does not wait. */
+static inline bool
+interruption_is_no_time(PyObject *timeout)
+{
+    if (PyFloat_CheckExact(timeout)) {
+        return PyFloat_AS_DOUBLE(timeout) <= 0;
+    }
+    Py_ssize_t count;
+    return PyLong_CheckExact(timeout) && interruption_size_of(timeout, &count) && count <= 0;
+}
+
 #endif

@@ -199,10 +199,11 @@ begin(interruption_waiting *waiting, const interruption_lock_kind *kind)
 /* The thread has been asked. If this is the beginning of a call that takes something in, that is
    raised now (S10b). 0, or -1 with an exception set. */
 INTERRUPTION_SELDOM static int
-enter_asked(const interruption_lock_kind *kind)
+enter_asked(const interruption_call *call, const interruption_lock_kind *kind)
 {
+    itr_deadline deadline;
     interruption_waiting waiting;
-    if (!interruption_wait_enter(&waiting)) {
+    if (!may_wait(call, &deadline) || !interruption_wait_enter(&waiting)) {
         return 0;
     }
     switch (interruption_caller_of_process_lock(waiting.state, interruption_thread_self->tstate)) {
@@ -253,7 +254,7 @@ static PyObject *
 semaphore_take(const interruption_call *call)
 {
     const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    if (interruption_is_asked() && enter_asked(kind) < 0) {
+    if (interruption_is_asked() && enter_asked(call, kind) < 0) {
         return NULL;
     }
     PyObject *result = acquire(call, kind);

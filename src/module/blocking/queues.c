@@ -32,10 +32,8 @@ INTERRUPTION_REPLACEMENT(queue_put_nowait, interruption_called_always, put);
 INTERRUPTION_ORIGINAL(queue_empty);
 
 static PyObject *get(const interruption_call *call);
-static PyObject *get_nowait(const interruption_call *call);
 
 INTERRUPTION_REPLACEMENT(queue_get, interruption_called_inside, get);
-INTERRUPTION_REPLACEMENT(queue_get_nowait, interruption_called_inside, get_nowait);
 
 /* What a get(block=True, timeout=None) is to do. False: it does not wait, or its arguments are not
    what they usually are: that is the original's. */
@@ -131,7 +129,9 @@ wait_for_item(const interruption_call *call)
 static PyObject *
 get(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    itr_deadline deadline;
+    if (interruption_is_asked() && may_wait(call, &deadline) &&
+        interruption_wait_entry_asked() < 0) {
         return NULL;
     }
     /* With a GIL, what is there now is there for the original, too, when it has no arguments that
@@ -143,16 +143,9 @@ get(const interruption_call *call)
     return wait_for_item(call);
 }
 
-static PyObject *
-get_nowait(const interruption_call *call)
-{
-    return interruption_wait_entry() < 0 ? NULL : interruption_call_original(call);
-}
-
 static const interruption_row rows[] = {
     {"_queue", "SimpleQueue", "empty", &queue_empty, false},
     {"_queue", "SimpleQueue", "get", &queue_get, false},
-    {"_queue", "SimpleQueue", "get_nowait", &queue_get_nowait, false},
     {"_queue", "SimpleQueue", "put", &queue_put, false},
     {"_queue", "SimpleQueue", "put_nowait", &queue_put_nowait, false},
     {NULL, NULL, NULL, NULL, false},

@@ -15,7 +15,6 @@
 #include <math.h>
 #include <sys/select.h>
 
-#include "callers.h"
 #include "wait.h"
 
 /* Timeouts. ----------------------------------------------------------------------------------- */
@@ -201,27 +200,15 @@ select_lists(const interruption_call *call, PyObject *const *lists, PyObject *ti
     return result;
 }
 
-/*
- * The thread has been asked. An event loop that has something to do looks for events without
- * waiting for them. Any of its tasks may be in the midst of its cleanup, which what is raised in
- * the loop would cut short, as CancelledError; so that is left to a wait, or to the tasks' own
- * statements.
- */
-INTERRUPTION_SELDOM static int
-enter_asked(PyObject *timeout)
-{
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    bool looks = timeout != NULL && PyLong_CheckExact(timeout) && !PyObject_IsTrue(timeout);
-    if (looks && state != NULL && interruption_caller_is_event_loop(state, PyThreadState_Get())) {
-        return 0;
-    }
-    return interruption_wait_entry();
-}
-
+/* A look without a wait is no place to be stopped at (S10b). Event loops look so when they have
+   something to do, and any of their tasks may be in the midst of its cleanup, which what is raised
+   in the loop would cut short, as CancelledError. */
 static int
 enter(PyObject *timeout)
 {
-    return interruption_is_asked() ? enter_asked(timeout) : 0;
+    bool looks = timeout != NULL && (PyLong_CheckExact(timeout) || PyFloat_CheckExact(timeout)) &&
+                 !PyObject_IsTrue(timeout);
+    return looks ? 0 : interruption_wait_entry();
 }
 
 static PyObject *

@@ -201,7 +201,10 @@ take(const interruption_call *call, bool *original)
 static PyObject *
 take_when_there(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    /* With a timeout of 0 it only looks (S10b). */
+    PyObject *timeout = interruption_call_argument(call, 1, NULL);
+    bool looks = timeout != NULL && interruption_is_no_time(timeout);
+    if (!looks && interruption_wait_entry() < 0) {
         return NULL;
     }
     bool original;

@@ -2,6 +2,7 @@
 #include "socket_call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -42,6 +43,39 @@ interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short 
     }
     Py_DECREF(timeout);
     return ours;
+}
+
+/* Has somebody made a descriptor non-blocking without telling the socket object? */
+static bool
+is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK);
+}
+
+static bool
+only_looks(PyObject *socket, PyObject *flags)
+{
+    PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(socket, NULL);
+    bool blocks = timeout == Py_None;
+    bool looks = timeout != NULL && PyFloat_Check(timeout) && PyFloat_AS_DOUBLE(timeout) == 0;
+    Py_XDECREF(timeout);
+    PyErr_Clear();
+    int bits = 0;
+    if (!blocks) {
+        return looks;
+    }
+    return (interruption_socket_flags(flags, &bits) && (bits & MSG_DONTWAIT)) ||
+           is_nonblocking(descriptor(socket));
+}
+
+int
+interruption_socket_enter(const interruption_call *call, PyObject *flags)
+{
+    if (!interruption_is_asked() || only_looks(call->self, flags)) {
+        return 0;
+    }
+    return interruption_wait_entry_asked();
 }
 
 int
@@ -155,8 +189,12 @@ int
 interruption_socket_wait(interruption_socket_call *of)
 {
     if (!of->waits) {
+        bool nothing = of->part == INTERRUPTION_SOCKET_NOTHING;
+        if (nothing && of->blocking && is_nonblocking(of->fd)) {
+            return INTERRUPTION_SOCKET_ORIGINAL;
+        }
         of->may_be_interrupted = interruption_wait_begin(&of->waiting);
-        if (!of->may_be_interrupted && of->part == INTERRUPTION_SOCKET_NOTHING) {
+        if (!of->may_be_interrupted && nothing) {
             return INTERRUPTION_SOCKET_ORIGINAL;
         }
         of->waits = true;

@@ -38,6 +38,13 @@ typedef struct {
     interruption_waiting waiting;
 } interruption_socket_call;
 
+/*
+ * The call takes something in, and begins: raise what is asked (S10b), unless it only looks: the
+ * socket has a timeout of 0, or is non-blocking by its descriptor or by these flags (an argument,
+ * or NULL). 0, or -1 with an exception set.
+ */
+int interruption_socket_enter(const interruption_call *call, PyObject *flags);
+
 /* False: it is closed, or never waits: the original's. Keeps no exception set. */
 bool interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short events);
 

@@ -43,7 +43,7 @@ plan_to_receive(const interruption_socket_call *of, int flags, int *part,
 static PyObject *
 receive(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (interruption_socket_enter(call, interruption_call_argument(call, 1, NULL)) < 0) {
         return NULL;
     }
     interruption_socket_cargo what = {.length = 0};
@@ -101,7 +101,7 @@ receive_into_buffer(const interruption_call *call, Py_buffer *buffer, Py_ssize_t
 static PyObject *
 receive_into(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (interruption_socket_enter(call, interruption_call_argument(call, 2, "flags")) < 0) {
         return NULL;
     }
     Py_ssize_t size = 0;

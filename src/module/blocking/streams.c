@@ -81,6 +81,16 @@ interruption_stream_look(int fd, interruption_stream *stream)
            !S_ISBLK(stream->mode);
 }
 
+int
+interruption_stream_enter(int fd)
+{
+    if (!interruption_is_asked()) {
+        return 0;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) ? 0 : interruption_wait_entry_asked();
+}
+
 /* The number may have been closed, and stand for another file. */
 static bool
 is_same(interruption_stream *stream)

@@ -31,6 +31,10 @@ enum {
 /* May a read or write of that descriptor have to wait? False: it is the original's. */
 bool interruption_stream_look(int fd, interruption_stream *stream);
 
+/* A read of the descriptor begins: raise what is asked (S10b), unless it never waits because it is
+   non-blocking. 0, or -1 with an exception set. */
+int interruption_stream_enter(int fd);
+
 /* As read(), of what is there. */
 Py_ssize_t interruption_stream_read(interruption_stream *stream, void *buffer, size_t size);
 

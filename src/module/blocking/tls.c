@@ -336,12 +336,13 @@ join_when_ready(tls_call *of)
 static PyObject *
 call_inside(const interruption_call *call, const operation *what)
 {
-    if (what->takes && interruption_wait_entry() < 0) {
-        return NULL;
-    }
     tls_call of;
     if (!begin(&of, call, what)) {
-        return interruption_call_original(call);
+        return interruption_call_original(call); /* it only looks: no place to be stopped (S10b) */
+    }
+    if (what->takes && interruption_wait_entry() < 0) {
+        Py_DECREF(of.socket);
+        return NULL;
     }
     PyObject *result = NULL;
     /* With a timeout nobody blocks in OpenSSL, the descriptor being non-blocking: then ours may be
