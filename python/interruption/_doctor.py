@@ -5,6 +5,7 @@ It tries what it says: a thread blocks in a call of each family, is asked, and h
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import platform
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 from . import blocking
 from ._explain import explain
-from ._interruption import ThreadExit, allow_interruption, interrupt
+from ._interruption import ThreadExit, _makers, allow_interruption, interrupt
 from ._probes import PROBES, Absent
 
 # How long to wait for a thread to block where the system does not tell, or it does not: in seconds.
@@ -68,6 +69,7 @@ class Diagnosis:
 
     statements: what raises between statements, on this version, and how trying it went.
     families: those of ``blocking.status()``, each with what was tried of it.
+    refused: what ``blocking.status()`` has refused besides, and why.
     problems: what should work and does not; empty if all is well.
     """
 
@@ -76,6 +78,7 @@ class Diagnosis:
     platform: str
     statements: dict[str, Any]
     families: tuple[dict[str, Any], ...]
+    refused: tuple[str, ...]
     problems: tuple[str, ...]
 
     @property
@@ -203,6 +206,15 @@ def _families(program: dict[str, Any], patience: float) -> tuple[dict[str, Any],
     )
 
 
+def _refused() -> tuple[str, ...]:
+    """Of all that is known by name, also in modules that nobody has imported."""
+    for module, _, _, state in _makers():
+        if state == "not imported":
+            with contextlib.suppress(ImportError):  # of a system or build that is without it
+                importlib.import_module(module)
+    return blocking.status().refused
+
+
 def _problems(statements: dict[str, Any], families: tuple[dict[str, Any], ...]) -> Iterator[str]:
     if statements["check"]["works"] is False:
         yield f"between statements: {statements['check']['problem']}"
@@ -225,8 +237,11 @@ def diagnose(patience: float) -> Diagnosis:
     program = _load_program()
     statements = _statements(program, patience)
     families = _families(program, patience)
-    problems = tuple(_problems(statements, families))
-    return Diagnosis(__version__, _python(), platform.platform(), statements, families, problems)
+    refused = _refused()
+    problems = (*_problems(statements, families), *refused)
+    return Diagnosis(
+        __version__, _python(), platform.platform(), statements, families, refused, problems
+    )
 
 
 def _mark(check: dict[str, Any] | None) -> str:

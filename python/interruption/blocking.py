@@ -7,6 +7,7 @@ to the original at once. That is done when the first region of the process is en
 back, and ``status()`` tells what there is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import _interruption
@@ -44,10 +45,13 @@ class Status:
 
     enabled: whether blocking calls are interposed, but for refused families.
     families: all of them.
+    refused: what else of this interpreter is not as this library knows it, and what is not
+        interrupted because of that, a sentence each; empty if all is well.
     """
 
     enabled: bool
     families: tuple[Family, ...]
+    refused: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """How many there are, and which are not interposed."""
@@ -63,11 +67,12 @@ class Status:
         return f"<Status: {'; '.join(parts)}>"
 
     def __str__(self) -> str:
-        """A line for each family."""
+        """A line for each family, and for what else was refused."""
         return "\n".join(
             [
                 "blocking calls are interposed" if self.enabled else "nothing is interposed",
                 *(f"  {family.name}: {_words(family)}" for family in self.families),
+                *(f"refused: {refusal}" for refusal in self.refused),
             ]
         )
 
@@ -114,4 +119,15 @@ def status() -> Status:
     Before the first region or ``enable()`` nothing has been looked for: no family has calls.
     """
     enabled, families = _interruption._blocking_status()  # noqa: SLF001
-    return Status(enabled, tuple(Family(*family) for family in families))
+    return Status(enabled, tuple(Family(*family) for family in families), tuple(_refused()))
+
+
+def _refused() -> Iterator[str]:
+    """Whose name the table of what is never left half-made has, and which is not there (S31)."""
+    for module, function, _, state in _interruption._makers():  # noqa: SLF001
+        if state == "gone":
+            owner = f"{module}.{function}".rpartition(".")[0]
+            yield (
+                f"{module}.{function} is not there: it cannot be told what must not be left "
+                f"half-made, so no wait within {owner} is interrupted"
+            )

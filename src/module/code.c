@@ -59,6 +59,7 @@ analyse(PyCodeObject *code)
     interruption_code *made = PyMem_Calloc(1, sizeof(*made));
     if (made != NULL) {
         made->points = interruption_points_new(code);
+        made->maker = interruption_maker_of(code);
         if (made->points == NULL) {
             PyMem_Free(made);
             made = NULL;

@@ -5,10 +5,12 @@
 #ifndef INTERRUPTION_CODE_H
 #define INTERRUPTION_CODE_H
 
+#include "making.h"
 #include "points.h"
 
 typedef struct {
     interruption_points *points; /* does not change */
+    interruption_maker maker;    /* the same */
     unsigned armed;              /* guarded by the mutex of thread.h: see monitoring.c */
 } interruption_code;
 

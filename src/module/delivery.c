@@ -25,6 +25,7 @@ typedef struct {
     PyFrameObject *frame;
     PyCodeObject *code;
     const interruption_points *points;
+    interruption_making making; /* what the standard library is in the midst of there */
     int lasti;
     int since; /* where the region was entered, if by this frame; else -1 */
     bool innermost;
@@ -82,7 +83,11 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     else if (interruption_is_import_machinery(at->code)) {
         obstacle->kind = INTERRUPTION_IMPORTING;
     }
-    else if (at->innermost && interruption_is_protected_frame(state, at->frame, at->code)) {
+    else if (at->making == INTERRUPTION_CLEANS) {
+        obstacle->kind = INTERRUPTION_SWALLOWED;
+    }
+    else if (at->making == INTERRUPTION_MAKES ||
+             (at->innermost && interruption_is_protected_frame(state, at->frame, at->code))) {
         obstacle->kind = INTERRUPTION_PROTECTED;
     }
     else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
@@ -188,6 +193,7 @@ frame_blocks(interruption_state *state, const interruption_view *view, look *at,
         return true;
     }
     at->points = known->points;
+    at->making = interruption_what_it_makes(state, known->maker, at->frame, at->code);
     if (blocks_here(state, at, point, obstacle)) {
         return true;
     }
@@ -220,7 +226,7 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
         }
         Py_DECREF(at.code);
         at.innermost = false;
-        if (last) {
+        if (last || at.making == INTERRUPTION_BEGINS) {
             break;
         }
         at.frame = interruption_frame_back(at.frame, &lost);
@@ -294,51 +300,6 @@ may_deliver(interruption_state *state, interruption_thread *thread, interruption
 
 /* Blocking calls. ----------------------------------------------------------------------------- */
 
-/* Where the standard library is in the midst of something that cannot be left half-made, by the
-   names of its functions and, if it is only from then on, of a variable that has a value then: a
-   thread or child is being started, that nobody would know of; a message is read or written in
-   part, and who came next would take its rest for the beginning of another. */
-static const struct {
-    const char *function;
-    const char *variable;
-} makers[] = {
-    {"Thread.start", NULL},
-    {"Popen._execute_child", NULL},
-    {"Connection._recv_bytes", "size"},
-    {"Connection._recv", "chunk"},
-    {"Connection._send", "n"},
-};
-
-/* Has the frame's variable of that name a value? */
-static bool
-has_value(const look *at, const char *variable)
-{
-    PyObject *names = PyCode_GetVarnames(at->code);
-    bool answer = names == NULL; /* no memory: better not here */
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), variable) == 0) {
-            PyObject *value = interruption_frame_argument(at->frame, at->code, (int)i);
-            answer = value != NULL;
-            Py_XDECREF(value);
-        }
-    }
-    Py_XDECREF(names);
-    PyErr_Clear();
-    return answer;
-}
-
-static bool
-is_making(interruption_state *state, const look *at)
-{
-    for (size_t i = 0; i < sizeof(makers) / sizeof(*makers); i++) {
-        if (PyUnicode_CompareWithASCIIString(at->code->co_qualname, makers[i].function) == 0) {
-            return interruption_is_protected_frame(state, at->frame, at->code) &&
-                   (makers[i].variable == NULL || has_value(at, makers[i].variable));
-        }
-    }
-    return false;
-}
-
 /* Would what is raised in a call of this frame come to nothing, or where nobody expects it? */
 static bool
 swallows(const look *at)
@@ -381,8 +342,12 @@ look_at_frame_for_waits(interruption_state *state, look *at, const interruption_
         return;
     }
     at->points = known->points;
-    view->open = !swallows(at) && !is_making(state, at);
-    view->cleanup = view->cleanup || is_cleaning_up(at);
+    interruption_makers_check(known->maker);
+    at->making = interruption_what_it_makes(state, known->maker, at->frame, at->code);
+    view->open = !swallows(at) && at->making != INTERRUPTION_MAKES;
+    view->cleanup = view->cleanup || at->making == INTERRUPTION_CLEANS || is_cleaning_up(at);
+    view->gives = view->gives || at->making == INTERRUPTION_GIVES;
+    view->breaks = view->breaks || at->making == INTERRUPTION_BREAKS;
     view->importing = view->importing || interruption_is_import_machinery(at->code);
 }
 
@@ -406,7 +371,7 @@ interruption_look_for_waits(interruption_state *state, interruption_thread *thre
         bool last = interruption_is_frame_of(blocks.region, at.frame);
         Py_DECREF(at.code);
         at.innermost = false;
-        if (last) {
+        if (last || at.making == INTERRUPTION_BEGINS) {
             break;
         }
         at.frame = interruption_frame_back(at.frame, &lost);

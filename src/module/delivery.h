@@ -61,6 +61,8 @@ typedef struct {
     bool cleanup; /* some frame of the region is in a `finally`, an `except`, the exit of a `with`;
                      entries do not count */
     bool importing; /* a module is being imported */
+    bool gives;     /* the standard library gives out (S10b), whatever it takes in for that; */
+    bool breaks;    /* or is in an exchange with another one, which breaks off with the wait */
 } interruption_wait_view;
 
 /* By the owner. Attached with no exception set; never fails. May run the garbage collector. */

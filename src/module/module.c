@@ -16,6 +16,7 @@
 #include "held_testing.h"
 #include "installed.h"
 #include "look.h"
+#include "making.h"
 #include "newborn.h"
 #include "nudge.h"
 #include "payload.h"
@@ -272,6 +273,10 @@ PyDoc_STRVAR(blocking_disable_doc, "_blocking_disable($module, /)\n"
                                    "--\n\n"
                                    "Put the blocking calls back as they were.");
 
+PyDoc_STRVAR(makers_doc, "_makers($module, /)\n"
+                         "--\n\n"
+                         "Where the standard library is not interrupted half-way: see making.h.");
+
 PyDoc_STRVAR(blocking_status_doc,
              "_blocking_status($module, /)\n"
              "--\n\n"
@@ -328,6 +333,7 @@ static PyMethodDef methods[] = {
     {"_seconds", interruption_seconds_method, METH_VARARGS, seconds_doc},
     {"_blocking_enable", interruption_blocking_enable, METH_NOARGS, blocking_enable_doc},
     {"_blocking_disable", interruption_blocking_disable, METH_NOARGS, blocking_disable_doc},
+    {"_makers", interruption_makers, METH_NOARGS, makers_doc},
     {"_blocking_status", interruption_blocking_status, METH_NOARGS, blocking_status_doc},
     INTERRUPTION_HELD_TESTING_METHODS,
     {NULL, NULL, 0, NULL},

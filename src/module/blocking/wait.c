@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "look.h"
+#include "making.h"
 
 #define NANOSECONDS_PER_SECOND 1000000000
 
@@ -26,6 +27,7 @@ interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *vi
     *waiting = (interruption_waiting){
         .state = state, .record = thread->record, .needed = ITR_PENDING, .generation = generation};
     interruption_look_for_waits(state, thread, view);
+    waiting->breaks = view->breaks;
     return view->open;
 }
 
@@ -33,7 +35,8 @@ bool
 interruption_wait_enter(interruption_waiting *waiting)
 {
     interruption_wait_view view;
-    return interruption_wait_look(waiting, &view) && !view.cleanup && !view.importing;
+    return interruption_wait_look(waiting, &view) && !view.cleanup && !view.importing &&
+           !view.gives;
 }
 
 int
@@ -56,7 +59,11 @@ interruption_wait_check(const interruption_waiting *waiting)
     if (!interruption_wait_asked(waiting)) {
         return 0;
     }
-    return interruption_raise_request(waiting->state, waiting->record);
+    int status = interruption_raise_request(waiting->state, waiting->record);
+    if (status < 0 && waiting->breaks) {
+        interruption_makers_break_off(waiting->state, interruption_thread_self->tstate);
+    }
+    return status;
 }
 
 /* While the thread is detached here, whoever asks it need not do more than wake it. -------------

@@ -30,6 +30,7 @@ typedef struct {
     itr_record *record;
     uint32_t needed;     /* the flags that, all set, end it */
     uint32_t generation; /* of the interposing when it began */
+    bool breaks;         /* what it is part of is broken off with it: see making.h */
     /* NULL, or: is it to be raised? Asked last thing before, in a wait with an `attempt`, with its
        `arg`. False: what is waited for is there after all. */
     bool (*may_leave)(void *arg);
