@@ -91,8 +91,7 @@ if {runner == "worker"}:
     kill()
     time.sleep(60)
 else:
-    begun.acquire = lambda: None
-    threading.Thread(target=lambda: (time.sleep(0.1), kill())).start()
+    threading.Thread(target=lambda: (begun.acquire(), kill())).start()
     asyncio.run(main())
 """
     status, said, _ = run(source)

@@ -11,6 +11,7 @@ import opcode
 import sys
 import threading
 import time
+from _weakrefset import WeakSet
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol, cast
@@ -29,6 +30,9 @@ BEGINS_WITHIN = 1.0
 # Threads that nobody waits for any more. Added to by whoever gives one up, never taken from; for
 # the others each operation is one step.
 _given_up: set[threading.Thread] = set()
+
+# Threads that are to be given up at the end, if they have not ended by then. The same.
+_abandoned: WeakSet[threading.Thread] = WeakSet()  # of `weakref`, which is dear to import
 
 
 class Watcher(Protocol):
@@ -77,6 +81,10 @@ def watch(watcher: Watcher) -> None:
     """Tell the watcher of the end of the main program, from now on. In the main thread."""
     _Now.watcher = watcher
     _Now.outermost = outermost_frame()
+    _put_in_place()
+
+
+def _put_in_place() -> None:
     if _Now.in_place:
         return  # somebody's function over ours calls ours
     _Now.shutdown = _threading._shutdown  # noqa: SLF001  (the interpreter calls it by name)
@@ -97,6 +105,7 @@ def stop_watching() -> None:
     if (
         _Now.in_place
         and not _given_up
+        and not _abandoned
         and _threading._shutdown is _shutdown  # noqa: SLF001
         and (not _HAS_C_WAIT or _threading._thread_shutdown is _wait_for_threads)  # noqa: SLF001
     ):
@@ -109,6 +118,7 @@ def stop_watching() -> None:
 def after_fork_in_child() -> None:
     """The child has none of the threads."""
     _given_up.clear()
+    _abandoned.clear()
     stop_watching()
 
 
@@ -116,6 +126,9 @@ def _shutdown() -> None:
     """In the place of ``threading._shutdown``."""
     original = cast("Callable[[], None]", _Now.shutdown)
     watcher = _Now.watcher
+    for thread in tuple(_abandoned):
+        if thread.is_alive() and thread is not threading.main_thread():
+            give_up(thread)
     if watcher is None:
         original()
         return
@@ -196,6 +209,12 @@ def _join(thread: threading.Thread) -> None:
 def is_given_up(thread: threading.Thread) -> bool:
     """Whether nobody is to wait for that thread any more."""
     return thread in _given_up
+
+
+def abandon(thread: threading.Thread) -> None:
+    """Do not wait for that thread at the end; until then it is a thread as any. In any thread."""
+    _abandoned.add(thread)
+    _put_in_place()
 
 
 def give_up(thread: threading.Thread) -> None:

@@ -3,8 +3,8 @@
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, cast
 
 from ._interruption import _inspect
 
@@ -73,7 +73,8 @@ class Place(NamedTuple):
 class Explanation:
     """What ``explain`` found (S19); ``str()`` of it is for people.
 
-    thread: the thread that was asked about, as it was given.
+    thread: the thread that was asked about, as it was given; in a report of ``shutdown``, and in a
+        pickled or copied one, its ident.
     state: the same in a word or a few, for programs: ``"shielded"``, ``"holding a lock"``, ...
     reason: the same in a sentence, with its place.
     place: where what keeps the thread from stopping is: the shield, the ``finally``, where the lock
@@ -91,6 +92,35 @@ class Explanation:
         """The reason, then the stack as tracebacks show it."""
         name = self.thread.name if isinstance(self.thread, threading.Thread) else self.thread
         return "\n".join([f"{name}: {self.reason}", *(s.rstrip() for s in self.stack.format())])
+
+
+    def as_data(self) -> "Explanation":
+        """The same without the thread itself: nothing that keeps it, or its frames, alive."""
+        thread = self.thread
+        ident = (thread.ident or 0) if isinstance(thread, threading.Thread) else thread
+        return replace(self, thread=ident, stack=_data_of(self.stack))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled, it goes where that thread is not, nor its files: with the lines of source."""
+        data = self.as_data()
+        for entry in data.stack:
+            entry.line  # noqa: B018  (looks it up)
+        return dict(vars(data))
+
+
+def _data_of(stack: traceback.StackSummary) -> traceback.StackSummary:
+    """The same; from 3.13 it may have the code objects, which cannot be pickled."""
+    entries = []
+    for entry in stack:
+        places = {
+            name: getattr(entry, name, None) for name in ("end_lineno", "colno", "end_colno")
+        }
+        entries.append(
+            traceback.FrameSummary(
+                entry.filename, cast("int", entry.lineno), entry.name, lookup_line=False, **places
+            )
+        )
+    return traceback.StackSummary.from_list(entries)
 
 
 def _stack(

@@ -191,6 +191,8 @@ class Shutdown:
         explanation = explain(thread) if ended is None else None
         if explanation is not None and explanation.state == "finished":
             explanation = None
+        if explanation is not None:
+            explanation = explanation.as_data()  # it may go anywhere, as in the record of a log
         seconds = (now if ended is None else ended) - self.began
         return ThreadReport(
             thread.name,
@@ -251,6 +253,7 @@ def shutdown(
     reason: str | None = None,
     daemon: bool = False,
     report_after: float | None = REPORT_AFTER,
+    abandon: bool = True,
 ) -> ShutdownReport:
     """Ask all threads but the calling one to stop, and wait until they have.
 
@@ -263,6 +266,8 @@ def shutdown(
     daemon: wait for daemon threads, too, and report on them. They are asked in any case.
     report_after: seconds after which those that still run are logged, while they are waited for;
         None: not before the end.
+    abandon: the end of the program does not wait for those that still run when the time is up. If
+        false, it waits for them as ever.
 
     Returns a ``ShutdownReport``: which threads have stopped, after how long; which still run, and
     why. That is logged by the logger ``interruption.shutdown``: as a warning if a thread still
@@ -274,11 +279,15 @@ def shutdown(
     TypeError, ValueError: an argument of another type, or negative; then nobody is asked.
     """
     under_way = Shutdown(reason, timeout, report_after, daemon=flag(daemon, "daemon"))
+    abandon = flag(abandon, "abandon")
     under_way.ask()
     try:
         under_way.wait()
     finally:
         _end_shutdown()
+    if abandon:
+        for thread in under_way.running():
+            _ending.abandon(thread)
     report = under_way.report()
     tell(report)
     return report

@@ -17,7 +17,7 @@ static struct {
                                   relaxed, for whom it lets in looks again under the mutex */
     size_t shutdowns;
     PyObject *reason; /* strong, or NULL */
-    uint64_t *helpers; /* their serials; PyMem_RawMalloc */
+    uint64_t *helpers; /* their serials, and those of who asks; PyMem_RawMalloc */
     size_t helper_count;
     size_t helper_capacity;
 } now = {.youngest = UINT64_MAX};
@@ -43,6 +43,35 @@ static const interruption_row rows[] = {
 
 static interruption_family family = {.name = "starting threads", .rows = rows};
 
+/* Under the mutex. */
+static bool
+is_helper(uint64_t serial)
+{
+    for (size_t i = 0; i < now.helper_count; i++) {
+        if (now.helpers[i] == serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the mutex. Without memory it is asked as the others. */
+static void
+note_helper(uint64_t serial)
+{
+    if (now.helper_count == now.helper_capacity) {
+        size_t capacity = now.helper_capacity * 2 + 8;
+        uint64_t *larger = PyMem_RawRealloc(now.helpers, capacity * sizeof(*larger));
+        if (larger != NULL) {
+            now.helpers = larger;
+            now.helper_capacity = capacity;
+        }
+    }
+    if (now.helper_count < now.helper_capacity) {
+        now.helpers[now.helper_count++] = serial;
+    }
+}
+
 void
 interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason)
 {
@@ -54,6 +83,7 @@ interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason)
         now.reason = Py_XNewRef(reason);
         atomic_store_explicit(&now.youngest, youngest, memory_order_relaxed);
     }
+    note_helper(interruption_self().serial);
     interruption_mutex_unlock(&mutex);
 }
 
@@ -70,37 +100,6 @@ interruption_end_asking_newborn(void)
     }
     interruption_mutex_unlock(&mutex);
     Py_XDECREF(reason);
-}
-
-/* Under the mutex. */
-static bool
-is_helper(uint64_t serial)
-{
-    for (size_t i = 0; i < now.helper_count; i++) {
-        if (now.helpers[i] == serial) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The calling thread is one. Without memory it is asked as the others. */
-static void
-note_helper(uint64_t serial)
-{
-    interruption_mutex_lock(&mutex);
-    if (now.helper_count == now.helper_capacity) {
-        size_t capacity = now.helper_capacity * 2 + 8;
-        uint64_t *larger = PyMem_RawRealloc(now.helpers, capacity * sizeof(*larger));
-        if (larger != NULL) {
-            now.helpers = larger;
-            now.helper_capacity = capacity;
-        }
-    }
-    if (now.helper_count < now.helper_capacity) {
-        now.helpers[now.helper_count++] = serial;
-    }
-    interruption_mutex_unlock(&mutex);
 }
 
 /* Is the thread to be born asked? With the reason, a new reference or NULL. */
@@ -200,15 +199,19 @@ interruption_is_told(interruption_state *state)
            (flags_now(state) & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED;
 }
 
-/* A thread that was not asked, as the main thread for a signal, goes on or cleans up: either way
-   what it starts is to run. One that was asked and told cleans up: that of the program stops, too,
-   or the threads would never come to an end; but not a library's, nor in the main thread. */
+/* A thread that asks the others, as the main thread for a signal, goes on or cleans up: either way
+   what it starts is to run, and what that starts. One that has not been asked yet is about to be.
+   One that was asked and told cleans up: that of the program stops, too, or the threads would never
+   come to an end; but not a library's, nor in the main thread. */
 static bool
 starts_helpers(interruption_state *state)
 {
     uint32_t flags = flags_now(state);
     if (!(flags & ITR_REQUESTED)) {
-        return true;
+        interruption_mutex_lock(&mutex);
+        bool helper = is_helper(interruption_self().serial);
+        interruption_mutex_unlock(&mutex);
+        return helper;
     }
     return !(flags & ITR_PENDING) && (is_main_thread(state) || !program_starts_it(state));
 }
@@ -217,7 +220,9 @@ starts_helpers(interruption_state *state)
 static PyObject *
 begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
 {
+    interruption_mutex_lock(&mutex);
     note_helper(interruption_self().serial);
+    interruption_mutex_unlock(&mutex);
     return PyObject_Call(function, args, kwargs);
 }
 
