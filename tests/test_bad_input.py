@@ -5,6 +5,7 @@ import threading
 import interruption
 import pytest
 from interruption import (
+    SignalExit,
     Thread,
     ThreadExit,
     allow_interruption,
@@ -42,7 +43,10 @@ BAD_CALLS = [
     (lambda _: interrupt(True), TypeError, "not bool"),
     (lambda _: interrupt(1.5), TypeError, "not float"),
     (lambda _: interrupt(None), TypeError, "not NoneType"),
-    (lambda _: interrupt("MainThread"), TypeError, "not str"),
+    (lambda _: interrupt("MainThread"), TypeError, r"not str \(threading.enumerate\(\) has"),
+    (lambda _: interrupt(ThreadExit), TypeError, r"not type \(the thread is given first\)"),
+    (lambda _: SignalExit("SIGTERM"), TypeError, "give a signal, as signal.SIGTERM, not 'SIGTERM'"),
+    (lambda _: SignalExit(None), TypeError, "give a signal, as signal.SIGTERM, not None"),
     (lambda _: interrupt(threading.Thread), TypeError, "not type"),
     (lambda _: interrupt(0), ValueError, "no live Python thread has the ident 0"),
     (lambda _: interrupt(-1), ValueError, "no live Python thread has the ident -1"),

@@ -184,3 +184,15 @@ def test_a_program_of_the_modules_that_were_found_runs(tmp_path):
         check=False,
     )
     assert done.stdout == "finally\n8\nfinished\n", done.stderr
+
+
+def test_a_slip_of_the_pen_is_told_what_was_meant():
+    done = subprocess.run(
+        [sys.executable, "-c", "import interruption; interruption.interupt_all_threads()"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert "has no attribute 'interupt_all_threads'" in done.stderr
+    assert "Did you mean" in done.stderr

@@ -133,7 +133,9 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Import what is public when it is first asked for."""
         if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            here = __import__("sys").modules[__name__]  # its names are suggested
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=here)
         module = __import__(f"{__name__}.{_LATER[name]}", fromlist=[name])
         value = module if name == _LATER[name] else getattr(module, name)
         globals()[name] = value

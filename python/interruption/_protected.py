@@ -125,10 +125,10 @@ def _check_found(name: str) -> None:
         return
     known = {*sys.modules, *(module.name for module in pkgutil.iter_modules())}
     similar = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {similar[0]!r}? " if similar else ""
+    hint = f" (did you mean {similar[0]!r}?)" if similar else ""
     raise ModuleNotFoundError(
-        f"there is no module {name!r} to protect: {hint}Of a module that is made or installed "
-        "later: missing_ok=True",
+        f"there is no module {name!r}{hint}: to protect one that is made or installed later, say "
+        "missing_ok=True",
         name=name,
     )
 

@@ -65,6 +65,8 @@ class SignalExit(SystemExit):
     __module__ = "interruption"
 
     def __init__(self, signum: int) -> None:
+        if not isinstance(signum, int) or isinstance(signum, bool):
+            raise TypeError(f"give a signal, as signal.SIGTERM, not {signum!r}")
         super().__init__(128 + signum)
         self.signum = signum
 
@@ -446,6 +448,11 @@ class Installation:
         _state.let_go(self._signals)
 
     def __enter__(self) -> Self:
+        if self not in _state.installed:
+            raise RuntimeError(
+                "this installation is closed, and asks nobody any more: call interrupt_on_signal() "
+                "or interrupt_on_exit() again"
+            )
         return self
 
     def __exit__(

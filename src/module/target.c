@@ -212,9 +212,12 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
         return find_thread(state, thread, target);
     }
     if (is_thread == 0) {
+        const char *hint = PyUnicode_Check(thread) ? " (threading.enumerate() has the threads)"
+                           : PyExceptionClass_Check(thread) ? " (the thread is given first)"
+                                                            : "";
         PyErr_Format(PyExc_TypeError,
-                     "thread must be a threading.Thread or a thread's ident (an int), not %.200s",
-                     Py_TYPE(thread)->tp_name);
+                     "thread must be a threading.Thread or a thread's ident (an int), not %.200s%s",
+                     Py_TYPE(thread)->tp_name, hint);
     }
     return INTERRUPTION_TARGET_ERROR;
 }
