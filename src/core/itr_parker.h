@@ -9,7 +9,7 @@
  *         if (itr_park(&parker, deadline) != ITR_PARK_PERMIT) break;
  *     }
  *
- * One thread, the owner, parks; any thread unparks. Nothing here takes a lock.
+ * One thread, the owner, parks; any thread unparks. No lock is held while the owner sleeps.
  */
 #ifndef ITR_PARKER_H
 #define ITR_PARKER_H
@@ -18,14 +18,20 @@
 #include <stdint.h>
 
 #include "itr_clock.h"
+#ifndef ITR_PLATFORM_LINUX
+#include <pthread.h>
+
+#include "itr_wake_fd.h"
+#endif
 
 typedef struct {
     /* ITR_PARKER_*. atomic: release by the unparker, acquire by the owner; what the unparker
        wrote before it let the owner go, the owner sees. */
     _Atomic uint32_t state;
 #ifndef ITR_PLATFORM_LINUX
-    int pipe[2]; /* made by the owner's first wait; -1 before. Read by an unparker only after
-                    it has seen ITR_PARKER_SLEEPS, which the owner stores after making it. */
+    pthread_mutex_t mutex;
+    itr_wake_fd bell; /* guarded by mutex; opened by the owner, before it stores ITR_PARKER_SLEEPS,
+                         after which unparkers ring it */
 #endif
 } itr_parker;
 

@@ -183,7 +183,8 @@ itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);
 
 /*
  * Owner only. A descriptor that is readable exactly while there is a request; made by the first
- * call, closed by the core when the thread ends. -1 with errno set if it cannot be made.
+ * call, closed by the core when the thread ends. -1 with errno set if it cannot be made. If the
+ * program has closed it, the next call makes another.
  */
 int itr_wait_fd(itr_record *record);
 
@@ -191,7 +192,8 @@ int itr_wait_fd(itr_record *record);
  * Owner only. A descriptor for a poll() of the owner's own: not readable when this returns,
  * readable from the next request, insisting one or nudge on. Who looks at the flags after this call
  * and polls after that misses none. Made by the first call; closed by the core when the thread
- * ends. -1 with errno set if it cannot be made.
+ * ends. -1 with errno set if it cannot be made. Ask before each poll(): the program may have closed
+ * it, and given its number to another file.
  */
 int itr_poll_fd(itr_record *record);
 

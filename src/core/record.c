@@ -116,7 +116,7 @@ drop_payloads(itr_record *record, itr_payload **dropped)
 static void
 signal_poll(itr_record *record)
 {
-    if (record->poll_fd.read_fd >= 0 && !record->poll_signalled) {
+    if (record->poll_fd.reader.fd >= 0 && !record->poll_signalled) {
         record->poll_signalled = true;
         itr_wake_fd_signal(&record->poll_fd);
     }
@@ -158,7 +158,7 @@ request(itr_record *record, uint64_t scope, itr_payload *payload)
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
        have read the descriptor empty. */
-    if (answer != ITR_FINISHED && record->wake_fd.read_fd >= 0) {
+    if (answer != ITR_FINISHED) {
         itr_wake_fd_signal(&record->wake_fd);
     }
     if (wakes) {
@@ -204,9 +204,7 @@ forget_requests(itr_record *record)
 {
     record->whole = record->whole_pending = false;
     change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
-    if (record->wake_fd.read_fd >= 0) {
-        itr_wake_fd_drain(&record->wake_fd);
-    }
+    itr_wake_fd_drain(&record->wake_fd);
 }
 
 bool
@@ -299,49 +297,56 @@ itr_wait(itr_record *record, itr_deadline deadline)
     return ITR_WAIT_REQUESTED;
 }
 
+/* The owner's, if it is whole; else ITR_NO_WAKE_FD, and what was left of it is closed. */
+static itr_wake_fd
+find_whole(itr_record *record, itr_wake_fd *place)
+{
+    lock(record);
+    if (!itr_wake_fd_is_whole(place)) {
+        itr_wake_fd_close(place); /* none yet; or somebody has closed what is not his */
+    }
+    itr_wake_fd found = *place;
+    unlock(record);
+    return found;
+}
+
 int
 itr_wait_fd(itr_record *record)
 {
     /* Only the owner opens it, so between the two locked parts nobody else does. */
-    lock(record);
-    itr_wake_fd fd = record->wake_fd;
-    unlock(record);
-    if (fd.read_fd >= 0) {
-        return fd.read_fd;
+    itr_wake_fd fd = find_whole(record, &record->wake_fd);
+    if (fd.reader.fd < 0) {
+        if (itr_wake_fd_open(&fd, true) < 0) {
+            return -1;
+        }
+        lock(record);
+        record->wake_fd = fd;
+        if (flags_locked(record) & ITR_REQUESTED) {
+            itr_wake_fd_signal(&fd);
+        }
+        unlock(record);
     }
-    if (itr_wake_fd_open(&fd) < 0) {
-        return -1;
-    }
-    lock(record);
-    record->wake_fd = fd;
-    if (flags_locked(record) & ITR_REQUESTED) {
-        itr_wake_fd_signal(&fd);
-    }
-    unlock(record);
-    return fd.read_fd;
+    return fd.reader.fd;
 }
 
 int
 itr_poll_fd(itr_record *record)
 {
-    /* As above. Drained only if it was signalled, which it seldom is. */
-    lock(record);
-    itr_wake_fd fd = record->poll_fd;
-    if (fd.read_fd >= 0 && record->poll_signalled) {
-        itr_wake_fd_drain(&fd);
-        record->poll_signalled = false;
-    }
-    unlock(record);
-    if (fd.read_fd >= 0) {
-        return fd.read_fd;
-    }
-    if (itr_wake_fd_open(&fd) < 0) {
+    itr_wake_fd fd = find_whole(record, &record->poll_fd);
+    bool made = fd.reader.fd < 0;
+    if (made && itr_wake_fd_open(&fd, false) < 0) {
         return -1;
     }
     lock(record);
-    record->poll_fd = fd;
+    if (made) {
+        record->poll_fd = fd;
+    }
+    else if (record->poll_signalled) { /* which it seldom is */
+        itr_wake_fd_drain(&fd);
+    }
+    record->poll_signalled = false;
     unlock(record);
-    return fd.read_fd;
+    return fd.reader.fd;
 }
 
 void
@@ -377,7 +382,7 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);
-    itr_wake_fd_after_fork(&record->poll_fd);
+    itr_wake_fd_close(&record->poll_fd); /* nobody else knows its number */
     record->poll_signalled = false;
     unlock(record);
 }

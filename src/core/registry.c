@@ -497,6 +497,7 @@ after_fork_child(void)
 static void
 init(void)
 {
+    itr_own_fd_init();
     init_error = pthread_key_create(&exit_key, on_thread_exit);
     if (init_error == 0) {
         init_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);

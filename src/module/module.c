@@ -185,7 +185,8 @@ PyDoc_STRVAR(interruption_fd_doc,
              "A file descriptor that is readable while the calling thread has a request (S16).\n\n"
              "For the thread's own select, poll, epoll or asyncio loop. Every call in a thread\n"
              "returns the same one. It is the library's: do not close it, nor read it; it turns\n"
-             "unreadable by clear_interrupt(), and is closed when the thread ends.\n\n"
+             "unreadable by clear_interrupt(), and is closed when the thread ends. If something\n"
+             "has closed it, the next call returns another.\n\n"
              "OSError: the system has no descriptor left.");
 
 PyDoc_STRVAR(requested_of_doc,

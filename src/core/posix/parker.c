@@ -1,5 +1,5 @@
 /*
- * The parker for systems without futexes: poll() on a pipe of its own.
+ * The parker for systems without futexes: poll() on a descriptor of its own.
  *
  * A condition variable would need no descriptors, but it cannot tell its waiter that a signal
  * handler ran: the main thread would sleep through Ctrl-C. poll() returns EINTR.
@@ -10,21 +10,52 @@
 #include <limits.h>
 #include <poll.h>
 
-#include "pipe.h"
-
 #define NANOSECONDS_PER_MILLISECOND 1000000
 
 void
 itr_parker_init(itr_parker *parker)
 {
     atomic_init(&parker->state, ITR_PARKER_EMPTY);
-    parker->pipe[0] = parker->pipe[1] = -1;
+    (void)pthread_mutex_init(&parker->mutex, NULL); /* of this kind it never fails */
+    parker->bell = ITR_NO_WAKE_FD;
 }
 
 void
 itr_parker_destroy(itr_parker *parker)
 {
-    itr_pipe_close(parker->pipe);
+    itr_wake_fd_close(&parker->bell);
+    (void)pthread_mutex_destroy(&parker->mutex);
+}
+
+/* By the owner. The bell's number; -1 with errno set. The program may have closed the last one. */
+static int
+have_bell(itr_parker *parker)
+{
+    int status = 0;
+    (void)pthread_mutex_lock(&parker->mutex);
+    if (!itr_wake_fd_is_whole(&parker->bell)) {
+        itr_wake_fd_close(&parker->bell);
+        status = itr_wake_fd_open(&parker->bell, false);
+    }
+    int number = parker->bell.reader.fd;
+    (void)pthread_mutex_unlock(&parker->mutex);
+    return status < 0 ? -1 : number;
+}
+
+static void
+ring(itr_parker *parker)
+{
+    (void)pthread_mutex_lock(&parker->mutex);
+    itr_wake_fd_signal(&parker->bell);
+    (void)pthread_mutex_unlock(&parker->mutex);
+}
+
+static void
+quieten(itr_parker *parker)
+{
+    (void)pthread_mutex_lock(&parker->mutex);
+    itr_wake_fd_drain(&parker->bell);
+    (void)pthread_mutex_unlock(&parker->mutex);
 }
 
 /* poll()'s timeout: milliseconds, rounded up so that we never wake before the deadline. */
@@ -45,12 +76,13 @@ milliseconds_until(itr_deadline deadline)
 itr_park_result
 itr_park(itr_parker *parker, itr_deadline deadline)
 {
-    if (parker->pipe[0] < 0 && itr_pipe_open(parker->pipe) < 0) {
+    int bell = have_bell(parker);
+    if (bell < 0) {
         return ITR_PARK_ERROR;
     }
     uint32_t expected = ITR_PARKER_EMPTY;
-    /* Release: the unparker that sees SLEEPS also sees the pipe (pairs with the acquire in
-       itr_unpark). */
+    /* Release: the unparker that sees SLEEPS takes the mutex after us, and finds this bell (pairs
+       with the acquire in itr_unpark). */
     if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, ITR_PARKER_SLEEPS,
                                                  memory_order_release, memory_order_relaxed)) {
         /* Acquire: pairs with the release in itr_unpark. An exchange, not a store: a second unpark
@@ -58,19 +90,19 @@ itr_park(itr_parker *parker, itr_deadline deadline)
         (void)atomic_exchange_explicit(&parker->state, ITR_PARKER_EMPTY, memory_order_acquire);
         return ITR_PARK_PERMIT;
     }
-    struct pollfd wait = {.fd = parker->pipe[0], .events = POLLIN};
+    struct pollfd wait = {.fd = bell, .events = POLLIN};
     int timeout = milliseconds_until(deadline);
     int ready = poll(&wait, 1, timeout);
     /* Acquire: pairs with the release in itr_unpark. */
     if (atomic_exchange_explicit(&parker->state, ITR_PARKER_EMPTY, memory_order_acquire) ==
         ITR_PARKER_PERMIT) {
-        /* The byte may still be on its way; if so it ends a later sleep without a permit,
+        /* The ring may still be on its way; if so it ends a later sleep without a permit,
            which the caller's loop allows for (ITR_PARK_SIGNAL). */
-        itr_pipe_drain(parker->pipe);
+        quieten(parker);
         return ITR_PARK_PERMIT;
     }
     if (ready > 0) {
-        itr_pipe_drain(parker->pipe);
+        quieten(parker);
     }
     return ready == 0 && itr_now() >= deadline ? ITR_PARK_TIMEOUT : ITR_PARK_SIGNAL;
 }
@@ -81,14 +113,15 @@ itr_unpark(itr_parker *parker)
     /* Release and acquire: pairs with both orders in itr_park. */
     if (atomic_exchange_explicit(&parker->state, ITR_PARKER_PERMIT, memory_order_acq_rel) ==
         ITR_PARKER_SLEEPS) {
-        itr_pipe_put(parker->pipe);
+        ring(parker);
     }
 }
 
 void
 itr_parker_after_fork(itr_parker *parker)
 {
-    /* The pipe is shared with the parent: a byte put there by either would be seen by both. */
-    itr_pipe_close(parker->pipe);
+    /* The bell is shared with the parent: both would hear what either rings. The mutex may be
+       locked for ever. */
+    itr_wake_fd_close(&parker->bell);
     itr_parker_init(parker);
 }

@@ -156,7 +156,7 @@ interruption_child_watch_begin(const interruption_children *children)
         return NULL;
     }
     *watch = (interruption_child_watch){.children = *children};
-    if (itr_wake_fd_open(&watch->fd) < 0) {
+    if (itr_wake_fd_open(&watch->fd, false) < 0) {
         free(watch);
         return NULL;
     }
@@ -176,10 +176,10 @@ interruption_child_watch_begin(const interruption_children *children)
     return watch;
 }
 
-int
+const itr_own_fd *
 interruption_child_watch_fd(const interruption_child_watch *watch)
 {
-    return watch->fd.read_fd;
+    return &watch->fd.reader;
 }
 
 void

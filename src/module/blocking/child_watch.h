@@ -13,6 +13,8 @@
 #include <sys/types.h>
 #include <sys/wait.h>
 
+#include "itr_own_fd.h"
+
 /* The arguments of waitid(). */
 typedef struct {
     idtype_t type;
@@ -26,7 +28,7 @@ typedef struct interruption_child_watch interruption_child_watch;
    descriptor readable, once. NULL with errno set. Any thread. */
 interruption_child_watch *interruption_child_watch_begin(const interruption_children *children);
 
-int interruption_child_watch_fd(const interruption_child_watch *watch);
+const itr_own_fd *interruption_child_watch_fd(const interruption_child_watch *watch);
 
 /* Stop watching, and free it. By who began it. */
 void interruption_child_watch_end(interruption_child_watch *watch);

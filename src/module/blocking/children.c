@@ -66,20 +66,19 @@ is_there(PyObject *answer)
 
 /* Something that turns readable when something changes. */
 typedef struct {
-    int fd; /* -1: there is none */
-    int own;
+    itr_own_fd pidfd; /* ours, or none */
     interruption_child_watch *watch;
+    int theirs; /* the program's pidfd; -1: it has given none */
 } source;
 
-static int
-open_pidfd(pid_t pid)
+static void
+open_pidfd(pid_t pid, itr_own_fd *pidfd)
 {
 #ifdef SYS_pidfd_open
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    (void)itr_own_fd_take(pidfd, (int)syscall(SYS_pidfd_open, pid, 0));
 #else
     (void)pid;
-    errno = ENOSYS;
-    return -1;
+    *pidfd = ITR_NO_FD;
 #endif
 }
 
@@ -87,29 +86,26 @@ open_pidfd(pid_t pid)
 static source
 open_source(const interruption_children *children)
 {
-    source opened = {.fd = -1, .own = -1};
+    source opened = {.pidfd = ITR_NO_FD, .theirs = -1};
     bool plain = children->options == WEXITED;
     if (plain && children->type == P_PID) {
-        opened.fd = opened.own = open_pidfd((pid_t)children->id);
+        open_pidfd((pid_t)children->id, &opened.pidfd);
     }
 #ifdef P_PIDFD
     else if (plain && children->type == P_PIDFD) {
-        opened.fd = (int)children->id;
+        opened.theirs = (int)children->id;
     }
 #endif
-    if (opened.fd < 0) {
+    if (opened.pidfd.fd < 0 && opened.theirs < 0) {
         opened.watch = interruption_child_watch_begin(children);
-        opened.fd = opened.watch == NULL ? -1 : interruption_child_watch_fd(opened.watch);
     }
     return opened;
 }
 
 static void
-close_source(const source *opened)
+close_source(source *opened)
 {
-    if (opened->own >= 0) {
-        (void)close(opened->own);
-    }
+    itr_own_fd_close(&opened->pidfd);
     if (opened->watch != NULL) {
         interruption_child_watch_end(opened->watch);
     }
@@ -118,18 +114,25 @@ close_source(const source *opened)
 /* Until something may have changed, or the wait's end is asked for. 1, or -1 with an exception set.
  */
 static int
-wait_once(const interruption_waiting *waiting, const source *opened, int64_t *slice)
+wait_once(interruption_waiting *waiting, const source *opened, int64_t *slice)
 {
-    if (opened->fd < 0) {
-        return interruption_wait_slice(waiting, slice, ITR_NEVER);
+    int fd = opened->theirs;
+    waiting->own = opened->watch != NULL   ? interruption_child_watch_fd(opened->watch)
+                   : opened->pidfd.fd >= 0 ? &opened->pidfd
+                                           : NULL;
+    if (waiting->own != NULL) {
+        fd = waiting->own->fd;
     }
-    return interruption_wait_for_fd(waiting, opened->fd, POLLIN, ITR_NEVER);
+    int ready = fd < 0 ? interruption_wait_slice(waiting, slice, ITR_NEVER)
+                       : interruption_wait_for_fd(waiting, fd, POLLIN, ITR_NEVER);
+    waiting->own = NULL;
+    return ready;
 }
 
 /* The source is opened before a look, so that nothing is missed. One that has told is good for no
-   more. */
+   more, nor one that the program has closed. */
 static PyObject *
-wait_until_there(const interruption_waiting *waiting, const child_wait *of)
+wait_until_there(interruption_waiting *waiting, const child_wait *of)
 {
     int64_t slice = 0;
     for (;;) {

@@ -99,29 +99,32 @@ has_writer(int fd)
 #endif
 }
 
-/* Wait for a writer. One that writes, or goes, wakes us. 0, or -1 with an exception set. */
+/* Wait for a writer. One that writes, or goes, wakes us. 0, also if the program has closed the
+   descriptor meanwhile; or -1 with an exception set. */
 static int
-wait_for_writer(const interruption_waiting *waiting, int fd)
+wait_for_writer(const interruption_waiting *waiting, const itr_own_fd *own)
 {
     int64_t slice = 0;
-    while (!has_writer(fd)) {
+    while (itr_own_fd_is_ours(own) && !has_writer(own->fd)) {
         if (interruption_wait_check(waiting) < 0 ||
-            interruption_wait_for_fd(waiting, fd, POLLIN, interruption_next_slice(&slice)) < 0) {
+            interruption_wait_for_fd(waiting, own->fd, POLLIN, interruption_next_slice(&slice)) <
+                0) {
             return -1;
         }
     }
     return 0;
 }
 
-/* A descriptor that stands for the FIFO, whatever becomes of its name; -1 if there is none such. */
-static int
-hold(const opening *of)
+/* A descriptor that stands for the FIFO, whatever becomes of its name; or none. */
+static void
+hold(const opening *of, itr_own_fd *held)
 {
 #ifdef O_PATH
-    return openat(of->folder, of->path, O_PATH | O_CLOEXEC | (of->flags & O_NOFOLLOW));
+    int flags = O_PATH | O_CLOEXEC | (of->flags & O_NOFOLLOW);
+    (void)itr_own_fd_take(held, openat(of->folder, of->path, flags));
 #else
     (void)of;
-    return -1;
+    *held = ITR_NO_FD;
 #endif
 }
 
@@ -135,12 +138,12 @@ fail(const opening *of)
 
 /* Open it without waiting; again, if it is `held`. The descriptor, or -1 with errno. */
 static int
-open_at_once(const opening *of, int held)
+open_at_once(const opening *of, const itr_own_fd *held)
 {
     int flags = of->flags | O_NONBLOCK | O_CLOEXEC;
-    if (held >= 0) {
+    if (itr_own_fd_is_ours(held)) {
         char path[32];
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", held->fd);
         int fd = open(path, flags & ~(O_NOFOLLOW | O_CREAT));
         if (fd >= 0 || errno != ENOENT) {
             return fd;
@@ -151,10 +154,9 @@ open_at_once(const opening *of, int held)
 
 /* The same. 1, with the descriptor; 0, there is no reader yet; -1 with an exception set. */
 static int
-try_open(const opening *of, int held, int *fd)
+try_open(const opening *of, const itr_own_fd *held, itr_own_fd *fd)
 {
-    *fd = open_at_once(of, held);
-    if (*fd >= 0) {
+    if (itr_own_fd_keep(fd, open_at_once(of, held))) {
         return 1;
     }
     return errno == ENXIO ? 0 : fail(of);
@@ -162,7 +164,8 @@ try_open(const opening *of, int held, int *fd)
 
 /* Wait for a reader. As try_open, but never 0. */
 static int
-wait_for_reader(const interruption_waiting *waiting, const opening *of, int held, int *fd)
+wait_for_reader(const interruption_waiting *waiting, const opening *of, const itr_own_fd *held,
+                itr_own_fd *fd)
 {
     int64_t slice = 0;
     int status = 0;
@@ -176,36 +179,48 @@ wait_for_reader(const interruption_waiting *waiting, const opening *of, int held
     return status;
 }
 
-/* Open it, and wait for a reader if it is to be written to. The descriptor, or -1 with an exception
-   set. */
+/* Open it, and wait for a reader if it is to be written to. 0, or -1 with an exception set. */
 static int
-open_end(const interruption_waiting *waiting, const opening *of)
+open_end(const interruption_waiting *waiting, const opening *of, itr_own_fd *fd)
 {
-    int fd;
-    int status = try_open(of, -1, &fd);
+    itr_own_fd held = ITR_NO_FD;
+    int status = try_open(of, &held, fd);
     if (status == 0) {
-        int held = hold(of);
-        status = wait_for_reader(waiting, of, held, &fd);
-        if (held >= 0) {
-            (void)close(held);
-        }
+        hold(of, &held);
+        status = wait_for_reader(waiting, of, &held, fd);
+        itr_own_fd_close(&held);
     }
-    return status < 0 ? -1 : fd;
+    return status < 0 ? -1 : 0;
+}
+
+/* The descriptor, with what the program asked for, or -1 if it has closed it meanwhile. */
+static int
+hand_over(itr_own_fd *own)
+{
+    int fd = itr_own_fd_give(own);
+    if (fd >= 0) {
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    }
+    return fd;
 }
 
 static int
-open_and_wait(const interruption_waiting *waiting, const opening *of)
+open_and_wait(interruption_waiting *waiting, const opening *of)
 {
-    int fd = open_end(waiting, of);
-    if (fd < 0) {
-        return -1;
+    int fd = -1;
+    while (fd < 0) {
+        itr_own_fd own;
+        if (open_end(waiting, of, &own) < 0) {
+            return -1;
+        }
+        waiting->own = &own;
+        if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, &own) < 0) {
+            itr_own_fd_close(&own);
+            return -1;
+        }
+        fd = hand_over(&own);
+        waiting->own = NULL;
     }
-    int flags = fcntl(fd, F_GETFL);
-    if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, fd) < 0) {
-        (void)close(fd);
-        return -1;
-    }
-    (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
     return fd;
 }
 

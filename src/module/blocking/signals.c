@@ -10,7 +10,6 @@
 #include <signal.h>
 #ifdef __linux__
 #include <sys/signalfd.h>
-#include <unistd.h>
 #endif
 
 #include "numbers.h"
@@ -118,19 +117,36 @@ take_pending(const interruption_call *call)
     return info;
 }
 
+/* What the call is to do. */
+typedef struct {
+    sigset_t signals;
+    itr_deadline deadline;
+} signal_wait;
+
+/* Have a signalfd, opened before the look so that nothing is missed. Another, if the program has
+   closed ours; none, if the system has none left. */
+static void
+have_signalfd(itr_own_fd *own, const sigset_t *signals)
+{
+    if (!itr_own_fd_is_ours(own)) {
+        (void)itr_own_fd_take(own, signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    }
+}
+
 /* As wait_for_signal. Without a descriptor we look from time to time. */
 static PyObject *
-wait_and_take(const interruption_call *call, const interruption_waiting *waiting, int fd,
-              itr_deadline deadline)
+wait_and_take(const interruption_call *call, const interruption_waiting *waiting, itr_own_fd *own,
+              const signal_wait *of)
 {
     int64_t slice = 0;
     for (;;) {
+        have_signalfd(own, &of->signals);
         PyObject *info = take_pending(call);
         if (info != NULL || PyErr_Occurred() || interruption_wait_check(waiting) < 0) {
             return info;
         }
-        int ready = fd < 0 ? interruption_wait_slice(waiting, &slice, deadline)
-                           : interruption_wait_for_fd(waiting, fd, POLLIN, deadline);
+        int ready = own->fd < 0 ? interruption_wait_slice(waiting, &slice, of->deadline)
+                                : interruption_wait_for_fd(waiting, own->fd, POLLIN, of->deadline);
         if (ready != 1) {
             return NULL;
         }
@@ -139,20 +155,16 @@ wait_and_take(const interruption_call *call, const interruption_waiting *waiting
 
 /* Take the first that comes, if it comes in time: else NULL with nothing set. */
 static PyObject *
-wait_for_signal(const interruption_call *call, interruption_waiting *waiting, int fd,
-                itr_deadline deadline)
+wait_for_signal(const interruption_call *call, interruption_waiting *waiting, const signal_wait *of)
 {
+    itr_own_fd own = ITR_NO_FD;
     waiting->quiet = true;
-    PyObject *info = wait_and_take(call, waiting, fd, deadline);
+    waiting->own = &own;
+    PyObject *info = wait_and_take(call, waiting, &own, of);
+    itr_own_fd_close(&own);
     interruption_wait_over(waiting);
     return info;
 }
-
-/* What the call is to do. */
-typedef struct {
-    sigset_t signals;
-    itr_deadline deadline;
-} signal_wait;
 
 static bool
 find_arguments(const interruption_call *call, signal_wait *of)
@@ -190,12 +202,7 @@ take(const interruption_call *call, bool *original)
     if (*original) {
         return NULL;
     }
-    int fd = signalfd(-1, &of.signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    info = wait_for_signal(call, &waiting, fd, of.deadline);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return info;
+    return wait_for_signal(call, &waiting, &of);
 }
 
 static PyObject *

@@ -27,13 +27,13 @@ typedef struct {
     char *buffer;
     size_t size, done;
     bool writes;
-    bool began; /* `waiting` and `deadline` are filled in */
+    bool began; /* `waiting` and `deadline` are filled in, `waiting.own` with the twin, if any */
     interruption_waiting waiting;
     itr_deadline deadline;
 } transfer;
 
 /* What a step of it comes to, besides counts and -1. */
-enum { AGAIN = -4, NOT_SUPPORTED = -5 };
+enum { AGAIN = -4, NOT_SUPPORTED = -5, TWIN_LOST = -6 };
 
 /* Looking at a descriptor. -------------------------------------------------------------------- */
 
@@ -212,12 +212,16 @@ transfer_some(const transfer *of, int fd, manner how)
 /* So many bytes are copied sooner than the GIL is let go of and taken again. */
 enum { SMALL = 4096 };
 
-/* Try it once. A count, AGAIN, NOT_SUPPORTED, INTERRUPTION_ORIGINALS, or -1 with an exception set.
- */
+/* Try it once. A count, AGAIN, NOT_SUPPORTED, TWIN_LOST, INTERRUPTION_ORIGINALS, or -1 with an
+   exception set. */
 static Py_ssize_t
 try_once(const transfer *of, int fd, manner how)
 {
+    const itr_own_fd *twin = of->began ? of->waiting.own : NULL;
     for (;;) {
+        if (twin != NULL && twin->fd == fd && !itr_own_fd_is_ours(twin)) {
+            return TWIN_LOST; /* the program has closed it */
+        }
         ssize_t count;
         int error;
         if (how == ASK_KERNEL && of->size - of->done <= SMALL) {
@@ -327,27 +331,29 @@ is_master(int fd)
 #endif
 }
 
-/* Open the FIFO or terminal once more, so that it does not wait; -1 if that cannot be. */
-static int
-open_twin(const transfer *of)
+/* Open the FIFO or terminal once more, so that it does not wait. False: that cannot be. */
+static bool
+open_twin(const transfer *of, itr_own_fd *twin)
 {
     interruption_stream *stream = of->stream;
     struct termios settings;
     if (!S_ISFIFO(stream->mode) &&
         (!S_ISCHR(stream->mode) || tcgetattr(stream->fd, &settings) < 0 ||
          (!of->writes && is_timed(&settings)) || is_master(stream->fd))) {
-        return -1;
+        return false;
     }
     char path[32];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream->fd);
-    int twin = open(path, (of->writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int fd = open(path, (of->writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     interruption_stream found;
-    if (twin >= 0 &&
-        (!look(twin, &found) || found.device != stream->device || found.inode != stream->inode)) {
-        (void)close(twin);
-        twin = -1;
+    if (!itr_own_fd_take(twin, fd)) {
+        return false;
     }
-    return twin;
+    if (!look(fd, &found) || found.device != stream->device || found.inode != stream->inode) {
+        itr_own_fd_close(twin);
+        return false;
+    }
+    return true;
 }
 
 /* What the kernel always waits for. */
@@ -357,13 +363,15 @@ transfer_otherwise(transfer *of)
     if (!begin(of)) {
         return INTERRUPTION_ORIGINALS;
     }
-    int twin = open_twin(of);
-    if (twin < 0) {
-        return transfer_by(of, of->stream->fd, ASK_POLL);
+    itr_own_fd twin;
+    Py_ssize_t result = TWIN_LOST;
+    while (result == TWIN_LOST && open_twin(of, &twin)) {
+        of->waiting.own = &twin;
+        result = transfer_by(of, twin.fd, PLAIN);
+        of->waiting.own = NULL;
+        itr_own_fd_close(&twin);
     }
-    Py_ssize_t result = transfer_by(of, twin, PLAIN);
-    (void)close(twin);
-    return result;
+    return result == TWIN_LOST ? transfer_by(of, of->stream->fd, ASK_POLL) : result;
 }
 
 static Py_ssize_t

@@ -243,6 +243,10 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
              itr_deadline deadline)
 {
     for (;;) {
+        if (waiting->own != NULL && !itr_own_fd_is_ours(waiting->own)) {
+            fds[0].revents = POLLNVAL;
+            return 1;
+        }
         /* Made unreadable before we look whether we are asked, so nothing falls between. Without it
            (no descriptor is left) we look from time to time. */
         int wake_fd = itr_poll_fd(waiting->record);
@@ -259,6 +263,7 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
         ready = poll_until(fds, count + 1, until);
         error = errno;
         attach(waiting, self);
+        /* Ours is ready, too, when the program has closed it: then there is another next time. */
         if (ready > (fds[count].revents != 0)) {
             return 1;
         }

@@ -23,6 +23,7 @@
 #include "delivery.h"
 #include "interpose.h"
 #include "itr_lot.h"
+#include "itr_own_fd.h"
 
 /* One wait that may be interrupted. */
 typedef struct {
@@ -34,6 +35,9 @@ typedef struct {
     /* NULL, or: is it to be raised? Asked last thing before, in a wait with an `attempt`, with its
        `arg`. False: what is waited for is there after all. */
     bool (*may_leave)(void *arg);
+    /* NULL, or: the first of the descriptors that it waits for is this one, of the library's. Once
+       it is ours no more, it counts as ready: the caller opens another. */
+    const itr_own_fd *own;
     bool quiet; /* in a wait for descriptors, or of a slice: when its end is asked for, 1 is
                    returned, with no descriptor ready, and nothing raised, so that the caller can
                    look once more before it asks interruption_wait_check, or has a result already.
