@@ -13,6 +13,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,17 +29,34 @@ from interruption import (
 from support import PATIENCE, Started, expect_script, in_thread, until
 
 pytestmark = pytest.mark.skipif(
-    not os.path.isdir("/proc/self/fd"), reason="what is open is not told"
+    not Path("/proc/self/fd").is_dir(), reason="what is open is not told"
 )
 
 waits = allow_interruption(async_interrupt=False)
 
 # One for each way of waiting with descriptors of the library's own.
-WAYS = """
-    SocketRecv SocketAccept SocketSendAll Select Poll Epoll TlsRead
-    ReadPipe ReadFifo WriteFifo ReadTerminal FileRead OpenFifoToRead OpenFifoToWrite
-    Waitpid WaitpidAny WaitpidStopped PopenWait Sigwait Sigtimedwait
-""".split()
+WAYS = [
+    "SocketRecv",
+    "SocketAccept",
+    "SocketSendAll",
+    "Select",
+    "Poll",
+    "Epoll",
+    "TlsRead",
+    "ReadPipe",
+    "ReadFifo",
+    "WriteFifo",
+    "ReadTerminal",
+    "FileRead",
+    "OpenFifoToRead",
+    "OpenFifoToWrite",
+    "Waitpid",
+    "WaitpidAny",
+    "WaitpidStopped",
+    "PopenWait",
+    "Sigwait",
+    "Sigtimedwait",
+]
 KINDS = [kind for kind in CALLS if kind.__name__ in WAYS]
 
 DATA = b"precious"
@@ -79,7 +97,7 @@ class File:
 
 
 def regular(stack: contextlib.ExitStack) -> tuple[int, int]:
-    file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+    file = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
     file.write(DATA)
     file.seek(0)
     return file.fileno(), -1

@@ -76,8 +76,9 @@ forget(opening *of)
 
 /* The other end. ------------------------------------------------------------------------------ */
 
-/* Is there a writer, or has there been one? What a read says without data, but nothing is taken. */
-static bool
+/* Is there a writer, or has there been one? What a read says without data, but nothing is taken. -1
+   with errno set: that takes descriptors, and none are left. */
+static int
 has_writer(int fd)
 {
     struct pollfd look = {.fd = fd, .events = POLLIN};
@@ -87,7 +88,7 @@ has_writer(int fd)
 #ifdef __linux__
     int copy[2];
     if (pipe2(copy, O_CLOEXEC) < 0) {
-        return false;
+        return -1;
     }
     ssize_t count = tee(fd, copy[1], 1, SPLICE_F_NONBLOCK);
     int error = errno;
@@ -99,13 +100,25 @@ has_writer(int fd)
 #endif
 }
 
+/* OSError for what the system has said. -1. */
+static int
+fail(const opening *of)
+{
+    (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, of->name);
+    return -1;
+}
+
 /* Wait for a writer. One that writes, or goes, wakes us. 0, also if the program has closed the
    descriptor meanwhile; or -1 with an exception set. */
 static int
-wait_for_writer(const interruption_waiting *waiting, const itr_own_fd *own)
+wait_for_writer(const interruption_waiting *waiting, const opening *of, const itr_own_fd *own)
 {
     int64_t slice = 0;
-    while (itr_own_fd_is_ours(own) && !has_writer(own->fd)) {
+    while (itr_own_fd_is_ours(own)) {
+        int there = has_writer(own->fd);
+        if (there != 0) {
+            return there < 0 ? fail(of) : 0;
+        }
         if (interruption_wait_check(waiting) < 0 ||
             interruption_wait_for_fd(waiting, own->fd, POLLIN, interruption_next_slice(&slice)) <
                 0) {
@@ -126,14 +139,6 @@ hold(const opening *of, itr_own_fd *held)
     (void)of;
     *held = ITR_NO_FD;
 #endif
-}
-
-/* OSError for what the system has said. -1. */
-static int
-fail(const opening *of)
-{
-    (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, of->name);
-    return -1;
 }
 
 /* Open it without waiting; again, if it is `held`. The descriptor, or -1 with errno. */
@@ -214,7 +219,7 @@ open_and_wait(interruption_waiting *waiting, const opening *of)
             return -1;
         }
         waiting->own = &own;
-        if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, &own) < 0) {
+        if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, of, &own) < 0) {
             itr_own_fd_close(&own);
             return -1;
         }
