@@ -510,3 +510,38 @@ def test_a_shell_shows_130_and_143(name, status, tmp_path):
         check=False,
     )
     assert done.stdout == f"ready\nwait stopped\n{status}\n"
+
+
+def test_what_stops_a_thread_does_not_end_an_event_loop(tmp_path):  # S30
+    """A thread that hands on to asyncio what it has raised, as anyio's do: the task is cancelled,
+    and asyncio ends as by Ctrl-C without us.
+    """
+    source = """
+    import asyncio
+
+    def work(loop, future):
+        try:
+            wait("worker")
+        except BaseException as error:
+            loop.call_soon_threadsafe(future.set_exception, error)
+
+    async def ask():
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        threading.Thread(target=work, args=(loop, future)).start()
+        ready(1)
+        await asyncio.shield(future)
+
+    async def main():
+        task = asyncio.create_task(ask())
+        try:
+            await asyncio.shield(task)
+        finally:
+            await asyncio.wait([task])
+            say(f"task cancelled: {task.cancelled()}")
+
+    asyncio.run(main())
+    """
+    status, said, told = finish(start(tmp_path, source), signal.SIGINT, blocked=True)
+    assert (status, said) == (-signal.SIGINT, ["task cancelled: True", "worker stopped"])
+    assert "ThreadExit" not in told

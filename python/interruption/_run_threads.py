@@ -24,7 +24,13 @@ from types import TracebackType
 from typing import Any
 
 from . import _thread
-from ._interruption import ThreadExit, _is_protected, _is_told, allow_interruption
+from ._interruption import (
+    ThreadExit,
+    _cancel_futures,
+    _is_protected,
+    _is_told,
+    allow_interruption,
+)
 from ._shutdown import ShutdownReport, ThreadReport
 
 _work_item: Any = concurrent.futures.thread._WorkItem
@@ -106,6 +112,8 @@ def _start_in_region(self: threading.Thread) -> None:
     if not is_new or _is_told() or not _is_the_programs(self):
         _start(self)
         return
+    if hasattr(sys.modules.get("asyncio"), "run"):  # it has been imported
+        _cancel_futures()
     thread: Any = self
     tell = thread._invoke_excepthook  # of an exception that nobody handles
 

@@ -12,6 +12,7 @@
 #include "ending.h"
 #include "events.h"
 #include "explain.h"
+#include "futures.h"
 #include "held.h"
 #include "held_testing.h"
 #include "installed.h"
@@ -149,6 +150,11 @@ PyDoc_STRVAR(start_thread_doc, "_start_thread($module, function, /)\n"
 PyDoc_STRVAR(make_daemon_doc, "_make_daemon($module, ident, /)\n"
                               "--\n\n"
                               "The end of the interpreter does not wait for that thread.");
+
+PyDoc_STRVAR(cancel_futures_doc,
+             "_cancel_futures($module, /)\n"
+             "--\n\n"
+             "A future of asyncio that is given a ThreadExit is given a CancelledError. For good.");
 
 PyDoc_STRVAR(interruption_requested_doc,
              "interruption_requested($module, /)\n"
@@ -316,6 +322,7 @@ static PyMethodDef methods[] = {
     {"_is_told", is_told, METH_NOARGS, is_told_doc},
     {"_set_own", interruption_set_own, METH_O, set_own_doc},
     {"_is_installed", interruption_is_installed_method, METH_VARARGS, is_installed_doc},
+    {"_cancel_futures", interruption_cancel_futures, METH_NOARGS, cancel_futures_doc},
     {"_start_thread", interruption_start_thread, METH_O, start_thread_doc},
     {"_make_daemon", interruption_make_daemon, METH_O, make_daemon_doc},
     {"_inspect", interruption_inspect, METH_O, inspect_doc},
