@@ -10,12 +10,15 @@ from . import _ending
 from ._arguments import flag
 from ._explain import Explanation, explain
 from ._interruption import (
+    _ask,
     _begin_shutdown,
     _end_shutdown,
+    _inspect,
     _is_helper,
+    _new_origin,
     _requested_of,
     _seconds,
-    interrupt,
+    _take_back,
 )
 
 LOGGER = "interruption.shutdown"
@@ -113,7 +116,7 @@ class Shutdown:
     thread may have been stopped anywhere by the handler that it is called in (S20).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (keywords)
         self,
         reason: str | None,
         timeout: float | None,
@@ -121,6 +124,7 @@ class Shutdown:
         *,
         daemon: bool = False,
         without: Iterable[threading.Thread] = (),
+        origin: int = 0,
     ) -> None:
         self.reason = reason
         self.timeout = timeout
@@ -128,7 +132,8 @@ class Shutdown:
         self.deadline = self.began + _seconds(timeout, "timeout")
         self._report_at = self.began + _seconds(report_after, "report_after")
         self._daemon = daemon
-        self._without = frozenset(without)
+        self._without = frozenset(without)  # replaced, by any thread: see let_be
+        self._origin = origin
         self._ended: dict[threading.Thread, float | None] = {}  # when each was seen to have ended
         self._beginning: dict[threading.Thread, float] = {}  # since when, who has not begun yet
         self._asked = False
@@ -137,8 +142,12 @@ class Shutdown:
     def ask(self) -> None:
         """Ask all threads but the calling one; those that are born from now on are born asked."""
         self._note()
-        _begin_shutdown(self.reason)
+        _begin_shutdown(self.reason, self._origin, True)  # noqa: FBT003  (a function in C)
         self._asked = True
+
+    def let_be(self, threads: Iterable[threading.Thread]) -> None:
+        """Have nothing more to do with them: what was asked has been taken back."""
+        self._without |= frozenset(threads)
 
     def leave_newcomers_alone(self) -> None:
         """Neither ask nor wait for who has not been seen yet."""
@@ -166,7 +175,12 @@ class Shutdown:
 
     def running(self) -> list[threading.Thread]:
         """The threads that have not been seen to have ended."""
-        return [thread for thread, ended in self._ended.items() if ended is None]
+        left_out = self._without
+        return [
+            thread
+            for thread, ended in self._ended.items()
+            if ended is None and thread not in left_out
+        ]
 
     def _somebody_begins(self, now: float) -> bool:
         """Whether a thread is just being started, which is one to be waited for when it runs."""
@@ -183,7 +197,9 @@ class Shutdown:
         """What there is to tell now."""
         now = time.monotonic()
         threads = tuple(
-            self._report_on(thread, ended, now) for thread, ended in self._ended.items()
+            self._report_on(thread, ended, now)
+            for thread, ended in self._ended.items()
+            if ended is not None or thread not in self._without
         )
         return ShutdownReport(self.reason, self.timeout, now - self.began, threads)
 
@@ -237,9 +253,29 @@ class Shutdown:
         """
         try:
             if not (_is_helper(thread) or _requested_of(thread)):
-                interrupt(thread, reason=self.reason)
+                _ask(thread, self.reason, self._origin)
         except (RuntimeError, ValueError):
             pass  # it has just ended
+
+
+def take_back(origin: int, *, who_looks: bool) -> list[threading.Thread]:
+    """Take back what was asked by that number and has not been delivered (S29).
+
+    A thread that is in a region is about to stop, and is let stop. So is one that has looked for
+    requests by itself; who_looks: not that one.
+
+    Returns the threads that are as if they had not been asked.
+    """
+    taken = []
+    for thread in threading.enumerate():
+        try:
+            found = _inspect(thread)
+            outside = found is not None and found[2] == "not in a region"
+            if outside and _take_back(thread, origin, who_looks):
+                taken.append(thread)
+        except (RuntimeError, ValueError):
+            pass  # it has not begun, or has ended
+    return taken
 
 
 def tell(report: ShutdownReport) -> None:
@@ -273,12 +309,17 @@ def shutdown(
     why. That is logged by the logger ``interruption.shutdown``: as a warning if a thread still
     runs, else as information; the record has it as ``report``.
 
+    When it returns, threads outside of regions that it has not stopped are no longer asked (S29).
+
     Any thread may call it; it waits for the main thread to be past its last line. It waits as any
     blocking call: signal handlers run, and in a region ``ThreadExit`` is raised (S10).
 
     TypeError, ValueError: an argument of another type, or negative; then nobody is asked.
     """
-    under_way = Shutdown(reason, timeout, report_after, daemon=flag(daemon, "daemon"))
+    origin = _new_origin()
+    under_way = Shutdown(
+        reason, timeout, report_after, daemon=flag(daemon, "daemon"), origin=origin
+    )
     abandon = flag(abandon, "abandon")
     under_way.ask()
     try:
@@ -289,5 +330,6 @@ def shutdown(
         for thread in under_way.running():
             _ending.abandon(thread)
     report = under_way.report()
+    take_back(origin, who_looks=True)
     tell(report)
     return report

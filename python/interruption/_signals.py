@@ -21,15 +21,16 @@ from typing import Any, NoReturn, Self, cast
 from . import _ending, _handlers
 from ._arguments import flag
 from ._interruption import (
+    _begin_shutdown,
     _end_by_signal,
     _end_shutdown,
     _end_within,
+    _new_origin,
     _seconds,
     _start_thread,
     _watch_signal,
-    interrupt_all_threads,
 )
-from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, tell
+from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, take_back, tell
 
 # The signals that mean "stop", on systems that have them.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -147,13 +148,14 @@ class _Stoppable(Shutdown):
 class _UnderWay:
     """A shutdown, and the thread that waits for it while the main thread does what it does."""
 
-    def __init__(self, options: _Options, reason: str) -> None:
+    def __init__(self, options: _Options, reason: str, origin: int) -> None:
         self.options = options
         self.shutdown = _Stoppable(
             options.reason or reason,
             options.timeout,
             options.report_after,
             without=(threading.main_thread(),),
+            origin=origin,
         )
         self._done = _thread.allocate_lock()  # held until the thread has said its last word
 
@@ -204,11 +206,12 @@ class _State:
         self._begun: list[_UnderWay] = []  # whose threads may still run
         self._asks_newborn = 0  # how many have begun that let threads be born asked
         self.installed: list[Installation] = []  # the latest last
+        self._origin = _new_origin()  # of what is asked because of signals
 
     def begin(self, options: _Options, reason: str) -> None:
         """Ask all threads, and wait for them in the background."""
         earlier = self.under_way if self.signals else None
-        under_way = _UnderWay(options, reason)
+        under_way = _UnderWay(options, reason, self._origin if self.signals else 0)
         if earlier is not None:
             under_way.shutdown.deadline = earlier.shutdown.deadline
         self._asks_newborn += 1
@@ -281,7 +284,7 @@ class _State:
             self.begin(options, _name(signum))
             _bound_process(self.under_way, signum)
         else:
-            interrupt_all_threads(options.reason or _name(signum))
+            _begin_shutdown(options.reason or _name(signum), self._origin, False)  # noqa: FBT003
         if self._done == _GIVE_UP:
             if self.under_way is not None:
                 self.under_way.shutdown.stop_waiting()
@@ -322,22 +325,30 @@ class _State:
             installation.close()
 
     def leave(self, installation: "Installation") -> None:
-        """That one is no more. With the last, everything begins anew."""
+        """That one is no more. With the last for signals, everything begins anew."""
         if installation in self.installed:
             self.installed.remove(installation)
-        if self.installed:
-            return
-        self.signals, self._done = [], 0
+        if not any(each.signals for each in self.installed):
+            self._forget_signals()
+        if not self.installed and all(each.is_done() for each in self._begun):
+            _ending.stop_watching()
+
+    def _forget_signals(self) -> None:
+        """The program goes on: nobody is asked any more, nor will be (S29)."""
+        came, self.signals, self._done = self.signals, [], 0
+        _handlers.forget()
         if not self._over:
             _end_within(None)
-        _handlers.forget()
         while self._asks_newborn:
             self._asks_newborn -= 1
             _end_shutdown()
         if self.under_way is not None:
             self.under_way.shutdown.leave_newcomers_alone()
-        if all(each.is_done() for each in self._begun):
-            _ending.stop_watching()
+        if came and not self.past_end:
+            origin, self._origin = self._origin, _new_origin()
+            spared = take_back(origin, who_looks=False)
+            for each in tuple(self._begun):
+                each.shutdown.let_be(spared)
 
     def after_fork_in_child(self) -> None:
         """The child has no other threads, and no part in what is done about the parent's."""

@@ -7,8 +7,8 @@
  *
  *     requester: itr_request()        owner: itr_requested() .. itr_deliver() .. itr_clear()
  *
- * Every accepted request comes to exactly one end: it is delivered, cleared, or dropped because the
- * thread ended. Where records come from and how they are found: itr_registry.h.
+ * Every accepted request comes to exactly one end: it is delivered, cleared, taken back, or dropped
+ * because the thread ended. Where records come from and how they are found: itr_registry.h.
  */
 #ifndef ITR_RECORD_H
 #define ITR_RECORD_H
@@ -29,6 +29,8 @@
  */
 typedef struct itr_payload {
     struct itr_payload *next;
+    uint64_t origin; /* who may take the request back, by a number; 0: nobody. Guarded by the mutex
+                        of the record that owns it */
 } itr_payload;
 
 /* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. */
@@ -69,6 +71,8 @@ typedef struct itr_record {
                             Readable exactly while ITR_REQUESTED */
     itr_wake_fd poll_fd; /* guarded by mutex; opened by the owner only: see itr_poll_fd */
     bool poll_signalled; /* guarded by mutex: poll_fd is readable */
+    _Atomic bool looks;  /* the owner looks for requests by itself: see itr_take_back. atomic:
+                            relaxed,  nothing hangs on it */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 
@@ -140,6 +144,14 @@ itr_requested(const itr_record *record)
  * stays as it is, but for ITR_INSISTED: what was asked first is delivered.
  */
 itr_answer itr_request(itr_record *record, itr_payload *payload);
+
+/*
+ * Any thread that holds a reference. Take back the request of that origin, if it waits to be
+ * delivered, and nobody else has asked the thread since. Returns whether it has. Not from a thread
+ * that has been stopped before and not been clear of requests since, or is in a scope: it has begun
+ * to stop.
+ */
+bool itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped);
 
 /*
  * Owner only. Note that the request is being delivered: from here on a new one is ITR_NEW. Its

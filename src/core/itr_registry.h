@@ -59,6 +59,9 @@ itr_record *itr_find(uintptr_t thread_id);
  */
 itr_answer itr_ask(itr_thread thread, itr_payload *payload, itr_record **open);
 
+/* As itr_take_back, of a thread that may have no record. */
+bool itr_ask_no_more(itr_thread thread, uint64_t origin, itr_payload **dropped);
+
 /* Has the thread a request, delivered or not? It may never have looked. */
 bool itr_asked(itr_thread thread);
 

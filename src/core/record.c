@@ -133,10 +133,17 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
     }
     record->scope_asked = record->scope_asked || scope != 0;
     if (waits) {
+        if (record->pending != NULL &&
+            record->pending->origin != (payload == NULL ? 0 : payload->origin)) {
+            record->pending->origin = 0; /* it stands for this one, too */
+        }
         change_flags(record, ITR_INSISTED, 0);
         return ITR_WAITING;
     }
     if (scope == 0) {
+        if (payload != NULL && record->whole) {
+            payload->origin = 0;
+        }
         record->pending = payload;
         record->whole = record->whole_pending = true;
     }
@@ -205,6 +212,22 @@ forget_requests(itr_record *record)
     record->whole = record->whole_pending = false;
     change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
     itr_wake_fd_drain(&record->wake_fd);
+}
+
+bool
+itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
+{
+    assert(origin != 0);
+    lock(record);
+    itr_payload *pending = record->pending;
+    bool taken = pending != NULL && pending->origin == origin && record->scope == 0;
+    if (taken) {
+        record->pending = NULL;
+        push(dropped, pending);
+        forget_requests(record);
+    }
+    unlock(record);
+    return taken;
 }
 
 bool

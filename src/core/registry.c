@@ -357,6 +357,16 @@ itr_asked(itr_thread thread)
     return asked;
 }
 
+bool
+itr_ask_no_more(itr_thread thread, uint64_t origin, itr_payload **dropped)
+{
+    lock();
+    itr_record *record = look_up(thread);
+    bool taken = record != NULL && itr_take_back(record, origin, dropped);
+    unlock();
+    return taken;
+}
+
 /* Sweeping. -------------------------------------------------------------------------------------
  */
 

@@ -10,13 +10,24 @@
 #include "payload.h"
 #include "thread_exit.h"
 
+/* The calling thread's record, which knows from now on that the thread looks by itself. */
+static itr_record *
+current_that_looks(interruption_state *state)
+{
+    itr_record *record = interruption_current(state);
+    if (record != NULL) {
+        atomic_store_explicit(&record->looks, true, memory_order_relaxed);
+    }
+    return record;
+}
+
 PyObject *
 interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     if (interruption_nothing_asked()) {
         Py_RETURN_FALSE;
     }
-    itr_record *record = interruption_current(interruption_get_state(module));
+    itr_record *record = current_that_looks(interruption_get_state(module));
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
@@ -66,7 +77,7 @@ interruption_check(interruption_state *state)
     if (interruption_nothing_asked()) {
         return 0;
     }
-    itr_record *record = interruption_current(state);
+    itr_record *record = current_that_looks(state);
     if (record == NULL) {
         return -1;
     }
@@ -152,7 +163,7 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
         deadline_after(timeout, &deadline) < 0) {
         return NULL;
     }
-    itr_record *record = interruption_current(interruption_get_state(module));
+    itr_record *record = current_that_looks(interruption_get_state(module));
     if (record == NULL) {
         return NULL;
     }
@@ -166,7 +177,7 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
 PyObject *
 interruption_fd(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    itr_record *record = interruption_current(interruption_get_state(module));
+    itr_record *record = current_that_looks(interruption_get_state(module));
     if (record == NULL) {
         return NULL;
     }

@@ -59,13 +59,30 @@ PyDoc_STRVAR(interrupt_all_threads_doc,
              "reason: a str that the delivered ThreadExit carries as `.reason`, or None.\n\n"
              "Returns how many threads were asked, those included that had been asked before.");
 
+PyDoc_STRVAR(new_origin_doc,
+             "_new_origin($module, /)\n"
+             "--\n\n"
+             "A number by which requests can be taken back; 0 is none. No two are the same.");
+
 PyDoc_STRVAR(
     begin_shutdown_doc,
-    "_begin_shutdown($module, reason, /)\n"
+    "_begin_shutdown($module, reason, origin, and_newborn, /)\n"
     "--\n\n"
-    "interrupt_all_threads(reason), and threads that are born from now on are born asked,\n"
-    "until _end_shutdown(), which is to be called as many times, unless this raises\n"
-    "TypeError.");
+    "interrupt_all_threads(reason), which can be taken back by that number. and_newborn: threads\n"
+    "that are born from now on are born asked, until _end_shutdown(), which is to be called as\n"
+    "many times, unless this raises TypeError.");
+
+PyDoc_STRVAR(ask_doc, "_ask($module, thread, reason, origin, /)\n"
+                      "--\n\n"
+                      "The same of one thread, as interrupt().");
+
+PyDoc_STRVAR(
+    take_back_doc,
+    "_take_back($module, thread, origin, also_who_looks, /)\n"
+    "--\n\n"
+    "Take back what was asked by that number, if it waits to be delivered and nobody else\n"
+    "has asked. also_who_looks: also from a thread that looks for requests by itself.\n\n"
+    "Returns whether it was. What is named by `thread`, and errors: as interrupt().");
 
 PyDoc_STRVAR(end_shutdown_doc, "_end_shutdown($module, /)\n"
                                "--\n\n"
@@ -307,7 +324,10 @@ static PyMethodDef methods[] = {
     {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
     {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
     {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
-    {"_begin_shutdown", interruption_begin_shutdown, METH_O, begin_shutdown_doc},
+    {"_new_origin", interruption_new_origin, METH_NOARGS, new_origin_doc},
+    {"_begin_shutdown", interruption_begin_shutdown, METH_VARARGS, begin_shutdown_doc},
+    {"_ask", interruption_ask_in_shutdown, METH_VARARGS, ask_doc},
+    {"_take_back", interruption_take_back, METH_VARARGS, take_back_doc},
     {"_end_shutdown", interruption_end_shutdown, METH_NOARGS, end_shutdown_doc},
     {"_end_by_signal", interruption_end_by_signal, METH_O, end_by_signal_doc},
     {"_hook_signals", interruption_hook_signals, METH_O, hook_signals_doc},

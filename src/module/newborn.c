@@ -16,7 +16,8 @@ static struct {
     _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
                                   relaxed, for whom it lets in looks again under the mutex */
     size_t shutdowns;
-    PyObject *reason; /* strong, or NULL */
+    PyObject *reason;  /* strong, or NULL */
+    uint64_t origin;   /* what they are asked with can be taken back by that */
     uint64_t *helpers; /* their serials, and those of who asks; PyMem_RawMalloc */
     size_t helper_count;
     size_t helper_capacity;
@@ -73,7 +74,7 @@ note_helper(uint64_t serial)
 }
 
 void
-interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason)
+interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin)
 {
     if (interruption_family_enable(&family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
@@ -81,6 +82,7 @@ interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason)
     interruption_mutex_lock(&mutex);
     if (now.shutdowns++ == 0) {
         now.reason = Py_XNewRef(reason);
+        now.origin = origin;
         atomic_store_explicit(&now.youngest, youngest, memory_order_relaxed);
     }
     note_helper(interruption_self().serial);
@@ -102,9 +104,9 @@ interruption_end_asking_newborn(void)
     Py_XDECREF(reason);
 }
 
-/* Is the thread to be born asked? With the reason, a new reference or NULL. */
+/* Is the thread to be born asked? With the reason, a new reference or NULL, and the origin. */
 static bool
-is_newborn(const itr_record *record, PyObject **reason)
+is_newborn(const itr_record *record, PyObject **reason, uint64_t *origin)
 {
     if (record->serial <= atomic_load_explicit(&now.youngest, memory_order_relaxed)) {
         return false;
@@ -113,6 +115,7 @@ is_newborn(const itr_record *record, PyObject **reason)
     bool newborn = record->serial > atomic_load_explicit(&now.youngest, memory_order_relaxed) &&
                    !is_helper(record->serial);
     *reason = newborn ? Py_XNewRef(now.reason) : NULL;
+    *origin = now.origin;
     interruption_mutex_unlock(&mutex);
     return newborn;
 }
@@ -121,11 +124,12 @@ void
 interruption_ask_newborn(itr_record *record)
 {
     PyObject *reason;
-    if (!is_newborn(record, &reason)) {
+    uint64_t origin;
+    if (!is_newborn(record, &reason, &origin)) {
         return;
     }
     itr_payload *payload;
-    if (interruption_payload_new(NULL, reason, &payload) < 0) {
+    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
         PyErr_Clear(); /* asked without the reason is better than not asked */
     }
     Py_XDECREF(reason);
@@ -183,8 +187,8 @@ program_starts_it(interruption_state *state)
 static uint32_t
 flags_now(interruption_state *state)
 {
-    itr_record *record = state == NULL || state->threading == NULL ? NULL
-                                                                   : interruption_current(state);
+    itr_record *record =
+        state == NULL || state->threading == NULL ? NULL : interruption_current(state);
     if (record == NULL) {
         PyErr_Clear();
         return ITR_REQUESTED | ITR_PENDING;

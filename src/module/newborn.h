@@ -20,10 +20,10 @@
 
 /*
  * From now on, threads with a larger serial than `youngest` are born asked, with that reason
- * (borrowed; or NULL). Until as many calls of interruption_end_asking_newborn; the first of several
- * says what they are asked with.
+ * (borrowed; or NULL) and origin (see itr_take_back). Until as many calls of
+ * interruption_end_asking_newborn; the first of several says what they are asked with.
  */
-void interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason);
+void interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin);
 void interruption_end_asking_newborn(void);
 
 /* By a thread that has just got its first record: ask it, if it is to be born asked. */

@@ -6,8 +6,15 @@
 int
 interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload)
 {
+    return interruption_payload_from(0, exc_type, reason, payload);
+}
+
+int
+interruption_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason,
+                          itr_payload **payload)
+{
     *payload = NULL;
-    if (exc_type == NULL && reason == NULL) {
+    if (exc_type == NULL && reason == NULL && origin == 0) {
         return 0;
     }
     interruption_payload *made = PyMem_RawMalloc(sizeof(*made));
@@ -16,6 +23,7 @@ interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **pay
         return -1;
     }
     made->base.next = NULL;
+    made->base.origin = origin;
     made->exc_type = Py_XNewRef(exc_type);
     made->reason = Py_XNewRef(reason);
     *payload = &made->base;

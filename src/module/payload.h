@@ -23,6 +23,10 @@ typedef struct {
  */
 int interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
 
+/* The same of a request that can be taken back by that number; 0: by nobody. */
+int interruption_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason,
+                              itr_payload **payload);
+
 /* Drop a list that the core gave back. NULL is an empty list. The pending exception is kept. */
 void interruption_payload_drop(itr_payload *list);
 

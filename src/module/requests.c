@@ -61,15 +61,10 @@ stop_open(interruption_state *state, itr_record *open)
     return claimed;
 }
 
-int
-interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
-                 PyObject *reason)
+/* Takes the payload, and releases the target; as interruption_ask. */
+static int
+ask_with(interruption_state *state, interruption_target *target, itr_payload *payload)
 {
-    itr_payload *payload;
-    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
-        interruption_release_target(target);
-        return -1;
-    }
     itr_record *open;
     itr_answer answer = interruption_ask_target(target, payload, &open);
     interruption_release_target(target);
@@ -84,6 +79,18 @@ interruption_ask(interruption_state *state, interruption_target *target, PyObjec
         return -1;
     }
     return answer == ITR_NEW;
+}
+
+int
+interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
+                 PyObject *reason)
+{
+    itr_payload *payload;
+    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
+        interruption_release_target(target);
+        return -1;
+    }
+    return ask_with(state, target, payload);
 }
 
 int
@@ -140,6 +147,12 @@ interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
+/* What all are asked with. */
+typedef struct {
+    PyObject *reason; /* borrowed; or NULL */
+    uint64_t origin;
+} asked_with;
+
 /* One of many that are asked. */
 typedef struct {
     itr_thread thread;
@@ -152,7 +165,7 @@ typedef struct {
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,
    if there is no memory. */
 static size_t
-prepare(const itr_thread *threads, size_t count, PyObject *reason, asking *all)
+prepare(const itr_thread *threads, size_t count, const asked_with *with, asking *all)
 {
     uint64_t self = interruption_self().serial;
     uintptr_t looker = interruption_looker();
@@ -162,7 +175,8 @@ prepare(const itr_thread *threads, size_t count, PyObject *reason, asking *all)
             continue;
         }
         all[prepared] = (asking){.thread = threads[i]};
-        if (interruption_payload_new(NULL, reason, &all[prepared].payload) < 0) {
+        if (interruption_payload_from(with->origin, NULL, with->reason, &all[prepared].payload) <
+            0) {
             break;
         }
         prepared++;
@@ -191,14 +205,15 @@ finish(interruption_state *state, asking *of)
  * asked, and each look every few milliseconds whether it may have it.
  */
 static Py_ssize_t
-ask_others(interruption_state *state, const itr_thread *threads, size_t count, PyObject *reason)
+ask_others(interruption_state *state, const itr_thread *threads, size_t count,
+           const asked_with *with)
 {
     asking *all = PyMem_RawCalloc(count + 1, sizeof(*all));
     if (all == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    size_t prepared = prepare(threads, count, reason, all);
+    size_t prepared = prepare(threads, count, with, all);
     Py_BEGIN_ALLOW_THREADS
     for (size_t i = 0; i < prepared; i++) {
         all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].open);
@@ -228,7 +243,7 @@ youngest(const itr_thread *threads, size_t count)
 /* Ask all threads but the caller; `and_newborn`: those that will be born, too. How many were asked,
    as an int; or NULL with an exception set. */
 static PyObject *
-ask_all(interruption_state *state, PyObject *reason, bool and_newborn)
+ask_all(interruption_state *state, const asked_with *with, bool and_newborn)
 {
     uint64_t epoch = itr_sweep_begin();
     itr_thread *threads;
@@ -238,9 +253,9 @@ ask_all(interruption_state *state, PyObject *reason, bool and_newborn)
     }
     if (and_newborn) {
         /* Before the others are asked: who is asked may start a thread. */
-        interruption_begin_asking_newborn(youngest(threads, count), reason);
+        interruption_begin_asking_newborn(youngest(threads, count), with->reason, with->origin);
     }
-    Py_ssize_t asked = ask_others(state, threads, count, reason);
+    Py_ssize_t asked = ask_others(state, threads, count, with);
     if (asked < 0 && and_newborn) {
         interruption_end_asking_newborn();
     }
@@ -263,18 +278,91 @@ interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_s
         interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    return ask_all(state, reason, false);
+    return ask_all(state, &(asked_with){reason, 0}, false);
 }
 
 PyObject *
-interruption_begin_shutdown(PyObject *module, PyObject *reason)
+interruption_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    static _Atomic uint64_t newest; /* relaxed: only that no two are the same counts */
+    return PyLong_FromUnsignedLongLong(1 +
+                                       atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed));
+}
+
+/* (reason, origin, and_newborn) */
+PyObject *
+interruption_begin_shutdown(PyObject *module, PyObject *args)
 {
     interruption_state *state = interruption_get_state(module);
-    PyObject *exc_type = NULL;
-    if (interruption_check_request(state, &exc_type, &reason) < 0) {
+    PyObject *exc_type = NULL, *reason;
+    unsigned long long origin;
+    int and_newborn;
+    if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_newborn) ||
+        interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    return ask_all(state, reason, true);
+    return ask_all(state, &(asked_with){reason, origin}, and_newborn);
+}
+
+/* (thread, reason, origin) */
+PyObject *
+interruption_ask_in_shutdown(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *thread, *exc_type = NULL, *reason;
+    unsigned long long origin;
+    interruption_target target;
+    itr_payload *payload;
+    if (!PyArg_ParseTuple(args, "OOK:_ask", &thread, &reason, &origin) ||
+        interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    switch (interruption_find_target(state, thread, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_FALSE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
+        interruption_release_target(&target);
+        return NULL;
+    }
+    int asked = ask_with(state, &target, payload);
+    return asked < 0 ? NULL : PyBool_FromLong(asked);
+}
+
+/* (thread, origin, also_who_looks) */
+PyObject *
+interruption_take_back(PyObject *module, PyObject *args)
+{
+    PyObject *thread;
+    unsigned long long origin;
+    int also_who_looks;
+    interruption_target target;
+    if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_looks)) {
+        return NULL;
+    }
+    switch (interruption_find_target(interruption_get_state(module), thread, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_FALSE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    itr_payload *dropped = NULL;
+    bool taken = false;
+    if (target.record == NULL) {
+        taken = itr_ask_no_more(target.thread, origin, &dropped);
+    }
+    else if (also_who_looks || !atomic_load_explicit(&target.record->looks, memory_order_relaxed)) {
+        taken = itr_take_back(target.record, origin, &dropped);
+    }
+    interruption_release_target(&target);
+    interruption_payload_drop(dropped);
+    return PyBool_FromLong(taken);
 }
 
 PyObject *

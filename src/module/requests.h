@@ -12,7 +12,10 @@ PyObject *interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssi
                                  PyObject *kwnames);
 PyObject *interruption_interrupt_all_threads(PyObject *module, PyObject *const *args,
                                              Py_ssize_t nargs, PyObject *kwnames);
-PyObject *interruption_begin_shutdown(PyObject *module, PyObject *reason);
+PyObject *interruption_new_origin(PyObject *module, PyObject *unused);
+PyObject *interruption_begin_shutdown(PyObject *module, PyObject *args);
+PyObject *interruption_ask_in_shutdown(PyObject *module, PyObject *args);
+PyObject *interruption_take_back(PyObject *module, PyObject *args);
 PyObject *interruption_end_shutdown(PyObject *module, PyObject *unused);
 PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
 

@@ -336,6 +336,42 @@ a_poll_fd_made_after_the_request_is_not_readable(void)
 }
 
 static void
+a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered(void)
+{
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    first.origin = 7;
+    EXPECT(itr_request(record, &first) == ITR_NEW);
+    EXPECT(!itr_take_back(record, 8, &dropped));
+    EXPECT(itr_take_back(record, 7, &dropped) && dropped == &first);
+    EXPECT(!itr_requested(record));
+    dropped = NULL;
+    EXPECT(!itr_take_back(record, 7, &dropped));
+
+    EXPECT(itr_request(record, &first) == ITR_NEW); /* somebody else asks, too: it stays */
+    EXPECT(itr_request(record, NULL) == ITR_WAITING);
+    EXPECT(!itr_take_back(record, 7, &dropped));
+    EXPECT(itr_clear(record, &dropped));
+    dropped = NULL;
+
+    first.origin = 7;
+    EXPECT(itr_request(record, &first) == ITR_NEW); /* its own insisting changes nothing */
+    second.origin = 7;
+    EXPECT(itr_request(record, &second) == ITR_WAITING);
+    EXPECT(itr_take_back(record, 7, &dropped));
+    dropped = NULL;
+
+    first.origin = 7;
+    EXPECT(itr_request(record, &first) == ITR_NEW);
+    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(!itr_take_back(record, 7, &dropped));
+    EXPECT(itr_request(record, &second) == ITR_NEW); /* to one that has begun to stop */
+    EXPECT(!itr_take_back(record, 7, &dropped));
+    first.origin = second.origin = 0;
+    EXPECT(dispose(record) == 2);
+}
+
+static void
 a_nudge_makes_the_owner_look_and_asks_nothing(void)
 {
     itr_record *record = new_record();
@@ -379,6 +415,7 @@ main(void)
     RUN(a_request_wakes_once_and_an_insisting_one_once_more);
     RUN(the_poll_fd_is_readable_from_the_next_request_on);
     RUN(a_poll_fd_made_after_the_request_is_not_readable);
+    RUN(a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered);
     RUN(a_nudge_makes_the_owner_look_and_asks_nothing);
     RUN(a_deadline_past_the_end_of_the_clock_is_never);
     return 0;

@@ -1,0 +1,175 @@
+"""Requests end with what made them, when the program goes on (S29)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+
+import pytest
+from interruption import (
+    ThreadExit,
+    allow_interruption,
+    defer_interruption,
+    explain,
+    interrupt,
+    interruption_requested,
+    shutdown,
+    wait_for_interruption,
+)
+from on_signal_parts import run
+from support import PATIENCE, Started, until
+
+
+@pytest.fixture(autouse=True)
+def _silence():
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        yield pool
+
+
+def in_region():
+    with allow_interruption:
+        return "fine"
+
+
+def test_an_idle_worker_of_a_pool_goes_on_after_a_shutdown(pool):
+    assert [thread.stopped for thread in shutdown(0).threads] == [False]
+    assert pool.submit(interruption_requested).result() is False
+    assert pool.submit(in_region).result() == "fine"
+
+
+def test_it_goes_on_when_the_block_of_a_signal_is_left():
+    status, said, told = run("""
+        import concurrent.futures
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        pool.submit(int).result()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                with interrupt_on_signal(timeout=0.1):
+                    worker = start()
+                    kill(number)
+                    if number == signal.SIGTERM:
+                        kill(signal.SIGINT)
+                    time.sleep(60)
+            except (KeyboardInterrupt, SignalExit):
+                worker.join()
+            say(pool.submit(allow_interruption(lambda: "fine")).result())
+        time.sleep(0.2)                     # past the deadline: nobody gives it up
+        assert all(not thread.daemon for thread in threading.enumerate())
+        assert pool.submit(interruption_requested).result() is False
+    """)
+    assert (status, said[:2], told) == (0, ["stopped by SIGINT", "fine"], "")
+    assert said[3:] == ["fine"]
+
+
+def test_it_goes_on_although_the_exit_is_looked_after_still():
+    assert run("""
+        import concurrent.futures
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        pool.submit(int).result()
+        interrupt_on_exit()
+        try:
+            with interrupt_on_signal():
+                kill()
+                time.sleep(60)
+        except SignalExit:
+            say(pool.submit(allow_interruption(lambda: "fine")).result())
+    """) == (0, ["fine"], "")
+
+
+def test_what_is_about_to_stop_stops():
+    """The block is left before the worker has had a chance to run; who joins it must not wait."""
+    assert run("""
+        def waits():
+            begun.release()
+            say(wait_for_interruption())
+        def looks():
+            interruption_requested()
+            begun.release()
+            while not interruption_requested():
+                time.sleep(0.001)
+            say("seen")
+        def shielded():
+            with allow_interruption:
+                with defer_interruption:
+                    begun.release()
+                    left.wait()
+                say("never")
+        for body in (work, waits, looks, shielded):
+            left = threading.Event()
+            try:
+                with interrupt_on_signal(timeout=60):
+                    worker = start(body)
+                    kill()
+                    time.sleep(60)
+            except SignalExit:
+                left.set()
+                worker.join()
+    """) == (0, ["stopped by SIGTERM", "True", "seen"], "")
+
+
+def test_somebody_elses_request_stays_whenever_it_was_made(pool):
+    worker = next(iter(pool._threads))  # noqa: SLF001
+    assert interrupt(worker, reason="mine")
+    shutdown(0, reason="shutdown")
+    with pytest.raises(ThreadExit, match="mine"):
+        pool.submit(in_region).result()
+
+
+def test_one_that_is_made_meanwhile_stays(pool):
+    """It finds one that waits already, which stands for both."""
+    worker = next(iter(pool._threads))  # noqa: SLF001
+    answers = []
+
+    def ask(started):
+        started.ready.set()
+        assert wait_for_interruption(PATIENCE)
+        until(lambda: explain(worker).state != "not asked")
+        answers.append(interrupt(worker))
+
+    asking = Started(ask).until_blocked()
+    shutdown(0.5)
+    asking.finish()
+    assert answers == [False]
+    assert pool.submit(interruption_requested).result() is True
+
+
+def test_who_has_been_stopped_stays_asked():
+    """What was delivered is not taken back: the thread may ask why."""
+
+    def body(started):
+        try:
+            with allow_interruption:
+                started.ready.set()
+                threading.Event().wait(PATIENCE)
+        except ThreadExit:
+            started.go.wait(PATIENCE)
+            return interruption_requested()
+
+    stopped = Started(body).until_blocked()
+    shutdown(0.2)
+    stopped.go.set()
+    assert stopped.finish() is True
+
+
+def test_a_shield_in_a_region_is_left_by_the_request():
+    def body(started):
+        with allow_interruption:
+            with defer_interruption:
+                started.ready.set()
+                started.go.wait(PATIENCE)
+            return "went on"
+
+    shielded = Started(body).until_blocked()
+    shutdown(0)
+    shielded.go.set()
+    with pytest.raises(ThreadExit):
+        shielded.finish()
