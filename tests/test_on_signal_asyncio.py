@@ -1,4 +1,4 @@
-"""interrupt_on_signal() beside asyncio: tasks are cancelled, its threads asked."""
+"""interrupt_on_signal() beside asyncio (S30): tasks are cancelled, its threads asked."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def run(library, source):
 
 @pytest.mark.parametrize("with_info", [0, 1])
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_it_gets_the_signal_before_with_and_after(library, number, with_info):
+def test_it_gets_the_signal_before_with_and_after(library, number, with_info):  # S30
     """It does all there is to do, so nothing is raised; and the threads are asked beside it."""
     assert run(
         library,
@@ -112,7 +112,7 @@ def test_it_gets_the_signal_before_with_and_after(library, number, with_info):
     ) == (0, [f"stopped by {number}"], "")
 
 
-def test_one_that_tells_python_is_counted_once(library):
+def test_one_that_tells_python_is_counted_once(library):  # S30
     status, said, _ = run(
         library,
         """
@@ -139,7 +139,7 @@ def test_one_that_tells_python_is_counted_once(library):
     assert (status, said) == (0, ["stopped by SIGINT"])
 
 
-def test_one_that_jumps_out_of_its_librarys_code(library):
+def test_one_that_jumps_out_of_its_librarys_code(library):  # S30
     """As cysignals does. Python never hears of the signal, but from us."""
     assert run(
         library,
@@ -154,7 +154,7 @@ def test_one_that_jumps_out_of_its_librarys_code(library):
     ) == (0, ["stopped by SIGINT"], "")
 
 
-def test_one_that_comes_meanwhile_stays(library):
+def test_one_that_comes_meanwhile_stays(library):  # S30
     assert run(
         library,
         """
@@ -167,7 +167,7 @@ def test_one_that_comes_meanwhile_stays(library):
     ) == (0, [], "")
 
 
-def test_the_program_replaces_it(library):
+def test_the_program_replaces_it(library):  # S30
     """By signal.signal(), as without us."""
     assert run(
         library,
@@ -185,7 +185,7 @@ def test_the_program_replaces_it(library):
     ) == (0, ["handled", "stopped by SIGTERM", "handled"], "")
 
 
-def test_a_child_of_a_fork_has_it(library):  # S18
+def test_a_child_of_a_fork_has_it(library):  # S18, S30
     assert run(
         library,
         """

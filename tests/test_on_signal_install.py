@@ -34,7 +34,7 @@ def test_the_program_sees_its_own_handlers(untouched):  # S30
     installation.close()
 
 
-def test_it_is_a_context_manager():
+def test_it_is_a_context_manager():  # S30
     assert run("""
         with interrupt_on_signal(signal.SIGTERM) as installation:
             assert installation.signals == (signal.SIGTERM,)
@@ -50,7 +50,7 @@ def test_it_is_a_context_manager():
     """) == (-15, ["stopped by SIGTERM"], "")
 
 
-def test_several_are_undone_in_any_order(untouched):
+def test_several_are_undone_in_any_order(untouched):  # S30
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]):
         installations = [interrupt_on_signal() for _ in range(3)]
         for number in order:
@@ -58,7 +58,7 @@ def test_several_are_undone_in_any_order(untouched):
         assert [signal.getsignal(number) for number in STOPPING] == untouched
 
 
-def test_a_handler_that_is_set_later_stays_and_calls_the_one_before():
+def test_a_handler_that_is_set_later_stays_and_calls_the_one_before():  # S30
     seen = []
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append("below"))
     try:
@@ -98,7 +98,7 @@ def test_threads_are_asked_beside_a_handler_that_is_set_later():  # S30
     """) == (0, ["handled", "stopped by SIGTERM", "stopped"], "")
 
 
-def test_a_signal_that_is_ignored_later_is_ignored():
+def test_a_signal_that_is_ignored_later_is_ignored():  # S30
     """By the system, too: children inherit it. And it is heeded again when it has a handler."""
     assert run("""
         import subprocess
