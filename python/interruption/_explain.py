@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 from ._interruption import _inspect
+from ._left import locked_by
 
 State = Literal[
     "finished",
@@ -80,6 +81,8 @@ class Explanation:
     place: where what keeps the thread from stopping is: the shield, the ``finally``, where the lock
         was taken, ...; a tuple of ``filename``, ``lineno`` and ``function``, or None.
     stack: the thread's frames, outermost first.
+    locked: where the thread took the locks that it has left locked: of one that was stopped in a
+        wait, with a lock that no ``with`` and no ``finally`` gives back (S31). As ``place``.
     """
 
     thread: threading.Thread | int
@@ -87,12 +90,12 @@ class Explanation:
     reason: str
     place: Place | None
     stack: traceback.StackSummary
+    locked: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         """The reason, then the stack as tracebacks show it."""
         name = self.thread.name if isinstance(self.thread, threading.Thread) else self.thread
         return "\n".join([f"{name}: {self.reason}", *(s.rstrip() for s in self.stack.format())])
-
 
     def as_data(self) -> "Explanation":
         """The same without the thread itself: nothing that keeps it, or its frames, alive."""
@@ -112,15 +115,23 @@ def _data_of(stack: traceback.StackSummary) -> traceback.StackSummary:
     """The same; from 3.13 it may have the code objects, which cannot be pickled."""
     entries = []
     for entry in stack:
-        places = {
-            name: getattr(entry, name, None) for name in ("end_lineno", "colno", "end_colno")
-        }
+        places = {name: getattr(entry, name, None) for name in ("end_lineno", "colno", "end_colno")}
         entries.append(
             traceback.FrameSummary(
                 entry.filename, cast("int", entry.lineno), entry.name, lookup_line=False, **places
             )
         )
     return traceback.StackSummary.from_list(entries)
+
+
+def left_locked(thread: threading.Thread | int) -> tuple[Place, ...]:
+    """Where it took what it has left locked."""
+    return tuple(Place(*place) for place in locked_by(thread))
+
+
+def and_locked(places: tuple[Place, ...]) -> str:
+    """What to say of them after something else."""
+    return "".join(f"; the lock that it took at {place} stays locked" for place in places)
 
 
 def _stack(
@@ -155,7 +166,9 @@ def explain(thread: threading.Thread | int) -> Explanation:
     """
     found = _inspect(thread)
     if found is None:
-        return Explanation(thread, "finished", _REASONS["finished"], None, traceback.StackSummary())
+        locked = left_locked(thread)
+        reason = _REASONS["finished"] + and_locked(locked)
+        return Explanation(thread, "finished", reason, None, traceback.StackSummary(), locked)
     requested, pending, name, detail, where, frames = found
     places = [place for place, _ in frames]
     state = cast("State", name)
@@ -175,4 +188,6 @@ def explain(thread: threading.Thread | int) -> Explanation:
         callers = [place for place, protected in frames if not protected]
         if callers:
             reason += f", called from {Place(*callers[-1])}"
-    return Explanation(thread, state, reason, place, _stack(thread, places))
+    locked = left_locked(thread)
+    reason += and_locked(locked)
+    return Explanation(thread, state, reason, place, _stack(thread, places), locked)

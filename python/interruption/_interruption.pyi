@@ -82,6 +82,9 @@ class _Scope:
     ) -> bool: ...
     def leave(self) -> bool: ...
 
+class _Left:
+    def places(self) -> list[tuple[str, int, str]]: ...
+
 allow_interruption: _AllowInterruption
 defer_interruption: _DeferInterruption
 

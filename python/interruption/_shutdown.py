@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import _ending
 from ._arguments import flag
-from ._explain import Explanation, explain
+from ._explain import Explanation, Place, and_locked, explain, left_locked
 from ._interruption import (
     _ask,
     _begin_shutdown,
@@ -41,6 +41,9 @@ class ThreadReport:
         are looked at in turns. Of one that has not stopped: how long it was waited for.
     explanation: why it has not stopped, with its stack, as ``explain`` tells it (S19);
         None if it has.
+    locked: where the thread took the locks that it has left locked, each a tuple of ``filename``,
+        ``lineno`` and ``function`` (S31); empty, but for code that takes a lock without ``with``
+        and ``finally``, and waits.
     """
 
     name: str
@@ -49,11 +52,12 @@ class ThreadReport:
     stopped: bool
     seconds: float
     explanation: Explanation | None
+    locked: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         """For people: a line; of a thread that still runs, the reason and the stack below it."""
         if self.explanation is None:
-            return f"{self.name}: stopped after {self.seconds:.3f} s"
+            return f"{self.name}: stopped after {self.seconds:.3f} s{and_locked(self.locked)}"
         stack = [line.rstrip() for line in self.explanation.stack.format()]
         return "\n".join([f"{self.name}: still runs: {self.explanation.reason}", *stack])
 
@@ -82,6 +86,11 @@ class ShutdownReport:
     def running(self) -> tuple[ThreadReport, ...]:
         """The threads that have not."""
         return tuple(thread for thread in self.threads if not thread.stopped)
+
+    @property
+    def locked(self) -> tuple[Place, ...]:
+        """Where threads that were stopped took what they have left locked (S31)."""
+        return tuple(place for thread in self.threads for place in thread.locked)
 
     def __str__(self) -> str:
         """A line that sums it up, one for each thread that stopped, more for those that did not."""
@@ -217,6 +226,7 @@ class Shutdown:
             explanation is None,
             seconds,
             explanation,
+            left_locked(thread),
         )
 
     def _note(self) -> None:
@@ -280,7 +290,7 @@ def take_back(origin: int, *, who_looks: bool) -> list[threading.Thread]:
 
 def tell(report: ShutdownReport) -> None:
     """Log how it has ended."""
-    _log("warning" if report.running else "info", "%s", report, report=report)
+    _log("warning" if report.running or report.locked else "info", "%s", report, report=report)
 
 
 def shutdown(
@@ -307,7 +317,7 @@ def shutdown(
 
     Returns a ``ShutdownReport``: which threads have stopped, after how long; which still run, and
     why. That is logged by the logger ``interruption.shutdown``: as a warning if a thread still
-    runs, else as information; the record has it as ``report``.
+    runs or has left a lock locked, else as information; the record has it as ``report``.
 
     When it returns, threads outside of regions that it has not stopped are no longer asked (S29).
 

@@ -78,8 +78,8 @@ inspect(void *arg)
     }
 }
 
-static PyObject *
-describe_place(const PyCodeObject *code, int lasti)
+PyObject *
+interruption_describe_place(const PyCodeObject *code, int lasti)
 {
     if (code == NULL) {
         return Py_NewRef(Py_None);
@@ -95,7 +95,7 @@ describe_stack(const inspection *of)
     for (size_t i = 0; i < of->count && list != NULL; i++) {
         /* outermost first, as tracebacks are shown */
         const place *at = &of->stack[of->count - 1 - i];
-        PyObject *where = describe_place(at->code, at->lasti);
+        PyObject *where = interruption_describe_place(at->code, at->lasti);
         PyObject *described =
             where == NULL ? NULL : Py_BuildValue("(OO)", where, at->protected ? Py_True : Py_False);
         Py_XDECREF(where);
@@ -111,7 +111,7 @@ describe_stack(const inspection *of)
 static PyObject *
 describe(const inspection *of)
 {
-    PyObject *where = describe_place(of->obstacle.code, of->obstacle.lasti);
+    PyObject *where = interruption_describe_place(of->obstacle.code, of->obstacle.lasti);
     PyObject *stack = where == NULL ? NULL : describe_stack(of);
     PyObject *result = NULL;
     if (stack != NULL) {

@@ -412,11 +412,10 @@ interruption_held_clear(interruption_held *held)
     trim(held);
 }
 
-void
-interruption_held_destroy(interruption_held *held)
+/* Take it out of the list of lists, if it is there. Under the mutex. */
+static void
+unlink_list(interruption_held *held)
 {
-    interruption_held_clear(held);
-    interruption_mutex_lock(&mutex);
     if (held->epoch == epoch) {
         *held->link = held->next;
         if (held->next != NULL) {
@@ -424,6 +423,55 @@ interruption_held_destroy(interruption_held *held)
         }
         held->epoch = 0;
     }
+}
+
+bool
+interruption_held_leave(interruption_held *held, interruption_held *to)
+{
+    PyObject *code;
+    int lasti;
+    if (held->epoch != epoch || !interruption_holds_lock(held, &code, &lasti) || code == NULL) {
+        return false; /* or nobody would be told a place */
+    }
+    Py_DECREF(code);
+    interruption_mutex_lock(&mutex);
+    unlink_list(held);
+    to->entries = held->entries;
+    to->capacity = held->capacity;
+    set_count(to, count_of(held));
+    link_in(to);
+    held->entries = NULL;
+    held->capacity = 0;
+    set_count(held, 0);
+    interruption_mutex_unlock(&mutex);
+    held->unrecorded = false;
+    return true;
+}
+
+int
+interruption_held_is_left(const interruption_held *left, size_t index, unsigned long ident,
+                          PyObject **code, int *lasti)
+{
+    if (index >= count_of(left) || left->epoch != epoch) {
+        return -1; /* in the child of a fork they are the parent's affair */
+    }
+    const interruption_held_entry *entry = &left->entries[index];
+    PyObject *lock = lock_of(entry); /* kept by `object` */
+    *code = entry->code;
+    *lasti = entry->lasti;
+    if (lock == NULL || is_dropped(left, lock)) {
+        return 0;
+    }
+    return entry->kind->recursive ? entry->kind->looks_taken_by(lock, ident)
+                                  : entry->kind->looks_held(lock);
+}
+
+void
+interruption_held_destroy(interruption_held *held)
+{
+    interruption_held_clear(held);
+    interruption_mutex_lock(&mutex);
+    unlink_list(held);
     interruption_held_entry *entries = held->entries;
     held->entries = NULL;
     held->capacity = 0;

@@ -26,6 +26,9 @@ typedef struct {
     /* Does the lock, which the calling thread has taken, look as if it still had it? Runs no Python
        code and raises nothing. A plain lock can only tell whether anybody holds it. */
     bool (*looks_held)(PyObject *lock);
+    /* Of a recursive one: does it look to any thread as if the one with that ident had it, or had
+       somebody? It may be of a subclass, and run Python code. */
+    bool (*looks_taken_by)(PyObject *lock, unsigned long ident);
 } interruption_lock_kind;
 
 typedef struct {
@@ -129,6 +132,16 @@ size_t interruption_held_validate(interruption_held *held);
 /* The outermost region has been left (the owner has no current list any more): forget everything.
    Drops references, so Python code may run. */
 void interruption_held_clear(interruption_held *held);
+
+/* The same, but what is still held goes into `to`, zeroed, where it is struck as ever when somebody
+   releases it. False: nothing is. */
+bool interruption_held_leave(interruption_held *held, interruption_held *to);
+
+/* Of what the thread with that ident has left so: is the lock of that entry still locked, and does
+   somebody know it? By anybody; -1 behind the last. `*code` (borrowed, or NULL) and `*lasti` say
+   where it was taken. */
+int interruption_held_is_left(const interruption_held *left, size_t index, unsigned long ident,
+                              PyObject **code, int *lasti);
 
 /* By the owner: is there nothing to clear? */
 static inline bool

@@ -16,6 +16,7 @@
 #include "held.h"
 #include "held_testing.h"
 #include "installed.h"
+#include "left.h"
 #include "look.h"
 #include "making.h"
 #include "newborn.h"
@@ -439,7 +440,7 @@ module_exec(PyObject *module)
         interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
-        interruption_with_blocks_init(module) < 0 || interruption_scope_init(module) < 0 ||
+        interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 || interruption_scope_init(module) < 0 ||
         interruption_on_interrupt_init(module) < 0 ||
         interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {
         return -1;
@@ -470,6 +471,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->threading);
     Py_VISIT(state->thread_type);
     Py_VISIT(state->excepthook);
+    Py_VISIT(state->left_type);
     return 0;
 }
 
@@ -485,6 +487,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->threading);
     Py_CLEAR(state->thread_type);
     Py_CLEAR(state->excepthook);
+    Py_CLEAR(state->left_type);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "compat.h"
 #include "delivery.h"
 #include "events.h"
+#include "left.h"
 
 ITR_TLS interruption_thread *interruption_thread_self = NULL;
 
@@ -126,6 +127,7 @@ free_thread(interruption_thread *thread)
     interruption_drop_blocks(&thread->blocks);
     interruption_drop_callbacks(thread->callbacks);
     interruption_held_destroy(&thread->held);
+    Py_XDECREF(thread->left);
     for (size_t i = 0; i < thread->armed_count; i++) {
         Py_DECREF(thread->armed[i]);
     }
@@ -172,6 +174,7 @@ interruption_end_thread(uint64_t serial)
         interruption_thread_self = NULL;
         interruption_thread_held = NULL;
         itr_release(thread->record);
+        interruption_tell_left(thread->left);
     }
     free_thread(thread);
 }

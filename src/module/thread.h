@@ -30,6 +30,7 @@ typedef struct interruption_thread {
                                           mutex. The record's `embedder` is this, with this guard */
     interruption_blocks blocks;        /* owner only */
     interruption_held held;            /* see held.h */
+    PyObject *left;                    /* owner only; strong, or NULL: see left.h */
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
                                           nothing else hangs on it. Waits look at ITR_DEAF */

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "delivery.h"
 #include "events.h"
+#include "left.h"
 #include "look.h"
 #include "target.h"
 
@@ -171,13 +172,16 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (flags < 0) {
         return NULL;
     }
+    bool raising = nargs > 0 && args[0] != Py_None;
     if (thread->blocks.regions == 0) {
         interruption_thread_held = NULL;
         if (!interruption_held_is_clear(&thread->held)) {
+            if (raising && (flags & ITR_REQUESTED)) {
+                interruption_leave_locked(state_of(self), thread);
+            }
             interruption_held_clear(&thread->held);
         }
     }
-    bool raising = nargs > 0 && args[0] != Py_None;
     if ((flags & NOTEWORTHY) &&
         leave_asked(state_of(self), thread, (block *)self, raising, (uint32_t)flags) < 0) {
         return NULL;

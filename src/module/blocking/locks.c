@@ -267,7 +267,21 @@ rlock_looks_held(PyObject *lock)
     return interruption_says_yes(&rlock_is_owned, lock);
 }
 
-static const interruption_lock_kind recursive = {.recursive = true, .looks_held = rlock_looks_held};
+/* Its text tells, on all versions, and to all threads. */
+static bool
+rlock_looks_taken_by(PyObject *lock, unsigned long ident)
+{
+    PyObject *text = PyObject_Repr(lock);
+    const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    const char *owner = words == NULL ? NULL : strstr(words, "owner=");
+    bool taken = owner == NULL || strtoul(owner + strlen("owner="), NULL, 10) == ident;
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return taken;
+}
+
+static const interruption_lock_kind recursive = {
+    .recursive = true, .looks_held = rlock_looks_held, .looks_taken_by = rlock_looks_taken_by};
 
 static PyObject *rlock_take(const interruption_call *call);
 

@@ -37,10 +37,18 @@ process_rlock_looks_held(PyObject *lock)
     return interruption_says_yes(&semaphore_is_mine, lock);
 }
 
+static bool
+process_rlock_looks_taken_by(PyObject *lock, unsigned long Py_UNUSED(ident))
+{
+    return process_lock_looks_held(lock); /* by whom, only the taker can tell */
+}
+
 static const interruption_lock_kind process_plain = {.recursive = false,
                                                      .looks_held = process_lock_looks_held};
 static const interruption_lock_kind process_recursive = {.recursive = true,
-                                                         .looks_held = process_rlock_looks_held};
+                                                         .looks_held = process_rlock_looks_held,
+                                                         .looks_taken_by =
+                                                             process_rlock_looks_taken_by};
 
 /* NULL: it is no lock, but counts permits. */
 static const interruption_lock_kind *
