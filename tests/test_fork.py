@@ -156,3 +156,116 @@ def test_multiprocessing_children_start_unasked():  # S18
         process.join()
         assert process.exitcode == 0
     """)
+
+
+def test_a_fork_does_not_wait_for_what_another_thread_held():  # S18
+    """The list of threads is locked when the fork comes: the child has it free, and whole."""
+    expect_script("""
+        import os, signal, threading
+        from interruption import *
+        from interruption._interruption import _fork_while_locked
+        stop = threading.Event()
+        inside = threading.Barrier(6)
+        def body():
+            with allow_interruption:
+                inside.wait()
+                stop.wait()
+        others = [Thread(target=body) for _ in range(5)]
+        for other in others:
+            other.start()
+        inside.wait()
+        for _ in range(50):
+            pid = _fork_while_locked(os.fork)
+            if pid == 0:
+                signal.alarm(60)
+                thread = Thread(target=wait_for_interruption, interruptible=True)
+                thread.start()
+                assert interrupt(thread)
+                thread.join()
+                with allow_interruption:
+                    pass
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        interrupt_all_threads()
+        for other in others:
+            other.join()
+    """)
+
+
+def test_forks_among_threads_that_do_everything():  # S18, S31
+    """Others enter regions, are asked, stopped, wait, and watch children, while one forks.
+
+    Invariant: every child can do the same, with its first thread and with another, and ends.
+    """
+    expect_script("""
+        import os, signal, socket, ssl, subprocess, sys, threading, time
+        from interruption import *
+        stop = False
+        ours, theirs = socket.socketpair()
+        def spin():
+            while not stop:
+                try:
+                    with allow_interruption:
+                        for _ in range(1000):
+                            compile("x = 1", "<made>", "exec")
+                            exec("def f(): return 1\\nf()", {})
+                except ThreadExit:
+                    clear_interrupt()
+        def wait():
+            while not stop:
+                try:
+                    with allow_interruption(async_interrupt=False):
+                        ours.recv(1)
+                except ThreadExit:
+                    clear_interrupt()
+        def watch():
+            while not stop:
+                try:
+                    with allow_interruption(async_interrupt=False):
+                        os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+                except (ThreadExit, ChildProcessError):
+                    clear_interrupt()
+                with allow_interruption, threading.Lock():
+                    pass
+        def ask():
+            while not stop:
+                for other in others:
+                    interrupt(other, reason="asked")
+                    explain(other)
+                time.sleep(0.0005)
+        others = [threading.Thread(target=body) for body in (spin, spin, wait, watch)]
+        asking = threading.Thread(target=ask)
+        for thread in others + [asking]:
+            thread.start()
+        def is_stopped(body):
+            try:
+                with allow_interruption:
+                    body()
+            except ThreadExit:
+                return clear_interrupt()
+        def endless():
+            while True:
+                pass
+        for _ in range(30):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(60)
+                thread = Thread(target=endless, interruptible=True)
+                thread.start()
+                assert interrupt(thread)
+                thread.join()
+                me = threading.get_ident()
+                for body in (endless, lambda: os.pipe() and os.read(os.pipe()[0], 1)):
+                    timer = threading.Timer(0.001, interrupt, [me])
+                    timer.start()
+                    assert is_stopped(body)
+                    timer.join()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        stop = True
+        while any(thread.is_alive() for thread in others):
+            for thread in others:
+                interrupt(thread)
+            time.sleep(0.001)
+        asking.join()
+    """)

@@ -104,6 +104,12 @@ interruption_code_of(PyCodeObject *code)
     return known;
 }
 
+void
+interruption_free_code_mutex(void)
+{
+    interruption_mutex_reset(&mutex);
+}
+
 PyObject *
 interruption_code_points(PyObject *Py_UNUSED(module), PyObject *args)
 {

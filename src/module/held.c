@@ -495,12 +495,12 @@ interruption_held_strike(PyObject *lock)
 
 /* In the child of a fork there is the calling thread alone. The others' lists are none of ours any
    more, whatever they were in the midst of; their memory is theirs who destroys them, or lost. */
-static void
-after_fork_in_child(void)
+void
+interruption_held_after_fork_child(void)
 {
     interruption_held *own = interruption_thread_held;
     bool linked = own != NULL && own->epoch == epoch;
-    mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
+    interruption_mutex_reset(&mutex);
     all = NULL;
     epoch++;
     for (size_t i = 0; i < INTERRUPTION_SLOTS; i++) {
@@ -518,15 +518,6 @@ after_fork_in_child(void)
             (void)interruption_add(interruption_taken_slot(lock), interruption_taken_mark(lock));
         }
     }
-}
-
-static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
-static int watch_error; /* written once, by watch_forks */
-
-static void
-watch_forks(void)
-{
-    watch_error = pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
 /* The code of a method of a class in threading, borrowed; NULL if there is none: there is none in
@@ -549,12 +540,6 @@ code_of_method(PyObject *threading, const char *type_name, const char *name)
 int
 interruption_held_init(PyObject *threading)
 {
-    (void)pthread_once(&watch_once, watch_forks);
-    if (watch_error != 0) {
-        errno = watch_error;
-        (void)PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
     if (interruption_current_place_init() < 0) {
         return -1;
     }

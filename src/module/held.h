@@ -94,6 +94,9 @@ interruption_held_is_whole(const interruption_held *held)
     return now % 2 == 1 && held->noting == now;
 }
 
+/* See lifecycle.h. */
+void interruption_held_after_fork_child(void);
+
 /* 0, or -1 with an exception set. To be called once for each interpreter. */
 int interruption_held_init(PyObject *threading);
 

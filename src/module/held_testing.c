@@ -4,6 +4,10 @@
  */
 #include "held_testing.h"
 
+#include <unistd.h>
+
+#include "thread.h"
+
 #include "blocking/locks.h"
 #include "blocking/process_locks.h"
 #include "held.h"
@@ -167,4 +171,17 @@ interruption_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
     Py_XDECREF(code);
     Py_DECREF(lock);
     return result;
+}
+
+/* It is the parent's still; the child's was made free by fork() itself, or it would have hung. */
+PyObject *
+interruption_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fork)
+{
+    pid_t parent = getpid();
+    interruption_lock_threads();
+    PyObject *pid = PyObject_CallNoArgs(fork);
+    if (getpid() == parent) {
+        interruption_unlock_threads();
+    }
+    return pid;
 }

@@ -13,11 +13,15 @@ PyObject *interruption_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_size(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_by(PyObject *module, PyObject *tracker);
 
+/* Call os.fork() as if another thread held the mutex of the threads' list in that moment. */
+PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *fork);
+
 #define INTERRUPTION_HELD_TESTING_METHODS                                                          \
     {"_interpose_locks", interruption_testing_interpose, METH_VARARGS, NULL},                      \
         {"_track_locks", interruption_testing_track, METH_O, NULL},                                \
         {"_held", interruption_testing_held, METH_NOARGS, NULL},                                   \
         {"_held_place", interruption_testing_held_place, METH_NOARGS, NULL},                       \
+        {"_fork_while_locked", interruption_testing_fork_while_locked, METH_O, NULL},              \
         {"_held_size", interruption_testing_held_size, METH_NOARGS, NULL},                         \
     {                                                                                              \
         "_held_by", interruption_testing_held_by, METH_O, NULL                                     \

@@ -294,7 +294,7 @@ interruption_row_now(const interruption_row *row)
 }
 
 void
-interruption_interpose_after_fork_child(void)
+interruption_free_interpose_mutex(void)
 {
     interruption_mutex_reset(&mutex);
 }

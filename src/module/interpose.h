@@ -101,8 +101,8 @@ typedef enum {
 
 interruption_row_state interruption_row_now(const interruption_row *row);
 
-/* In the child of a fork. */
-void interruption_interpose_after_fork_child(void);
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_interpose_mutex(void);
 
 /* The original of a method of an enabled family, for calls of our own. */
 static inline PyCFunction

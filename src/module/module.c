@@ -17,6 +17,7 @@
 #include "held_testing.h"
 #include "installed.h"
 #include "left.h"
+#include "lifecycle.h"
 #include "look.h"
 #include "making.h"
 #include "newborn.h"
@@ -392,42 +393,6 @@ start_core(void)
     return again < 0 ? -1 : 0;
 }
 
-/* The child of a fork drops what belonged to the threads that it has not got (S18). */
-static PyObject *
-after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
-{
-    interruption_blocking_after_fork_child();
-    interruption_drop_other_threads();
-    interruption_newborn_after_fork_child();
-    interruption_signal_hook_after_fork_child();
-    interruption_watchdog_after_fork_child();
-    interruption_payload_drop_orphans();
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef after_fork_method = {"_after_fork_in_child", after_fork_in_child, METH_NOARGS,
-                                        NULL};
-
-static int
-watch_forks(void)
-{
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *hook = os == NULL ? NULL : PyCFunction_New(&after_fork_method, NULL);
-    PyObject *name = hook == NULL ? NULL : PyUnicode_FromString("register_at_fork");
-    PyObject *keywords = name == NULL ? NULL : Py_BuildValue("(s)", "after_in_child");
-    PyObject *done = NULL;
-    if (keywords != NULL) {
-        PyObject *arguments[] = {os, hook};
-        done = PyObject_VectorcallMethod(name, arguments, 1, keywords);
-    }
-    Py_XDECREF(keywords);
-    Py_XDECREF(name);
-    Py_XDECREF(hook);
-    Py_XDECREF(os);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 _Atomic(interruption_state *) interruption_state_now;
 
 static int
@@ -435,7 +400,7 @@ module_exec(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
     state->module = module;
-    if (start_core() < 0 || interruption_check_frames() < 0 || watch_forks() < 0 ||
+    if (start_core() < 0 || interruption_check_frames() < 0 || interruption_lifecycle_init() < 0 ||
         interruption_current_init(module, state) < 0 || interruption_code_init() < 0 ||
         interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
         interruption_protected_init(state) < 0 ||

@@ -292,9 +292,14 @@ interruption_is_helper(PyObject *module, PyObject *thread)
 }
 
 void
-interruption_newborn_after_fork_child(void)
+interruption_free_newborn_mutex(void)
 {
     interruption_mutex_reset(&mutex);
+}
+
+void
+interruption_newborn_after_fork_child(void)
+{
     now.shutdowns = 0;
     now.helper_count = 0;
     atomic_store_explicit(&now.youngest, UINT64_MAX, memory_order_relaxed);

@@ -36,6 +36,9 @@ PyObject *interruption_is_helper(PyObject *module, PyObject *thread);
 /* While a shutdown is on: has the calling thread been asked, and told? */
 bool interruption_is_told(interruption_state *state);
 
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_newborn_mutex(void);
+
 /* In the child of a fork: a shutdown of the parent's is not its own. */
 void interruption_newborn_after_fork_child(void);
 

@@ -221,22 +221,22 @@ make_condition(void)
     (void)pthread_condattr_destroy(&attributes);
 }
 
-static void
-before_fork(void)
+void
+interruption_second_look_before_fork(void)
 {
     (void)pthread_mutex_lock(&mutex);
 }
 
-static void
-after_fork_parent(void)
+void
+interruption_second_look_after_fork_parent(void)
 {
     (void)pthread_mutex_unlock(&mutex);
 }
 
 /* The thread does not exist in the child. The references that it watched by are gone, too: the
    registry counts them anew. */
-static void
-after_fork_child(void)
+void
+interruption_second_look_after_fork_child(void)
 {
     count = 0;
     running = false;
@@ -245,18 +245,11 @@ after_fork_child(void)
     (void)pthread_mutex_unlock(&mutex);
 }
 
-static void
-init(void)
-{
-    make_condition();
-    (void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
 int
 interruption_second_look_init(PyObject *module, interruption_state *module_state)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, init);
+    (void)pthread_once(&once, make_condition);
     PyObject *atexit = PyImport_ImportModule("atexit");
     PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
     PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);

@@ -17,6 +17,11 @@ void interruption_look_again(itr_record *record);
 /* Allow it, for the interpreter that the caller runs in. 0, or -1 with an exception set. */
 int interruption_second_look_init(PyObject *module, interruption_state *state);
 
+/* Around a fork: see lifecycle.h. */
+void interruption_second_look_before_fork(void);
+void interruption_second_look_after_fork_parent(void);
+void interruption_second_look_after_fork_child(void);
+
 /* A method of the module, for atexit: end it, before threads cannot attach any more. */
 PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);
 

@@ -144,7 +144,7 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
 }
 
 void
-interruption_signal_hook_after_fork_child(void)
+interruption_free_signal_hook_mutex(void)
 {
     interruption_mutex_reset(&mutex);
 }

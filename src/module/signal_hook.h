@@ -25,7 +25,7 @@ PyObject *interruption_set_word(PyObject *module, PyObject *args);
    that is not Python's stays. looked_after: every signal is told of from now on (nudge.h). */
 PyObject *interruption_set_handler(PyObject *module, PyObject *args);
 
-/* In the child of a fork. */
-void interruption_signal_hook_after_fork_child(void);
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_signal_hook_mutex(void);
 
 #endif

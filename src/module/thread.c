@@ -180,9 +180,14 @@ interruption_end_thread(uint64_t serial)
 }
 
 void
-interruption_drop_other_threads(void)
+interruption_free_threads_mutex(void)
 {
     interruption_mutex_reset(&mutex);
+}
+
+void
+interruption_drop_other_threads(void)
+{
     interruption_thread *self = interruption_thread_self;
     interruption_thread *others = NULL;
     interruption_thread *older;

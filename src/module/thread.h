@@ -74,6 +74,9 @@ interruption_thread *interruption_thread_of(const itr_record *record);
 /* The Python thread of that serial has ended: drop what is kept of it. */
 void interruption_end_thread(uint64_t serial);
 
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_threads_mutex(void);
+
 /* In the child of a fork: drop what is kept of the other threads. */
 void interruption_drop_other_threads(void);
 

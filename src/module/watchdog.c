@@ -18,8 +18,8 @@
 #define SECOND INT64_C(1000000000)
 
 enum {
-    GIVE_UP = 3,               /* what the third signal means */
-    STACK_SIZE = 256 * 1024,   /* of the guard; last words are a few kilobytes */
+    GIVE_UP = 3,             /* what the third signal means */
+    STACK_SIZE = 256 * 1024, /* of the guard; last words are a few kilobytes */
 };
 
 /* So long after the third signal a handler in Python must have run. */
@@ -36,9 +36,9 @@ static struct {
 /* Unanswered. ---------------------------------------------------------------------------------- */
 
 static struct {
-    _Atomic pid_t process;  /* that watches that signal: not a child of its. 0: nobody does */
-    _Atomic int64_t grace;  /* until when it may go unanswered, from then on; or ITR_NEVER */
-    _Atomic int64_t due;    /* when the timer rings; ITR_NEVER: it does not */
+    _Atomic pid_t process; /* that watches that signal: not a child of its. 0: nobody does */
+    _Atomic int64_t grace; /* until when it may go unanswered, from then on; or ITR_NEVER */
+    _Atomic int64_t due;   /* when the timer rings; ITR_NEVER: it does not */
 } watched[NSIG];
 
 static bool
@@ -93,8 +93,8 @@ interruption_signal_is_the_watchdogs(const siginfo_t *info)
     }
     /* It may have been answered while the signal was on its way. */
     if (itr_now() >= atomic_load_explicit(&watched[number].due, memory_order_relaxed)) {
-        interruption_end_process(
-            number, 0, atomic_load_explicit(&came.since, memory_order_relaxed));
+        interruption_end_process(number, 0,
+                                 atomic_load_explicit(&came.since, memory_order_relaxed));
     }
     return true;
 }
@@ -164,9 +164,8 @@ interruption_watchdog_answered(void)
 {
     atomic_store_explicit(&came.unanswered, 0, memory_order_relaxed);
     for (int number = 1; number < NSIG; number++) {
-        if (is_watched(number) &&
-            atomic_exchange_explicit(&watched[number].due, ITR_NEVER, memory_order_relaxed) !=
-                ITR_NEVER) {
+        if (is_watched(number) && atomic_exchange_explicit(&watched[number].due, ITR_NEVER,
+                                                           memory_order_relaxed) != ITR_NEVER) {
             set_timer(number, ITR_NEVER);
         }
     }
@@ -314,9 +313,21 @@ interruption_end_within(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 void
+interruption_watchdog_before_fork(void)
+{
+    (void)pthread_mutex_lock(&mutex);
+}
+
+void
+interruption_watchdog_after_fork_parent(void)
+{
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+void
 interruption_watchdog_after_fork_child(void)
 {
-    (void)pthread_mutex_init(&mutex, NULL);
+    (void)pthread_mutex_unlock(&mutex);
     guard.running = false;
     guard.due = ITR_NEVER;
     atomic_store_explicit(&came.count, 0, memory_order_relaxed);

@@ -46,7 +46,9 @@ PyObject *interruption_watch_signal(PyObject *module, PyObject *args);
  */
 PyObject *interruption_end_within(PyObject *module, PyObject *args);
 
-/* In the child of a fork: the parent's end is not its own. */
+/* Around a fork: see lifecycle.h. The parent's end is not the child's. */
+void interruption_watchdog_before_fork(void);
+void interruption_watchdog_after_fork_parent(void);
 void interruption_watchdog_after_fork_child(void);
 
 #endif

@@ -116,32 +116,26 @@ need_watcher(const interruption_children *children)
 
 /* Forking. ------------------------------------------------------------------------------------ */
 
-static void
-before_fork(void)
+void
+interruption_child_watch_before_fork(void)
 {
     (void)pthread_mutex_lock(&mutex);
 }
 
-static void
-after_fork(void)
+void
+interruption_child_watch_after_fork_parent(void)
 {
     (void)pthread_mutex_unlock(&mutex);
 }
 
 /* No thread sits anywhere, and who waits has other children: look again. Whoever began a watch ends
    it, as in the parent. */
-static void
-after_fork_child(void)
+void
+interruption_child_watch_after_fork_child(void)
 {
     watchers = NULL;
     tell(NULL);
     (void)pthread_mutex_unlock(&mutex);
-}
-
-static void
-see_to_forks(void)
-{
-    (void)pthread_atfork(before_fork, after_fork, after_fork_child);
 }
 
 /* Watching. ----------------------------------------------------------------------------------- */
@@ -149,8 +143,6 @@ see_to_forks(void)
 interruption_child_watch *
 interruption_child_watch_begin(const interruption_children *children)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, see_to_forks);
     interruption_child_watch *watch = malloc(sizeof(*watch));
     if (watch == NULL) {
         return NULL;

@@ -30,6 +30,11 @@ interruption_child_watch *interruption_child_watch_begin(const interruption_chil
 
 const itr_own_fd *interruption_child_watch_fd(const interruption_child_watch *watch);
 
+/* Around a fork: see lifecycle.h. */
+void interruption_child_watch_before_fork(void);
+void interruption_child_watch_after_fork_parent(void);
+void interruption_child_watch_after_fork_child(void);
+
 /* Stop watching, and free it. By who began it. */
 void interruption_child_watch_end(interruption_child_watch *watch);
 

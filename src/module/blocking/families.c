@@ -320,13 +320,9 @@ interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 }
 
 void
-interruption_blocking_after_fork_child(void)
+interruption_free_families_mutex(void)
 {
     interruption_mutex_reset(&mutex);
-    interruption_interpose_after_fork_child();
-    interruption_socket_forget_turns();
-    interruption_tls_forget_calls();
-    interruption_tls_forget_windows();
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */

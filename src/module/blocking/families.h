@@ -22,8 +22,8 @@ PyObject *interruption_blocking_enable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_disable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_status(PyObject *module, PyObject *unused);
 
-/* In the child of a fork. */
-void interruption_blocking_after_fork_child(void);
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_families_mutex(void);
 
 /* Is a family not interposed because its module has not been imported yet? */
 bool interruption_blocking_awaits_modules(void);

@@ -109,12 +109,17 @@ interruption_tls_give_turn(interruption_tls_calls *calls)
     interruption_mutex_unlock(&mutex);
 }
 
+void
+interruption_free_tls_turns_mutex(void)
+{
+    interruption_mutex_reset(&mutex);
+}
+
 /* The other threads are not there; one that has forked in a signal handler still leaves its call.
    What the others had is lost. */
 void
 interruption_tls_forget_calls(void)
 {
-    interruption_mutex_reset(&mutex);
     for (size_t i = 0; i < BUCKETS; i++) {
         for (interruption_tls_calls *of = buckets[i]; of != NULL; of = of->next) {
             of->owner = 0;

@@ -39,6 +39,9 @@ void interruption_tls_leave(interruption_tls_calls *calls, bool reads);
 bool interruption_tls_take_turn(interruption_tls_calls *calls);
 void interruption_tls_give_turn(interruption_tls_calls *calls);
 
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_tls_turns_mutex(void);
+
 /* In the child of a fork. */
 void interruption_tls_forget_calls(void);
 

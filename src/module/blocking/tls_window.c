@@ -296,12 +296,17 @@ interruption_tls_restore_time(PyObject *socket, int64_t before)
     interruption_mutex_unlock(&mutex);
 }
 
+void
+interruption_free_tls_windows_mutex(void)
+{
+    interruption_mutex_reset(&mutex);
+}
+
 /* The threads that had them are not there, but for one which has forked in a signal handler: it
    finds its window closed. Whether the descriptor blocks is the parent's, who shares it. */
 void
 interruption_tls_forget_windows(void)
 {
-    interruption_mutex_reset(&mutex);
     while (all != NULL) {
         window *of = all;
         all = of->next;

@@ -35,6 +35,9 @@ void interruption_tls_close_window(PyObject *socket);
 bool interruption_tls_end_time(PyObject *socket, int64_t *before);
 void interruption_tls_restore_time(PyObject *socket, int64_t before);
 
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_tls_windows_mutex(void);
+
 /* In the child of a fork. */
 void interruption_tls_forget_windows(void);
 
