@@ -7,7 +7,8 @@ it, within the first page's site. Nothing in them looks for a request: they run 
 woken in ``get``, in the middle of a connection, or stopped between two statements. What is done
 with a page is done in a shield, so each address is exactly one of fetched, failed and left.
 
-Exit status: 0 when all is fetched, 130 after Ctrl-C; the summary is printed in both cases.
+Exit status: 0 when all is fetched, 1 when a page could not be, 130 after Ctrl-C; the summary is
+printed in each case.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import html.parser
 import queue
+import sys
 import threading
 import urllib.error
 import urllib.parse
@@ -115,6 +117,8 @@ def main() -> None:
         for worker in workers:
             worker.join()
         print(crawler.summary())
+    if crawler.failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -190,4 +190,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:  # before the workers were started, or while printing
+        print("interrupted before anything was hashed, or while printing", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

@@ -162,7 +162,7 @@ def url_of(site):
 def test_the_crawler_fetches_all_there_is(site):
     with start_example("crawler.py", url_of(site)) as process:
         stdout, stderr = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, stdout, stderr) == (0, "14 fetched, 1 failed, 0 left\n", "")
+    assert (process.returncode, stdout, stderr) == (1, "14 fetched, 1 failed, 0 left\n", "")
 
 
 def test_ctrl_c_stops_the_crawler_and_no_page_is_lost(site, monkeypatch):
