@@ -52,6 +52,7 @@ HAS_TESTS = (
     "print(find('test') is not None and find('test.test_thread') is not None)"
 )
 LIBRARIES = ["requests", "urllib3", "httpx", "psycopg[binary]", "redis", "grpcio"]
+BESIDE = ["greenlet", "gevent", "eventlet", "cython"]
 PLUGINS = ["pytest-timeout", "pytest-xdist"]
 OPTIMISED = "-Dbuildtype=debugoptimized"
 # For gcov: each line for itself, and its functions under names that tests/lines/endings.c can find.
@@ -130,7 +131,9 @@ def libraries(session: nox.Session) -> None:
     The servers are Debian's ``postgresql`` and ``redis-server``; what is not there is skipped.
     """
     session.install(".[test]")
-    for package in LIBRARIES + PLUGINS:  # one that has no wheel for this Python is left out
+    for package in (
+        LIBRARIES + BESIDE + PLUGINS
+    ):  # one that has no wheel for this Python is left out
         session.install("--only-binary", ":all:", package, success_codes=[0, 1])
     session.run("pytest", "tests/libraries", *session.posargs)
 

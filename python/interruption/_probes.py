@@ -206,6 +206,20 @@ def _tls(stack: ExitStack) -> Callable[[], object]:
     return stack.enter_context(client).do_handshake
 
 
+def _greenlet(stack: ExitStack) -> Callable[[], object]:
+    """A switch waits for nothing; what comes after it does."""
+    _need("greenlet", "greenlet")
+    import greenlet  # noqa: PLC0415  (only with a package of others)
+
+    wait = _queue(stack)
+
+    def switch_and_wait() -> None:
+        greenlet.greenlet(int).switch()
+        wait()
+
+    return switch_and_wait
+
+
 PROBES = (
     Probe("Lock.acquire", "locks", _lock),
     Probe("multiprocessing.Lock.acquire", "process locks", _process_lock),
@@ -226,4 +240,5 @@ PROBES = (
     Probe("poll", "poll", _poll),
     Probe("epoll", "epoll", _epoll),
     Probe("SSLSocket.do_handshake", "TLS", _tls),
+    Probe("greenlet.switch, SimpleQueue.get", "greenlet switches", _greenlet),
 )

@@ -2,6 +2,7 @@
 #include "frame.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #ifndef Py_BUILD_CORE
 #define Py_BUILD_CORE 1 /* for the frame that called a frame, without making frame objects */
@@ -10,6 +11,7 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* in its inline functions */
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_genobject.h>
 #include <internal/pycore_interpframe.h>
 #else
 #include <internal/pycore_frame.h>
@@ -154,6 +156,31 @@ void *
 interruption_frame_below(void *frame)
 {
     return ((struct _PyInterpreterFrame *)frame)->previous;
+}
+
+/* The name of the generator whose frame it is. */
+static const void *
+generator_of(struct _PyInterpreterFrame *frame)
+{
+    char *generator = (char *)frame - offsetof(PyGenObject, gi_iframe);
+    return &((PyGenObject *)(void *)generator)->gi_exc_state;
+}
+
+bool
+interruption_is_generator_of(const void *generator, PyFrameObject *frame)
+{
+    struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    return of->owner == FRAME_OWNED_BY_GENERATOR && generator_of(of) == generator;
+}
+
+bool
+interruption_has_no_frame(PyThreadState *tstate, const void *generator)
+{
+    struct _PyInterpreterFrame *frame = complete_frame(interruption_frame_now(tstate));
+    while (frame != NULL && frame->owner != FRAME_OWNED_BY_GENERATOR) {
+        frame = complete_frame(frame->previous);
+    }
+    return frame == NULL || generator_of(frame) != generator;
 }
 
 /* Interned, as the names of code objects are; only ever compared. Written by

@@ -41,6 +41,54 @@ int interruption_find_variable(PyCodeObject *code, const char *name);
    yet. Keeps no exception set. */
 PyObject *interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name);
 
+/*
+ * Of a thread that cannot run, or the calling one: the name of the stack that its Python frames lie
+ * on; NULL before the first. It has another for each greenlet: who switches from one to another has
+ * to exchange the stack, for the frames of those that are suspended stay there. The first piece of
+ * a stack is kept as long as the stack is.
+ */
+static inline const void *
+interruption_stack_now(const PyThreadState *tstate)
+{
+    const _PyStackChunk *piece = tstate->datastack_chunk;
+    while (piece != NULL && piece->previous != NULL) {
+        piece = piece->previous;
+    }
+    return piece;
+}
+
+/*
+ * The same: the name of the innermost generator or coroutine that runs, Python's own or Cython's;
+ * NULL if none does. Each puts the exceptions that it handles on top of its resumer's, in a list.
+ */
+static inline const void *
+interruption_generator_now(const PyThreadState *tstate)
+{
+    return tstate->exc_info == &tstate->exc_state ? NULL : tstate->exc_info;
+}
+
+/* The one outside that one, which runs; or NULL. */
+static inline const void *
+interruption_generator_below(const PyThreadState *tstate, const void *generator)
+{
+    const _PyErr_StackItem *below = ((const _PyErr_StackItem *)generator)->previous_item;
+    return below == &tstate->exc_state ? NULL : below;
+}
+
+/* Is it the generator whose frame that is? */
+bool interruption_is_generator_of(const void *generator, PyFrameObject *frame);
+
+/* Has the generator, which is the calling thread's innermost, no frame, so that it is compiled? */
+bool interruption_has_no_frame(PyThreadState *tstate, const void *generator);
+
+/* Does the calling thread run a compiled generator that is inside of all others? */
+static inline bool
+interruption_compiled_generator_runs(PyThreadState *tstate)
+{
+    const void *generator = interruption_generator_now(tstate);
+    return generator != NULL && interruption_has_no_frame(tstate, generator);
+}
+
 /* Does it belong to a generator, coroutine or asynchronous generator? */
 static inline bool
 interruption_is_generator_code(const PyCodeObject *code)

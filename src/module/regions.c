@@ -1,6 +1,8 @@
 /* See regions.h. */
 #include "regions.h"
 
+#include "contexts.h"
+
 /* Interned and kept for ever: a code object's name is the same object. */
 static struct {
     PyObject *enter, *exit, *aenter, *aexit, *enter_context, *enter_async_context;
@@ -45,196 +47,12 @@ interruption_is_entering(const PyCodeObject *code)
     return code->co_name != names.exit && code->co_name != names.aexit;
 }
 
-/* Contexts. ------------------------------------------------------------------------------------ */
-
-static interruption_context **
-bucket_of(const interruption_blocks *blocks, const void *key)
-{
-    uintptr_t hash = (uintptr_t)key / 16;
-    hash ^= hash / 4096;
-    return &blocks->buckets[hash & (blocks->bucket_count - 1)];
-}
-
-/* The context of the generator whose frame is at that address, or NULL. */
-static interruption_context *
-context_of(const interruption_blocks *blocks, const void *key)
-{
-    if (blocks->generators == 0) {
-        return NULL;
-    }
-    interruption_context *context = *bucket_of(blocks, key);
-    while (context != NULL &&
-           !(context->key == key && interruption_frame_address(context->owner) == context->key)) {
-        context = context->next;
-    }
-    return context;
-}
-
-static void
-drop_block(const interruption_block *block)
-{
-    Py_DECREF(block->object);
-    Py_XDECREF(block->code);
-    Py_XDECREF(block->base);
-}
-
-/* Free a context that nobody finds any more. Runs other people's code. */
-static void
-free_context(interruption_context *context)
-{
-    for (uint32_t i = 0; i < context->count; i++) {
-        drop_block(&context->blocks[i]);
-    }
-    Py_XDECREF(context->owner);
-    PyMem_RawFree(context->blocks);
-}
-
-/* Take the contexts of generators that are gone without having left (they were destroyed where
-   nothing of theirs could run, or finished in another thread) out of their buckets, into a list. */
-static interruption_context *
-take_finished(interruption_blocks *blocks)
-{
-    interruption_context *finished = NULL;
-    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-        interruption_context **place = &blocks->buckets[i];
-        while (*place != NULL) {
-            interruption_context *context = *place;
-            if (interruption_frame_address(context->owner) == context->key) {
-                place = &context->next;
-                continue;
-            }
-            *place = context->next;
-            context->next = finished;
-            finished = context;
-            blocks->generators--;
-            blocks->regions -= context->regions;
-        }
-    }
-    return finished;
-}
-
-static void
-free_contexts(interruption_context *list)
-{
-    while (list != NULL) {
-        interruption_context *next = list->next;
-        free_context(list);
-        PyMem_RawFree(list);
-        list = next;
-    }
-}
-
-/* Make room for one more. -1 with MemoryError set. */
-static int
-grow_buckets(interruption_blocks *blocks)
-{
-    if (blocks->generators < blocks->bucket_count) {
-        return 0;
-    }
-    interruption_context *finished = take_finished(blocks);
-    interruption_blocks larger = *blocks;
-    larger.bucket_count = blocks->bucket_count == 0 ? 8 : 2 * blocks->bucket_count;
-    larger.buckets = PyMem_RawCalloc(larger.bucket_count, sizeof(interruption_context *));
-    if (larger.buckets != NULL) {
-        for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-            interruption_context *context;
-            while ((context = blocks->buckets[i]) != NULL) {
-                blocks->buckets[i] = context->next;
-                interruption_context **bucket = bucket_of(&larger, context->key);
-                context->next = *bucket;
-                *bucket = context;
-            }
-        }
-        PyMem_RawFree(blocks->buckets);
-        *blocks = larger;
-    }
-    free_contexts(finished);
-    if (larger.buckets == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
-/* The context of a generator, found or made. NULL with MemoryError set. */
-static interruption_context *
-make_context(interruption_blocks *blocks, PyFrameObject *generator)
-{
-    void *key = interruption_frame_address(generator);
-    interruption_context *context = context_of(blocks, key);
-    if (context != NULL) {
-        return context;
-    }
-    if (grow_buckets(blocks) < 0) {
-        return NULL;
-    }
-    context = PyMem_RawCalloc(1, sizeof(*context));
-    if (context == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    context->owner = (PyFrameObject *)Py_NewRef((PyObject *)generator);
-    context->key = key;
-    interruption_context **bucket = bucket_of(blocks, key);
-    context->next = *bucket;
-    *bucket = context;
-    blocks->generators++;
-    return context;
-}
-
-/* Free a generator's context if it has no blocks. */
-static void
-drop_empty(interruption_blocks *blocks, interruption_context *context)
-{
-    if (context->count > 0 || context->owner == NULL) {
-        return;
-    }
-    interruption_context **place = bucket_of(blocks, context->key);
-    while (*place != context) {
-        place = &(*place)->next;
-    }
-    *place = context->next;
-    blocks->generators--;
-    free_context(context);
-    PyMem_RawFree(context);
-}
-
-void
-interruption_drop_blocks(interruption_blocks *blocks)
-{
-    interruption_blocks dropped = *blocks;
-    *blocks = (interruption_blocks){.bucket_count = 0};
-    free_context(&dropped.own);
-    for (uint32_t i = 0; i < dropped.bucket_count; i++) {
-        interruption_context *context;
-        while ((context = dropped.buckets[i]) != NULL) {
-            dropped.buckets[i] = context->next;
-            free_context(context);
-            PyMem_RawFree(context);
-        }
-    }
-    PyMem_RawFree(dropped.buckets);
-}
-
-void
-interruption_visit_generators(const interruption_blocks *blocks,
-                              void (*visit)(PyFrameObject *generator, void *arg), void *arg)
-{
-    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-        for (interruption_context *context = blocks->buckets[i]; context != NULL;
-             context = context->next) {
-            if (context->regions > 0) {
-                visit(context->owner, arg);
-            }
-        }
-    }
-}
-
 /* Whose block is it? -------------------------------------------------------------------------- */
 
 /* Where a block is entered or left: seen from the calling thread's innermost frame. */
 typedef struct {
     PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
+    const void *compiled;     /* the compiled generator it belongs to, or NULL */
     PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
     bool loose;
     bool lost; /* there was no memory to look further */
@@ -258,36 +76,74 @@ is_generator_frame(PyFrameObject *frame)
     return generator;
 }
 
+/* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
+   `__exit__` of contextlib.contextmanager does? Else it has called the frame. */
+static bool
+drives(PyFrameObject *frame, const void *generator)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *manager = code->co_argcount > 0 ? interruption_frame_argument(frame, code, 0) : NULL;
+    const char *type = manager == NULL ? "" : Py_TYPE(manager)->tp_name;
+    PyObject *driven = NULL;
+    if (strcmp(type, "_GeneratorContextManager") == 0 ||
+        strcmp(type, "_AsyncGeneratorContextManager") == 0) {
+        driven = PyObject_GetAttrString(manager, "gen");
+        PyErr_Clear();
+    }
+    const char *begin = (const char *)driven, *place = generator;
+    bool inside = driven != NULL && place > begin && place < begin + Py_TYPE(driven)->tp_basicsize;
+    Py_XDECREF(driven);
+    Py_XDECREF(manager);
+    Py_DECREF(code);
+    return inside;
+}
+
 /*
  * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
  * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
  * has them. What comes first then is the frame whose block it is. If that or one below it is a
- * generator, the block belongs to the generator.
+ * generator, the block belongs to the generator; and to a compiled one, which has no frame, if that
+ * runs above all others.
  */
 static void
 find_origin(PyThreadState *tstate, origin *found)
 {
     *found = (origin){.loose = false};
+    const void *running = interruption_generator_now(tstate);
     PyFrameObject *frame = interruption_frame_innermost(tstate, &found->lost);
-    while (frame != NULL && found->generator == NULL) {
+    if (frame != NULL && interruption_compiled_generator_runs(tstate) && is_wrapper_frame(frame) &&
+        drives(frame, running)) {
+        running = interruption_generator_below(tstate, running);
+    }
+    while (frame != NULL && found->generator == NULL && found->compiled == NULL) {
         PyFrameObject *back =
             interruption_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = is_generator_frame(frame);
         bool wrapper =
             is_wrapper_frame(frame) || (generator && back != NULL && is_wrapper_frame(back));
+        bool runs = generator && interruption_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
         }
         else if (found->base == NULL) {
             found->base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
         }
-        if (generator && !wrapper) {
+        if (generator && !runs && running != NULL) {
+            found->compiled = running;
+        }
+        else if (generator && !wrapper) {
             found->generator = (PyFrameObject *)Py_NewRef((PyObject *)frame);
+        }
+        else if (runs) {
+            running = interruption_generator_below(tstate, running);
         }
         Py_DECREF(frame);
         frame = back;
     }
     Py_XDECREF(frame);
+    if (found->generator == NULL && found->compiled == NULL) {
+        found->compiled = running; /* nearly always NULL: none */
+    }
 }
 
 static void
@@ -318,12 +174,13 @@ grow(interruption_context *context)
     return 0;
 }
 
-/* Tell the record whether requests are let in. It knows the thread's own blocks only: with those of
-   generators, it may say open when nothing is. Returns the flags before. */
+/* Tell the record whether requests are let in. It knows the blocks of one stack only: with those of
+   generators, or several stacks, it may say open when nothing is. Returns the flags before. */
 static uint32_t
 update_record(interruption_blocks *blocks, itr_record *record)
 {
-    bool open = blocks->regions > 0 && blocks->own.shields == 0 && blocks->own.no_statements == 0;
+    bool open = blocks->regions > 0 &&
+                (blocks->several || (blocks->own.shields == 0 && blocks->own.no_statements == 0));
     if (open == blocks->open) {
         return itr_flags(record);
     }
@@ -347,8 +204,32 @@ count(interruption_blocks *blocks, interruption_context *context, uint8_t kind, 
     }
 }
 
-/* Enter a block that may be another frame's than the innermost one's, `block` being what that would
-   make of it. */
+/* The context of the stack that the calling thread is on, or NULL. */
+static const interruption_context *
+context_of_stack(PyThreadState *tstate, const interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    if (blocks->own.key == stack || blocks->own.key == NULL) {
+        return &blocks->own;
+    }
+    return interruption_context_of(blocks, stack);
+}
+
+/* The same, made if need be. NULL with MemoryError set. */
+static interruption_context *
+make_context_of_stack(PyThreadState *tstate, interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    interruption_context *own = &blocks->own;
+    if (own->key != stack && (own->count == 0 || own->key == NULL) &&
+        interruption_context_of(blocks, stack) == NULL) {
+        own->key = stack;
+    }
+    return own->key == stack ? own : interruption_make_context(blocks, stack, NULL);
+}
+
+/* Enter a block that may be another frame's than the innermost one's, or on another stack, `block`
+   being what it would be if not. */
 INTERRUPTION_SELDOM static int
 enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_block block)
 {
@@ -360,10 +241,14 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
         return -1;
     }
     interruption_context *context =
-        from.generator == NULL ? &blocks->own : make_context(blocks, from.generator);
+        from.generator != NULL
+            ? interruption_make_context(blocks, interruption_frame_address(from.generator),
+                                        from.generator)
+        : from.compiled != NULL ? interruption_make_context(blocks, from.compiled, NULL)
+                                : make_context_of_stack(tstate, blocks);
     if (context == NULL || grow(context) < 0) {
         if (context != NULL) {
-            drop_empty(blocks, context);
+            interruption_drop_empty(blocks, context);
         }
         release_origin(&from);
         return -1;
@@ -377,6 +262,7 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
         block.lasti = from.base == NULL ? -1 : PyFrame_GetLasti(from.base);
     }
     context->blocks[context->count++] = block;
+    blocks->several = blocks->several || context_of_stack(tstate, blocks) != &blocks->own;
     count(blocks, context, block.kind, 1);
     Py_XDECREF(left_out);
     release_origin(&from);
@@ -385,10 +271,23 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
 
 /* May the innermost frame, of that code, enter a block that is another's, or a generator's? */
 static inline bool
-may_be_wrapped(const PyCodeObject *code)
+may_be_wrapped(PyThreadState *tstate, const PyCodeObject *code)
 {
-    return code != NULL && (interruption_is_generator_code(code) || code->co_name == names.enter ||
-                            code->co_name == names.enter_context);
+    return (code != NULL && (interruption_is_generator_code(code) || code->co_name == names.enter ||
+                             code->co_name == names.enter_context)) ||
+           interruption_compiled_generator_runs(tstate);
+}
+
+/* Is the calling thread on the stack that the thread's own blocks are on? As it nearly always is:
+   there is but one, or the others have no blocks. */
+static inline bool
+is_on_own_stack(PyThreadState *tstate, interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    if (blocks->own.key != stack && blocks->own.count == 0 && blocks->others == 0) {
+        blocks->own.key = stack;
+    }
+    return blocks->own.key == stack;
 }
 
 /*
@@ -412,7 +311,7 @@ interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     made->loose = false;
     made->frame = frame;
     made->base = NULL;
-    if (!may_be_wrapped(code)) {
+    if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
         own->count++;
         count(blocks, own, kind, 1);
     }
@@ -426,10 +325,10 @@ interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr
 
 /* Leaving. ------------------------------------------------------------------------------------ */
 
-static interruption_block *
-innermost(interruption_context *context)
+static const interruption_block *
+innermost(const interruption_context *context)
 {
-    return context->count == 0 ? NULL : &context->blocks[context->count - 1];
+    return context == NULL || context->count == 0 ? NULL : &context->blocks[context->count - 1];
 }
 
 static int
@@ -438,7 +337,7 @@ complain(PyObject *object, const interruption_block *inner)
     if (inner == NULL || inner->code == NULL) {
         PyErr_Format(PyExc_RuntimeError,
                      "%R is left where it was not entered: leave each block in the thread, and the "
-                     "generator or coroutine, that has entered it",
+                     "generator, coroutine or greenlet, that has entered it",
                      object);
         return -1;
     }
@@ -450,29 +349,41 @@ complain(PyObject *object, const interruption_block *inner)
     return -1;
 }
 
-/* The context whose innermost block is being left; NULL with RuntimeError set. */
-static interruption_context *
-find_left(PyThreadState *tstate, interruption_blocks *blocks, PyObject *object, void *frame)
+/* The context of who is found to enter or leave, or NULL. */
+static const interruption_context *
+context_of_origin(PyThreadState *tstate, const interruption_blocks *blocks, const origin *from)
 {
-    interruption_context *context = &blocks->own;
-    interruption_block *inner = innermost(context);
-    if (inner != NULL && inner->object == object && inner->frame == frame) {
+    if (from->generator != NULL) {
+        return interruption_context_of(blocks, interruption_frame_address(from->generator));
+    }
+    if (from->compiled != NULL) {
+        return interruption_context_of(blocks, from->compiled);
+    }
+    return context_of_stack(tstate, blocks);
+}
+
+/* The context whose innermost block is being left; NULL with RuntimeError set. */
+static const interruption_context *
+find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *object, void *frame)
+{
+    const interruption_context *context = context_of_stack(tstate, blocks);
+    const interruption_block *inner = innermost(context);
+    if (inner != NULL && inner->object == object && inner->frame == frame &&
+        !interruption_compiled_generator_runs(tstate)) {
         return context;
     }
-    /* Not by the frame that entered, or a generator's. Without memory to look, the thread's own
+    /* Not by the frame that entered, or a generator's. Without memory to look, the stack's own
        is taken for the one: a block that could not be left would stay for ever. */
     origin from;
     find_origin(tstate, &from);
-    if (from.generator != NULL) {
-        context = context_of(blocks, interruption_frame_address(from.generator));
-    }
-    inner = context == NULL ? NULL : innermost(context);
+    context = context_of_origin(tstate, blocks, &from);
+    inner = innermost(context);
     /* A generator's frame that is not found in its context entered in another thread: whatever else
        is open here is not its own. */
     int lasti;
     PyCodeObject *code = interruption_frame_place(frame, &lasti);
     bool strange = code != NULL && interruption_is_generator_code(code) && inner != NULL &&
-                   inner->frame != frame && !inner->loose;
+                   inner->frame != frame && !inner->loose && from.compiled == NULL;
     Py_XDECREF(code);
     release_origin(&from);
     if (inner == NULL || inner->object != object || strange) {
@@ -487,7 +398,8 @@ INTERRUPTION_SELDOM static int64_t
 leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
               PyObject *object, void *frame)
 {
-    interruption_context *context = find_left(tstate, blocks, object, frame);
+    interruption_context *context =
+        (interruption_context *)find_left(tstate, blocks, object, frame);
     if (context == NULL) {
         return -1;
     }
@@ -495,17 +407,15 @@ leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *re
     context->count--;
     count(blocks, context, left.kind, (uint32_t)-1);
     interruption_context *finished = NULL;
-    if (blocks->generators > 0 && context->owner == NULL && ++blocks->left >= blocks->generators) {
+    if (blocks->others > 0 && context == &blocks->own && ++blocks->left >= blocks->others) {
         /* As many as were left: it costs each a step. */
         blocks->left = 0;
-        finished = take_finished(blocks);
+        finished = interruption_take_finished(blocks);
     }
     uint32_t flags = update_record(blocks, record);
-    if (context->owner != NULL) {
-        drop_empty(blocks, context);
-    }
-    drop_block(&left);
-    free_contexts(finished);
+    interruption_drop_empty(blocks, context);
+    interruption_drop_block(&left);
+    interruption_free_contexts(finished);
     return flags;
 }
 
@@ -518,7 +428,7 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     interruption_context *own = &blocks->own;
     const interruption_block *inner = innermost(own);
     if (inner == NULL || inner->object != object || inner->frame != frame || inner->loose ||
-        blocks->generators > 0) {
+        blocks->others > 0) {
         return leave_wrapped(tstate, blocks, record, object, frame);
     }
     PyCodeObject *code = inner->code;
@@ -563,35 +473,110 @@ add_to_view(interruption_view *view, const interruption_context *context)
     }
 }
 
+/* The context of the innermost compiled generator that runs, from `*running` outwards, and has one;
+   or NULL. */
+static const interruption_context *
+next_compiled(PyThreadState *tstate, const interruption_blocks *blocks, const void **running)
+{
+    const interruption_context *context = NULL;
+    while (*running != NULL && context == NULL) {
+        context = interruption_context_of(blocks, *running);
+        *running = interruption_generator_below(tstate, *running);
+    }
+    return context;
+}
+
+/* Inwards to outwards, so that the outermost is what stays. What has no frame of its own is where
+   the frame is that was the innermost when it entered its outermost block; if that is no more, it
+   is taken for the outermost of all. False: there was no memory to look at all frames. */
+static bool
+add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
+             const interruption_context *own, interruption_view *view)
+{
+    const interruption_block *own_region =
+        own == NULL || own->regions == 0 ? NULL : outermost(own, false);
+    const void *running = interruption_generator_now(tstate);
+    const interruption_context *compiled = next_compiled(tstate, blocks, &running);
+    bool lost;
+    for (PyFrameObject *frame = interruption_frame_innermost(tstate, &lost); frame != NULL;
+         frame = interruption_frame_back(frame, &lost)) {
+        const interruption_context *context =
+            interruption_context_of(blocks, interruption_frame_address(frame));
+        if (context != NULL) {
+            add_to_view(view, context);
+        }
+        while (compiled != NULL && interruption_is_frame_of(&compiled->blocks[0], frame)) {
+            add_to_view(view, compiled);
+            compiled = next_compiled(tstate, blocks, &running);
+        }
+        if (own_region != NULL && interruption_is_frame_of(own_region, frame)) {
+            add_to_view(view, own);
+            own = NULL;
+            own_region = NULL;
+        }
+    }
+    for (; compiled != NULL; compiled = next_compiled(tstate, blocks, &running)) {
+        add_to_view(view, compiled);
+    }
+    if (own != NULL) {
+        add_to_view(view, own);
+    }
+    return !lost;
+}
+
 void
 interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
                             interruption_view *view)
 {
     *view = (interruption_view){.statements = true, .waits = true};
-    const interruption_context *own = &blocks->own;
-    if (blocks->generators == 0) {
-        add_to_view(view, own);
-        return;
-    }
-    /* Inwards to outwards, so that the outermost is what stays. */
-    bool own_seen = false;
-    const interruption_block *own_region = own->regions == 0 ? NULL : outermost(own, false);
-    bool lost;
-    for (PyFrameObject *frame = interruption_frame_innermost(tstate, &lost); frame != NULL;
-         frame = interruption_frame_back(frame, &lost)) {
-        const interruption_context *context = context_of(blocks, interruption_frame_address(frame));
-        if (context != NULL) {
-            add_to_view(view, context);
-        }
-        if (!own_seen && own_region != NULL && interruption_is_frame_of(own_region, frame)) {
-            own_seen = true;
+    const interruption_context *own = context_of_stack(tstate, blocks);
+    if (blocks->others == 0) {
+        if (own != NULL) {
             add_to_view(view, own);
         }
     }
-    if (!own_seen) {
-        add_to_view(view, own);
-    }
-    if (lost) {
+    else if (!add_contexts(tstate, blocks, own, view)) {
         *view = (interruption_view){.regions = 0}; /* a shield may be among those not seen */
     }
+}
+
+/* Looking for what is suspended. -------------------------------------------------------------- */
+
+typedef struct {
+    PyThreadState *tstate;
+    const interruption_blocks *blocks;
+    const interruption_block *region;
+} search;
+
+static bool
+runs(PyThreadState *tstate, const interruption_blocks *blocks, const interruption_context *context)
+{
+    bool found = context == context_of_stack(tstate, blocks);
+    for (const void *running = interruption_generator_now(tstate); running != NULL && !found;
+         running = interruption_generator_below(tstate, running)) {
+        found = context->key == running;
+    }
+    bool lost;
+    PyFrameObject *frame = found ? NULL : interruption_frame_innermost(tstate, &lost);
+    for (; frame != NULL; frame = interruption_frame_back(frame, &lost)) {
+        found = found || context->key == interruption_frame_address(frame);
+    }
+    return found;
+}
+
+static void
+note_suspended(const interruption_context *context, void *arg)
+{
+    search *of = arg;
+    if (of->region == NULL && !runs(of->tstate, of->blocks, context)) {
+        of->region = outermost(context, false);
+    }
+}
+
+const interruption_block *
+interruption_suspended_region(PyThreadState *tstate, const interruption_blocks *blocks)
+{
+    search of = {.tstate = tstate, .blocks = blocks};
+    interruption_visit_contexts(tstate, blocks, note_suspended, &of);
+    return of.region;
 }

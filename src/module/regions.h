@@ -2,9 +2,9 @@
  * The blocks that a thread is in: regions (`allow_interruption`) and shields
  * (`defer_interruption`) (S8, S12, S14, S21).
  *
- * A block is in force from its entry to its exit, but one that was entered by a generator or
- * coroutine only while that runs: such blocks are kept apart, in a *context* a generator. All is
- * the owner's; another thread looks only while the owner cannot run.
+ * A block is in force from its entry to its exit, but one that was entered by a generator,
+ * coroutine or greenlet only while that runs: such blocks are kept apart, in a *context* each. All
+ * is the owner's; another thread looks only while the owner cannot run.
  */
 #ifndef INTERRUPTION_REGIONS_H
 #define INTERRUPTION_REGIONS_H
@@ -31,8 +31,8 @@ typedef struct {
 
 typedef struct interruption_context {
     struct interruption_context *next; /* with the same hash */
-    PyFrameObject *owner;              /* the generator's frame; strong. NULL: the thread's own */
-    void *key;                         /* its address */
+    PyFrameObject *owner;              /* the generator's frame; strong. NULL: it has none */
+    const void *key;                   /* see contexts.h */
     interruption_block *blocks;        /* outermost first */
     uint32_t count;
     uint32_t capacity;
@@ -43,13 +43,16 @@ typedef struct interruption_context {
 } interruption_context;
 
 typedef struct {
-    interruption_context own;       /* blocks of no generator */
+    interruption_context own;       /* blocks of no generator, on one stack: nearly always the
+                                       thread's only one */
     interruption_context **buckets; /* the others, by key */
     uint32_t bucket_count;          /* a power of two, or 0 */
-    uint32_t generators;            /* how many there are */
+    uint32_t others;                /* how many there are */
     uint32_t left;                  /* how many own blocks were left since they were swept */
     uint32_t regions;               /* in all contexts together */
-    bool open;                      /* whether ITR_OPEN is set */
+    bool
+        several; /* blocks have been entered on several stacks, or while on another than `own` is */
+    bool open;   /* whether ITR_OPEN is set */
 } interruption_blocks;
 
 /* What is in force at a moment. */
@@ -90,9 +93,16 @@ void interruption_look_at_blocks(PyThreadState *tstate, const interruption_block
 /* Is the block's frame this one? */
 bool interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame);
 
-/* For each context's generator. */
-void interruption_visit_generators(const interruption_blocks *blocks,
-                                   void (*visit)(PyFrameObject *generator, void *arg), void *arg);
+/* For each context that has regions, but `own` while that is in force: its frames are on the stack.
+   By the owner, or while the owner cannot run. */
+void interruption_visit_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
+                                 void (*visit)(const interruption_context *context, void *arg),
+                                 void *arg);
+
+/* The outermost region of those that are not in force, because who entered it is suspended; or
+   NULL. By the owner, or while the owner cannot run. */
+const interruption_block *interruption_suspended_region(PyThreadState *tstate,
+                                                        const interruption_blocks *blocks);
 
 /* Let go of all. The owner can run no more, or is the caller. */
 void interruption_drop_blocks(interruption_blocks *blocks);

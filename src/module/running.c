@@ -13,7 +13,7 @@ add_code(PyCodeObject *code, PyObject *globals, interruption_running *to)
             PyMem_RawRealloc(to->codes, capacity * sizeof(*to->codes));
         if (larger == NULL) {
             Py_DECREF(code);
-            Py_DECREF(globals);
+            Py_XDECREF(globals);
             return;
         }
         to->codes = larger;
@@ -69,14 +69,31 @@ add_chain(PyObject *generator, interruption_running *to)
 
 /* A generator that has entered a region: nothing tells when it is resumed. */
 static void
-add_generator(PyFrameObject *frame, void *arg)
+add_generator(PyFrameObject *frame, interruption_running *to)
 {
     PyObject *generator = PyFrame_GetGenerator(frame);
     if (generator != NULL) {
-        add_chain(generator, arg);
+        add_chain(generator, to);
     }
     else {
-        add_frame(frame, arg);
+        add_frame(frame, to);
+    }
+}
+
+/* What has entered a region, and may be suspended. Of a greenlet or a compiled generator the frames
+   are not known, but where its regions were entered: there it comes back to. */
+static void
+add_context(const interruption_context *context, void *arg)
+{
+    if (context->owner != NULL) {
+        add_generator(context->owner, arg);
+        return;
+    }
+    for (uint32_t i = 0; i < context->count; i++) {
+        const interruption_block *block = &context->blocks[i];
+        if (block->code != NULL && !(block->kind & INTERRUPTION_BLOCK_SHIELD)) {
+            add_code((PyCodeObject *)Py_NewRef((PyObject *)block->code), NULL, arg);
+        }
     }
 }
 
@@ -99,7 +116,7 @@ find_running(void *arg)
         frame = interruption_frame_back(frame, &lost);
     }
     Py_XDECREF(frame);
-    interruption_visit_generators(&thread->blocks, add_generator, to);
+    interruption_visit_contexts(thread->tstate, &thread->blocks, add_context, to);
 }
 
 void

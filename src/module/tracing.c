@@ -87,8 +87,8 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
     }
     if (tstate->c_tracefunc != trace) {
         thread->chained = (void *)tstate->c_tracefunc;
-        exchange(tstate, trace);
     }
+    exchange(tstate, trace); /* each greenlet knows for itself whether it is traced */
 }
 
 void

@@ -10,6 +10,7 @@
 #include "descriptors.h"
 #include "file_locks.h"
 #include "files.h"
+#include "greenlets.h"
 #include "held.h"
 #include "imports.h"
 #include "joins.h"
@@ -59,6 +60,7 @@ static entry all[] = {
     {.family = &interruption_epoll},
     {.family = &interruption_tls_windows},
     {.family = &interruption_tls},
+    {.family = &interruption_greenlets},
 };
 
 enum { COUNT = sizeof(all) / sizeof(*all) };

@@ -1,0 +1,41 @@
+/* See greenlets.h. C code that switches by greenlet's own C functions does not come by here: then
+   the frames that have entered regions are armed (running.c), and those that these call. */
+#include "greenlets.h"
+
+#include "delivery.h"
+
+/* A greenlet that has a region, perhaps: whose it is, nobody has to know. */
+static inline bool
+has_region(PyObject *Py_UNUSED(greenlet))
+{
+    const interruption_thread *thread = interruption_thread_self;
+    return thread != NULL && thread->blocks.regions > 0;
+}
+
+static PyObject *
+switch_there_and_back(const interruption_call *call)
+{
+    PyObject *result = interruption_call_original(call);
+    const uint32_t asked = ITR_PENDING | ITR_OPEN;
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    interruption_thread *thread = interruption_thread_self;
+    if (state != NULL && interruption_is_thread_of_now(thread) &&
+        (itr_flags(thread->record) & asked) == asked) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        interruption_stop_where_it_is(state, thread->record);
+        PyErr_Restore(type, value, traceback);
+    }
+    return result;
+}
+
+INTERRUPTION_REPLACEMENT(greenlet_switch, has_region, switch_there_and_back);
+INTERRUPTION_REPLACEMENT(greenlet_throw, has_region, switch_there_and_back);
+
+static const interruption_row rows[] = {
+    {"greenlet._greenlet", "greenlet", "switch", &greenlet_switch, false},
+    {"greenlet._greenlet", "greenlet", "throw", &greenlet_throw, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+interruption_family interruption_greenlets = {.name = "greenlet switches", .rows = rows};

@@ -1,0 +1,13 @@
+/*
+ * The family of greenlets' switches, which wait for no event of the system: a call of one returns
+ * when the greenlet is switched back to. What it comes back to has not been armed, if a request
+ * came meanwhile (S21).
+ */
+#ifndef INTERRUPTION_BLOCKING_GREENLETS_H
+#define INTERRUPTION_BLOCKING_GREENLETS_H
+
+#include "interpose.h"
+
+extern interruption_family interruption_greenlets;
+
+#endif
