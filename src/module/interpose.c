@@ -12,91 +12,10 @@
 
 #include "compat.h"
 #include "identity.h"
+#include "originals.h"
 
 /* Held for a few instructions, in which no Python code runs. */
 static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
-
-static PyMethodDef *
-method_of_type(PyObject *type, const interruption_row *row)
-{
-    PyObject *found = PyObject_GetAttrString(type, row->name);
-    if (found == NULL) {
-        return NULL;
-    }
-    PyMethodDef *definition = NULL;
-    if (Py_IS_TYPE(found, &PyMethodDescr_Type) && PyDescr_TYPE(found) == (PyTypeObject *)type) {
-        definition = ((PyMethodDescrObject *)found)->d_method;
-    }
-    else {
-        PyErr_Format(PyExc_RuntimeError, "%s.%s.%s is not a built-in method", row->module,
-                     row->type, row->name);
-    }
-    Py_DECREF(found);
-    return definition;
-}
-
-static PyMethodDef *
-function_of_module(PyObject *module, const interruption_row *row)
-{
-    PyObject *found = PyObject_GetAttrString(module, row->name);
-    if (found == NULL) {
-        return NULL;
-    }
-    PyMethodDef *definition = NULL;
-    if (PyCFunction_CheckExact(found)) {
-        definition = ((PyCFunctionObject *)found)->m_ml;
-    }
-    else {
-        PyErr_Format(PyExc_RuntimeError, "%s.%s is not a built-in function", row->module,
-                     row->name);
-    }
-    Py_DECREF(found);
-    return definition;
-}
-
-/* The type that the row names, or of what the function that it names makes. */
-static PyObject *
-type_of_row(PyObject *module, const interruption_row *row)
-{
-    PyObject *found = PyObject_GetAttrString(module, row->type);
-    if (found == NULL || PyType_Check(found)) {
-        return found;
-    }
-    PyObject *type = NULL;
-    if (PyCFunction_CheckExact(found)) {
-        PyObject *made = PyObject_CallNoArgs(found);
-        type = made == NULL ? NULL : Py_NewRef(Py_TYPE(made));
-        Py_XDECREF(made);
-    }
-    else {
-        PyErr_Format(PyExc_RuntimeError, "%s.%s is not a type", row->module, row->type);
-    }
-    Py_DECREF(found);
-    return type;
-}
-
-/* The definition that the row names; NULL with an exception set. It outlives every reference. */
-static PyMethodDef *
-find(const interruption_row *row)
-{
-    PyObject *module = PyImport_ImportModule(row->module);
-    if (module == NULL) {
-        return NULL;
-    }
-    PyMethodDef *definition = NULL;
-    if (row->type == NULL) {
-        definition = function_of_module(module, row);
-    }
-    else {
-        PyObject *type = type_of_row(module, row);
-        if (type != NULL) {
-            definition = method_of_type(type, row);
-        }
-        Py_XDECREF(type);
-    }
-    Py_DECREF(module);
-    return definition;
-}
 
 /* -1 with RuntimeError set: another convention than those we know. */
 static int
@@ -126,7 +45,7 @@ shape_of(const PyMethodDef *definition, const interruption_row *row)
 static int
 resolve(const interruption_row *row)
 {
-    PyMethodDef *definition = find(row);
+    PyMethodDef *definition = interruption_find_definition(row);
     if (definition == NULL) {
         if (row->optional && PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();

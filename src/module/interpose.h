@@ -52,7 +52,7 @@ typedef struct {
 /* Where a method is found. A row that is not `optional` and not found refuses the whole family. */
 typedef struct {
     const char *module;
-    const char *type; /* or a built-in function that makes one; NULL: a function of the module */
+    const char *type; /* NULL: a function of the module */
     const char *name;
     interruption_method *method;
     bool optional; /* some version or platform is without it */

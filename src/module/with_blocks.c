@@ -81,7 +81,7 @@ start(interruption_state *state, interruption_thread *thread, uint8_t kind)
     if ((statements && interruption_events_start(state) < 0) || interruption_blocking_start() < 0) {
         return -1;
     }
-    thread->started = statements;
+    thread->started = statements && interruption_blocking_is_whole();
     return 0;
 }
 

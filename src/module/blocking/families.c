@@ -16,6 +16,7 @@
 #include "joins.h"
 #include "locks.h"
 #include "opening.h"
+#include "originals.h"
 #include "process_locks.h"
 #include "queues.h"
 #include "select.h"
@@ -34,7 +35,8 @@ typedef struct {
     interruption_family *family;
     bool needed;              /* it notes locks */
     bool absent;              /* guarded by the mutex: what it is about does not exist here, */
-    bool later;               /* or its module has not been imported */
+    bool later;               /* or its module has not been imported, */
+    bool replaced;            /* or another has its name now */
     char reason[REASON_SIZE]; /* guarded by the mutex; empty, or why it was refused */
 } entry;
 
@@ -70,14 +72,16 @@ static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
 /* atomic: written under the mutex; relaxed, for who sees it late takes the mutex then. */
 static _Atomic enum { NEW, ON, OFF } now;
 
-/* atomic, as `now`: how many families are `later`, while the others are interposed. */
-static _Atomic size_t awaited;
+/* atomic, as `now`: how many families are `later`, or `replaced`, while the others are interposed.
+ */
+static _Atomic size_t awaited, hidden;
 
 /* What was found of one family. */
 typedef struct {
     bool found;
     bool absent;
     bool later;
+    bool replaced;
     char reason[REASON_SIZE];
 } finding;
 
@@ -164,9 +168,11 @@ look_for(const interruption_family *family, finding *found)
     if (!is_refusal() || take_reason(found->reason) < 0) {
         return -1;
     }
-    int there = is_there(family);
+    int genuine = interruption_module_is_genuine(family->rows->module);
+    found->replaced = genuine == 0;
+    int there = genuine == 1 ? is_there(family) : genuine == 0;
     found->absent = there == 0;
-    return there < 0 ? -1 : 0;
+    return genuine < 0 || there < 0 ? -1 : 0;
 }
 
 /* Changing. ----------------------------------------------------------------------------------- */
@@ -208,11 +214,13 @@ exchange(const finding *found, bool on)
     }
     interruption_families_exchange(families, count, on, tell_all, &on);
     atomic_store_explicit(&now, on ? ON : OFF, memory_order_relaxed);
-    size_t later = 0;
+    size_t later = 0, replaced = 0;
     for (size_t i = 0; i < COUNT; i++) {
         later += on && all[i].later;
+        replaced += on && all[i].replaced;
     }
     atomic_store_explicit(&awaited, later, memory_order_relaxed);
+    atomic_store_explicit(&hidden, replaced, memory_order_relaxed);
 }
 
 /* Under the mutex. */
@@ -222,6 +230,7 @@ note(const finding *found)
     for (size_t i = 0; i < COUNT; i++) {
         all[i].absent = found[i].absent;
         all[i].later = found[i].later;
+        all[i].replaced = found[i].replaced;
         memcpy(all[i].reason, found[i].reason, REASON_SIZE);
     }
 }
@@ -258,10 +267,22 @@ enable(int expected)
     return 0;
 }
 
+bool
+interruption_blocking_is_whole(void)
+{
+    return atomic_load_explicit(&hidden, memory_order_relaxed) == 0;
+}
+
 int
 interruption_blocking_start(void)
 {
-    return atomic_load_explicit(&now, memory_order_relaxed) == NEW ? enable(NEW) : 0;
+    if (atomic_load_explicit(&now, memory_order_relaxed) == NEW) {
+        return enable(NEW);
+    }
+    if (!interruption_blocking_is_whole()) {
+        interruption_blocking_module_came();
+    }
+    return 0;
 }
 
 bool
@@ -274,14 +295,16 @@ interruption_blocking_awaits_modules(void)
 static bool
 has_come(void)
 {
-    bool later[COUNT];
+    bool later[COUNT], replaced[COUNT];
     interruption_mutex_lock(&mutex);
     for (size_t i = 0; i < COUNT; i++) {
         later[i] = all[i].later;
+        replaced[i] = all[i].replaced;
     }
     interruption_mutex_unlock(&mutex);
     for (size_t i = 0; i < COUNT; i++) {
-        if (later[i] && is_imported(all[i].family) > 0) {
+        if ((later[i] && is_imported(all[i].family) > 0) ||
+            (replaced[i] && interruption_module_is_genuine(all[i].family->rows->module) > 0)) {
             return true;
         }
     }

@@ -17,6 +17,10 @@
    disabled it. 0, or -1 with an exception set that is nobody's refusal, and nothing has changed. */
 int interruption_blocking_start(void);
 
+/* Has it nothing to do any more? Else a module could not be found for another that has its name,
+   and is looked for by each region. */
+bool interruption_blocking_is_whole(void);
+
 /* Methods of the module: what interruption.blocking offers. */
 PyObject *interruption_blocking_enable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_disable(PyObject *module, PyObject *unused);

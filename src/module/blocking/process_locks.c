@@ -10,6 +10,7 @@
 #include "callers.h"
 #include "frame.h"
 #include "lock_calls.h"
+#include "originals.h"
 
 INTERRUPTION_ORIGINAL(semaphore_is_zero);
 INTERRUPTION_ORIGINAL(semaphore_is_mine);
@@ -332,12 +333,10 @@ find_member(PyObject *type, const char *name)
 static bool
 find_members(void)
 {
-    PyObject *module = PyImport_ImportModule("_multiprocessing");
-    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "SemLock");
+    PyObject *type = (PyObject *)interruption_find_type(semaphore_rows);
     Py_ssize_t kind = type == NULL ? -1 : find_member(type, "kind");
     Py_ssize_t maximum = kind < 0 ? -1 : find_member(type, "maxvalue");
     Py_XDECREF(type);
-    Py_XDECREF(module);
     if (maximum < 0) {
         return false;
     }

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "compat.h"
+#include "originals.h"
 
 typedef struct window {
     struct window *next; /* guarded by the mutex */
@@ -83,20 +84,6 @@ find_places(PyObject *probe, Py_ssize_t size)
     return places;
 }
 
-/* A socket's type; a new reference, or NULL with an exception set. */
-static PyTypeObject *
-find_type(void)
-{
-    PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "socket");
-    Py_XDECREF(module);
-    if (type != NULL && !PyType_Check(type)) {
-        Py_CLEAR(type);
-        PyErr_SetString(PyExc_RuntimeError, "_socket.socket is not a type");
-    }
-    return (PyTypeObject *)type;
-}
-
 /* Whatever exception is set. */
 static void
 close_probe(PyObject *probe)
@@ -113,7 +100,8 @@ close_probe(PyObject *probe)
 static bool
 find_timeout(void)
 {
-    PyTypeObject *type = find_type();
+    PyTypeObject *type =
+        interruption_find_type(&(interruption_row){"_socket", "socket", NULL, NULL, false});
     PyObject *probe = type == NULL ? NULL : PyObject_CallNoArgs((PyObject *)type);
     if (probe == NULL) {
         Py_XDECREF(type);
