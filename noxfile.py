@@ -298,6 +298,16 @@ def packages(session: nox.Session) -> None:
 
 
 @nox.session
+def clang(session: nox.Session) -> None:
+    """Clang compiles it as GCC does, without a warning, and it works."""
+    if shutil.which("clang") is None:
+        session.skip("there is no clang (Debian: clang)")
+    setup = "--config-settings=setup-args=-Dwerror=true"
+    session.install(".[test]", setup, env={"CC": "clang"})
+    session.run("pytest", "-q", "tests/test_c_api.py", "tests/test_blocking_pipes.py")
+
+
+@nox.session
 def editable(session: nox.Session) -> None:
     """An editable install works: import, the header's folder, a change of a source file."""
     session.install("meson-python", "meson", "ninja", "pytest", "setuptools")

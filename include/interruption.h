@@ -18,10 +18,10 @@
  *     }
  *
  * Call Interruption_Import() once in each source file that uses the rest, when the module is made
- * (in its Py_mod_exec slot); the compiler finds this file in the folder that
- * interruption.get_include() returns. Nothing is linked: an extension works with every later
- * version that has the same INTERRUPTION_ABI_VERSION, and with every version of CPython, with a GIL
- * and without.
+ * (in its Py_mod_exec slot); what is called before raises RuntimeError. The compiler finds this
+ * file in the folder that interruption.get_include() returns. Nothing is linked: an extension works
+ * with every later version that has the same INTERRUPTION_ABI_VERSION, and with every version of
+ * CPython, with a GIL and without.
  *
  * "Attached" is a thread that may use Python objects: it holds the GIL, where there is one.
  *
@@ -58,7 +58,46 @@ typedef struct {
 #define INTERRUPTION_CAPSULE_NAME "interruption._C_API"
 #define INTERRUPTION_REQUESTED_BIT 1u
 
-static const Interruption_CAPI *Interruption_API = NULL;
+/* What stands behind the functions until Interruption_Import() has been called in the source file:
+   each fails, and says so. */
+static inline int
+Interruption_NotImported(void)
+{
+#ifdef __BASE_FILE__
+    const char *file = __BASE_FILE__;
+#else
+    const char *file = "a source file";
+#endif
+    if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "Interruption_Import() has not been called in %s: call it when the module is "
+                     "made, once in each source file that uses interruption.h",
+                     file);
+    }
+    return -1;
+}
+
+static inline const Interruption_Flag *
+Interruption_NotImportedFlag(void)
+{
+    (void)Interruption_NotImported();
+    return NULL;
+}
+
+static inline int
+Interruption_NotImportedInterrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
+{
+    (void)thread_id;
+    (void)exc_type;
+    (void)reason;
+    return Interruption_NotImported();
+}
+
+static const Interruption_CAPI Interruption_NotImportedAPI = {
+    INTERRUPTION_ABI_VERSION, sizeof(Interruption_CAPI), Interruption_NotImportedFlag,
+    Interruption_NotImported, Interruption_NotImportedInterrupt};
+
+static const Interruption_CAPI *Interruption_API = &Interruption_NotImportedAPI;
 
 /*
  * Attached. Import the library. Returns 0, or -1 with an exception set: it is not installed, or has

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import re
+import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 
@@ -19,20 +24,33 @@ FOR_EVER = 2**63
 
 @pytest.fixture(scope="session")
 def countdown(tmp_path_factory):
-    """The extension, built as its README line says, into a folder of its own."""
+    """The extension, built as docs/c-api.md says, into a folder of its own."""
     target = tmp_path_factory.mktemp("countdown")
-    source = tmp_path_factory.mktemp("source")
+    root = tmp_path_factory.mktemp("root")
+    source = root / "examples" / "c_extension"
+    source.mkdir(parents=True)
     for file in EXAMPLE.iterdir():
         if file.is_file():
             (source / file.name).write_bytes(file.read_bytes())
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-build-isolation", "--no-deps", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, env=build_environment())
+    # The tests' environment has what the first installs, so nothing is fetched.
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    for command in documented_command().split("&&"):
+        name, *arguments = shlex.split(command)
+        assert name == "pip"
+        if source.relative_to(root).as_posix() in arguments:
+            arguments += ["--no-deps", "--target", str(target)]
+        subprocess.run([*pip, *arguments], check=True, cwd=root, env=build_environment())
     sys.path.insert(0, str(target))
     try:
         yield importlib.import_module("countdown")
     finally:
         sys.path.remove(str(target))
+
+
+def documented_command():
+    page = Path(__file__).parents[1] / "docs" / "c-api.md"
+    (command,) = re.findall(r"```sh\n(.*?)\n```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return command
 
 
 def build_environment():
@@ -135,3 +153,85 @@ def test_the_header_is_plain_c_plus_plus_too(tmp_path):
     include = [f"-I{interruption.get_include()}", f"-I{sysconfig.get_path('include')}"]
     options = ["-std=c++17", "-Wall", "-Wextra", "-fsyntax-only"]
     subprocess.run([compiler, *options, *include, str(tmp_path / "try.cpp")], check=True)
+
+
+FORGETFUL = """
+#include <interruption.h>
+
+static PyObject *
+current_flag(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return Interruption_CurrentFlag() == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+check(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return Interruption_Check() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+interrupt(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return Interruption_Interrupt(PyThread_get_thread_ident(), NULL, NULL) < 0 ? NULL
+                                                                               : Py_NewRef(Py_None);
+}
+
+static PyObject *
+check_raising(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    PyErr_SetString(PyExc_KeyError, "its own");
+    return Interruption_Check() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef methods[] = {
+    {"current_flag", current_flag, METH_NOARGS, NULL},
+    {"check", check, METH_NOARGS, NULL},
+    {"interrupt", interrupt, METH_NOARGS, NULL},
+    {"check_raising", check_raising, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "forgetful", NULL, 0,
+                                 methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC
+PyInit_forgetful(void)
+{
+    return PyModule_Create(&definition);
+}
+"""
+COMPILERS = [found for name in ("cc", "c++", "clang", "clang++") if (found := shutil.which(name))]
+
+
+@pytest.fixture(scope="session", params=COMPILERS, ids=lambda path: Path(path).name)
+def forgetful(request, tmp_path_factory):
+    """An extension that does not call Interruption_Import(); C++ is to take the header, too."""
+    folder = tmp_path_factory.mktemp("forgetful")
+    suffix = ".cpp" if request.param.endswith("++") else ".c"
+    (folder / f"forgetful{suffix}").write_text(FORGETFUL)
+    includes = [f"-I{sysconfig.get_paths()['include']}", f"-I{interruption.get_include()}"]
+    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"]
+    target = folder / "forgetful.so"
+    source = f"forgetful{suffix}"
+    command = [request.param, *flags, *includes, "-o", str(target), source]
+    subprocess.run(command, check=True, cwd=folder)
+    spec = importlib.util.spec_from_file_location("forgetful", target)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module, source
+
+
+@pytest.mark.parametrize("function", ["current_flag", "check", "interrupt"])
+def test_an_import_that_was_forgotten_is_an_error_that_names_it(forgetful, function):
+    module, source = forgetful
+    with pytest.raises(RuntimeError) as caught:
+        getattr(module, function)()
+    assert str(caught.value).startswith(f"Interruption_Import() has not been called in {source}: ")
+    assert not interruption_requested()
+
+
+def test_an_exception_that_is_set_stays_where_the_import_was_forgotten(forgetful):
+    module, _ = forgetful
+    with pytest.raises(KeyError, match="its own"):
+        module.check_raising()

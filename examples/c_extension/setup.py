@@ -1,4 +1,4 @@
-"""Build the example extension: ``pip install --no-build-isolation examples/c_extension``."""
+"""Build the example extension: docs/c-api.md has the command."""
 
 import interruption
 from setuptools import Extension, setup

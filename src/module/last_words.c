@@ -4,7 +4,6 @@
  * moment, and which may crash. Where the system has none, it is read as it is: the process ends in
  * any case.
  */
-#define _GNU_SOURCE
 #include "last_words.h"
 
 #include <errno.h>
@@ -27,9 +26,9 @@
 #include "itr_clock.h"
 
 enum {
-    THREADS = 100, /* how many are told of, */
-    FRAMES = 100,  /* and of each, */
-    LETTERS = 500, /* and of a name */
+    THREADS = 100,      /* how many are told of, */
+    FRAMES = 100,       /* and of each, */
+    LETTERS = 500,      /* and of a name */
     PATIENCE_MS = 1000, /* with who reads stderr, and with the child */
 };
 
@@ -224,8 +223,8 @@ put_thread(line *to, PyThreadState *tstate)
                 put_number(to, tstate->thread_id, 16, 16);
             }
             put(to, !interruption_runs_with(tstate) ? ""
-                    : INTERRUPTION_FREE_THREADED   ? ", running"
-                                                   : ", which holds the GIL");
+                    : INTERRUPTION_FREE_THREADED    ? ", running"
+                                                    : ", which holds the GIL");
             put(to, " (most recent call first):\n");
             begun = true;
         }

@@ -2,7 +2,6 @@
  * See nudge.h. `watched` is written by the main thread before the handler in C of that signal is in
  * place, and read by that handler, in whatever thread it runs; but for what is said there.
  */
-#define _GNU_SOURCE
 #include "nudge.h"
 
 #include <errno.h>

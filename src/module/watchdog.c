@@ -2,7 +2,6 @@
  * See watchdog.h. `came` and `watched` are written by the main thread attached, and by handlers in
  * C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
  */
-#define _GNU_SOURCE
 #include "watchdog.h"
 
 #include <errno.h>

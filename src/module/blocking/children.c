@@ -6,9 +6,6 @@
  *
  * A child that another thread reaps meanwhile is gone, as it is for the original.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* P_PIDFD, WCONTINUED */
-#endif
 #include "children.h"
 
 #include <errno.h>

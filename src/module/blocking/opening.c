@@ -5,9 +5,6 @@
  *
  * open() is given an opener that does so. What is no FIFO is the original's.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* tee, O_PATH */
-#endif
 #include "opening.h"
 
 #include <errno.h>

@@ -4,9 +4,6 @@
  * that with, the same file is opened once more, by /proc, in a way that does not wait: its *twin*,
  * for the time of one call. What has no twin is read when poll() finds it ready.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* preadv2, statx */
-#endif
 #include "streams.h"
 
 #include <errno.h>
