@@ -374,9 +374,7 @@ class Memory(Scenario):
     def act(self) -> multiprocessing.shared_memory.SharedMemory:
         return multiprocessing.shared_memory.SharedMemory(create=True, size=64)
 
-    def check(
-        self, result: multiprocessing.shared_memory.SharedMemory, *, raised: bool
-    ) -> None:
+    def check(self, result: multiprocessing.shared_memory.SharedMemory, *, raised: bool) -> None:
         result.close()
         result.unlink()
 

@@ -353,23 +353,49 @@ DELIVERED = """
 """
 
 
+# What its PyMethodDef says of a method: its name, its entry point, the convention to call it by.
+DEFINITION = """
+        import ctypes
+
+        class Definition(ctypes.Structure):
+            _fields_ = [
+                ("name", ctypes.c_char_p), ("entry", ctypes.c_void_p), ("flags", ctypes.c_int)
+            ]
+
+        def definition(descriptor):
+            d_method = object.__basicsize__ + 3 * ctypes.sizeof(ctypes.c_void_p)
+            address = ctypes.c_void_p.from_address(id(descriptor) + d_method).value
+            return Definition.from_address(address)
+"""
+
+
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "words", "mend"),
     [
-        ("_thread.RLock = 1", "RuntimeError: _thread.RLock is not a type"),
-        ("del _thread.RLock", "AttributeError: "),
         (
-            "_thread.RLock = type('RLock', (), {'_is_owned': print})",
-            "RuntimeError: _thread.RLock._is_owned is not a built-in method",
+            "sys.modules['_thread'] = types.ModuleType('_thread')",
+            "RuntimeError: what sys.modules has under '_thread' is not the module in C",
+            "sys.modules['_thread'] = _thread",
+        ),
+        (
+            "is_owned.name = b'is_owner'",
+            "AttributeError: type '_thread.RLock' has no built-in method '_is_owned'",
+            "is_owned.name = b'_is_owned'",
+        ),
+        (
+            "before = is_owned.flags; is_owned.flags = 0x4000",
+            "RuntimeError: _thread._is_owned is called by a convention that is not known: 16384",
+            "is_owned.flags = before",
         ),
     ],
 )
-def test_a_family_that_is_not_as_expected_is_refused_as_a_whole(spoil, words):
+def test_a_family_that_is_not_as_expected_is_refused_as_a_whole(spoil, words, mend):
     alone(f"""
+        import sys, types
         import _multiprocessing, _thread
         from interruption import allow_interruption, blocking, interrupt
-{DELIVERED}
-        rlock = _thread.RLock
+{DELIVERED}{DEFINITION}
+        is_owned = definition(vars(_thread.RLock)["_is_owned"])
         {spoil}
         with allow_interruption:
             pass
@@ -380,7 +406,7 @@ def test_a_family_that_is_not_as_expected_is_refused_as_a_whole(spoil, words):
         assert "locks: not interposed: " in str(blocking.status())
         assert process_locks.interposed
         assert not delivered()
-        _thread.RLock = rlock
+        {mend}
         blocking.enable()
         assert blocking.status().families[0].interposed
         assert blocking.status().families[0].reason is None
@@ -390,16 +416,13 @@ def test_a_family_that_is_not_as_expected_is_refused_as_a_whole(spoil, words):
     """)
 
 
-@pytest.mark.parametrize(
-    "spoil", ["sys.modules['_multiprocessing'] = None", "del _multiprocessing.SemLock"]
-)
-def test_what_does_not_exist_is_not_missed(spoil):
+def test_what_does_not_exist_is_not_missed():
     alone(f"""
         import sys
         import _multiprocessing
         from interruption import allow_interruption, blocking, interrupt
 {DELIVERED}
-        {spoil}
+        sys.modules["_multiprocessing"] = None
         with allow_interruption:
             pass
         locks, process_locks = blocking.status().families[:2]
@@ -412,10 +435,11 @@ def test_what_does_not_exist_is_not_missed(spoil):
 
 def test_process_locks_that_cannot_be_seen_keep_statements_whole():  # S9
     alone(f"""
+        import sys, types
         import _multiprocessing
         from interruption import allow_interruption, blocking, explain, interrupt
 {DELIVERED}
-        _multiprocessing.SemLock = type("SemLock", (), {{}})
+        sys.modules["_multiprocessing"] = types.ModuleType("_multiprocessing")
         with allow_interruption:
             pass
         assert blocking.status().families[0].interposed

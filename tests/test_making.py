@@ -46,7 +46,8 @@ def test_everything_in_the_table_is_there_on_this_version():
 
 def test_what_has_gone_is_refused_by_name_and_its_class_left_alone():
     # S32: a later version calls Condition-like things otherwise, say: start() is `launch()`
-    expect_script("""
+    expect_script(
+        """
         import threading
         from interruption import ThreadExit, allow_interruption, blocking, interrupt
 
@@ -69,7 +70,9 @@ def test_what_has_gone_is_refused_by_name_and_its_class_left_alone():
                 threading.Event().wait()  # of another class
         except ThreadExit:
             print("stopped")
-    """, stdout="stopped\n")
+    """,
+        stdout="stopped\n",
+    )
 
 
 def test_a_table_that_is_whole_refuses_nothing():
@@ -129,5 +132,3 @@ def until_idle(executor):
     """Its thread waits for the next task: what submit() asks for by a semaphore."""
     executor._idle_semaphore.acquire()  # noqa: SLF001
     executor._idle_semaphore.release()  # noqa: SLF001
-
-

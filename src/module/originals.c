@@ -19,7 +19,7 @@ definition_of(PyObject *module, const char *name)
 }
 
 int
-interruption_module_is_genuine(const char *name)
+interruption_module_is_hidden(const char *name)
 {
     PyObject *key = PyUnicode_FromString(name);
     PyObject *module = key == NULL ? NULL : PyImport_GetModule(key);
@@ -27,9 +27,9 @@ interruption_module_is_genuine(const char *name)
     if (module == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    bool genuine = definition_of(module, name) != NULL;
+    bool hidden = module != Py_None && definition_of(module, name) == NULL;
     Py_DECREF(module);
-    return genuine;
+    return hidden;
 }
 
 static PyMethodDef *

@@ -18,8 +18,8 @@ PyMethodDef *interruption_find_definition(const interruption_row *row);
 /* The type that the row names: a new reference, or NULL with an exception set, as above. */
 PyTypeObject *interruption_find_type(const interruption_row *row);
 
-/* Is what goes by the module's name in sys.modules the one in C? 1, 0 if it is another or none; or
-   -1 with an exception set. */
-int interruption_module_is_genuine(const char *name);
+/* Does something else go by the name of that module in C, in sys.modules? 1, 0 also if nothing
+   does; or -1 with an exception set. */
+int interruption_module_is_hidden(const char *name);
 
 #endif

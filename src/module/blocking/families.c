@@ -168,11 +168,11 @@ look_for(const interruption_family *family, finding *found)
     if (!is_refusal() || take_reason(found->reason) < 0) {
         return -1;
     }
-    int genuine = interruption_module_is_genuine(family->rows->module);
-    found->replaced = genuine == 0;
-    int there = genuine == 1 ? is_there(family) : genuine == 0;
+    int hidden = interruption_module_is_hidden(family->rows->module);
+    int there = hidden == 0 ? is_there(family) : hidden;
+    found->replaced = hidden == 1;
     found->absent = there == 0;
-    return genuine < 0 || there < 0 ? -1 : 0;
+    return there < 0 ? -1 : 0;
 }
 
 /* Changing. ----------------------------------------------------------------------------------- */
@@ -304,7 +304,7 @@ has_come(void)
     interruption_mutex_unlock(&mutex);
     for (size_t i = 0; i < COUNT; i++) {
         if ((later[i] && is_imported(all[i].family) > 0) ||
-            (replaced[i] && interruption_module_is_genuine(all[i].family->rows->module) > 0)) {
+            (replaced[i] && interruption_module_is_hidden(all[i].family->rows->module) == 0)) {
             return true;
         }
     }
