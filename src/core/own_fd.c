@@ -5,7 +5,6 @@
  * been asked to announce any, which it never is. SIGSTKFLT serves for nothing else. (O_PATH's
  * descriptors bear none; they are told by their inode alone.)
  */
-#define _GNU_SOURCE /* F_SETSIG */
 #include "itr_own_fd.h"
 
 #include <errno.h>

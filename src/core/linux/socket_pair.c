@@ -6,7 +6,6 @@
  * TCP, UDP and the other local sockets refuse the address, the first only when told to open: so
  * nothing arrives in what has got the number since we asked whose it is.
  */
-#define _GNU_SOURCE /* SOCK_CLOEXEC */
 #include "../itr_socket_pair.h"
 
 #include <errno.h>
