@@ -74,7 +74,7 @@ static _Atomic enum { NEW, ON, OFF } now;
 
 /* atomic, as `now`: how many families are `later`, or `replaced`, while the others are interposed.
  */
-static _Atomic size_t awaited, hidden;
+static _Atomic size_t awaited, replaced;
 
 /* What was found of one family. */
 typedef struct {
@@ -214,13 +214,13 @@ exchange(const finding *found, bool on)
     }
     interruption_families_exchange(families, count, on, tell_all, &on);
     atomic_store_explicit(&now, on ? ON : OFF, memory_order_relaxed);
-    size_t later = 0, replaced = 0;
+    size_t later = 0, others = 0;
     for (size_t i = 0; i < COUNT; i++) {
         later += on && all[i].later;
-        replaced += on && all[i].replaced;
+        others += on && all[i].replaced;
     }
     atomic_store_explicit(&awaited, later, memory_order_relaxed);
-    atomic_store_explicit(&hidden, replaced, memory_order_relaxed);
+    atomic_store_explicit(&replaced, others, memory_order_relaxed);
 }
 
 /* Under the mutex. */
@@ -270,7 +270,7 @@ enable(int expected)
 bool
 interruption_blocking_is_whole(void)
 {
-    return atomic_load_explicit(&hidden, memory_order_relaxed) == 0;
+    return atomic_load_explicit(&replaced, memory_order_relaxed) == 0;
 }
 
 int
@@ -295,16 +295,16 @@ interruption_blocking_awaits_modules(void)
 static bool
 has_come(void)
 {
-    bool later[COUNT], replaced[COUNT];
+    bool later[COUNT], hidden[COUNT];
     interruption_mutex_lock(&mutex);
     for (size_t i = 0; i < COUNT; i++) {
         later[i] = all[i].later;
-        replaced[i] = all[i].replaced;
+        hidden[i] = all[i].replaced;
     }
     interruption_mutex_unlock(&mutex);
     for (size_t i = 0; i < COUNT; i++) {
         if ((later[i] && is_imported(all[i].family) > 0) ||
-            (replaced[i] && interruption_module_is_hidden(all[i].family->rows->module) == 0)) {
+            (hidden[i] && interruption_module_is_hidden(all[i].family->rows->module) == 0)) {
             return true;
         }
     }
