@@ -199,6 +199,7 @@ def test_a_call_blocks_as_ever_in_a_greenlet_without_a_region(entered):  # S10, 
         other = entered(allow_interruption, work=lambda: time.sleep(PATIENCE))
         started.ready.set()
         lock.acquire()
+        lock.release()
         with pytest.raises(ThreadExit):
             other.switch()
         return "taken"
