@@ -38,6 +38,38 @@ def _grace(text: str) -> float | None:
         raise argparse.ArgumentTypeError(f"{error}; 'forever': no limit") from None
 
 
+_NOT_GIVEN = object()
+_GRACE = 5.0  # of threads, if none was given
+
+_PLACES = ("all", "ours", "none")
+
+
+def _module(text: str) -> str:
+    """The name of a module, which need not be there."""
+    if not all(f"_{part.replace('-', '_')}".isidentifier() and part for part in text.split(".")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no module's name: give an absolute one with dots, as package.module"
+        )
+    return text
+
+
+def _region(text: str) -> str:
+    """One of the places, or the name of a package that is installed."""
+    if text in _PLACES:
+        return text
+    import importlib.util  # noqa: PLC0415  (seldom needed)
+
+    try:
+        found = importlib.util.find_spec(_module(text).partition(".")[0])
+    except (argparse.ArgumentTypeError, ImportError, ValueError):
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither all, ours or none, nor the name of an installed package"
+        )
+    return text
+
+
 _HELP = """
 Ask the threads of a Python program to stop, and let them stop cleanly.
 
@@ -71,9 +103,12 @@ regions, that is, where a thread may be stopped by an exception (ThreadExit, a S
   ours  only where the program itself says so: "with allow_interruption:" and the like
   none  nowhere: Python's blocking calls stay as they are. Threads stop that look for it themselves:
         check_interrupt(), interruption_requested(), wait_for_interruption()
+  NAME  besides: an installed package that is the program's own. Threads that other installed
+        packages start for themselves are asked, but ended by who has started them
 
 Threads that still run when the time is up are reported on stderr, with the reason and where they
-are; the process ends without them. A program that ends by its last line waits for its threads, as
+are; the process ends without them. With a --grace of yours it ends two seconds after that in any
+case, whatever it is doing. A program that ends by its last line waits for its threads, as
 ever: nobody is asked. The exit status is the program's own: that of sys.exit(), 1 after an
 exception, 130 (killed by SIGINT) or 143 (by SIGTERM) as a shell shows it.
 
@@ -130,7 +165,7 @@ def _parse(
 def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"{_PROG} run",
-        usage="%(prog)s [--grace TIME] [--region WHERE] (PROGRAM | -m MODULE) [ARG ...]",
+        usage="%(prog)s [OPTION ...] (PROGRAM | -m MODULE) [ARG ...]",
         description=_RUN_HELP,
         epilog=_RUN_HELP_END,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -139,16 +174,28 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace",
         type=_grace,
-        default=5.0,
+        default=_NOT_GIVEN,
         metavar="TIME",
-        help="how long threads are given to stop: 500ms, 5s, 1m, or forever (default: 5s)",
+        help="how long the process is given to end: 500ms, 5s, 1m, or forever. Unless given, threads "
+        "get 5s, and whatever else ends by itself takes its time",
     )
     parser.add_argument(
         "--region",
-        choices=["all", "ours", "none"],
-        default="all",
+        type=_region,
+        action="append",
+        default=[],
         metavar="WHERE",
-        help="all, ours or none: where threads may be stopped, see below (default: all)",
+        help="all, ours or none: where threads may be stopped, see below (default: all); or the "
+        "name of an installed package whose threads may be, as the program's own",
+    )
+    parser.add_argument(
+        "--protect",
+        type=_module,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a module or package that is not to be interrupted between its statements, as "
+        "interruption.protect() has it",
     )
     return parser
 
@@ -187,7 +234,7 @@ def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None, Sequenc
             return arguments[:at], argument[2:], arguments[at + 1 :]
         if not argument.startswith("-"):
             return arguments[:at], None, arguments[at:]
-        at += 2 if argument in ("--grace", "--region") else 1
+        at += 2 if argument in ("--grace", "--region", "--protect") else 1
     return arguments, None, ()
 
 
@@ -199,14 +246,28 @@ def _run(arguments: Sequence[str]) -> None:
         parser.error("say what to run: a file, as program.py, or a module, as -m package.module")
     if module == "":
         parser.error("say which module to run, as -m package.module")
+    places = [place for place in chosen.region if place in _PLACES]
+    if len(places) > 1:
+        parser.error(f"--region: one of {', '.join(_PLACES)} only")
     from . import _run as runner  # noqa: PLC0415  (not before it is needed)
 
+    own = [name for name in chosen.region if name not in _PLACES]
+    if module is not None:
+        own.append(module.partition(".")[0])
     if module is None:
         load, program = functools.partial(runner.load_script, program[0]), program[1:]
     else:
         load = functools.partial(runner.load_module, module)
     try:
-        runner.run(load, program, grace=chosen.grace, region=chosen.region)
+        given = chosen.grace is not _NOT_GIVEN
+        wanted = runner.Wanted(
+            grace=chosen.grace if given else _GRACE,
+            given=given,
+            region=places[0] if places else "all",
+            own=tuple(own),
+            protected=tuple(chosen.protect),
+        )
+        runner.run(load, program, wanted)
     except runner.NotFoundError as error:
         parser.error(str(error))
 

@@ -17,8 +17,10 @@ from types import CodeType, TracebackType
 from typing import Any, Literal, NamedTuple, cast
 
 from . import _handlers, _run_threads, blocking
+from ._interruption import _set_own
+from ._protected import protect
 from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
-from ._signals import interrupt_on_exit, interrupt_on_signal
+from ._signals import exits_with, interrupt_for_run
 
 Region = Literal["all", "ours", "none"]
 
@@ -228,30 +230,49 @@ def _report_on_stderr() -> None:
         logging.setLoggerClass(before)
 
 
-def run(
-    load: Callable[[], Program], arguments: Sequence[str], *, grace: float | None, region: Region
-) -> None:
+class Wanted(NamedTuple):
+    """How a program is to be run.
+
+    grace: how many seconds threads that were asked are waited for; None: until they stop.
+    given: whether the user has said so; then it is for the whole process.
+    region: where threads may be stopped; as the command's help tells it.
+    own: packages that are the program's although they are installed.
+    protected: modules that are not to be interrupted inside.
+    """
+
+    grace: float | None
+    given: bool
+    region: Region
+    own: tuple[str, ...]
+    protected: tuple[str, ...]
+
+
+def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -> None:
     """Run a program; returns when it has come to its last line.
 
     load: ``load_script`` or ``load_module``, with its argument.
     arguments: the program's own.
-    grace: how many seconds threads that were asked are waited for; None: until they stop.
-    region: where threads may be stopped; as the command's help tells it.
 
     NotFoundError: there is no such program. What the program raises is raised.
     """
     sys.argv[:] = ["-m", *arguments]
     _report_on_stderr()
+    grace = wanted.grace
     report_after = REPORT_AFTER if grace is None or grace > REPORT_AFTER else None
-    interrupt_on_signal(timeout=grace, report_after=report_after)
-    interrupt_on_exit(timeout=grace, report_after=report_after)
-    if region == "all":
+    interrupt_for_run(grace, given=wanted.given, report_after=report_after)
+    for name in wanted.protected:
+        protect(name, missing_ok=True)
+    _set_own(wanted.own)
+    if wanted.region == "all":
         _run_threads.make_regions()
-    elif region == "none":
+    elif wanted.region == "none":
         blocking.disable()
     try:
         _execute(load)
-    except (NotFoundError, SystemExit):
+    except NotFoundError:
+        raise
+    except SystemExit as error:
+        exits_with(error.args[0] if error.args else None)
         raise
     except BaseException:
         _print_without_our_frames()

@@ -27,6 +27,7 @@ from . import _thread
 from ._interruption import (
     ThreadExit,
     _cancel_futures,
+    _is_installed,
     _is_protected,
     _is_told,
     allow_interruption,
@@ -61,10 +62,17 @@ def _first_function(thread: threading.Thread) -> Any:
 
 
 def _is_the_programs(thread: threading.Thread) -> bool:
-    """Whether it is there to run code of the program's."""
+    """Whether it is there to run code of the program's.
+
+    Threads that an installed package starts for itself are not, as those of the standard library:
+    they are ended by who has begun them.
+    """
     function = _first_function(thread)
     code = getattr(function, "__code__", None)
-    if code is None or not _is_protected(code, function.__globals__):
+    if code is None:
+        return True
+    names = function.__globals__
+    if not (_is_protected(code, names) or _is_installed(code, names)):
         return True
     return (function.__module__, function.__qualname__) in _CARRIERS
 

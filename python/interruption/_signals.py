@@ -3,12 +3,10 @@
 All of it happens in the main thread: signal handlers, and what the interpreter does at its end. So
 what is in ``_state`` is guarded by being the main thread's; a handler can come between any two
 lines, which ``_State.on_signal`` is made for. The thread that waits for the others has an
-``_UnderWay`` of its own, and looks at nothing else.
+``UnderWay`` of its own, and looks at nothing else.
 """
 
-import _thread
 import contextlib
-import math
 import os
 import signal
 import sys
@@ -26,11 +24,10 @@ from ._interruption import (
     _end_shutdown,
     _end_within,
     _new_origin,
-    _seconds,
-    _start_thread,
     _watch_signal,
 )
-from ._shutdown import REPORT_AFTER, Shutdown, prepare_log, take_back, tell
+from ._shutdown import REPORT_AFTER, prepare_log, take_back
+from ._under_way import MARGIN, Options, UnderWay
 
 # The signals that mean "stop", on systems that have them.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -38,16 +35,7 @@ _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 # What a program has a handler for, if at all, which reads its configuration again.
 _RELOADING = getattr(signal, "SIGHUP", None)
 
-# How many seconds the end of the interpreter waits for the last words of a shutdown: they go
-# through handlers of `logging`, which may wait for a thread that has been given up.
-_LAST_WORDS = 2.0
-
 _GIVE_UP = 3  # what the third signal means
-
-# So many seconds after the deadline the process is ended, whatever it is doing. In between, those
-# who did not stop are reported, functions of `atexit` run, and files are flushed.
-_MARGIN = 2.0
-
 
 _plain_code: Any = vars(SystemExit)["code"]
 
@@ -109,109 +97,26 @@ def _name(signum: int) -> str:
         return f"signal {signum}"
 
 
-class _Options:
-    """What an installation was asked for."""
-
-    def __init__(
-        self,
-        timeout: float | None,
-        reason: str | None,
-        report_after: float | None,
-    ) -> None:
-        _seconds(timeout, "timeout")
-        _seconds(report_after, "report_after")
-        if reason is not None and not isinstance(reason, str):
-            raise TypeError(f"reason must be a str or None, not {type(reason).__name__}")
-        self.timeout = timeout
-        self.reason = reason
-        self.report_after = report_after
-
-
-class _Stoppable(Shutdown):
-    """A shutdown that a thread of its own waits for, and another breaks off."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._stop = _thread.allocate_lock()  # released to wake the one that waits
-        self._stop.acquire()
-
-    def stop_waiting(self) -> None:
-        """Let ``wait`` return. For any thread, and any signal handler."""
-        self.deadline = -math.inf
-        with contextlib.suppress(RuntimeError):  # it has been done before
-            self._stop.release()
-
-    def _pause(self, seconds: float) -> None:
-        self._stop.acquire(timeout=seconds)
-
-
-class _UnderWay:
-    """A shutdown, and the thread that waits for it while the main thread does what it does."""
-
-    def __init__(self, options: _Options, reason: str, origin: int) -> None:
-        self.options = options
-        self.shutdown = _Stoppable(
-            options.reason or reason,
-            options.timeout,
-            options.report_after,
-            without=(threading.main_thread(),),
-            origin=origin,
-        )
-        self._done = _thread.allocate_lock()  # held until the thread has said its last word
-
-    def begin(self, begun: "list[_UnderWay]") -> None:
-        """Ask all threads, and let a thread wait for them. Safe in a signal handler (S20).
-
-        begun: where it is noted before the thread starts.
-        """
-        self.shutdown.ask()
-        self._done.acquire()
-        begun.append(self)
-        try:
-            # Not threading.Thread: its start() takes locks, and it would be waited for.
-            _start_thread(self._wait)
-        except RuntimeError:  # the system has none
-            self._done.release()
-
-    def _wait(self) -> None:
-        try:
-            self.shutdown.wait()
-            report = self.shutdown.report()
-            for thread in self.shutdown.running():
-                _ending.give_up(thread)  # first of all: what logs may have to wait
-            tell(report)
-        finally:
-            self._done.release()
-
-    def is_done(self) -> bool:
-        """Whether the thread has nothing left to do."""
-        return not self._done.locked()
-
-    def until_done(self) -> None:
-        """Wait until it has come to its end, but not for ever."""
-        if self._done.acquire(timeout=_LAST_WORDS):
-            self._done.release()
-
-
 class _State:
     """What has come so far, and what is installed: of the main thread, and for ``_ending``."""
 
     def __init__(self) -> None:
-        self.signals: list[tuple[_Options, int]] = []  # those that have come
+        self.signals: list[tuple[Options, int]] = []  # those that have come
         self._done = 0  # how many of them have been seen to
         self._busy = False  # with one of them
         self.past_end = False  # the main program has ended
+        self.status = 1  # with which the process ends that has to be ended without a signal
         self._over = False  # and so has the wait for its threads
-        self.under_way: _UnderWay | None = None  # the last that has begun
-        self._begun: list[_UnderWay] = []  # whose threads may still run
+        self.under_way: UnderWay | None = None  # the last that has begun
+        self._begun: list[UnderWay] = []  # whose threads may still run
         self._asks_newborn = 0  # how many have begun that let threads be born asked
         self.installed: list[Installation] = []  # the latest last
         self._origin = _new_origin()  # of what is asked because of signals
 
-    def begin(self, options: _Options, reason: str) -> None:
+    def begin(self, options: Options, reason: str) -> None:
         """Ask all threads, and wait for them in the background."""
         earlier = self.under_way if self.signals else None
-        under_way = _UnderWay(options, reason, self._origin if self.signals else 0)
+        under_way = UnderWay(options, reason, self._origin if self.signals else 0)
         if earlier is not None:
             under_way.shutdown.deadline = earlier.shutdown.deadline
         self._asks_newborn += 1
@@ -262,7 +167,7 @@ class _State:
             self._busy = False
         return True
 
-    def _options_of(self, signum: int) -> _Options | None:
+    def _options_of(self, signum: int) -> Options | None:
         """What the latest installation that is in force for that signal was asked for."""
         for installation in reversed(self.installed):
             if installation.in_force and signum in installation.signals:
@@ -278,7 +183,7 @@ class _State:
             else:
                 _watch(signum, options)
 
-    def _see_to(self, options: _Options, signum: int) -> None:
+    def _see_to(self, options: Options, signum: int) -> None:
         if self._done == 1 and not self._over:
             self.under_way = None  # one that an exit from a block has begun is not a signal's
             self.begin(options, _name(signum))
@@ -308,6 +213,7 @@ class _State:
             if installation.on_exit is not None:
                 if by_exception or installation.at_end:
                     self.begin(installation.on_exit, "exit")
+                    _bound_process(self.under_way, 0)
                 return
 
     def threads_have_ended(self) -> None:
@@ -358,21 +264,24 @@ class _State:
         _ending.after_fork_in_child()
 
 
-def _watch(signum: int, options: _Options) -> None:
+def _watch(signum: int, options: Options) -> None:
     """See to it that the signal is seen, or the process ends."""
-    _watch_signal(signum, None if options.timeout is None else options.timeout + _MARGIN)
+    fatal = signal.getsignal(signum) == signal.SIG_DFL
+    _watch_signal(signum, options.process_ends_within(fatal=fatal))
 
 
-def _bound_process(under_way: "_UnderWay | None", signum: int) -> None:
+def _bound_process(under_way: "UnderWay | None", signum: int) -> None:
     """Let the process have ended by that signal soon after the deadline, whatever it does (S30).
+
+    signum: 0 if it ends without one.
 
     At a prompt Ctrl-C ends a statement, not the program.
     """
-    if under_way is None or under_way.options.timeout in (None, math.inf):
+    if under_way is None or under_way.options.process_ends_within(fatal=False) is None:
         return
     if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
         deadline = under_way.shutdown.deadline
-        _end_within(max(0.0, deadline - time.monotonic()) + _MARGIN, signum)
+        _end_within(max(0.0, deadline - time.monotonic()) + MARGIN, signum, _state.status)
 
 
 def _unhandled() -> BaseException | None:
@@ -413,8 +322,8 @@ class Installation:
         self,
         signals: Iterable[int] = (),
         *,
-        on_signal: _Options | None = None,
-        on_exit: _Options | None = None,
+        on_signal: Options | None = None,
+        on_exit: Options | None = None,
         at_end: bool = False,
     ) -> None:
         self._signals = tuple(signals)
@@ -507,6 +416,51 @@ def _check_signal(signum: object) -> Any:
     return previous
 
 
+def _ask_on_exit(options: Options, *, at_end: bool) -> Installation:
+    prepare_log()
+    installation = Installation(on_exit=options, at_end=at_end)
+    _state.installed.append(installation)
+    _ending.watch(_state)
+    return installation
+
+
+def _heed(signals: tuple[signal.Signals, ...], options: Options) -> Installation:
+    by_default = not signals
+    if not signals:
+        signals = tuple(signal.Signals[name] for name in _STOPPING if hasattr(signal, name))
+    before = {signum: _check_signal(signum) for signum in signals}
+    heeded = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
+    prepare_log()
+    installation = Installation(heeded, on_signal=options)
+    _state.installed.append(installation)
+    _ending.watch(_state)
+    try:
+        for signum in heeded:
+            unless_handled = by_default and signum == _RELOADING
+            _handlers.look_after(signum, _state, unless_handled=unless_handled)
+            _watch(signum, options)
+    except BaseException:
+        installation.close()
+        raise
+    return installation
+
+
+def exits_with(code: object) -> None:
+    """Note what the main program gives to ``sys.exit()``."""
+    _state.status = 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
+def interrupt_for_run(timeout: float | None, *, given: bool, report_after: float | None) -> None:
+    """Do what both of the next two do, for an unchanged program.
+
+    given: the timeout was given for this program, so that it is for the whole process (S30). Else
+        it is for threads alone: a cleanup that takes longer, and ends, is not cut off.
+    """
+    options = Options(timeout, None, report_after, bounds_all=given)
+    _heed((), options)
+    _ask_on_exit(options, at_end=False)
+
+
 def interrupt_on_signal(
     *signals: signal.Signals,
     timeout: float | None = None,
@@ -540,25 +494,8 @@ def interrupt_on_signal(
     not as above, or the signal cannot be handled; then nothing has changed.
     """
     _check_main_thread("interrupt_on_signal()")
-    options = _Options(timeout, reason, report_after)
-    by_default = not signals
-    if not signals:
-        signals = tuple(signal.Signals[name] for name in _STOPPING if hasattr(signal, name))
-    before = {signum: _check_signal(signum) for signum in signals}
-    heeded = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
-    prepare_log()
-    installation = Installation(heeded, on_signal=options)
-    _state.installed.append(installation)
-    _ending.watch(_state)
-    try:
-        for signum in heeded:
-            unless_handled = by_default and signum == _RELOADING
-            _handlers.look_after(signum, _state, unless_handled=unless_handled)
-            _watch(signum, options)
-    except BaseException:
-        installation.close()
-        raise
-    return installation
+    options = Options(timeout, reason, report_after)
+    return _heed(signals, options)
 
 
 def interrupt_on_exit(
@@ -587,9 +524,5 @@ def interrupt_on_exit(
     not as above; then nothing has changed.
     """
     _check_main_thread("interrupt_on_exit()")
-    options = _Options(timeout, reason, report_after)
-    prepare_log()
-    installation = Installation(on_exit=options, at_end=flag(at_end, "at_end"))
-    _state.installed.append(installation)
-    _ending.watch(_state)
-    return installation
+    options = Options(timeout, reason, report_after)
+    return _ask_on_exit(options, at_end=flag(at_end, "at_end"))
