@@ -25,6 +25,7 @@ from interruption import ThreadPoolExecutor, defer_interruption, interrupt_on_si
 
 if TYPE_CHECKING:
     import socket
+    from concurrent.futures import Future
 
 PIECE = b"some of the page\n" * 100
 PIECES = 10
@@ -66,12 +67,37 @@ class Server(HTTPServer):
     def __init__(self, address: tuple[str, int], executor: ThreadPoolExecutor) -> None:
         """Listen there."""
         self.executor = executor
+        self.owners: dict[socket.socket, str] = {}  # who serves or closes a connection
         super().__init__(address, Handler)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
-        """Accepted: serve it, and close it whatever happens, also when the task never begins."""
-        future = self.executor.submit(self.finish_request, request, client_address)
-        future.add_done_callback(lambda _: self.shutdown_request(request))
+        """Accepted: serve it in a task, and close it if that never begins.
+
+        The signal's exception may be raised at any line here, also when the task is queued already.
+        Then the base class closes the connection, unless the task has begun: see shutdown_request.
+        """
+        future = self.executor.submit(self.serve, request, client_address)
+
+        def close_if_cancelled(done: Future[None]) -> None:
+            if done.cancelled():
+                self.shutdown_request(request)
+
+        future.add_done_callback(close_if_cancelled)
+
+    def serve(self, request: socket.socket, client_address: object) -> None:
+        """Do so, and close it."""
+        if self.owners.setdefault(request, "task") != "task":
+            return  # it has been closed
+        try:
+            self.finish_request(request, client_address)
+        finally:
+            super().shutdown_request(request)
+            del self.owners[request]
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        """Close it, if no task has begun with it: that one answers what it has been asked."""
+        if self.owners.setdefault(request, "nobody") == "nobody":
+            super().shutdown_request(request)
 
 
 def parse() -> argparse.Namespace:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import http.client
 import http.server
 import re
+import runpy
 import signal
 import socket
 import threading
 
 import pytest
-from support import PATIENCE, in_thread, scaled, start_example, until_process_blocked
+from interruption import ThreadPoolExecutor
+from support import (
+    EXAMPLES,
+    PATIENCE,
+    in_thread,
+    scaled,
+    start_example,
+    until,
+    until_process_blocked,
+)
 
 SIZE = 17 * 100 * 10  # of the server's page
 
@@ -105,6 +115,30 @@ def test_a_connection_without_a_request_does_not_hold_the_server_up(server):
         assert connection.sock.recv(1) == b""
         connection.close()
     assert server.wait(PATIENCE) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_signal_inside_submit_cuts_no_answer(begun):
+    """Its exception is raised there when the task has been queued, or has begun."""
+    example = runpy.run_path(str(EXAMPLES / "web_server.py"))
+    go_on = threading.Event()
+
+    class Torn(ThreadPoolExecutor):
+        def submit(self, *arguments, **options):
+            super().submit(*arguments, **options)
+            until(lambda: server.owners or not begun)
+            raise KeyboardInterrupt
+
+    with Torn(1) as executor:
+        if not begun:
+            ThreadPoolExecutor.submit(executor, go_on.wait, PATIENCE)
+        with example["Server"](("127.0.0.1", 0), executor) as server:
+            client = Client(server.server_port, keep=False)
+            with pytest.raises(KeyboardInterrupt):
+                server.handle_request()
+        go_on.set()
+        client.thread.join(PATIENCE)
+    assert client.answers[0] == ("whole" if begun else "none")
 
 
 # The crawler. -------------------------------------------------------------------------------------

@@ -56,16 +56,21 @@ def test_a_child_is_terminated():
 
 
 def test_a_socket_is_shut_down():
+    """The thread stays in the block until it has been asked: else `recv` is interrupted by itself
+    first, the block is left, and rightly no callback is run.
+    """
     ours, theirs = socket.socketpair()
 
     def body(started):
         with ONLY_WAITS, on_interrupt(lambda: ours.shutdown(socket.SHUT_RDWR)):
             started.ready.set()
+            until(started.go.is_set)
             return ours.recv(1)
 
     with ours, theirs:
         with Started(body) as other:
             interrupt(other.thread)
+            other.go.set()
             try:
                 assert other.finish() == b""
             except ThreadExit:
