@@ -16,7 +16,7 @@ import warnings
 
 import pytest
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from programs import grammar, runs
+from programs import grammar, mutations, runs
 from support import in_thread, scaled
 
 SEED = int(os.environ.get("INTERRUPTION_SEED", "1"))
@@ -41,6 +41,13 @@ def test_programs_made_by_chance_end_what_they_begin(size):  # S8, S9
 def test_the_same_seed_makes_the_same_program(seed):
     assert grammar.make(seed) == grammar.make(seed)
     assert grammar.make(seed) != grammar.make(seed + 1)
+
+
+@pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.breaks)
+def test_what_each_protection_is_broken_by_is_still_there(mutation):
+    """By hand, ``python -m programs.mutations``: broken so, programs do go wrong."""
+    source = mutations.ROOT / "src/module" / mutation.file
+    assert source.read_text().count(mutation.old) == 1
 
 
 # A `finally` of which compilers drop the handler: nothing in its `try` can fail. ------------------

@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first program")
     parser.add_argument("--deliveries", type=int, default=10_000, help="how many requests")
     parser.add_argument("--size", type=int, default=12, help="about how many statements")
+    parser.add_argument("--first", action="store_true", help="end at the first that goes wrong")
     parser.add_argument("--show", action="store_true", help="print that program and end")
     options = parser.parse_args()
     if options.show:
@@ -43,6 +44,9 @@ def _search(options: argparse.Namespace) -> int:
             found = str(error).splitlines()[0]
         if found:
             wrong += 1
+            if options.first:
+                print(found)
+                break
             print(f"seed {seed}: {found}; shrunk:")
             print(runs.shrink(source, optimize, seconds=20), flush=True)
             if wrong >= 5:

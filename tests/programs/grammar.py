@@ -4,6 +4,8 @@ What a program calls is not in its text, but given by runs.py:
 
 ``t()``
     A step, in C and true. One of them is where the request comes from.
+``N(ignored)``
+    The same, with an argument.
 ``L(what)``
     Notes it in the log, in C, and is true. Each thing that is begun has to be ended as often, be it
     by an exception; a letter, a number and a blank say which. ``e``/``x``: a manager is entered and
@@ -12,8 +14,8 @@ What a program calls is not in its text, but given by runs.py:
     finalizer. Other letters are only noted.
 ``C(e)``
     Notes what was caught, in C.
-``M``, ``cm``, ``S``, ``D``, ``K``...
-    Managers, an object with a finalizer, locks.
+``M``, ``cm``, ``S``, ``D``, ``W``, ``K``, ``P``...
+    Managers, objects with a finalizer or a weak reference, locks, semaphores.
 
 A program whose request is swallowed goes on, so it may swallow (``except BaseException``); what it
 has begun it ends in any case.
@@ -214,6 +216,7 @@ class Maker:
                 "import sys; t()",
                 "z = 0; z += t()",
                 "f(D(0)); t()",
+                "W(0); t()",
                 "y = D(0); y = t()",
             )
         ]
@@ -275,8 +278,23 @@ class Maker:
         tail = [*self.under("try:", self.try_body(at.inner())), *self.under("finally:", final)]
         if self.often(20):
             return [f"if L('a{number} '):", *indented(tail)]
-        take = self.pick(f"L('a{number} ')", f"x = L('a{number} ')", f"(t(), L('a{number} '), t())")
+        if self.often(15) and at.leaves:
+            return self.permitted(at)
+        take = self.pick(
+            f"L('a{number} ')",
+            f"x = (\n t(),\n L('a{number} '),\n t(),\n)",
+            f"x = L('a{number} ')",
+            f"(t(), L('a{number} '), t())",
+        )
         return [take, *tail]
+
+    def permitted(self, at: Place) -> Lines:
+        """A permit of a semaphore, whose methods are Python code of the standard library."""
+        name = f"P{self.new()}"
+        inside = Place(leaves=False, depth=at.depth + 1)
+        tail = ["try:", *indented(self.body(inside)), "finally:", f" {name}.release()"]
+        take = f"{name}.acquire(timeout=0)"
+        return [f"if {take}:", *indented(tail)] if self.often(50) else [take, *tail]
 
     def try_finally(self, at: Place) -> Lines:
         lines = [*self.under("try:", self.try_body(at.inner()))]
@@ -380,6 +398,14 @@ class Maker:
         number = self.new()
         return [f"y = D({number})", *self.body(at.inner()), "y = t()"]
 
+    def called_back(self, _: Place) -> Lines:
+        """Python code of the standard library calls C code, one after the other."""
+        number = self.new()
+        calls = [f"partial(next, map(L, ['{note}{number} ']))" for note in "bd"]
+        calls.insert(1, "N")
+        added = [f"y.add_done_callback({call})" for call in calls]
+        return ["y = Future()", *added, "y.set_result(t())"]
+
     def function(self, at: Place) -> Lines:
         """A function, and a call of it."""
         number = self.new()
@@ -450,6 +476,7 @@ STATEMENTS: list[tuple[int, Callable[[Maker, Place], Lines]]] = [
     (1, Maker.region),
     (3, Maker.locked),
     (1, Maker.finalized),
+    (1, Maker.called_back),
     (5, Maker.function),
     (1, Maker.class_body),
 ]

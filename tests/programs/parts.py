@@ -8,6 +8,8 @@ left by an exception of the driver's, so nothing awaits between what it does and
 import contextlib
 import functools
 import types
+import weakref
+from concurrent.futures import Future as Future  # noqa: PLC0414
 
 from interruption import ThreadExit
 
@@ -136,6 +138,25 @@ class D:
         for _ in R:
             t()
         L(f"v{self.number} ")
+
+
+class W:
+    """Something that is dropped calls back."""
+
+    def __init__(self, number):
+        self.number = number
+        self.reference = weakref.ref(Dropped(), self.called)
+
+    def called(self, _):
+        t()
+        L(f"u{self.number} ")
+        for _number in R:
+            t()
+        L(f"v{self.number} ")
+
+
+class Dropped:
+    pass
 
 
 def drive(coroutine):

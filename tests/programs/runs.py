@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Program:
         self.log: list[str] = []  # characters
         self.caught: list[BaseException] = []
         self.locks: dict[str, Any] = {}
+        self.permits: dict[str, Any] = {}
         self.space: dict[str, Any] = {
             "__name__": "made",
             "L": self.log.__iadd__,
@@ -65,7 +67,9 @@ class Program:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Name) and node.id[0] == "K" and node.id[1:].isdigit():
                 self.locks[node.id] = threading.RLock()
-        self.space.update(self.locks)
+            if isinstance(node, ast.Name) and node.id[0] == "P" and node.id[1:].isdigit():
+                self.permits[node.id] = threading.Semaphore(1)
+        self.space.update(self.locks, **self.permits)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             code = compile(source, "<made>", "exec", dont_inherit=True, optimize=optimize)
@@ -78,6 +82,7 @@ class Program:
         """In a region; returns what comes out of it."""
         self.log.clear()
         self.space["t"] = steps.__next__
+        self.space["N"] = partial(next, steps)
         program = self.space["program"]
         try:
             with allow_interruption:
@@ -122,6 +127,8 @@ class Program:
             raise WrongError("one request, two exceptions")
         if kind is None and state != "delivered":
             raise WrongError(f"it was not delivered: {state}")
+        if kind is None and not self.may_swallow:
+            raise WrongError("it was raised where it comes to nothing")
         if kind not in (None, ThreadExit, self.kind) and not self.may_swallow:
             raise WrongError(f"what came out is {kind}")
         if sys.exc_info()[0] is not None:
@@ -131,6 +138,10 @@ class Program:
                 while lock._is_owned():  # noqa: SLF001
                     lock.release()
                 raise WrongError(f"{name} is still locked")
+        for name, permits in self.permits.items():
+            if permits._value != 1:  # noqa: SLF001
+                permits._value = 1  # noqa: SLF001
+                raise WrongError(f"{name} has not its permit")
         self._check_pairs()
         if kind is ThreadExit and not self.may_swallow:
             self._check_order()
