@@ -1,8 +1,11 @@
 """ThreadPoolExecutor: left by an exception or in a coroutine; cancels with a class and a reason."""
 
+# ruff: noqa: SLF001  (the standard executor's names)
+
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -19,7 +22,7 @@ from interruption import (
     interruption_requested,
     on_interrupt,
 )
-from support import PATIENCE, Started, expect_script, until
+from support import PATIENCE, Started, expect_script, scaled, until
 
 # Left by an exception. ----------------------------------------------------------------------------
 
@@ -559,3 +562,42 @@ def test_it_shows_what_it_has_to_do():
         for busy in running:
             busy.go.set()
     assert repr(executor).endswith("0 tasks in the queue, shut down>")
+
+
+# At random. ---------------------------------------------------------------------------------------
+
+
+def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
+    """Each task that began has cleaned up, each future has one outcome, no worker lives on."""
+    seed = random.randrange(2**32)  # noqa: S311
+    choose = random.Random(seed)  # noqa: S311
+
+    def task(what, log):
+        log.append("in")
+        try:
+            if what == "waits":
+                threading.Event().wait()
+            while what == "runs":
+                pass
+            if what == "fails":
+                raise TooSlow
+            return what
+        finally:
+            log.append("out")
+
+    for turn in range(scaled(300)):
+        log, futures = [], []
+        whats = [choose.choice(["waits", "runs", "fails", "returns"]) for _ in range(8)]
+        with pytest.raises(KeyError), ThreadPoolExecutor(choose.randrange(1, 5)) as executor:
+            futures = [executor.submit(task, what, log) for what in whats]
+            for future in futures:
+                if choose.random() < 0.2:
+                    future.cancel(choose.choice([None, OSError]))
+            time.sleep(choose.random() * 0.002)
+            workers = set(executor._threads)
+            raise KeyError
+        assert log.count("in") == log.count("out"), (seed, turn)
+        for what, future in zip(whats, futures, strict=True):
+            expected = {"cancelled", {"fails": "failed", "returns": "done"}.get(what, "cancelled")}
+            assert outcome(future) in expected, (seed, turn, what)
+        assert not any(worker.is_alive() for worker in workers), (seed, turn)

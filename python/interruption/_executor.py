@@ -415,19 +415,20 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     ) -> None:
         if exc_type is not None:
             self._stop(exc_type)
+            return
         try:
             self.shutdown(wait=True)
         except BaseException as error:
-            if exc_type is not None:
-                raise  # somebody insists
             self._stop(type(error))
-            self.shutdown(wait=True)
             raise
 
     def _stop(self, exc_type: type[BaseException]) -> None:
-        """The block is left by such an exception."""
+        """The block is left by such an exception; by another one, somebody insists."""
         reason = f"the executor was left by {exc_type.__name__}"
-        self._close(reason, cancel_futures=True, blocks=True)
+        workers = self._close(reason, cancel_futures=True, blocks=True)
+        self.shutdown(wait=True)
+        for worker in workers:  # who ends because it is asked, is not in the executor's list then
+            worker.join()
 
     def __repr__(self) -> str:
         """How many workers it has, and what they have to do."""
