@@ -54,6 +54,11 @@ HAS_TESTS = (
 LIBRARIES = ["requests", "urllib3", "httpx", "psycopg[binary]", "redis", "grpcio"]
 BESIDE = ["greenlet", "gevent", "eventlet", "cython"]
 PLUGINS = ["pytest-timeout", "pytest-xdist"]
+# They handle signals in their own ways.
+FRAMEWORKS = [
+    *("twisted", "trio", "anyio", "uvloop", "uvicorn", "hypercorn", "gunicorn", "waitress"),
+    *("tornado", "cysignals", "ipython"),
+]
 OPTIMISED = "-Dbuildtype=debugoptimized"
 # For gcov: each line for itself, and its functions under names that tests/lines/endings.c can find.
 # GCC would have fork() forget what ran before it.
@@ -132,7 +137,7 @@ def libraries(session: nox.Session) -> None:
     """
     session.install(".[test]")
     for package in (
-        LIBRARIES + BESIDE + PLUGINS
+        LIBRARIES + BESIDE + PLUGINS + FRAMEWORKS
     ):  # one that has no wheel for this Python is left out
         session.install("--only-binary", ":all:", package, success_codes=[0, 1])
     session.run("pytest", "tests/libraries", *session.posargs)

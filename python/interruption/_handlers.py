@@ -1,6 +1,6 @@
 """The handlers of the signals that ask: the program's stay in force, and the asking is beside them.
 
-What stands in Python's table for such a signal is a ``Handler`` around the program's. The program
+What stands in Python's table for such a signal is a ``_Handler`` around the program's. The program
 sees its own, and sets others, as if ours were not there: ``signal.signal`` and ``signal.getsignal``
 are interposed (signal_hook.c). So whoever looks whether a signal still has the handler of Python
 finds it so, and whoever sets one of its own gets the signal.
@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol, TypeGuard
 
 from ._interruption import (
     _foreign_signals,
+    _Handler,
     _hook_signals,
     _leave_word_by,
     _set_handler,
@@ -91,7 +92,7 @@ def _wrap(signum: object, handler: object) -> object:
     handler = _unwrap(handler)
     if isinstance(signum, int) and signum == _Now.word and _is_main_thread():
         _find_word()  # another one: this is the program's now
-    return Handler(handler) if _is_ours(signum, handler) else handler
+    return _Handler(handler) if _is_ours(signum, handler) else handler
 
 
 def _is_ours(signum: object, handler: object) -> bool:
@@ -105,7 +106,7 @@ def _is_ours(signum: object, handler: object) -> bool:
 
 def _unwrap(handler: object) -> object:
     """What the program is shown of what stands there."""
-    while isinstance(handler, Handler):
+    while isinstance(handler, _Handler):
         handler = handler.program
     return handler
 
@@ -116,7 +117,7 @@ def _find_word() -> None:
     _forget_word()
     for signum in range(last - 1, _FIRST - 1, -1):
         if _is_default(signal.getsignal(signum)):
-            _leave_word_by(signum, _Word())
+            _leave_word_by(signum, _Word(signal.SIG_DFL))
             _Now.word = signum
             return
 
@@ -127,51 +128,33 @@ def _forget_word() -> None:
         _Now.word = None
 
 
-class Handler:
-    """What stands in Python's table: tells of the signal, then goes on to the program's handler."""
-
-    __slots__ = ("program",)
-
-    def __init__(self, program: Any) -> None:
-        self.program = program
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        listener = _Now.listener
-        owed, _Now.owed = _Now.owed, None
-        if listener is None:
-            return
-        if owed is not None and listener.may_raise(frame):
-            raise owed
-        alone = True
-        counts, foreign = _signal_is_seen(signum, listener.has_none_yet())
-        try:
-            if counts and signum in _Now.looked_after:
-                alone = listener.on_signal(signum, frame)
-        finally:
-            self._pass_on(signum, frame, may_raise=alone, foreign=foreign)
-
-    def _pass_on(
-        self, signum: int, frame: FrameType | None, *, may_raise: bool, foreign: bool
-    ) -> None:
-        program, listener = self.program, _Now.listener
-        if listener is None:
-            return
-        if not _is_default(program) and program is not signal.default_int_handler:
-            program(signum, frame)
-        elif may_raise and listener.may_raise(frame):
-            if not _is_default(program):
-                program(signum, frame)
-            elif not foreign:  # else a handler in C stands in the place of the system's action
-                _stop_main_thread(listener, signum, frame)
+def _see(handler: _Handler, signum: int, frame: FrameType | None) -> Any:
+    """See to a signal: what is to be called now, by C, or to be raised; or None."""
+    listener = _Now.listener
+    owed, _Now.owed = _Now.owed, None
+    if listener is None:
+        return None
+    if owed is not None and listener.may_raise(frame):
+        return owed
+    alone = True
+    counts, foreign = _signal_is_seen(signum, listener.has_none_yet())
+    if counts and signum in _Now.looked_after:
+        alone = listener.on_signal(signum, frame)
+    program = handler.program
+    if not _is_default(program) and program is not signal.default_int_handler:
+        return program
+    if not (alone and listener.may_raise(frame)):
+        return None
+    if not _is_default(program):
+        return program
+    # Else a handler in C stands in the place of the system's action.
+    return None if foreign else _what_stops_main_thread(listener, signum, frame)
 
 
-class _Word(Handler):
+class _Word(_Handler):
     """Called when a handler in C has had a signal, of which Python may never hear otherwise."""
 
     __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(signal.SIG_DFL)
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """See to those that nobody has seen to yet."""
@@ -191,7 +174,7 @@ def look_after(signum: int, listener: Listener, *, unless_handled: bool) -> None
     """
     _Now.listener = listener
     if not _Now.looked_after:
-        _hook_signals((_wrap, _unwrap))
+        _hook_signals((_wrap, _unwrap, _see))
         _find_word()
     if unless_handled and signum not in _Now.looked_after:
         _Now.unless_handled |= {signum}
@@ -200,7 +183,7 @@ def look_after(signum: int, listener: Listener, *, unless_handled: bool) -> None
     _Now.looked_after |= {signum}
     program = signal.getsignal(signum)
     if _is_ours(signum, program):
-        _set_handler(signum, Handler(program), True)  # noqa: FBT003  (a function in C)
+        _set_handler(signum, _Handler(program), True)  # noqa: FBT003  (a function in C)
 
 
 def let_go(signum: int) -> None:
@@ -252,7 +235,8 @@ def signal_that_ends(error: BaseException | None) -> int | None:
 # A signal that would have ended the process. ------------------------------------------------------
 
 
-def _stop_main_thread(listener: Listener, signum: int, frame: FrameType | None) -> None:
+def _what_stops_main_thread(listener: Listener, signum: int, frame: FrameType | None) -> Any:
+    """What the main thread is stopped by: to be called, or raised; None: it has been seen to."""
     error = listener.exception(signum)
     ctrl_c: Any = signal.getsignal(signal.SIGINT)
     if str(getattr(ctrl_c, "__module__", "")).partition(".")[0] in _LEFT_BY_CTRL_C:
@@ -260,14 +244,14 @@ def _stop_main_thread(listener: Listener, signum: int, frame: FrameType | None) 
         try:
             ctrl_c(signal.SIGINT, frame)
         except KeyboardInterrupt:
-            raise error from None
-        return
+            return error
+        return None
     loop = _running_loop()
-    if loop is not None and listener.is_first():
-        _Now.leaving = signum
-        loop.call_soon_threadsafe(_Leave(loop, error, signum, frame))
-    else:
-        raise error
+    if loop is None or not listener.is_first():
+        return error
+    _Now.leaving = signum
+    loop.call_soon_threadsafe(_Leave(loop, error, signum, frame))
+    return None
 
 
 def _running_loop() -> Any | None:

@@ -1,7 +1,7 @@
 import threading
 from collections.abc import Callable
 from inspect import Signature
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Self, TypeVar, final, overload
 
 _C_API: Any
@@ -100,8 +100,21 @@ def _ask(thread: threading.Thread | int, reason: str | None, origin: int, /) -> 
 def _take_back(thread: threading.Thread | int, origin: int, also_who_looks: bool, /) -> bool: ...
 def _end_shutdown() -> None: ...
 def _end_by_signal(number: int, /) -> None: ...
+
+class _Handler:
+    def __new__(cls, program: Any) -> Self: ...
+    @property
+    def program(self) -> Any: ...
+    def __call__(self, signum: int, frame: FrameType | None) -> object: ...
+
 def _hook_signals(
-    functions: tuple[Callable[[Any, Any], Any], Callable[[Any], Any]] | None, /
+    functions: tuple[
+        Callable[[Any, Any], Any],
+        Callable[[Any], Any],
+        Callable[[_Handler, int, FrameType | None], Any],
+    ]
+    | None,
+    /,
 ) -> None: ...
 def _leave_word_by(number: int, handler: Callable[..., Any] | None, /) -> Any: ...
 def _foreign_signals() -> list[int]: ...

@@ -16,17 +16,15 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Literal, NamedTuple, cast
 
-from . import _handlers, _run_threads, blocking
+from . import _run_threads, blocking
 from ._interruption import _set_own
 from ._protected import protect
 from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
-from ._signals import exits_with, interrupt_for_run
+from ._signals import end_by_swallowed_signals, exits_with, interrupt_for_run
 
 Region = Literal["all", "ours", "none"]
 
 _runpy = cast("Any", runpy)  # for what has no place in its types; `pdb` uses it in the same way
-
-_handler_code = _handlers.Handler.__call__.__code__
 
 
 class NotFoundError(Exception):
@@ -132,8 +130,7 @@ def _is_beginning(entry: TracebackType) -> bool:
 def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
     """The part of a traceback that is the program's.
 
-    Where it uses this package itself, these frames are left in; but the handler of Ctrl-C is none
-    of its doing.
+    Where it uses this package itself, these frames are left in.
     """
     at = traceback
     while at is not None and at.tb_frame.f_code is not _execute.__code__:
@@ -143,19 +140,7 @@ def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None
     while at is not None and _is_beginning(at):
         at = at.tb_next
     _run_threads.take_out_our_frames(at)
-    _take_out_handlers(at)
     return at
-
-
-def _take_out_handlers(entry: TracebackType | None) -> None:
-    """Let a traceback go from where a signal came to the program's own handler, if it has one."""
-    while entry is not None:
-        inner = entry.tb_next
-        if inner is not None and inner.tb_frame.f_code is _handler_code:
-            while inner is not None and inner.tb_frame.f_globals is vars(_handlers):
-                inner = inner.tb_next
-            entry.tb_next = inner
-        entry = inner
 
 
 def _print_without_our_frames() -> None:
@@ -260,6 +245,7 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     grace = wanted.grace
     report_after = REPORT_AFTER if grace is None or grace > REPORT_AFTER else None
     interrupt_for_run(grace, given=wanted.given, report_after=report_after)
+    end_by_swallowed_signals()
     for name in wanted.protected:
         protect(name, missing_ok=True)
     _set_own(wanted.own)

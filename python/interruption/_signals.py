@@ -111,6 +111,8 @@ class _State:
         self._begun: list[UnderWay] = []  # whose threads may still run
         self._asks_newborn = 0  # how many have begun that let threads be born asked
         self.installed: list[Installation] = []  # the latest last
+        self.unaware = False  # the program does not know of SignalExit
+        self._raised_for: int | None = None  # the signal that has raised one
         self._origin = _new_origin()  # of what is asked because of signals
 
     def begin(self, options: Options, reason: str) -> None:
@@ -144,6 +146,7 @@ class _State:
 
     def exception(self, signum: int) -> BaseException:
         """What a signal raises that would have ended the process."""
+        self._raised_for = self._raised_for or signum
         return SignalExit(signum)
 
     def on_signal(self, signum: int, frame: FrameType | None) -> bool:
@@ -203,6 +206,8 @@ class _State:
         """Ask, if that is wanted. Somebody waits from here on, whoever has been asked before."""
         self.past_end = True
         signum = _handlers.signal_that_ends(_unhandled() if by_exception else None)
+        if self.unaware and not by_exception:
+            signum = signum or self._raised_for
         if signum is not None and self.signals:
             _end_as(signum)
         if self.signals:
@@ -242,6 +247,7 @@ class _State:
     def _forget_signals(self) -> None:
         """The program goes on: nobody is asked any more, nor will be (S29)."""
         came, self.signals, self._done = self.signals, [], 0
+        self._raised_for = None
         _handlers.forget()
         if not self._over:
             _end_within(None)
@@ -496,6 +502,14 @@ def interrupt_on_signal(
     _check_main_thread("interrupt_on_signal()")
     options = Options(timeout, reason, report_after)
     return _heed(signals, options)
+
+
+def end_by_swallowed_signals() -> None:
+    """Let a program that comes to its plain end be ended by the signal that it was told to end by.
+
+    For programs that do not know of ``SignalExit``, but whose libraries catch every ``SystemExit``.
+    """
+    _state.unaware = True
 
 
 def interrupt_on_exit(

@@ -100,8 +100,9 @@ PyDoc_STRVAR(
     hook_signals_doc,
     "_hook_signals($module, functions, /)\n"
     "--\n\n"
-    "(wrap, unwrap): set wrap(number, handler) where the program sets a handler, and show\n"
-    "it unwrap(handler). None: not any more.");
+    "(wrap, unwrap, see): set wrap(number, handler) where the program sets a handler, show\n"
+    "it unwrap(handler), and call see(handler, number, frame) when a _Handler is called.\n"
+    "None: not any more.");
 
 PyDoc_STRVAR(leave_word_by_doc,
              "_leave_word_by($module, number, handler, /)\n"
@@ -405,7 +406,8 @@ module_exec(PyObject *module)
         interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
-        interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 || interruption_scope_init(module) < 0 ||
+        interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 ||
+        interruption_scope_init(module) < 0 || interruption_signal_hook_init(module) < 0 ||
         interruption_on_interrupt_init(module) < 0 ||
         interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {
         return -1;

@@ -6,12 +6,14 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <structmember.h>
 
 #include "compat.h"
 #include "interpose.h"
 #include "nudge.h"
 
-enum { WRAP, UNWRAP, FUNCTIONS };
+enum { WRAP, UNWRAP, SEE, FUNCTIONS };
 
 static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
 
@@ -121,7 +123,8 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
 {
     PyObject *members[FUNCTIONS] = {NULL};
     if (functions != Py_None) {
-        if (!PyArg_ParseTuple(functions, "OO:_hook_signals", &members[WRAP], &members[UNWRAP]) ||
+        if (!PyArg_ParseTuple(functions, "OOO:_hook_signals", &members[WRAP], &members[UNWRAP],
+                              &members[SEE]) ||
             interruption_family_enable(&family) < 0) {
             return NULL;
         }
@@ -228,4 +231,112 @@ interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
         interruption_leave_word_by(handler == Py_None ? 0 : number);
     }
     return before;
+}
+
+/* What stands in Python's table. --------------------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD PyObject *program; /* the program's handler; strong */
+} handler;
+
+static PyObject *
+handler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"program", NULL};
+    PyObject *program;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:_Handler", names, &program)) {
+        return NULL;
+    }
+    handler *made = (handler *)type->tp_alloc(type, 0);
+    if (made != NULL) {
+        made->program = Py_NewRef(program);
+    }
+    return (PyObject *)made;
+}
+
+/* In C, so that no frame of ours is between the program and what it is told by an exception. */
+static PyObject *
+handler_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"signum", "frame", NULL};
+    PyObject *number, *frame;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:_Handler", names, &number, &frame)) {
+        return NULL;
+    }
+    PyObject *see = function_of(SEE);
+    if (see == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *next = PyObject_CallFunctionObjArgs(see, self, number, frame, NULL);
+    Py_DECREF(see);
+    if (next == NULL || next == Py_None) {
+        return next;
+    }
+    PyObject *result = NULL;
+    if (PyExceptionInstance_Check(next)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(next), next);
+    }
+    else {
+        result = PyObject_CallFunctionObjArgs(next, number, frame, NULL);
+    }
+    Py_DECREF(next);
+    return result;
+}
+
+static int
+handler_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((handler *)self)->program);
+    return 0;
+}
+
+static int
+handler_clear(PyObject *self)
+{
+    Py_CLEAR(((handler *)self)->program);
+    return 0;
+}
+
+static void
+handler_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)handler_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef handler_members[] = {
+    {"program", T_OBJECT, offsetof(handler, program), READONLY,
+     "The handler that the program has set."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(handler_doc, "_Handler(program)\n"
+                          "--\n\n"
+                          "Stands in Python's table of handlers around the program's.");
+
+static PyType_Slot handler_slots[] = {
+    {Py_tp_doc, (void *)handler_doc},   {Py_tp_new, handler_new},
+    {Py_tp_call, handler_call},         {Py_tp_members, handler_members},
+    {Py_tp_traverse, handler_traverse}, {Py_tp_clear, handler_clear},
+    {Py_tp_dealloc, handler_dealloc},   {0, NULL},
+};
+
+static PyType_Spec handler_spec = {
+    .name = "interruption._interruption._Handler",
+    .basicsize = sizeof(handler),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = handler_slots,
+};
+
+int
+interruption_signal_hook_init(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &handler_spec, NULL);
+    int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    return status;
 }

@@ -13,8 +13,10 @@
 
 #include "state.h"
 
-/* _hook_signals(wrap, unwrap): interpose. `wrap(number, handler)` is what is to be set in the place
-   of what the program sets, `unwrap(handler)` what the program is shown. None: undo it. */
+/* _hook_signals(wrap, unwrap, see): interpose. `wrap(number, handler)` is what is to be set in the
+   place of what the program sets, `unwrap(handler)` what the program is shown. A _Handler that is
+   called calls `see(itself, number, frame)`, which returns what else is to be called, or raised, or
+   None. None: undo it. */
 PyObject *interruption_hook_signals(PyObject *module, PyObject *functions);
 
 /* _leave_word_by(number, handler): set that in Python only; it is called after each signal that a
@@ -24,6 +26,9 @@ PyObject *interruption_set_word(PyObject *module, PyObject *args);
 /* _set_handler(number, handler, looked_after): as the original signal.signal, but a handler in C
    that is not Python's stays. looked_after: every signal is told of from now on (nudge.h). */
 PyObject *interruption_set_handler(PyObject *module, PyObject *args);
+
+/* The type of what stands in Python's table around the program's handler. */
+int interruption_signal_hook_init(PyObject *module);
 
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
 void interruption_free_signal_hook_mutex(void);
