@@ -17,6 +17,7 @@ State = Literal[
     "shielded",
     "switched off",
     "locks unknown",
+    "refused",
     "in protected code",
     "in cleanup",
     "importing",
@@ -46,6 +47,8 @@ _REASONS: dict[str, str] = {
     "locks unknown": "the thread may hold locks that were not noted, because blocking calls are "
     "not interposed, or were not all the time (see interruption.blocking.status()), since it "
     "entered the region at",
+    "refused": "this interpreter is not as this library knows it, so nothing is raised between "
+    "statements (see interruption.blocking.status()); its waits are woken. It entered the region at",
     "in protected code": "the thread is in code that is not interrupted between its statements, of "
     "the standard library or of a protected module, at",
     "in cleanup": "the thread is",

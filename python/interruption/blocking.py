@@ -7,6 +7,7 @@ to the original at once. That is done when the first region of the process is en
 back, and ``status()`` tells what there is.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -124,6 +125,10 @@ def status() -> Status:
 
 def _refused() -> Iterator[str]:
     """Whose name the table of what is never left half-made has, and which is not there (S31)."""
+    reason = _interruption._refused()  # noqa: SLF001
+    if reason is not None:
+        version = sys.version.split()[0]
+        yield f"nothing is raised between statements, because Python {version} is unknown: {reason}"
     for module, function, _, state in _interruption._makers():  # noqa: SLF001
         if state == "gone":
             owner = f"{module}.{function}".rpartition(".")[0]

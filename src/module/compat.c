@@ -500,3 +500,27 @@ interruption_find_in_class(PyTypeObject *type, const char *name)
     PyErr_Clear();
     return found;
 }
+
+const char *
+interruption_strange_layout(void)
+{
+    PyThreadState *self = PyThreadState_Get();
+    if (self->interp != PyThreadState_GetInterpreter(self)) {
+        return "PyThreadState.interp";
+    }
+    if (self->thread_id != PyThread_get_thread_ident()) {
+        return "PyThreadState.thread_id";
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!self->_status.initialized || !self->_status.bound || !self->_status.active ||
+        self->_status.finalizing || self->_status.cleared) {
+        return "PyThreadState._status";
+    }
+#endif
+#if PY_VERSION_HEX >= 0x030F0000
+    if (self->_whence < 0 || self->_whence > MADE_BY_THREADING_AS_DAEMON) {
+        return "PyThreadState._whence";
+    }
+#endif
+    return NULL;
+}

@@ -248,6 +248,10 @@ interruption_audit_sleep(PyObject *seconds)
 bool interruption_attach_thread(void);
 void interruption_detach_thread(void);
 
+/* Are the fields of structs that we look at where they were when this was built, as far as that can
+   be told of the calling thread's own state? NULL, or the name of one that is not. */
+const char *interruption_strange_layout(void);
+
 /* The slots for extensions that each code object has. A slot's number is good for an interpreter,
  * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. */
 #if PY_VERSION_HEX >= 0x030C0000

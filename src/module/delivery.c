@@ -7,6 +7,7 @@
 #include "look.h"
 #include "protected.h"
 #include "second_look.h"
+#include "self_test.h"
 
 static PyObject *del_name; /* "__del__", interned and kept for ever */
 
@@ -254,6 +255,10 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
     if (view->regions == 0) {
         obstacle->kind = INTERRUPTION_NOT_OPEN;
     }
+    else if (interruption_statements_are_refused()) {
+        obstacle->kind = INTERRUPTION_REFUSED;
+        place_of_block(view->region, obstacle);
+    }
     else if (view->shields > 0) {
         obstacle->kind = INTERRUPTION_SHIELDED;
         place_of_block(view->shield, obstacle);
@@ -307,7 +312,7 @@ swallows(const look *at)
     if (at->code->co_name == del_name) {
         return true;
     }
-    if (!at->innermost &&
+    if (!at->innermost && !interruption_statements_are_refused() &&
         !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
         return true;
     }
@@ -363,6 +368,7 @@ interruption_look_for_waits(interruption_state *state, interruption_thread *thre
         return;
     }
     view->open = true;
+    view->cleanup = interruption_statements_are_refused(); /* whether it is, cannot be told then */
     bool lost;
     look at = {.frame = interruption_frame_innermost(thread->tstate, &lost), .innermost = true};
     while (at.frame != NULL && view->open) {
@@ -455,6 +461,9 @@ arm(interruption_state *state, itr_record *record, bool again)
 {
     interruption_garbage garbage = {.count = 0};
     PyCodeObject *code = NULL;
+    if (interruption_statements_are_refused()) {
+        return; /* it is woken where it waits, and stops where it looks */
+    }
     interruption_lock_threads();
     interruption_thread *thread = interruption_thread_of(record);
     if (thread != NULL && arm_thread(state, thread, &garbage) && again) {

@@ -13,6 +13,7 @@ static const char *const states[] = {
     [INTERRUPTION_SHIELDED] = "shielded",
     [INTERRUPTION_SWITCHED_OFF] = "switched off",
     [INTERRUPTION_LOCKS_UNKNOWN] = "locks unknown",
+    [INTERRUPTION_REFUSED] = "refused",
     [INTERRUPTION_PROTECTED] = "in protected code",
     [INTERRUPTION_CLEANUP] = "in cleanup",
     [INTERRUPTION_IMPORTING] = "importing",

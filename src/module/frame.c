@@ -16,6 +16,9 @@
 #else
 #include <internal/pycore_frame.h>
 #endif
+#if PY_VERSION_HEX >= 0x030D0000
+#include <internal/pycore_runtime.h>
+#endif
 #pragma GCC diagnostic pop
 
 /* A borrowed reference, to something else if the frame stands for C code. */
@@ -127,6 +130,51 @@ interruption_check_frames(void)
     }
     return 0;
 }
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+const char *
+interruption_strange_frames(void)
+{
+    const struct {
+        const char *name;
+        uint64_t now;
+        size_t built;
+    } fields[] = {
+#define FIELD(name, type, of, field, debug)                                                        \
+    {name, _PyRuntime.debug_offsets.of.debug, offsetof(type, field)}
+        FIELD("_PyInterpreterFrame.previous", _PyInterpreterFrame, interpreter_frame, previous,
+              previous),
+        FIELD("_PyInterpreterFrame.f_executable", _PyInterpreterFrame, interpreter_frame,
+              f_executable, executable),
+        FIELD("_PyInterpreterFrame.instr_ptr", _PyInterpreterFrame, interpreter_frame, instr_ptr,
+              instr_ptr),
+        FIELD("_PyInterpreterFrame.owner", _PyInterpreterFrame, interpreter_frame, owner, owner),
+        FIELD("PyThreadState.current_frame", PyThreadState, thread_state, current_frame,
+              current_frame),
+        FIELD("PyThreadState.next", PyThreadState, thread_state, next, next),
+        FIELD("PyThreadState._status", PyThreadState, thread_state, _status, status),
+        FIELD("PyCodeObject.co_linetable", PyCodeObject, code_object, co_linetable, linetable),
+        FIELD("PyCodeObject.co_qualname", PyCodeObject, code_object, co_qualname, qualname),
+#undef FIELD
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        if (fields[i].now != fields[i].built) {
+            return fields[i].name;
+        }
+    }
+    return NULL;
+}
+
+#else /* They will not change any more; interruption_check_frames has looked. */
+
+const char *
+interruption_strange_frames(void)
+{
+    return NULL;
+}
+
+#endif
 
 /* Where a frame is, cheaply. ------------------------------------------------------------------ */
 

@@ -209,6 +209,10 @@ bool interruption_current_place(PyThreadState *self, const interruption_places *
 /* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
 int interruption_current_place_init(void);
 
+/* Are the fields of frames where they were when this was built? From 3.13 the interpreter tells
+   debuggers where they are. NULL, or the name of one that is elsewhere. */
+const char *interruption_strange_frames(void);
+
 /* Do the above hold for this interpreter? 0, or -1 with ImportError set. */
 int interruption_check_frames(void);
 

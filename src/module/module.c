@@ -28,6 +28,7 @@
 #include "requests.h"
 #include "scope.h"
 #include "second_look.h"
+#include "self_test.h"
 #include "signal_hook.h"
 #include "thread.h"
 #include "thread_exit.h"
@@ -300,6 +301,14 @@ PyDoc_STRVAR(blocking_disable_doc, "_blocking_disable($module, /)\n"
                                    "--\n\n"
                                    "Put the blocking calls back as they were.");
 
+PyDoc_STRVAR(self_test_doc, "_self_test($module, forms=None, /)\n"
+                            "--\n\n"
+                            "What of this interpreter is not as expected, in words, or None.");
+
+PyDoc_STRVAR(refused_doc, "_refused($module, /)\n"
+                          "--\n\n"
+                          "Why nothing is delivered between statements, in words, or None.");
+
 PyDoc_STRVAR(makers_doc, "_makers($module, /)\n"
                          "--\n\n"
                          "Where the standard library is not interrupted half-way: see making.h.");
@@ -364,6 +373,8 @@ static PyMethodDef methods[] = {
     {"_seconds", interruption_seconds_method, METH_VARARGS, seconds_doc},
     {"_blocking_enable", interruption_blocking_enable, METH_NOARGS, blocking_enable_doc},
     {"_blocking_disable", interruption_blocking_disable, METH_NOARGS, blocking_disable_doc},
+    {"_self_test", interruption_self_test, METH_VARARGS, self_test_doc},
+    {"_refused", interruption_refused, METH_NOARGS, refused_doc},
     {"_makers", interruption_makers, METH_NOARGS, makers_doc},
     {"_blocking_status", interruption_blocking_status, METH_NOARGS, blocking_status_doc},
     INTERRUPTION_HELD_TESTING_METHODS,

@@ -17,6 +17,7 @@
 #include "left.h"
 #include "look.h"
 #include "target.h"
+#include "self_test.h"
 
 typedef struct {
     PyObject_HEAD uint8_t kind; /* INTERRUPTION_BLOCK_... */
@@ -78,7 +79,9 @@ start(interruption_state *state, interruption_thread *thread, uint8_t kind)
     if (thread->started || (kind & INTERRUPTION_BLOCK_SHIELD)) {
         return 0;
     }
-    if ((statements && interruption_events_start(state) < 0) || interruption_blocking_start() < 0) {
+    interruption_self_test_once();
+    bool connects = statements && !interruption_statements_are_refused();
+    if ((connects && interruption_events_start(state) < 0) || interruption_blocking_start() < 0) {
         return -1;
     }
     thread->started = statements && interruption_blocking_is_whole();

@@ -1,0 +1,129 @@
+"""S32: an interpreter that is not as it was when this was built is refused, by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from interruption import blocking
+from interruption._interruption import _refused, _self_test
+from support import expect_script
+
+# A micro release with another bytecode, say: everything else is as it was.
+OTHER_BYTECODE = "import importlib._bootstrap_external as it; it.MAGIC_NUMBER = bytes(4)"
+
+
+def test_this_interpreter_is_as_expected():
+    assert _self_test() is None
+    assert _refused() is None
+    assert blocking.status().refused == ()
+
+
+TRY = [(".", "def f(a):"), ("g", " try:"), ("p", "  a()"), (".", " finally:"), ("f", "  a()")]
+
+
+def test_forms_that_are_as_marked_are_found_so():
+    assert _self_test(TRY) is None
+
+
+@pytest.mark.parametrize(
+    ("mark", "line"),
+    [
+        ("p", "  a()"),  # within the `finally`
+        ("l", "  a()"),
+        ("e", "  a()"),
+        ("w", "  a()"),
+        ("g", " a()"),  # behind it
+        ("f", " a()"),
+        ("e", " a()"),
+        ("w", " a()"),
+        ("l", " a()"),
+        ("f", " with a: pass"),
+        ("F", " for b in a: pass"),
+    ],
+)
+def test_every_mark_is_looked_at(mark, line):
+    said = _self_test([*TRY, (mark, line)])
+    assert said is not None
+    assert line.strip() in said
+
+
+def test_what_does_not_compile_is_an_error():
+    with pytest.raises(SyntaxError):
+        _self_test([("p", "def f(:")])
+
+
+def test_another_bytecode_is_refused_and_named():
+    expect_script(
+        f"""
+        {OTHER_BYTECODE}
+        import threading, time
+        from interruption import ThreadExit, allow_interruption, blocking, explain, interrupt
+
+        looped, stop = threading.Event(), False
+
+        def work():
+            with allow_interruption:
+                while not stop:
+                    looped.set()
+                threading.Event().wait()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        looped.wait()
+        interrupt(thread)
+        for _ in range(2):  # it goes round: nothing is raised between statements
+            looped.clear()
+            assert looped.wait(60)
+        (refused,) = blocking.status().refused
+        assert refused.startswith("nothing is raised between statements"), refused
+        assert "bytecode" in refused, refused
+        assert refused in str(blocking.status())
+        found = explain(thread)
+        assert found.state == "refused", found
+        assert found.place.function == "work"
+        stop = True
+        thread.join()  # its waits are woken
+        print("stopped")
+    """,
+        stdout="stopped\n",
+    )
+
+
+def test_the_doctor_names_it():
+    source = f"{OTHER_BYTECODE}\nfrom interruption._doctor import run\n"
+    source += "raise SystemExit(run(as_json=False, patience=5))"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "nothing is raised between statements, because Python" in done.stdout
+
+
+def test_cleanup_is_not_cut_when_it_cannot_be_told():
+    # S10c: a mutex is acquired for one request, as in cleanup
+    expect_script(
+        f"""
+        {OTHER_BYTECODE}
+        import threading
+        from interruption import ThreadExit, allow_interruption, interrupt
+
+        lock, ready = threading.Lock(), threading.Event()
+
+        def work():
+            with allow_interruption:
+                ready.set()
+                with lock:
+                    print("taken")
+
+        lock.acquire()
+        thread = threading.Thread(target=work)
+        thread.start()
+        ready.wait()
+        interrupt(thread)
+        lock.release()
+        thread.join()
+    """,
+        stdout="taken\n",
+    )
