@@ -140,10 +140,14 @@ def test_whoever_is_started_by_a_thread_that_goes_on_is_asked():  # S7
             thread.start()
             thread.join()
         interrupt_on_signal()
-        threading.Thread(target=starter).start()
+        starting = threading.Thread(target=starter)
+        starting.start()
         begun.acquire()
-        kill()
-        time.sleep(60)
+        try:
+            kill()
+            time.sleep(60)
+        finally:
+            starting.join()
     """)
     assert (status, said) == (-15, ["stopped by SIGTERM", "left"])
 
