@@ -345,21 +345,36 @@ send_file(const interruption_call *call)
 
 INTERRUPTION_REPLACEMENT(os_sendfile, interruption_called_inside, send_file);
 
+static const char *const splice_names[] = {"src",        "dst",        "count",
+                                           "offset_src", "offset_dst", "flags"};
+enum { SPLICE_ARGUMENTS = sizeof(splice_names) / sizeof(*splice_names) };
+
+/* Does it have arguments that there are not, or one twice? */
+static bool
+is_misnamed(const interruption_call *call)
+{
+    Py_ssize_t given = 0;
+    for (int i = 0; i < SPLICE_ARGUMENTS; i++) {
+        given += interruption_call_argument(call, i, splice_names[i]) != NULL;
+    }
+    return interruption_call_count(call) != given;
+}
+
 /* Try it without waiting: the result; NULL with an exception set. */
 static PyObject *
 try_splice(const interruption_call *call, Py_ssize_t flags)
 {
-    static const char *const names[] = {"src", "dst", "count", "offset_src", "offset_dst"};
-    PyObject *arguments[6];
-    for (int i = 0; i < 5; i++) {
-        PyObject *given = interruption_call_argument(call, i, names[i]);
+    PyObject *arguments[SPLICE_ARGUMENTS];
+    for (int i = 0; i < SPLICE_ARGUMENTS - 1; i++) {
+        PyObject *given = interruption_call_argument(call, i, splice_names[i]);
         arguments[i] = given == NULL ? Py_None : given;
     }
     arguments[5] = PyLong_FromSsize_t(flags | SPLICE_F_NONBLOCK);
     if (arguments[5] == NULL) {
         return NULL;
     }
-    PyObject *result = interruption_call_method(call->method, call->self, arguments, 6);
+    PyObject *result =
+        interruption_call_method(call->method, call->self, arguments, SPLICE_ARGUMENTS);
     Py_DECREF(arguments[5]);
     return result;
 }
@@ -397,7 +412,7 @@ move_through(const interruption_call *call)
         !interruption_int_of(interruption_call_argument(call, 1, "dst"), &to) ||
         !interruption_size_of(interruption_call_argument(call, 2, "count"), &size) || size <= 0 ||
         (given != NULL && !interruption_size_of(given, &flags)) || flags < 0 ||
-        (flags & SPLICE_F_NONBLOCK)) {
+        (flags & SPLICE_F_NONBLOCK) || is_misnamed(call)) {
         return interruption_call_original(call);
     }
     /* First without a wait, for what is wrong with the arguments is said at once. */

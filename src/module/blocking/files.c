@@ -152,7 +152,7 @@ read_whole_file(const interruption_call *call)
         return NULL;
     }
     interruption_stream stream;
-    if (!find_stream(call, &file_readable, &stream)) {
+    if (interruption_call_count(call) > 0 || !find_stream(call, &file_readable, &stream)) {
         return interruption_call_original(call);
     }
     return read_all(call, &stream);

@@ -56,6 +56,13 @@ is_repeatable(PyObject *argument, const char *complaint)
            PyTuple_Check(argument);
 }
 
+/* What is none, and can be none: the original says so, or what is wrong before. */
+static bool
+is_iterable(PyObject *argument)
+{
+    return Py_TYPE(argument)->tp_iter != NULL || PySequence_Check(argument);
+}
+
 /* The arguments in a tuple, and sequences in place of iterators. */
 static PyObject *
 sequences(const interruption_call *call, const complaints said)
@@ -82,13 +89,15 @@ with_sequences(const interruption_call *call, const complaints said,
 {
     Py_ssize_t count = interruption_call_count(call);
     bool repeatable = count > MOST_ARGUMENTS || call->keywords != NULL;
+    bool all_repeatable = true;
     for (Py_ssize_t i = 0; i < count && !repeatable; i++) {
-        if (!is_repeatable(interruption_call_argument(call, i, NULL), said[i])) {
-            break;
+        PyObject *argument = interruption_call_argument(call, i, NULL);
+        if (said[i] != NULL && !is_iterable(argument)) {
+            return interruption_call_original(call);
         }
-        repeatable = i == count - 1;
+        all_repeatable = all_repeatable && is_repeatable(argument, said[i]);
     }
-    if (repeatable || count == 0) {
+    if (repeatable || all_repeatable) {
         return go_on(call);
     }
     PyObject *all = sequences(call, said);

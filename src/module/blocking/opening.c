@@ -258,6 +258,24 @@ find_arguments(const interruption_call *call, opening *of)
     return named;
 }
 
+/* The original, with the path as it has been asked for: it is not asked again. */
+static PyObject *
+open_by_original(const interruption_call *call, const opening *of)
+{
+    enum { MOST = 4 };
+    const PyObject *path = interruption_call_argument(call, 0, "path");
+    PyObject *vector[MOST];
+    interruption_call again = *call;
+    if (call->vector != NULL && path != of->name) {
+        Py_ssize_t count = interruption_call_count(call); /* no more, as was seen */
+        for (Py_ssize_t i = 0; i < count; i++) {
+            vector[i] = call->vector[i] == path ? of->name : call->vector[i];
+        }
+        again.vector = vector;
+    }
+    return interruption_call_original(&again);
+}
+
 static PyObject *
 open_descriptor(const interruption_call *call)
 {
@@ -267,8 +285,9 @@ open_descriptor(const interruption_call *call)
         return interruption_call_original(call);
     }
     if (!is_fifo(&of) || !interruption_wait_begin(&waiting)) {
+        PyObject *result = open_by_original(call, &of);
         forget(&of);
-        return interruption_call_original(call);
+        return result;
     }
     int fd = -1;
     if (PySys_Audit("open", "OOi", of.name, Py_None, of.flags | O_CLOEXEC) == 0) {
@@ -314,15 +333,12 @@ opener(PyObject *Py_UNUSED(self), PyObject *arguments)
 
 static PyMethodDef opener_definition = {"opener", opener, METH_VARARGS, NULL};
 
-/* Does the call open the FIFO of that name, and has no opener of its own? */
+/* Is it the name of a FIFO? */
 static bool
-opens_fifo(const interruption_call *call)
+names_fifo(PyObject *name)
 {
     opening of = {.folder = AT_FDCWD};
-    PyObject *file = interruption_call_argument(call, 0, "file");
-    PyObject *own = interruption_call_argument(call, 7, "opener");
-    if ((own != NULL && own != Py_None) || file == NULL || PyLong_Check(file) ||
-        !name_it(&of, file)) {
+    if (!name_it(&of, name)) {
         PyErr_Clear(); /* the original says what is wrong */
         return false;
     }
@@ -331,42 +347,77 @@ opens_fifo(const interruption_call *call)
     return answer;
 }
 
-/* The same call, with an opener. */
-static PyObject *
-call_with(const interruption_call *call, PyObject *with)
+enum { OPEN_ARGUMENTS = 8 };
+
+/* The arguments of the call, each as it is if it was not given. False: it has others, or one twice;
+   the original says so. */
+static bool
+find_open_arguments(const interruption_call *call, PyObject *arguments[OPEN_ARGUMENTS])
 {
-    static const char *const names[] = {"file",   "mode",    "buffering", "encoding",
-                                        "errors", "newline", "closefd",   "opener"};
-    PyObject *arguments[] = {NULL, NULL, NULL, Py_None, Py_None, Py_None, Py_True, with};
-    for (int i = 0; i < 7; i++) {
-        PyObject *given = interruption_call_argument(call, i, names[i]);
-        arguments[i] = given != NULL ? given : arguments[i];
+    static const char *const names[OPEN_ARGUMENTS] = {"file",   "mode",    "buffering", "encoding",
+                                                      "errors", "newline", "closefd",   "opener"};
+    Py_ssize_t given = 0;
+    for (int i = 0; i < OPEN_ARGUMENTS; i++) {
+        PyObject *argument = interruption_call_argument(call, i, names[i]);
+        arguments[i] = argument != NULL ? argument : arguments[i];
+        given += argument != NULL;
     }
-    PyObject *mode = PyUnicode_FromString("r"), *buffering = PyLong_FromLong(-1);
+    return interruption_call_count(call) == given;
+}
+
+/* What os.fspath says of it, who is asked once; NULL, perhaps with an exception set. */
+static PyObject *
+path_of(PyObject *file)
+{
+    if (PyUnicode_Check(file) || PyBytes_Check(file)) {
+        return Py_NewRef(file);
+    }
+    PyObject *method = interruption_find_in_class(Py_TYPE(file), "__fspath__");
+    Py_XDECREF(method);
+    return method == NULL ? NULL : PyOS_FSPath(file);
+}
+
+/* The same call, with an opener if it names a FIFO and has none. Takes the reference to the path.
+ */
+static PyObject *
+open_path(const interruption_call *call, PyObject *path, PyObject *arguments[OPEN_ARGUMENTS])
+{
+    bool fifo = arguments[7] == Py_None && names_fifo(path);
     PyObject *result = NULL;
-    if (mode != NULL && buffering != NULL) {
-        arguments[1] = arguments[1] == NULL ? mode : arguments[1];
-        arguments[2] = arguments[2] == NULL ? buffering : arguments[2];
-        result = interruption_call_again(call, arguments, 8);
+    if (!fifo && path == arguments[0]) {
+        result = interruption_call_original(call);
     }
-    Py_XDECREF(mode);
-    Py_XDECREF(buffering);
+    else {
+        PyObject *own = fifo ? PyCFunction_New(&opener_definition, NULL) : Py_NewRef(arguments[7]);
+        arguments[0] = path;
+        arguments[7] = own;
+        result = own == NULL ? NULL : interruption_call_again(call, arguments, OPEN_ARGUMENTS);
+        Py_XDECREF(own);
+    }
+    Py_DECREF(path);
     return result;
 }
 
 static PyObject *
 open_file(const interruption_call *call)
 {
-    if (!opens_fifo(call)) {
-        return interruption_call_original(call);
+    PyObject *mode = PyUnicode_FromString("r"), *buffering = PyLong_FromLong(-1);
+    PyObject *arguments[OPEN_ARGUMENTS] = {NULL,    mode,    buffering, Py_None,
+                                           Py_None, Py_None, Py_True,   Py_None};
+    PyObject *result = NULL;
+    if (mode != NULL && buffering != NULL) {
+        bool ours = find_open_arguments(call, arguments) && arguments[0] != NULL;
+        PyObject *path = ours ? path_of(arguments[0]) : NULL;
+        if (path != NULL) {
+            result = open_path(call, path, arguments);
+        }
+        else if (!PyErr_Occurred()) {
+            result = interruption_call_original(call);
+        }
     }
-    PyObject *with = PyCFunction_New(&opener_definition, NULL);
-    if (with == NULL) {
-        return NULL;
-    }
-    PyObject *file = call_with(call, with);
-    Py_DECREF(with);
-    return file;
+    Py_XDECREF(mode);
+    Py_XDECREF(buffering);
+    return result;
 }
 
 INTERRUPTION_REPLACEMENT(io_open, interruption_called_inside, open_file);

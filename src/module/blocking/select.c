@@ -220,7 +220,12 @@ wait_in_select(const interruption_call *call)
     }
     Py_ssize_t count = interruption_call_count(call);
     itr_deadline deadline;
-    if (count < 3 || count > 4 || !understand(timeout, &select_scale, &deadline)) {
+    bool ours = count >= 3 && count <= 4 && understand(timeout, &select_scale, &deadline);
+    for (int i = 0; i < 3 && ours; i++) {
+        PyObject *list = interruption_call_argument(call, i, NULL);
+        ours = Py_TYPE(list)->tp_iter != NULL || PySequence_Check(list);
+    }
+    if (!ours) {
         return interruption_call_original(call);
     }
     PyObject *lists[3];

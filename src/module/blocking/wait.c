@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "look.h"
+#include "numbers.h"
 #include "making.h"
 
 #define NANOSECONDS_PER_SECOND 1000000000
@@ -481,6 +482,7 @@ interruption_call_waits(const interruption_call *call, const char *flag, PyObjec
     if (interruption_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
         return false;
     }
+    int number = 0;
     return waits == NULL || waits == Py_True ||
-           (PyLong_CheckExact(waits) && PyObject_IsTrue(waits));
+           (interruption_int_of(waits, &number) && number != 0);
 }
