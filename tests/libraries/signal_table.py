@@ -33,6 +33,9 @@ WAYS = {
 }
 
 
+CLEANED_UP = ("cleaned up", "ended", "stopped", "shuts down")
+
+
 class Outcome(NamedTuple):
     """status: as a shell shows it; None: it did not end. said: by its cleanup."""
 
@@ -44,7 +47,9 @@ class Outcome(NamedTuple):
     def __str__(self) -> str:
         if self.status is None:
             return "does not end"
-        return f"{self.status}, {len(self.said)} cleanup{'s' * (len(self.said) != 1)}"
+        cleanups = sum(line.endswith(CLEANED_UP) for line in self.said)  # IPython says more
+        slowly = f", {self.seconds:.0f} s" if self.seconds > 2 else ""
+        return f"{self.status}, {cleanups} cleanup{'s' * (cleanups != 1)}{slowly}"
 
 
 def missing(name: str) -> str | None:
@@ -115,8 +120,9 @@ def main() -> None:
     for name, (needs, _) in ROWS.items():
         if missing(name) is not None:
             continue
-        versions = [importlib.metadata.version(each) for each in needs.split() if each != "asyncio"]
-        head = " ".join([name, *versions])
+        packages = [each for each in needs.split() if each != "asyncio"]
+        versions = [f"{each} {importlib.metadata.version(each)}" for each in packages]
+        head = f"{name} ({', '.join(versions)})" if versions else name
         for sent, signals in SIGNALS.items():
             cells = [str(measure(name, way, signals)) for way in WAYS]
             print(f"| {head} | {sent} | {' | '.join(cells)} |", flush=True)
