@@ -54,7 +54,8 @@ _REASONS: dict[str, str] = {
     "in cleanup": "the thread is",
     "importing": "the thread is importing a module, by",
     "in a callback": "the thread is in a finalizer, a weak reference's callback or a signal "
-    "handler, where the exception would be lost, at",
+    "handler, where the exception would be lost, or in what cannot be told from one, a function that "
+    "C code has called with such arguments, at",
     "holding a lock": "the thread holds the lock that it took in its region at",
     "running": "the thread will stop before its next statement; if it does not, it is in a call "
     "that does not return and that cannot be interrupted, at",

@@ -35,6 +35,12 @@ def _places() -> list[tuple[object, str, object]]:
     ]
 
 
+def _is_ours(found: object, what: object) -> bool:
+    """Is it what we put there, or did before the package was imported again?"""
+    maker = getattr(found, "fget", found)
+    return found is what or getattr(maker, "__module__", None) == Thread.__module__
+
+
 def install() -> None:
     """Add the API to the ``threading`` module and to ``threading.Thread``, for all threads (S17).
 
@@ -49,7 +55,7 @@ def install() -> None:
         taken = [
             f"{where.__name__}.{name}"  # type: ignore[attr-defined]
             for where, name, what in _places()
-            if vars(where).get(name, what) is not what
+            if not _is_ours(vars(where).get(name, what), what)
         ]
         if taken:
             raise RuntimeError(
@@ -68,5 +74,5 @@ def uninstall() -> None:
     """
     with _lock:
         for where, name, what in _places():
-            if vars(where).get(name) is what:
+            if name in vars(where) and _is_ours(vars(where)[name], what):
                 delattr(where, name)

@@ -264,6 +264,7 @@ decode(interruption_instruction *instruction, int opcode, int oparg)
         instruction->results = results_of(opcode, oparg, action, effect);
     }
     instruction->oparg = oparg;
+    instruction->star_callee = opcode == CALL_FUNCTION_EX ? INTERRUPTION_STAR_CALLEE(oparg) : 0;
     instruction->action = (uint8_t)action;
     instruction->calls = (actions[opcode] & CALLS) != 0;
     instruction->effect = effect;

@@ -51,8 +51,9 @@ typedef struct {
     int target;     /* the number of the instruction that it may jump to, or -1 */
     int range;      /* the number of the range that covers it, or -1 */
     int line;       /* -1: none */
-    uint8_t action; /* interruption_action */
-    bool calls;     /* may run Python code because of what it is, not behind the program's back */
+    int star_callee; /* of `f(*args)`: how deep on the stack f is, from 1; else 0 */
+    uint8_t action;  /* interruption_action */
+    bool calls;      /* may run Python code because of what it is, not behind the program's back */
 } interruption_instruction;
 
 /* An entry of the exception table. */
@@ -84,6 +85,14 @@ typedef struct {
  * that is NULL by then. What is compiled for one release of a version runs on all of them.
  */
 #define INTERRUPTION_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
+/* How deep on the stack the function of a CALL_FUNCTION_EX is. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define INTERRUPTION_STAR_CALLEE(oparg) 4
+#elif PY_VERSION_HEX >= 0x030D0000
+#define INTERRUPTION_STAR_CALLEE(oparg) (3 + ((oparg) & 1))
+#else
+#define INTERRUPTION_STAR_CALLEE(oparg) (2 + ((oparg) & 1))
+#endif
 /* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on
  * an instruction at the jump's destination cleans up. */
 #if PY_VERSION_HEX >= 0x030C0000

@@ -162,14 +162,30 @@ interruption_mutex_reset(interruption_mutex *mutex)
     *mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
 }
 
-/* Is it a weak reference to something that is no more? */
+/* What a weak reference refers to: a new reference, or NULL if that is no more. */
+static inline PyObject *
+interruption_referent(PyObject *reference)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *referent;
+    (void)PyWeakref_GetRef(reference, &referent);
+    return referent;
+#else
+    PyObject *referent = PyWeakref_GET_OBJECT(reference);
+    return referent == Py_None ? NULL : Py_NewRef(referent);
+#endif
+}
+
+/* Is it a weak reference to something that is no more? Lets go of nothing. */
 static inline bool
 interruption_is_dead_reference(PyObject *object)
 {
     if (!PyWeakref_Check(object)) {
         return false;
     }
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030E0000
+    return PyWeakref_IsDead(object);
+#elif PY_VERSION_HEX >= 0x030D0000
     PyObject *referent;
     int alive = PyWeakref_GetRef(object, &referent);
     Py_XDECREF(referent);

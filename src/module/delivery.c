@@ -1,6 +1,7 @@
 /* See delivery.h. */
 #include "delivery.h"
 
+#include "callbacks.h"
 #include "code.h"
 #include "compat.h"
 #include "events.h"
@@ -8,17 +9,6 @@
 #include "protected.h"
 #include "second_look.h"
 #include "self_test.h"
-
-static PyObject *del_name; /* "__del__", interned and kept for ever */
-
-int
-interruption_delivery_init(void)
-{
-    if (del_name == NULL) {
-        del_name = PyUnicode_InternFromString("__del__");
-    }
-    return del_name == NULL ? -1 : 0;
-}
 
 /* One frame. ---------------------------------------------------------------------------------- */
 
@@ -30,6 +20,7 @@ typedef struct {
     int lasti;
     int since; /* where the region was entered, if by this frame; else -1 */
     bool innermost;
+    bool above_c; /* C code has called what is above it */
 } look;
 
 /* The cleanup that the frame is in, or 0. Leaving a shield is in its own exit, which does not
@@ -68,18 +59,27 @@ between_statements(const look *at, interruption_point point)
     }
 }
 
+/* Would what is raised in this frame, or in what it has called, come to nothing, or where nobody
+   expects it? It is a callback, or what is above was not called by what it does. */
+static bool
+swallows(const look *at)
+{
+    if (at->above_c && !interruption_statements_are_refused() &&
+        !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
+        return true;
+    }
+    return at->since < 0 && interruption_is_callback(at->frame, at->code);
+}
+
 static bool
 blocks_here(interruption_state *state, const look *at, interruption_point point,
             interruption_obstacle *obstacle)
 {
     obstacle->kind = INTERRUPTION_NOTHING;
-    if (interruption_is_wrapper(at->code)) {
+    if (at->since < 0 && interruption_is_wrapper(at->code)) {
         obstacle->kind = INTERRUPTION_CLEANUP;
         obstacle->detail = interruption_is_entering(at->code) ? INTERRUPTION_IN_WITH_ENTRY
                                                               : INTERRUPTION_IN_WITH_EXIT;
-    }
-    else if (at->code->co_name == del_name) {
-        obstacle->kind = INTERRUPTION_SWALLOWED;
     }
     else if (interruption_is_import_machinery(at->code)) {
         obstacle->kind = INTERRUPTION_IMPORTING;
@@ -94,89 +94,13 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
         obstacle->kind = INTERRUPTION_CLEANUP;
     }
-    else if (!at->innermost &&
-             !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
-        obstacle->kind = INTERRUPTION_SWALLOWED; /* what is above was not called by it */
+    else if (swallows(at)) {
+        obstacle->kind = INTERRUPTION_SWALLOWED;
     }
     else if (at->innermost && !between_statements(at, point)) {
         obstacle->kind = INTERRUPTION_IN_STATEMENT;
     }
     return obstacle->kind != INTERRUPTION_NOTHING;
-}
-
-/* What the arguments tell. -------------------------------------------------------------------- */
-
-/* Is a function with that code the `__del__` of the object's class? It may have another name. */
-static bool
-is_finalizer_of(PyObject *object, PyCodeObject *code)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    if (type->tp_finalize == NULL && type->tp_del == NULL) {
-        return false;
-    }
-    PyObject *found = interruption_find_in_class(type, "__del__");
-    bool same =
-        found != NULL && PyFunction_Check(found) && PyFunction_GET_CODE(found) == (PyObject *)code;
-    Py_XDECREF(found);
-    return same;
-}
-
-/* What the interpreter gives to a callback: a dead weak reference, the frame that is below, or what
-   the garbage collector tells. */
-static bool
-is_of_callback(PyObject *value, const look *at)
-{
-    if (PyDict_CheckExact(value)) {
-        return PyDict_GetItemString(value, "uncollectable") != NULL &&
-               PyDict_GetItemString(value, "generation") != NULL;
-    }
-    if (!PyFrame_Check(value)) {
-        return interruption_is_dead_reference(value);
-    }
-    PyFrameObject *back = interruption_frame_before(at->frame);
-    bool same = value == (PyObject *)back;
-    Py_XDECREF(back);
-    return same;
-}
-
-/* Or one of a tuple: of `*args`. */
-static bool
-has_of_callback(PyObject *value, const look *at)
-{
-    if (!PyTuple_CheckExact(value)) {
-        return is_of_callback(value, at);
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
-        if (is_of_callback(PyTuple_GET_ITEM(value, i), at)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/*
- * Was the frame called by the interpreter itself, at a moment of its own, where an exception would
- * be swallowed or hit something else? Such calls come from any instruction that drops a reference
- * or looks for signals, and cannot be told from others by their callers; so it is told by what they
- * are given: a finalizer an object with such a `__del__`, a weak reference's callback a dead
- * reference, a signal handler the frame that it interrupts, one of gc.callbacks its figures.
- */
-static bool
-is_called_behind_back(const look *at)
-{
-    int arguments = at->code->co_argcount + ((at->code->co_flags & CO_VARARGS) != 0);
-    bool answer = false;
-    for (int i = 0; i < arguments && !answer; i++) {
-        /* *args comes after the keyword-only ones */
-        int index = i < at->code->co_argcount ? i : i + at->code->co_kwonlyargcount;
-        PyObject *value = interruption_frame_argument(at->frame, at->code, index);
-        if (value == NULL) {
-            continue;
-        }
-        answer = (i == 0 && is_finalizer_of(value, at->code)) || has_of_callback(value, at);
-        Py_DECREF(value);
-    }
-    return answer;
 }
 
 /* All frames. --------------------------------------------------------------------------------- */
@@ -195,16 +119,15 @@ frame_blocks(interruption_state *state, const interruption_view *view, look *at,
     }
     at->points = known->points;
     at->making = interruption_what_it_makes(state, known->maker, at->frame, at->code);
-    if (blocks_here(state, at, point, obstacle)) {
-        return true;
-    }
-    if (at->code->co_argcount > 0 || (at->code->co_flags & CO_VARARGS)) {
-        if (at->since < 0 && is_called_behind_back(at)) {
-            obstacle->kind = INTERRUPTION_SWALLOWED;
-            return true;
-        }
-    }
-    return false;
+    return blocks_here(state, at, point, obstacle);
+}
+
+static void
+step_outwards(look *at, bool *lost)
+{
+    at->innermost = false;
+    at->above_c = interruption_frame_is_called_by_c(at->frame);
+    at->frame = interruption_frame_back(at->frame, lost);
 }
 
 /* Does any frame of the region forbid it? Innermost first; the region's own frame is the last. */
@@ -215,7 +138,7 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
     bool lost, blocked = false;
     look at = {.frame = interruption_frame_innermost(tstate, &lost), .innermost = true};
     if (point.moment == INTERRUPTION_AT_CALLER && at.frame != NULL) {
-        at.frame = interruption_frame_back(at.frame, &lost);
+        at.frame = interruption_frame_back(at.frame, &lost); /* is innermost then */
     }
     while (at.frame != NULL && !blocked) {
         at.code = PyFrame_GetCode(at.frame);
@@ -226,11 +149,10 @@ frames_block(interruption_state *state, PyThreadState *tstate, const interruptio
             obstacle->lasti = at.lasti;
         }
         Py_DECREF(at.code);
-        at.innermost = false;
         if (last || at.making == INTERRUPTION_BEGINS) {
             break;
         }
-        at.frame = interruption_frame_back(at.frame, &lost);
+        step_outwards(&at, &lost);
     }
     Py_XDECREF(at.frame);
     if (lost) {
@@ -294,36 +216,24 @@ interruption_look_for_obstacle(interruption_state *state, interruption_thread *t
 static bool
 may_deliver(interruption_state *state, interruption_thread *thread, interruption_point point)
 {
+    PyObject *taken_in;
+    int lasti;
+    if (interruption_holds_lock(&thread->held, &taken_in, &lasti)) {
+        Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */
+        return false;
+    }
     interruption_obstacle obstacle;
     interruption_look_for_obstacle(state, thread, point, &obstacle);
-    bool free =
-        obstacle.kind == INTERRUPTION_NOTHING &&
-        !interruption_holds_lock(&thread->held, (PyObject **)&obstacle.code, &obstacle.lasti);
     Py_XDECREF(obstacle.code);
-    return free;
+    return obstacle.kind == INTERRUPTION_NOTHING;
 }
 
 /* Blocking calls. ----------------------------------------------------------------------------- */
 
-/* Would what is raised in a call of this frame come to nothing, or where nobody expects it? */
-static bool
-swallows(const look *at)
-{
-    if (at->code->co_name == del_name) {
-        return true;
-    }
-    if (!at->innermost && !interruption_statements_are_refused() &&
-        !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
-        return true;
-    }
-    return (at->code->co_argcount > 0 || (at->code->co_flags & CO_VARARGS)) && at->since < 0 &&
-           is_called_behind_back(at);
-}
-
 static bool
 is_cleaning_up(const look *at)
 {
-    if (interruption_is_wrapper(at->code) && !interruption_is_entering(at->code)) {
+    if (at->since < 0 && interruption_is_wrapper(at->code) && !interruption_is_entering(at->code)) {
         return true;
     }
     interruption_cleanup in = interruption_point_cleanup(at->points, at->lasti, at->since, NULL);
@@ -364,8 +274,9 @@ interruption_look_for_waits(interruption_state *state, interruption_thread *thre
     interruption_view blocks;
     interruption_look_at_blocks(thread->tstate, &thread->blocks, &blocks);
     if (blocks.regions == 0 || blocks.shields > 0 || !blocks.waits ||
-        (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS)) {
-        return;
+        (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS) ||
+        thread->tstate->tracing > 0) {
+        return; /* what a trace function raises comes up in what it traces */
     }
     view->open = true;
     view->cleanup = interruption_statements_are_refused(); /* whether it is, cannot be told then */
@@ -376,11 +287,10 @@ interruption_look_for_waits(interruption_state *state, interruption_thread *thre
         look_at_frame_for_waits(state, &at, &blocks, view);
         bool last = interruption_is_frame_of(blocks.region, at.frame);
         Py_DECREF(at.code);
-        at.innermost = false;
         if (last || at.making == INTERRUPTION_BEGINS) {
             break;
         }
-        at.frame = interruption_frame_back(at.frame, &lost);
+        step_outwards(&at, &lost);
     }
     Py_XDECREF(at.frame);
     view->open = view->open && !lost; /* no memory: the call waits as it always did */
@@ -439,42 +349,43 @@ look_at_work(void *arg)
     interruption_look_for_obstacle(at->state, at->thread, anywhere, &at->obstacle);
 }
 
-/* Under the list's mutex. The thread was armed before, and its request still waits. If it runs, and
-   not where the request has to wait, it is somewhere that we are not told of. */
-static PyCodeObject *
-follow_runaway(interruption_state *state, interruption_thread *thread)
+/* Under the list's mutex. The thread was armed before, and its request still waits. If it does not
+   have to wait where the thread is, then that is somewhere that we are not told of: in C code, which
+   may call functions back, or on its way there. `left` is to be dropped without the mutex. */
+static void
+follow_runaway(interruption_state *state, interruption_thread *thread, PyObject *left[3])
 {
+    int lasti;
     if (thread->followed ||
-        !atomic_exchange_explicit(&thread->stirred, false, memory_order_relaxed)) {
-        return NULL;
+        interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
+        return;
     }
     work at = {.state = state, .thread = thread};
     interruption_while_stopped(look_at_work, &at);
     if (at.obstacle.kind == INTERRUPTION_NOTHING || at.obstacle.kind == INTERRUPTION_PROTECTED) {
         interruption_events_follow(thread);
     }
-    return at.obstacle.code;
+    left[2] = (PyObject *)at.obstacle.code;
 }
 
 static void
 arm(interruption_state *state, itr_record *record, bool again)
 {
     interruption_garbage garbage = {.count = 0};
-    PyCodeObject *code = NULL;
     if (interruption_statements_are_refused()) {
         return; /* it is woken where it waits, and stops where it looks */
     }
+    PyObject *left[3] = {NULL};
     interruption_lock_threads();
     interruption_thread *thread = interruption_thread_of(record);
     if (thread != NULL && arm_thread(state, thread, &garbage) && again) {
-        code = follow_runaway(state, thread);
+        follow_runaway(state, thread, left);
     }
     interruption_unlock_threads();
-    Py_XDECREF(code);
-    for (size_t i = 0; i < garbage.count; i++) {
-        Py_XDECREF(garbage.objects[i]);
+    for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
+        Py_XDECREF(left[i]);
     }
-    PyMem_RawFree(garbage.objects);
+    interruption_drop_garbage(&garbage);
 }
 
 void
@@ -500,14 +411,8 @@ interruption_disarm(interruption_thread *thread)
         return;
     }
     (void)itr_disarm(thread->record);
-    interruption_events_disarm(thread);
-    PyObject **armed = thread->armed;
-    size_t count = thread->armed_count;
-    thread->armed = NULL;
-    thread->armed_count = thread->armed_capacity = 0;
+    interruption_garbage garbage = {.count = 0};
+    interruption_events_disarm(thread, &garbage);
     interruption_unlock_threads();
-    for (size_t i = 0; i < count; i++) {
-        Py_DECREF(armed[i]);
-    }
-    PyMem_RawFree(armed);
+    interruption_drop_garbage(&garbage);
 }

@@ -85,7 +85,4 @@ void interruption_arm_again(interruption_state *state, itr_record *record);
    when it can run no more. */
 void interruption_disarm(interruption_thread *thread);
 
-/* Names that frames are known by. 0, or -1 with MemoryError set. */
-int interruption_delivery_init(void);
-
 #endif

@@ -14,9 +14,13 @@ int interruption_events_start(interruption_state *state);
 
 /* References to be dropped when the mutex is not held any more. */
 typedef struct {
-    PyObject **objects;
+    PyObject **objects; /* in memory for PyMem_RawFree, */
     size_t count;
+    interruption_armed disarmed; /* what was armed, */
+    PyFrameObject *frame;        /* or up to 3.11 traced; or NULL */
 } interruption_garbage;
+
+void interruption_drop_garbage(interruption_garbage *garbage);
 
 /*
  * Under the mutex of the threads' list: from now on interruption_deliver is called between the
@@ -27,13 +31,13 @@ void interruption_events_arm(interruption_state *state, interruption_thread *thr
                              interruption_garbage *garbage);
 
 /*
- * Under the same mutex: the armed thread runs on, in code where a request is not delivered, so what
- * it enters from there is not told: have every function told that any thread enters.
+ * Under the same mutex: the armed thread may run where nothing that is armed tells what it enters,
+ * in C code that calls functions back: have every function told that any thread enters.
  */
 void interruption_events_follow(interruption_thread *thread);
 
-/* Under the same mutex: no more. What was armed is still in the thread's list. */
-void interruption_events_disarm(interruption_thread *thread);
+/* Under the same mutex: no more. */
+void interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage);
 
 /* The module is being cleared: nothing is armed any more, nor can be. */
 void interruption_events_stop(void);

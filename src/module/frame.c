@@ -28,6 +28,14 @@
 #define CODE_OF(frame) ((frame)->f_code)
 #endif
 
+#if PY_VERSION_HEX >= 0x030E0000
+#define FUNCTION_OF(frame) PyStackRef_AsPyObjectBorrow((frame)->f_funcobj)
+#define LOCAL_OF(frame, index) PyStackRef_AsPyObjectBorrow((frame)->localsplus[index])
+#else
+#define FUNCTION_OF(frame) ((frame)->f_funcobj)
+#define LOCAL_OF(frame, index) ((frame)->localsplus[index])
+#endif
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 PyObject *
@@ -40,6 +48,29 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
     return value;
 }
 
+bool
+interruption_frame_is_called_by_c(PyFrameObject *frame)
+{
+    /* Between the two is a frame that stands for a piece of the C stack. */
+    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    return of->previous == NULL || of->previous->owner > FRAME_OWNED_BY_GENERATOR;
+}
+
+PyObject *
+interruption_frame_function(PyFrameObject *frame)
+{
+    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    PyObject *function = FUNCTION_OF(of);
+    return function != NULL && PyFunction_Check(function) ? Py_NewRef(function) : NULL;
+}
+
+PyObject *
+interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+{
+    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    return Py_XNewRef(LOCAL_OF(of, code->co_nlocalsplus + slot));
+}
+
 #else /* 3.11 has no function for it, and will not change its frames any more. */
 
 PyObject *
@@ -50,6 +81,24 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code),
         value = PyCell_GET(value);
     }
     return Py_XNewRef(value);
+}
+
+bool
+interruption_frame_is_called_by_c(PyFrameObject *frame)
+{
+    return frame->f_frame->is_entry;
+}
+
+PyObject *
+interruption_frame_function(PyFrameObject *frame)
+{
+    return Py_XNewRef((PyObject *)frame->f_frame->f_func);
+}
+
+PyObject *
+interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+{
+    return Py_XNewRef(frame->f_frame->localsplus[code->co_nlocalsplus + slot]);
 }
 
 bool

@@ -89,6 +89,17 @@ interruption_compiled_generator_runs(PyThreadState *tstate)
     return generator != NULL && interruption_has_no_frame(tstate, generator);
 }
 
+/* Is it of a function, or a generator, that C code has called or resumed? Calls that Python code
+   makes do not go through C, but for some of objects that are no functions. Of a running frame. */
+bool interruption_frame_is_called_by_c(PyFrameObject *frame);
+
+/* The function that it is a call of, if of one: a new reference, or NULL. */
+PyObject *interruption_frame_function(PyFrameObject *frame);
+
+/* What is on the frame's value stack, counted from its bottom: a new reference, or NULL. Of a running
+   frame, and below what its instruction takes, or not overwritten by it yet. */
+PyObject *interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot);
+
 /* Does it belong to a generator, coroutine or asynchronous generator? */
 static inline bool
 interruption_is_generator_code(const PyCodeObject *code)

@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "blocking/families.h"
 #include "blocking/on_interrupt.h"
+#include "callbacks.h"
 #include "capi.h"
 #include "code.h"
 #include "compat.h"
@@ -381,6 +382,8 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+_Atomic(interruption_state *) interruption_state_now;
+
 /* The core is one for the process and knows one kind of serials; so is the interpreter that uses
  * it. */
 static int
@@ -399,22 +402,49 @@ start_core(void)
     }
     int again = interruption_new_interpreter();
     if (again > 0) {
+        atomic_store_explicit(&interruption_state_now, NULL, memory_order_release);
         itr_sweep(itr_sweep_begin(), NULL, 0);
         interruption_payload_forget_orphans();
     }
     return again < 0 ? -1 : 0;
 }
 
-_Atomic(interruption_state *) interruption_state_now;
+/* The package is imported again, as test runners, reloaders and notebooks do. What is compiled is not
+   made twice: there is one ThreadExit, one kind of region, one connection to the interpreter, which
+   regions and requests of the old names and the new ones share. */
+static int
+share(PyObject *module, PyObject *earlier)
+{
+    PyObject *name, *value, *to = PyModule_GetDict(module);
+    PyObject *copy = PyDict_Copy(PyModule_GetDict(earlier));
+    int status = copy == NULL ? -1 : 0;
+    for (Py_ssize_t at = 0; status == 0 && PyDict_Next(copy, &at, &name, &value);) {
+        /* Each has its own __name__, __spec__, ... */
+        status = PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_GET_LENGTH(name) > 1 &&
+                         PyUnicode_READ_CHAR(name, 1) == '_'
+                     ? 0
+                     : PyDict_SetItem(to, name, value);
+    }
+    Py_XDECREF(copy);
+    return status;
+}
 
 static int
 module_exec(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
+    if (start_core() < 0) {
+        return -1;
+    }
+    interruption_state *earlier =
+        atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    if (earlier != NULL) {
+        return share(module, earlier->module);
+    }
     state->module = module;
-    if (start_core() < 0 || interruption_check_frames() < 0 || interruption_lifecycle_init() < 0 ||
+    if (interruption_check_frames() < 0 || interruption_lifecycle_init() < 0 ||
         interruption_current_init(module, state) < 0 || interruption_code_init() < 0 ||
-        interruption_regions_init() < 0 || interruption_delivery_init() < 0 ||
+        interruption_regions_init() < 0 || interruption_callbacks_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
         interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 ||
@@ -457,6 +487,9 @@ static int
 module_clear(PyObject *module)
 {
     interruption_state *state = interruption_get_state(module);
+    if (state->module == NULL) {
+        return 0; /* it shares another's, or was never whole */
+    }
     interruption_events_stop();
     atomic_store_explicit(&interruption_state_now, NULL, memory_order_release);
     Py_CLEAR(state->thread_exit);

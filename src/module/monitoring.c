@@ -6,9 +6,10 @@
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
  * what is called, and what C code is given to call (running.h). INSTRUCTION is for loops that JUMP
- * does not tell of. Protected code gets CALL only: it is not delivered in, but calls what may be.
- * Where nothing tells what C code calls, the thread is followed, by PY_START and PY_RESUME in all
- * code, until the request is delivered.
+ * does not tell of. PY_START is there for functions on one line, which from 3.13 on have no LINE
+ * without it (gh-155992). Protected code gets CALL only: it is not delivered in, but calls what may
+ * be. Where nothing tells what C code calls, the thread is followed, by PY_START and PY_RESUME in
+ * all code, until the request is delivered.
  */
 #include "code.h"
 #include "compat.h"
@@ -24,7 +25,7 @@ typedef struct {
     PyObject *set_local_events;
     PyObject *set_events;
     PyObject *disable;
-    PyObject *all;       /* LINE | JUMP | CALL, */
+    PyObject *all;       /* LINE | JUMP | CALL | PY_START, */
     PyObject *mute;      /* with INSTRUCTION, */
     PyObject *calls;     /* CALL, */
     PyObject *entries;   /* PY_START | PY_RESUME, */
@@ -78,17 +79,17 @@ interruption_events_follow(interruption_thread *thread)
     }
 }
 
-/* Under the list's mutex. Takes the reference to the code if it returns true. */
-static bool
+/* Under the list's mutex. */
+static void
 arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, bool protected)
 {
     interruption_code *info = interruption_code_of(code);
     if (info == NULL) {
-        PyErr_Clear();
-        return false;
+        PyErr_Clear(); /* no memory: not armed, then */
+        return;
     }
-    if (!interruption_add_armed(thread, (PyObject *)code)) {
-        return false;
+    if (!interruption_armed_add(&thread->armed, code)) {
+        return;
     }
     if (info->armed++ == 0) {
         set_events(to, code,
@@ -96,20 +97,24 @@ arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, 
                    : interruption_points_have_mute_loops(info->points) ? to->mute
                                                                        : to->all);
     }
-    return true;
+}
+
+/* Under the list's mutex. */
+static void
+disarm_code(PyCodeObject *code, void *Py_UNUSED(arg))
+{
+    const connection *to = connection_now();
+    interruption_code *info = interruption_code_of(code); /* made when it was armed */
+    if (--info->armed == 0 && to != NULL) {
+        set_events(to, code, to->no_events);
+    }
 }
 
 void
-interruption_events_disarm(interruption_thread *thread)
+interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage)
 {
     const connection *to = connection_now();
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        PyCodeObject *code = (PyCodeObject *)thread->armed[i];
-        interruption_code *info = interruption_code_of(code); /* made when it was armed */
-        if (--info->armed == 0 && to != NULL) {
-            set_events(to, code, to->no_events);
-        }
-    }
+    garbage->disarmed = interruption_armed_take(&thread->armed, disarm_code, NULL);
     if (thread->followed) {
         thread->followed = false;
         if (--followed == 0 && to != NULL) {
@@ -118,7 +123,7 @@ interruption_events_disarm(interruption_thread *thread)
     }
 }
 
-/* Under the list's mutex. What is not kept is garbage. */
+/* Under the list's mutex. What was found is garbage then. */
 static void
 arm_found(interruption_state *state, interruption_thread *thread, const interruption_running *found,
           interruption_garbage *garbage)
@@ -126,17 +131,15 @@ arm_found(interruption_state *state, interruption_thread *thread, const interrup
     const connection *to = connection_now();
     garbage->objects = PyMem_RawMalloc(2 * found->count * sizeof(PyObject *));
     garbage->count = 0;
+    if (garbage->objects == NULL) {
+        return; /* no memory: what was found stays, which is the lesser evil */
+    }
     for (size_t i = 0; i < found->count; i++) {
         interruption_running_code *at = &found->codes[i];
-        bool armed =
-            to != NULL && garbage->objects != NULL &&
+        if (to != NULL) {
             arm_code(to, thread, at->code, interruption_is_protected(state, at->code, at->globals));
-        if (garbage->objects == NULL) {
-            continue; /* no memory: they stay, which is the lesser evil */
         }
-        if (!armed) {
-            garbage->objects[garbage->count++] = (PyObject *)at->code;
-        }
+        garbage->objects[garbage->count++] = (PyObject *)at->code;
         garbage->objects[garbage->count++] = at->globals;
     }
 }
@@ -151,6 +154,16 @@ interruption_events_arm(interruption_state *state, interruption_thread *thread,
     PyMem_RawFree(running.codes);
 }
 
+void
+interruption_drop_garbage(interruption_garbage *garbage)
+{
+    for (size_t i = 0; i < garbage->count; i++) {
+        Py_XDECREF(garbage->objects[i]);
+    }
+    PyMem_RawFree(garbage->objects);
+    interruption_armed_free(&garbage->disarmed);
+}
+
 /* Called by the interpreter. ------------------------------------------------------------------ */
 
 /* The calling thread, if there is anything to do for it. */
@@ -162,11 +175,7 @@ asked_thread(void)
         return NULL;
     }
     uint32_t flags = itr_flags(thread->record);
-    if (!(flags & ITR_PENDING) || !(flags & ITR_OPEN)) {
-        return NULL;
-    }
-    atomic_store_explicit(&thread->stirred, true, memory_order_relaxed);
-    return thread;
+    return (flags & ITR_PENDING) && (flags & ITR_OPEN) ? thread : NULL;
 }
 
 static PyObject *
@@ -208,17 +217,14 @@ static bool
 arm_entered(interruption_state *state, interruption_thread *thread,
             interruption_running_code entered)
 {
-    bool armed = false;
     bool protected = interruption_is_protected(state, entered.code, entered.globals);
     interruption_lock_threads();
     const connection *to = connection_now();
     if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
-        armed = arm_code(to, thread, entered.code, protected);
+        arm_code(to, thread, entered.code, protected);
     }
     interruption_unlock_threads();
-    if (!armed) {
-        Py_DECREF(entered.code);
-    }
+    Py_DECREF(entered.code);
     Py_XDECREF(entered.globals);
     return protected;
 }
@@ -413,9 +419,9 @@ fill_connection(connection *made, PyObject *monitoring, PyObject *module)
     made->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
     made->set_events = PyObject_GetAttrString(monitoring, "set_events");
     made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
-    made->all = PyLong_FromLong(numbers[LINE] | numbers[JUMP] | numbers[CALL]);
-    made->mute =
-        PyLong_FromLong(numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[INSTRUCTION]);
+    long all = numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[PY_START];
+    made->all = PyLong_FromLong(all);
+    made->mute = PyLong_FromLong(all | numbers[INSTRUCTION]);
     made->calls = PyLong_FromLong(numbers[CALL]);
     made->entries = PyLong_FromLong(numbers[PY_START] | numbers[PY_RESUME]);
     made->no_events = PyLong_FromLong(0);

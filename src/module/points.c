@@ -394,14 +394,15 @@ describe(look *at, interruption_points *points)
     points->places = fewer != NULL ? fewer : points->places;
 }
 
-/* Of a loop: can it be left at its head, but not at its jump back? */
+/* Of a loop: can it be left at its head, but not at its jump back? In a cleanup that both are in, it
+   can if the region was entered in there. */
 static bool
 is_mute(const place *head, const place *jump)
 {
     return (head->flags & INTERRUPTION_POINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
-           head->finally == 0 && head->chain == jump->chain &&
+           head->chain == jump->chain &&
            (!(head->flags & jump->flags & INTERRUPTION_POINT_LOOP) ||
-            jump->with != INTERRUPTION_IN_NOTHING || jump->finally != 0);
+            jump->with != INTERRUPTION_IN_NOTHING || (jump->finally & ~head->finally) != 0);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* See regions.h. */
 #include "regions.h"
 
+#include "code.h"
 #include "contexts.h"
 
 /* Interned and kept for ever: a code object's name is the same object. */
@@ -98,12 +99,26 @@ drives(PyFrameObject *frame, const void *generator)
     return inside;
 }
 
+/* Is the frame, which is the innermost, at the entry of a `with` statement of its own? */
+static bool
+is_at_with(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    const interruption_code *known = interruption_code_of(code);
+    PyErr_Clear(); /* no memory: then it is not known to be */
+    bool answer = known != NULL &&
+                  interruption_point_cleanup(known->points, PyFrame_GetLasti(frame), -1, NULL) ==
+                      INTERRUPTION_IN_WITH_ENTRY;
+    Py_DECREF(code);
+    return answer;
+}
+
 /*
  * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
  * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
- * has them. What comes first then is the frame whose block it is. If that or one below it is a
- * generator, the block belongs to the generator; and to a compiled one, which has no frame, if that
- * runs above all others.
+ * has them. (A frame of that name whose own `with` statement it is is none.) What comes first then
+ * is the frame whose block it is. If that or one below it is a generator, the block belongs to the
+ * generator; and to a compiled one, which has no frame, if that runs above all others.
  */
 static void
 find_origin(PyThreadState *tstate, origin *found)
@@ -119,8 +134,9 @@ find_origin(PyThreadState *tstate, origin *found)
         PyFrameObject *back =
             interruption_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = is_generator_frame(frame);
-        bool wrapper =
-            is_wrapper_frame(frame) || (generator && back != NULL && is_wrapper_frame(back));
+        bool named = is_wrapper_frame(frame);
+        bool own = named && found->base == NULL && !found->loose && is_at_with(frame);
+        bool wrapper = !own && (named || (generator && back != NULL && is_wrapper_frame(back)));
         bool runs = generator && interruption_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
@@ -366,7 +382,8 @@ context_of_origin(PyThreadState *tstate, const interruption_blocks *blocks, cons
 static const interruption_context *
 find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *object, void *frame)
 {
-    const interruption_context *context = context_of_stack(tstate, blocks);
+    const interruption_context *context = interruption_context_of(blocks, frame);
+    context = context != NULL ? context : context_of_stack(tstate, blocks);
     const interruption_block *inner = innermost(context);
     if (inner != NULL && inner->object == object && inner->frame == frame &&
         !interruption_compiled_generator_runs(tstate)) {

@@ -89,27 +89,6 @@ interruption_this_thread_slow(interruption_state *state)
     return thread;
 }
 
-bool
-interruption_add_armed(interruption_thread *thread, PyObject *armed)
-{
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        if (thread->armed[i] == armed) {
-            return false;
-        }
-    }
-    if (thread->armed_count == thread->armed_capacity) {
-        size_t capacity = thread->armed_capacity == 0 ? 8 : 2 * thread->armed_capacity;
-        PyObject **larger = PyMem_RawRealloc(thread->armed, capacity * sizeof(*thread->armed));
-        if (larger == NULL) {
-            return false;
-        }
-        thread->armed = larger;
-        thread->armed_capacity = capacity;
-    }
-    thread->armed[thread->armed_count++] = armed;
-    return true;
-}
-
 /* Take it out of the list. */
 static void
 unlink_thread(interruption_thread *thread)
@@ -128,10 +107,6 @@ free_thread(interruption_thread *thread)
     interruption_drop_callbacks(thread->callbacks);
     interruption_held_destroy(&thread->held);
     Py_XDECREF(thread->left);
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        Py_DECREF(thread->armed[i]);
-    }
-    PyMem_RawFree(thread->armed);
     PyMem_RawFree(thread);
 }
 
@@ -164,12 +139,14 @@ interruption_end_thread(uint64_t serial)
     bool own = thread == interruption_thread_self;
     interruption_lock_threads();
     unlink_thread(thread);
-    interruption_events_disarm(thread);
+    interruption_garbage garbage = {.count = 0};
+    interruption_events_disarm(thread, &garbage);
     if (own) {
         (void)itr_disarm(thread->record);
         thread->record->embedder = NULL;
     }
     interruption_unlock_threads();
+    interruption_drop_garbage(&garbage);
     if (own) {
         interruption_thread_self = NULL;
         interruption_thread_held = NULL;
@@ -196,7 +173,6 @@ interruption_drop_other_threads(void)
         older = thread->older;
         if (thread != self) {
             unlink_thread(thread);
-            interruption_events_disarm(thread);
             thread->older = others;
             others = thread;
         }
@@ -210,6 +186,11 @@ interruption_drop_other_threads(void)
     }
     for (; others != NULL; others = older) {
         older = others->older;
+        interruption_garbage garbage = {.count = 0};
+        interruption_lock_threads();
+        interruption_events_disarm(others, &garbage);
+        interruption_unlock_threads();
+        interruption_drop_garbage(&garbage);
         free_thread(others);
     }
 }

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "armed.h"
 #include "current.h"
 #include "held.h"
 #include "regions.h"
@@ -34,12 +35,9 @@ typedef struct interruption_thread {
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
                                           nothing else hangs on it. Waits look at ITR_DEAF */
-    PyObject **armed;                  /* guarded by the list; strong: what has events set for us,
-                                          codes, or up to 3.11 frames */
-    size_t armed_count;                /* guarded by the list */
-    size_t armed_capacity;             /* guarded by the list */
-    _Atomic bool stirred;              /* atomic, relaxed: it was told of something since it was
-                                          looked at last */
+    interruption_armed armed;          /* guarded by the list: the code that has events set for us */
+    PyFrameObject *traced;             /* guarded by the list; strong, while it runs; up to 3.11: whose
+                                          instructions are traced for us */
     bool followed;                     /* guarded by the list: see interruption_events_follow */
     struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
                                                 blocking/on_interrupt.h */
@@ -79,9 +77,5 @@ void interruption_free_threads_mutex(void);
 
 /* In the child of a fork: drop what is kept of the other threads. */
 void interruption_drop_other_threads(void);
-
-/* Under the list's mutex: add to what is armed, with the caller's reference. False: there is no
-   memory, or it is there already. */
-bool interruption_add_armed(interruption_thread *thread, PyObject *armed);
 
 #endif

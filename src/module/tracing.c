@@ -7,35 +7,43 @@
  * thread's trace function, as it does in the interpreter.
  *
  * A loop of one instruction, `while True: pass`, is never told as a line, only as an opcode; so
- * opcodes are traced in the frame that the thread is found in.
+ * opcodes are traced in the frame that the thread was found in last, until it leaves that.
  */
 #include "delivery.h"
 #include "events.h"
 
 static interruption_state *state_of_trace; /* written while the GIL is held: start, stop */
 
-/* Do we trace the opcodes of that frame? */
-static bool
-is_armed(const interruption_thread *thread, const PyFrameObject *frame)
+/* The owner leaves that frame, for now or for good: to keep it longer would keep alive what is in
+   it. */
+static void
+let_go(interruption_thread *thread, PyFrameObject *frame)
 {
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        if (thread->armed[i] == (const PyObject *)frame) {
-            return true;
-        }
+    interruption_lock_threads();
+    if (thread->traced == frame) {
+        (void)interruption_frame_trace_opcodes(frame, false);
+        thread->traced = NULL;
     }
-    return false;
+    else {
+        frame = NULL;
+    }
+    interruption_unlock_threads();
+    Py_XDECREF(frame); /* not the last reference: it runs */
 }
 
 static int
 trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 {
     interruption_thread *thread = interruption_thread_self;
-    bool ours = what == PyTrace_OPCODE && thread != NULL && is_armed(thread, frame);
+    bool ours = what == PyTrace_OPCODE && thread != NULL && thread->traced == frame;
     if (thread != NULL && thread->chained != NULL && !ours) {
         int status = ((Py_tracefunc)thread->chained)(object, frame, what, arg);
         if (status != 0) {
             return status;
         }
+    }
+    if (what == PyTrace_RETURN && thread != NULL && thread->traced == frame) {
+        let_go(thread, frame);
     }
     if (thread == NULL || !(what == PyTrace_LINE || ours) || state_of_trace == NULL ||
         !(itr_flags(thread->record) & ITR_PENDING)) {
@@ -60,20 +68,20 @@ exchange(PyThreadState *tstate, Py_tracefunc function)
     tstate->cframe->use_tracing = used && tstate->tracing == 0 ? 255 : 0;
 }
 
-/* Takes the reference. */
-static void
-trace_opcodes(interruption_thread *thread, PyFrameObject *frame, interruption_garbage *garbage)
+/* Trace the instructions of that frame, or of none, instead of the one before; which is returned, as
+   a reference to be dropped. Takes the reference. */
+static PyFrameObject *
+trace_opcodes(interruption_thread *thread, PyFrameObject *frame)
 {
-    if (!interruption_frame_trace_opcodes(frame, true)) {
-        if (interruption_add_armed(thread, (PyObject *)frame)) {
-            return;
-        }
-        (void)interruption_frame_trace_opcodes(frame, false);
+    if (frame != NULL && (frame == thread->traced || interruption_frame_trace_opcodes(frame, true))) {
+        return frame; /* by us, or by another tool */
     }
-    garbage->objects = PyMem_RawMalloc(sizeof(PyObject *));
-    if (garbage->objects != NULL) { /* else it stays, which is the lesser evil */
-        garbage->objects[garbage->count++] = (PyObject *)frame;
+    PyFrameObject *before = thread->traced;
+    if (before != NULL) {
+        (void)interruption_frame_trace_opcodes(before, false);
     }
+    thread->traced = frame;
+    return before;
 }
 
 void
@@ -82,9 +90,7 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
 {
     PyThreadState *tstate = thread->tstate;
     PyFrameObject *frame = interruption_frame_of_thread(tstate);
-    if (frame != NULL) {
-        trace_opcodes(thread, frame, garbage);
-    }
+    garbage->frame = frame == NULL ? NULL : trace_opcodes(thread, frame);
     if (tstate->c_tracefunc != trace) {
         thread->chained = (void *)tstate->c_tracefunc;
     }
@@ -92,16 +98,20 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
 }
 
 void
-interruption_events_disarm(interruption_thread *thread)
+interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage)
 {
     PyThreadState *tstate = thread->tstate;
     if (tstate->c_tracefunc == trace) {
         exchange(tstate, (Py_tracefunc)thread->chained);
     }
     thread->chained = NULL;
-    for (size_t i = 0; i < thread->armed_count; i++) {
-        (void)interruption_frame_trace_opcodes((PyFrameObject *)thread->armed[i], false);
-    }
+    garbage->frame = trace_opcodes(thread, NULL);
+}
+
+void
+interruption_drop_garbage(interruption_garbage *garbage)
+{
+    Py_XDECREF(garbage->frame);
 }
 
 void
