@@ -120,6 +120,15 @@ def test_a_try_that_nothing_covers_leaves_the_one_around_it_whole():
         assert in_thread(lambda source=source: runs.check(source)) > 0
 
 
+def test_a_return_that_handlers_jump_back_to_leads_into_its_finally():
+    """From 3.12 on handlers stand at the end; where they go on is no head of a loop (S9)."""
+    for leave in ("return 'text'", "return", "continue", "break", "pass"):
+        for first in ("with M(2), cm(3): pass", "try: t()\n except E: pass"):
+            text = f"L('a1 ')\ntry:\n {first}\n {leave}\nfinally:\n L('r1 ')\n"
+            source = "def program():\n for x in R:\n" + textwrap.indent(text, "  ")
+            assert in_thread(lambda: runs.check(source)) > 0  # noqa: B023
+
+
 # And all around it can be left as ever. -----------------------------------------------------------
 
 ENDLESS = {

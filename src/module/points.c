@@ -53,6 +53,7 @@ typedef struct {
     bool *headed;       /* by instruction: where a jump back goes to */
     uint64_t *lines;    /* by line: the `finally` that it is in */
     uint64_t *finallys; /* by instruction: the same */
+    uint64_t *turned;   /* by instruction: those out of whose bodies a jump leads back to it */
     int first_line;
     int line_count;
     bool lines_are_useless;
@@ -203,12 +204,18 @@ finallys_of_line(const look *at, int number)
 /* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
  * line between what the handler covers and the copy of the body: it is as good as within. So is a
  * whole `try` in which nothing can fail, of which no more is left; but not where a loop turns back
- * to, or one that consists of it could never be left. A jump out of a body, on the other hand, has
- * the line of what was last in there. */
+ * to out of that body, or one that consists of it could never be left. A jump out of a body, on the
+ * other hand, has the line of what was last in there. */
 static void
 find_finallys(look *at)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 1; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            at->turned[target] |= finallys_of_line(at, i) | finallys_of_line(at, i - 1);
+        }
+    }
     for (int i = bytecode->count; i-- > 0;) {
         const interruption_instruction *instruction = &bytecode->instructions[i];
         at->finallys[i] = finallys_of_line(at, i);
@@ -216,10 +223,10 @@ find_finallys(look *at)
             int to = instruction->target;
             at->finallys[i] = to > i ? at->finallys[to] : finallys_of_line(at, to);
         }
-        else if (i + 1 < bytecode->count && !at->headed[i] &&
+        else if (i + 1 < bytecode->count &&
                  (instruction->action == ACTION_GAP || instruction->action == ACTION_PLAIN ||
                   instruction->action == ACTION_DISCARD)) {
-            at->finallys[i] |= at->finallys[i + 1];
+            at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];
         }
     }
 }
@@ -430,10 +437,11 @@ fill(look *at, interruption_points *points)
     at->looped = PyMem_Calloc(count, sizeof(*at->looped));
     at->headed = PyMem_Calloc(count, sizeof(*at->headed));
     at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
+    at->turned = PyMem_Calloc(count, sizeof(*at->turned));
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
     if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        at->headed == NULL || at->finallys == NULL || points->at == NULL ||
+        at->headed == NULL || at->finallys == NULL || at->turned == NULL || points->at == NULL ||
         points->places == NULL) {
         return -1;
     }
@@ -472,6 +480,7 @@ interruption_points_new(PyCodeObject *code)
     PyMem_Free(at.headed);
     PyMem_Free(at.lines);
     PyMem_Free(at.finallys);
+    PyMem_Free(at.turned);
     if (done < 0) {
         interruption_points_free(points);
         return NULL;

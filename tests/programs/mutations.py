@@ -61,7 +61,7 @@ MUTATIONS = [
     Mutation(
         "what leads into a finally belongs to it",
         "points.c",
-        "at->finallys[i] |= at->finallys[i + 1];",
+        "at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];",
         "at->finallys[i] |= 0;",
     ),
     Mutation(
