@@ -21,6 +21,7 @@ from interruption import (
     clear_interrupt,
     defer_interruption,
     explain,
+    explain_all,
     interrupt,
 )
 from support import PATIENCE, Started, in_thread, scaled
@@ -505,3 +506,36 @@ def test_threads_that_end_meanwhile():  # S20
         while explain(thread).state != "finished":
             pass
         thread.join()
+
+
+def test_a_region_of_a_suspended_generator():  # S19, S21
+    def generator():
+        with allow_interruption:
+            yield
+
+    def body(started):
+        suspended = generator()
+        next(suspended)
+        started.ready.set()
+        stay(started)
+        suspended.close()
+
+    found = explained(body, "not in a region")
+    assert found.place.function.endswith("generator")
+    assert "not in force while that is suspended" in found.reason
+    assert found.reason.endswith(str(found.place))
+
+
+def test_all_threads():  # S19
+    def body(started):
+        with defer_interruption, allow_interruption:
+            started.ready.set()
+            stay(started)
+
+    with Started(body) as started:
+        interrupt(started.thread)
+        found = {explanation.thread: explanation for explanation in explain_all()}
+        assert found[started.thread].state == "shielded"
+        assert found[threading.current_thread()].state == "not asked"
+        started.may_go = True
+    assert all(explanation.thread is not started.thread for explanation in explain_all())

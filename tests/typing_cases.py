@@ -19,6 +19,7 @@ from interruption import (
     blocking,
     check_interrupt,
     explain,
+    explain_all,
     interrupt,
     interrupt_all_threads,
     interrupt_on_exit,
@@ -74,6 +75,7 @@ def explained(thread: Thread, ident: int) -> str:
     found = explain(thread)
     assert_type(found, Explanation)
     assert_type(explain(ident).reason, str)
+    assert_type(explain_all(), list[Explanation])
     assert_type(found.thread, threading.Thread | int)
     assert_type(found.stack, traceback.StackSummary)
     if found.state == "shielded" and found.place is not None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from . import _decorators as _decorators  # imported by the compiled part
     from . import blocking
     from ._executor import ThreadPoolExecutor
-    from ._explain import Explanation, explain
+    from ._explain import Explanation, explain, explain_all
     from ._install import install, uninstall
     from ._process import run_in_process
     from ._protected import protect, unprotect
@@ -77,6 +77,7 @@ __all__ = [
     "clear_interrupt",
     "defer_interruption",
     "explain",
+    "explain_all",
     "get_include",
     "install",
     "interrupt",
@@ -109,6 +110,7 @@ _LATER = {
     "ThreadReport": "_shutdown",
     "blocking": "blocking",
     "explain": "_explain",
+    "explain_all": "_explain",
     "install": "_install",
     "interrupt_on_exit": "_signals",
     "interrupt_on_signal": "_signals",

@@ -27,6 +27,12 @@ State = Literal[
 ]
 
 # By the numbers of interruption_cleanup in points.h.
+_SUSPENDED = (
+    "the thread is not in a region that is in force: one is that of a generator, coroutine or "
+    "greenlet, and not in force while that is suspended; open a region around the work, or use "
+    "Thread(interruptible=True). It was entered at"
+)
+
 _CLEANUPS = {
     1: "in a `finally`",
     2: "in an `except`",
@@ -40,7 +46,8 @@ _REASONS: dict[str, str] = {
     "not asked": "the thread has not been asked to stop",
     "delivered": "the request has been raised in the thread, which is in its cleanup now, or has "
     "caught the exception and gone on",
-    "not in a region": "the thread is not in a region: it stops only when it looks",
+    "not in a region": "the thread is not in a region: it stops only when it looks; open a region "
+    "around its work, or use Thread(interruptible=True)",
     "shielded": "the thread is shielded by the block at",
     "switched off": "interruption between statements is switched off, for the thread or for the "
     "region at",
@@ -184,6 +191,8 @@ def explain(thread: threading.Thread | int) -> Explanation:
     if state == "running" and places:
         place = Place(*places[-1])
     reason = _REASONS[state]
+    if state == "not in a region" and place is not None:
+        reason = _SUSPENDED
     if state == "in cleanup":
         reason += f" {_CLEANUPS[detail]} at"
     if place is not None:
@@ -195,3 +204,13 @@ def explain(thread: threading.Thread | int) -> Explanation:
     locked = left_locked(thread)
     reason += and_locked(locked)
     return Explanation(thread, state, reason, place, _stack(thread, places), locked)
+
+
+def explain_all() -> list[Explanation]:
+    """Tell the same of every live thread that ``threading`` knows (S19).
+
+    Returns an ``Explanation`` for each, the calling thread's among them, in the order of
+    ``threading.enumerate()``. They are made one after the other; a thread that ends meanwhile
+    is told to have finished.
+    """
+    return [explain(thread) for thread in threading.enumerate()]
