@@ -291,7 +291,7 @@ class Maker:
     def permitted(self, at: Place) -> Lines:
         """A permit of a semaphore, whose methods are Python code of the standard library."""
         name = f"P{self.new()}"
-        inside = Place(leaves=False, depth=at.depth + 1)
+        inside = Place(leaves=False, raises=at.raises, depth=at.depth + 1)
         tail = ["try:", *indented(self.body(inside)), "finally:", f" {name}.release()"]
         take = f"{name}.acquire(timeout=0)"
         return [f"if {take}:", *indented(tail)] if self.often(50) else [take, *tail]
