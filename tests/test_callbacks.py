@@ -1,8 +1,8 @@
-"""S9: what the interpreter calls at moments of its own is left alone, and nothing else is taken for it.
+"""S9: what the interpreter calls at moments of its own is left alone, and nothing else is.
 
-Finalizers, weak references' callbacks, signal handlers and the garbage collector's callbacks are told
-by where they are called from and what with. A function that merely has such things among its arguments
-is code like any other.
+Finalizers, weak references' callbacks, signal handlers and the garbage collector's callbacks are
+told by where they are called from and what with. A function that merely has such things among its
+arguments is code like any other.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def given_with_keywords(started, given):
     def work(_given, **_more):
         loop(started)
 
-    work(*[given], **{"more": 1})
+    work(*[given], more=1)
 
 
 def given_to_a_method(started, given):

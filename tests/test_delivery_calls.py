@@ -1,8 +1,8 @@
 """S9: functions that C code calls again and again are interrupted, whatever they consist of.
 
-No event tells that C code enters them. On 3.13 and later a function on one line has no ``LINE`` event
-without ``PY_START`` (gh-155992); and if the C code gives up the GIL between its calls, whoever looks
-at the thread then finds nothing of theirs on its stack.
+No event tells that C code enters them. On 3.13 and later a function on one line has no ``LINE``
+event without ``PY_START`` (gh-155992); and if the C code gives up the GIL between its calls,
+whoever looks at the thread then finds nothing of theirs on its stack.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ def calls_until_a_value_comes():
         pass
 
 
+# fmt: off
 class Zero:
-    def __index__(self): return 0  # noqa: E704
+    def __index__(self): return 0
 
-    def __add__(self, _other): return self  # noqa: E704
+    def __add__(self, _other): return self
 
     __radd__ = __add__
 
-    def __len__(self): return 0  # noqa: E704
+    def __len__(self): return 0
+# fmt: on
 
 
 def adds():
@@ -64,7 +66,7 @@ def asks_for_truth():
 
 
 def drives_a_generator():
-    any((0 for _ in itertools.count()))
+    any(0 for _ in itertools.count())
 
 
 def gives_up_the_gil(rows=10**9):
@@ -115,7 +117,9 @@ def test_other_threads_run_the_same_functions_meanwhile():  # S9
     """What tells of calls is told by them, too, and is not to be switched off for that."""
     stop = threading.Event()
 
-    def identity(number): return number  # noqa: E704
+    # fmt: off
+    def identity(number): return number
+    # fmt: on
 
     def run_beside():
         while not stop.is_set():

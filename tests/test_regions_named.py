@@ -1,7 +1,7 @@
-"""S21: a block of a `with` statement is its frame's own, whatever that is called and wherever it is.
+"""S21: a block of a `with` statement is its frame's own, whatever that is called, and wherever.
 
-Functions of some names, and code in a `finally`, are left alone: but not for a region that is opened
-in there.
+Functions of some names, and code in a `finally`, are left alone: but not for a region that is
+opened in there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,14 @@ import asyncio
 import itertools
 
 import pytest
-from interruption import ThreadExit, allow_interruption, clear_interrupt, defer_interruption, interrupt
 from delivery_parts import ask_myself, statements
+from interruption import (
+    ThreadExit,
+    allow_interruption,
+    clear_interrupt,
+    defer_interruption,
+    interrupt,
+)
 from support import Started, in_thread
 
 
@@ -149,6 +155,7 @@ def test_a_shield_in_a_method_of_that_name_ends_with_its_statement(name):  # S12
 # A region in cleanup ----------------------------------------------------------------------------
 
 
+# fmt: off
 def in_a_finally(started):
     try:
         len("")
@@ -217,6 +224,7 @@ def in_a_finally_that_a_continue_comes_to(started):
                 while number: started.ready.set()  # noqa: E701
 
 
+# fmt: on
 @pytest.mark.parametrize(
     "place",
     [

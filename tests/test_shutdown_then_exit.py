@@ -1,4 +1,4 @@
-"""After shutdown(): the exit does not wait for whom it has given up, and its report is data (S30)."""
+"""After shutdown(): the exit does not wait for whom it gave up, and its report is data (S30)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from interruption import Thread, allow_interruption, defer_interruption, explain, shutdown
 from on_signal_parts import run
 from support import PATIENCE, Started
-
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "interrupt_on_exit(timeout=60); sys.exit(3)"])

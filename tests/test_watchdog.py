@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the timers are 
 GRACE = 0.3
 
 HEAD = f"""
-import atexit, collections, ctypes, itertools, logging, multiprocessing, os, signal, sys, threading, time
+import atexit, collections, ctypes, itertools, logging, multiprocessing, os
+import signal, sys, threading, time
 from interruption import *
 signal.alarm({int(PATIENCE)})
 

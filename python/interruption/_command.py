@@ -176,8 +176,8 @@ def _run_parser() -> argparse.ArgumentParser:
         type=_grace,
         default=_NOT_GIVEN,
         metavar="TIME",
-        help="how long the process is given to end: 500ms, 5s, 1m, or forever. Unless given, threads "
-        "get 5s, and whatever else ends by itself takes its time",
+        help="how long the process is given to end: 500ms, 5s, 1m, or forever. Unless given, "
+        "threads get 5s, and whatever else ends by itself takes its time",
     )
     parser.add_argument(
         "--region",

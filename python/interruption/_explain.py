@@ -55,14 +55,15 @@ _REASONS: dict[str, str] = {
     "not interposed, or were not all the time (see interruption.blocking.status()), since it "
     "entered the region at",
     "refused": "this interpreter is not as this library knows it, so nothing is raised between "
-    "statements (see interruption.blocking.status()); its waits are woken. It entered the region at",
+    "statements (see interruption.blocking.status()); its waits are woken. It entered the region "
+    "at",
     "in protected code": "the thread is in code that is not interrupted between its statements, of "
     "the standard library or of a protected module, at",
     "in cleanup": "the thread is",
     "importing": "the thread is importing a module, by",
     "in a callback": "the thread is in a finalizer, a weak reference's callback or a signal "
-    "handler, where the exception would be lost, or in what cannot be told from one, a function that "
-    "C code has called with such arguments, at",
+    "handler, where the exception would be lost, or in what cannot be told from one, a function "
+    "that C code has called with such arguments, at",
     "holding a lock": "the thread holds the lock that it took in its region at",
     "running": "the thread will stop before its next statement; if it does not, it is in a call "
     "that does not return and that cannot be interrupted, at",

@@ -36,7 +36,7 @@ def _places() -> list[tuple[object, str, object]]:
 
 
 def _is_ours(found: object, what: object) -> bool:
-    """Is it what we put there, or did before the package was imported again?"""
+    """Whether it is what we put there, or did before the package was imported again."""
     maker = getattr(found, "fget", found)
     return found is what or getattr(maker, "__module__", None) == Thread.__module__
 

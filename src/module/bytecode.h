@@ -48,9 +48,9 @@ typedef struct {
     int oparg;  /* with what EXTENDED_ARGs before it added */
     int effect; /* on the depth of the stack, if it does not jump */
     int results;
-    int target;     /* the number of the instruction that it may jump to, or -1 */
-    int range;      /* the number of the range that covers it, or -1 */
-    int line;       /* -1: none */
+    int target;      /* the number of the instruction that it may jump to, or -1 */
+    int range;       /* the number of the range that covers it, or -1 */
+    int line;        /* -1: none */
     int star_callee; /* of `f(*args)`: how deep on the stack f is, from 1; else 0 */
     uint8_t action;  /* interruption_action */
     bool calls;      /* may run Python code because of what it is, not behind the program's back */

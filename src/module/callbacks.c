@@ -132,9 +132,8 @@ is_given_what_callbacks_are(const arguments *of)
     for (Py_ssize_t i = 0; i < of->count && !answer; i++) {
         PyObject *value = argument(of, i);
         if (value != NULL) {
-            answer = (i == 0 && is_finalizer(of, value)) ||
-                     is_given_dead_reference(of, value, i) || is_given_signal(of, before, value) ||
-                     is_given_figures(before, value);
+            answer = (i == 0 && is_finalizer(of, value)) || is_given_dead_reference(of, value, i) ||
+                     is_given_signal(of, before, value) || is_given_figures(before, value);
         }
         Py_XDECREF(before);
         before = value;
@@ -172,9 +171,9 @@ is_called_with_star(PyFrameObject *frame)
     PyObject *callee =
         back == NULL || interruption_statements_are_refused() ? NULL : find_star_callee(back);
     PyObject *function = callee == NULL ? NULL : interruption_frame_function(frame);
-    bool answer = function != NULL &&
-                  (callee == function ||
-                   (PyMethod_Check(callee) && PyMethod_GET_FUNCTION(callee) == function));
+    bool answer =
+        function != NULL && (callee == function ||
+                             (PyMethod_Check(callee) && PyMethod_GET_FUNCTION(callee) == function));
     Py_XDECREF(function);
     Py_XDECREF(callee);
     Py_XDECREF(back);

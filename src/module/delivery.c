@@ -351,14 +351,13 @@ look_at_work(void *arg)
 }
 
 /* Under the list's mutex. The thread was armed before, and its request still waits. If it does not
-   have to wait where the thread is, then that is somewhere that we are not told of: in C code, which
-   may call functions back, or on its way there. `left` is to be dropped without the mutex. */
+   have to wait where the thread is, then that is somewhere that we are not told of: in C code,
+   which may call functions back, or on its way there. `left` is to be dropped without the mutex. */
 static void
 follow_runaway(interruption_state *state, interruption_thread *thread, PyObject *left[3])
 {
     int lasti;
-    if (thread->followed ||
-        interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
+    if (thread->followed || interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
         return;
     }
     work at = {.state = state, .thread = thread};

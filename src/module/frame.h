@@ -96,8 +96,8 @@ bool interruption_frame_is_called_by_c(PyFrameObject *frame);
 /* The function that it is a call of, if of one: a new reference, or NULL. */
 PyObject *interruption_frame_function(PyFrameObject *frame);
 
-/* What is on the frame's value stack, counted from its bottom: a new reference, or NULL. Of a running
-   frame, and below what its instruction takes, or not overwritten by it yet. */
+/* What is on the frame's value stack, counted from its bottom: a new reference, or NULL. Of a
+   running frame, and below what its instruction takes, or not overwritten by it yet. */
 PyObject *interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot);
 
 /* Does it belong to a generator, coroutine or asynchronous generator? */
@@ -188,8 +188,8 @@ interruption_frame_back(PyFrameObject *frame, bool *lost)
 bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
 /*
- * For a process that is about to end, and whose threads cannot be asked: what is there to be seen of
- * a frame without the GIL. The innermost frame from `frame` on that has code, and that code
+ * For a process that is about to end, and whose threads cannot be asked: what is there to be seen
+ * of a frame without the GIL. The innermost frame from `frame` on that has code, and that code
  * (borrowed) and place; NULL: there is none. Whoever holds the GIL may be changing it: to be called
  * in a copy of the process. Allocates nothing.
  */

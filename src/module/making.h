@@ -21,11 +21,11 @@
 /* What a frame of the standard library is in the midst of. */
 typedef enum {
     INTERRUPTION_MAKES_NOTHING,
-    INTERRUPTION_MAKES,    /* what is made or not begun: nothing is raised in what it calls */
-    INTERRUPTION_GIVES,    /* giving out; it takes in for itself only: nothing is raised on entry */
-    INTERRUPTION_CLEANS,   /* cleaning up, as in a `finally` */
-    INTERRUPTION_BREAKS,   /* an exchange with another one: if a wait is broken off, so is that */
-    INTERRUPTION_BEGINS,   /* a program of its own, in the child of a fork: what is below is past */
+    INTERRUPTION_MAKES,  /* what is made or not begun: nothing is raised in what it calls */
+    INTERRUPTION_GIVES,  /* giving out; it takes in for itself only: nothing is raised on entry */
+    INTERRUPTION_CLEANS, /* cleaning up, as in a `finally` */
+    INTERRUPTION_BREAKS, /* an exchange with another one: if a wait is broken off, so is that */
+    INTERRUPTION_BEGINS, /* a program of its own, in the child of a fork: what is below is past */
 } interruption_making;
 
 /* What of the table a code object is, by its names alone; see code.h. */

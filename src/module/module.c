@@ -409,9 +409,9 @@ start_core(void)
     return again < 0 ? -1 : 0;
 }
 
-/* The package is imported again, as test runners, reloaders and notebooks do. What is compiled is not
-   made twice: there is one ThreadExit, one kind of region, one connection to the interpreter, which
-   regions and requests of the old names and the new ones share. */
+/* The package is imported again, as test runners, reloaders and notebooks do. What is compiled is
+   not made twice: there is one ThreadExit, one kind of region, one connection to the interpreter,
+   which regions and requests of the old names and the new ones share. */
 static int
 share(PyObject *module, PyObject *earlier)
 {

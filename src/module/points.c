@@ -401,8 +401,8 @@ describe(look *at, interruption_points *points)
     points->places = fewer != NULL ? fewer : points->places;
 }
 
-/* Of a loop: can it be left at its head, but not at its jump back? In a cleanup that both are in, it
-   can if the region was entered in there. */
+/* Of a loop: can it be left at its head, but not at its jump back? In a cleanup that both are in,
+   it can if the region was entered in there. */
 static bool
 is_mute(const place *head, const place *jump)
 {

@@ -27,13 +27,13 @@ static char reason[REASON_SIZE]; /* guarded by the mutex until it is released, c
  */
 enum {
     ANYTHING = '.',
-    POINT = 'p',   /* somewhere; and where it calls, it is known to */
-    GAP = 'g',     /* nowhere, if there is an instruction at all: before what a `try` protects */
-    FINALLY = 'f', /* nowhere, and one is in a `finally`, */
+    POINT = 'p',      /* somewhere; and where it calls, it is known to */
+    GAP = 'g',        /* nowhere, if there is an instruction at all: before what a `try` protects */
+    FINALLY = 'f',    /* nowhere, and one is in a `finally`, */
     LOOP_THERE = 'F', /* nor in a loop that is all on that line */
-    EXCEPT = 'e',  /* nowhere, and one is in an `except` */
-    WITH = 'w',    /* somewhere, and there are the entry and the exit of a `with` */
-    LOOP = 'l',    /* at the head of a loop or its jump back */
+    EXCEPT = 'e',     /* nowhere, and one is in an `except` */
+    WITH = 'w',       /* somewhere, and there are the entry and the exit of a `with` */
+    LOOP = 'l',       /* at the head of a loop or its jump back */
 };
 
 typedef struct {
@@ -301,10 +301,9 @@ interruption_self_test_once(void)
     char said[REASON_SIZE] = "";
     int done = test_all(said);
     /* Without memory some compilers fail and set nothing. */
-    if (done < 0 &&
-        (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_MemoryError) ||
-         PyErr_ExceptionMatches(PyExc_RecursionError) ||
-         PyErr_ExceptionMatches(PyExc_SystemError))) {
+    if (done < 0 && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_MemoryError) ||
+                     PyErr_ExceptionMatches(PyExc_RecursionError) ||
+                     PyErr_ExceptionMatches(PyExc_SystemError))) {
         PyErr_Clear(); /* the next region tries again */
         return;
     }

@@ -35,10 +35,10 @@ typedef struct interruption_thread {
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
                                           nothing else hangs on it. Waits look at ITR_DEAF */
-    interruption_armed armed;          /* guarded by the list: the code that has events set for us */
-    PyFrameObject *traced;             /* guarded by the list; strong, while it runs; up to 3.11: whose
-                                          instructions are traced for us */
-    bool followed;                     /* guarded by the list: see interruption_events_follow */
+    interruption_armed armed; /* guarded by the list: the code that has events set for us */
+    PyFrameObject *traced;    /* guarded by the list; strong, while it runs; up to 3.11: whose
+                                 instructions are traced for us */
+    bool followed;            /* guarded by the list: see interruption_events_follow */
     struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
                                                 blocking/on_interrupt.h */
     void *chained;                           /* guarded by the list; 3.11: see tracing.c */

@@ -68,12 +68,13 @@ exchange(PyThreadState *tstate, Py_tracefunc function)
     tstate->cframe->use_tracing = used && tstate->tracing == 0 ? 255 : 0;
 }
 
-/* Trace the instructions of that frame, or of none, instead of the one before; which is returned, as
-   a reference to be dropped. Takes the reference. */
+/* Trace the instructions of that frame, or of none, instead of the one before; which is returned,
+   as a reference to be dropped. Takes the reference. */
 static PyFrameObject *
 trace_opcodes(interruption_thread *thread, PyFrameObject *frame)
 {
-    if (frame != NULL && (frame == thread->traced || interruption_frame_trace_opcodes(frame, true))) {
+    if (frame != NULL &&
+        (frame == thread->traced || interruption_frame_trace_opcodes(frame, true))) {
         return frame; /* by us, or by another tool */
     }
     PyFrameObject *before = thread->traced;

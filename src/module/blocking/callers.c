@@ -74,8 +74,8 @@ only_looks(PyFrameObject *frame, PyCodeObject *code)
     static const char *const flags[] = {"block", "blocking"};
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
         PyObject *flag = interruption_frame_variable(frame, code, flags[i]);
-        bool looks = flag == Py_False || (flag != NULL && PyLong_CheckExact(flag) &&
-                                          PyObject_Not(flag) == 1);
+        bool looks = flag == Py_False ||
+                     (flag != NULL && PyLong_CheckExact(flag) && PyObject_Not(flag) == 1);
         Py_XDECREF(flag);
         if (looks) {
             return true;
@@ -93,8 +93,8 @@ look_up(const row *found, bool calls, PyFrameObject *frame, PyCodeObject *code)
     if (found == NULL || (found->what == IS_IF_IT_CALLS && !calls)) {
         return INTERRUPTION_CALLER_LIBRARY;
     }
-    bool takes = found->caller == INTERRUPTION_CALLER_TAKER ||
-                 found->caller == INTERRUPTION_CALLER_RECEIVER;
+    bool takes =
+        found->caller == INTERRUPTION_CALLER_TAKER || found->caller == INTERRUPTION_CALLER_RECEIVER;
     return takes && only_looks(frame, code) ? INTERRUPTION_CALLER_LIBRARY : found->caller;
 }
 
