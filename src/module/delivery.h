@@ -13,9 +13,9 @@
 
 /* Why a request is not delivered at a moment (S19). */
 typedef enum {
-    INTERRUPTION_NOTHING,       /* it is */
-    INTERRUPTION_NOT_OPEN,      /* in no region; the place is that of a suspended generator's, if any */
-    INTERRUPTION_SHIELDED,      /* by the shield entered at the place */
+    INTERRUPTION_NOTHING,  /* it is */
+    INTERRUPTION_NOT_OPEN, /* in no region; the place is that of a suspended generator's, if any */
+    INTERRUPTION_SHIELDED, /* by the shield entered at the place */
     INTERRUPTION_SWITCHED_OFF,  /* by a region's option or the Thread's */
     INTERRUPTION_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
                                    the place: see blocking/families.h */
