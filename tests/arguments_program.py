@@ -17,7 +17,6 @@ import re
 import select
 import signal
 import socket
-import ssl
 import sys
 import tempfile
 import threading
@@ -213,7 +212,8 @@ def on_handle(arena: Arena, name: str, values: SimpleNamespace) -> Made:
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
-    return getattr(thread._handle, name), (0.001,) if name == "join" else (), thread.is_alive
+    handle = getattr(thread, "_handle", None) or thread._os_thread_handle  # 3.14 has renamed it
+    return getattr(handle, name), (0.001,) if name == "join" else (), thread.is_alive
 
 
 def on_posix(arena: Arena, name: str, values: SimpleNamespace) -> Made:
@@ -361,27 +361,15 @@ def on_epoll(arena: Arena, name: str, values: SimpleNamespace) -> Made:
     return epoll.poll, (0.001, 5), int
 
 
-TLS: list[tuple[ssl.SSLSocket, ssl.SSLSocket]] = []
-
-
 def on_tls(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    if name in ("shutdown", "do_handshake") or not TLS:
-        TLS.append(connected())
-    near, far = TLS[-1]
+    near, far = connected()
+    arena.stack.enter_context(near)
+    arena.stack.enter_context(far)
     if name == "read":
-        while near.pending() < 4:
-            far.sendall(b"hello" * 4)
-            near._sslobj.read(1)
+        far.sendall(b"hello" * 4)
+        near._sslobj.read(1)
     valid = {"read": (3,), "write": (b"abc",), "sendfile": (values.file, 0, 3)}
-
-    def look() -> Any:
-        seen = near.pending() if name == "read" else None
-        if name != "read":
-            for one in TLS.pop():
-                one.close()
-        return seen
-
-    return getattr(near._sslobj, name), valid.get(name, ()), look
+    return getattr(near._sslobj, name), valid.get(name, ()), near.pending
 
 
 PLACES: dict[str, Callable[[Arena, str, SimpleNamespace], Made]] = {
@@ -448,6 +436,17 @@ def described(value: Any) -> str:
 
 
 def outcome(plan: Plan, region: Any) -> tuple[str, str]:
+    """What comes of it, but for what can be closed no more, because open() had its descriptor."""
+    found: list[tuple[str, str]] = []
+    try:
+        _try(plan, region, found)
+    except OSError:
+        if not found:
+            raise
+    return found[0]
+
+
+def _try(plan: Plan, region: Any, found: list[tuple[str, str]]) -> None:
     """What comes of it: the result or exception in words, and what is to be seen afterwards."""
     place, _, name = plan.call.rpartition(".")
     with contextlib.ExitStack() as stack:
@@ -499,7 +498,7 @@ def outcome(plan: Plan, region: Any) -> tuple[str, str]:
             said = re.sub(r"[\d.e-]*\d", "N", said)  # children's ids, and their use of the machine
         if plan.call in ("posix.open", "_socket.socket._accept"):
             said = re.sub(r"int \d+", "int N", said)
-        return re.sub(r"0x[0-9a-f]+|\d{5}(?=\))", "N", said), seen
+        found.append((re.sub(r"0x[0-9a-f]+|\d{5}(?=\))", "N", said), seen))
 
 
 def late(*_: object) -> None:
@@ -520,14 +519,16 @@ def main() -> None:
     calls = [call for call in calls if not wanted or call in wanted]
     chance = random.Random(int(seed))
     made = 0
-    for _ in range(int(count)):
-        for call in calls:
-            plan = Plan(call, chance)
+    for call in calls * int(count):
+        plan = Plan(call, chance)
+        made += 1
+        for _ in range(5):  # on a loaded machine the limit comes at a chance moment
             outside = outcome(plan, contextlib.nullcontext())
             inside = outcome(plan, interruption.allow_interruption)
-            made += 1
-            if outside != inside and outcome(plan, contextlib.nullcontext()) == outside:
-                print(f"{call} {plan.changes}\n  outside {outside}\n  inside  {inside}", file=out)
+            if outside == inside:
+                break
+        else:
+            print(f"{call} {plan.changes}\n  outside {outside}\n  inside  {inside}", file=out)
     print(len(calls), made, file=out)
 
 

@@ -349,8 +349,14 @@ names_fifo(PyObject *name)
 
 enum { OPEN_ARGUMENTS = 8 };
 
-/* The arguments of the call, each as it is if it was not given. False: it has others, or one twice;
-   the original says so. */
+static bool
+is_text_or_none(PyObject *argument)
+{
+    return argument == Py_None || PyUnicode_Check(argument);
+}
+
+/* The arguments of the call, each as it is if it was not given. False: it has others, or one twice,
+   or of a wrong type; the original says so. */
 static bool
 find_open_arguments(const interruption_call *call, PyObject *arguments[OPEN_ARGUMENTS])
 {
@@ -362,7 +368,9 @@ find_open_arguments(const interruption_call *call, PyObject *arguments[OPEN_ARGU
         arguments[i] = argument != NULL ? argument : arguments[i];
         given += argument != NULL;
     }
-    return interruption_call_count(call) == given;
+    return interruption_call_count(call) == given && PyUnicode_Check(arguments[1]) &&
+           PyLong_CheckExact(arguments[2]) && is_text_or_none(arguments[3]) &&
+           is_text_or_none(arguments[4]) && is_text_or_none(arguments[5]);
 }
 
 /* What os.fspath says of it, who is asked once; NULL, perhaps with an exception set. */
