@@ -359,12 +359,16 @@ test_list(PyObject *list)
 PyObject *
 interruption_self_test(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *list = NULL;
-    if (!PyArg_ParseTuple(args, "|O!:_self_test", &PyList_Type, &list)) {
+    PyObject *list = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:_self_test", &list)) {
         return NULL;
     }
-    if (list != NULL) {
+    if (PyList_Check(list)) {
         return test_list(list);
+    }
+    if (list != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "forms must be a list or None");
+        return NULL;
     }
     char said[REASON_SIZE] = "";
     int done = test_all(said);
