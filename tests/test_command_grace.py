@@ -139,8 +139,11 @@ class Observer(threading.Thread):
         self.events, self.callback = queue.Queue(), callback
 
     def run(self):
-        while (event := self.events.get()) is not None:
-            self.callback(event)
+        try:
+            while (event := self.events.get()) is not None:
+                self.callback(event)
+        finally:
+            self.ended = True
 
     def stop(self):
         self.events.put(None)
@@ -154,16 +157,16 @@ def start(function):
 OBSERVES = """
     sys.path.insert(0, "site-packages")
     import installed
-    observer = installed.Observer(lambda event: say("callback " + event))
+    observer = installed.Observer(wait)
     observer.start()
     try:
         ready()
         time.sleep(1000)
     finally:
         say("running" if observer.is_alive() else "stopped")
-        observer.events.put("last")
         observer.stop()
         observer.join()
+        say("ended" if observer.ended else "cut")
 """
 
 
@@ -176,8 +179,25 @@ def folder(tmp_path):
 
 def test_a_thread_of_an_installed_package_is_ended_by_who_has_begun_it(folder):  # S30
     status, said, told = finish(start(folder, OBSERVES), signal.SIGINT, blocked=True)
-    assert (status, said) == (-signal.SIGINT, ["callback last", "running"])
+    assert (status, said) == (-signal.SIGINT, ["ended", "running"])
     assert "interruption:" not in told
+
+
+def test_and_what_it_calls_of_the_programs_is_stopped(folder):  # S30
+    """Waiting, between statements, and also if it is called only then."""
+    called = OBSERVES.replace("ready()", "observer.events.put(None); ready(1)")
+    for body in (
+        called.replace("Observer(wait)", "Observer(lambda _: wait())").replace(
+            "put(None)", "put(1)"
+        ),
+        OBSERVES.replace("Observer(wait)", "Observer(spin)")
+        .replace("observer =", "def spin(event):\n        while True: pass\n    observer =")
+        .replace("observer.stop()", "observer.events.put(1)"),
+    ):
+        status, said, told = finish(start(folder, body), signal.SIGINT, blocked=True)
+        assert status == -signal.SIGINT
+        assert {"ended", "running"} <= set(said) <= {"ended", "running", "wait stopped"}
+        assert "interruption:" not in told
 
 
 def test_but_one_that_runs_the_programs_own_function_is_stopped(folder):
@@ -205,7 +225,7 @@ def test_a_package_may_be_the_programs_own(folder):
     environment = {**os.environ, "PYTHONPATH": path}
     process = start(folder, source, "--region", "installed", "--region", "all", env=environment)
     status, said, _ = finish(process, signal.SIGINT, blocked=True)
-    assert (status, said) == (-signal.SIGINT, ["stopped"])
+    assert (status, said) == (-signal.SIGINT, ["ended", "stopped"])
 
 
 def test_an_observer_of_files_ends_as_ever(tmp_path):  # S30

@@ -18,6 +18,7 @@ State = Literal[
     "switched off",
     "locks unknown",
     "refused",
+    "in a package's own code",
     "in protected code",
     "in cleanup",
     "importing",
@@ -57,6 +58,9 @@ _REASONS: dict[str, str] = {
     "refused": "this interpreter is not as this library knows it, so nothing is raised between "
     "statements (see interruption.blocking.status()); its waits are woken. It entered the region "
     "at",
+    "in a package's own code": "the thread is one that an installed package has started for "
+    "itself, and runs no code of the program's; `run --region NAME` makes the package the "
+    "program's own",
     "in protected code": "the thread is in code that is not interrupted between its statements, of "
     "the standard library or of a protected module, at",
     "in cleanup": "the thread is",

@@ -87,6 +87,7 @@ class _Left:
     def places(self) -> list[tuple[str, int, str]]: ...
 
 allow_interruption: _AllowInterruption
+_allow_in_program: _AllowInterruption
 defer_interruption: _DeferInterruption
 
 def _set_protected(homes: tuple[tuple[str, tuple[str, ...], bool], ...], /) -> None: ...

@@ -20,12 +20,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
 from . import _thread
 from ._interruption import (
     ThreadExit,
+    _allow_in_program,
     _cancel_futures,
     _is_installed,
     _is_protected,
@@ -61,20 +63,19 @@ def _first_function(thread: threading.Thread) -> Any:
     return getattr(function, "__func__", function)
 
 
-def _is_the_programs(thread: threading.Thread) -> bool:
-    """Whether it is there to run code of the program's.
+def _region_of(thread: threading.Thread) -> AbstractContextManager[Any] | None:
+    """Where the thread may be stopped; None: nowhere.
 
-    Threads that an installed package starts for itself are not, as those of the standard library:
-    they are ended by who has begun them.
+    Threads that the standard library starts for itself are ended by who has begun them. So are
+    those of an installed package, but for what they call of the program's.
     """
     function = _first_function(thread)
     code = getattr(function, "__code__", None)
-    if code is None:
-        return True
-    names = function.__globals__
-    if not (_is_protected(code, names) or _is_installed(code, names)):
-        return True
-    return (function.__module__, function.__qualname__) in _CARRIERS
+    if code is None or (function.__module__, function.__qualname__) in _CARRIERS:
+        return allow_interruption
+    if _is_protected(code, function.__globals__):
+        return None
+    return _allow_in_program if _is_installed(code, function.__globals__) else allow_interruption
 
 
 def _is_ours(entry: TracebackType) -> bool:
@@ -108,8 +109,8 @@ def _report_without_our_frames(thread: ThreadReport) -> ThreadReport:
     return dataclasses.replace(thread, explanation=dataclasses.replace(found, stack=stack))
 
 
-def _run_in_region(run: Callable[[], object]) -> None:
-    with allow_interruption:
+def _run_in_region(region: AbstractContextManager[Any], run: Callable[[], object]) -> None:
+    with region:
         run()
 
 
@@ -117,7 +118,8 @@ def _start_in_region(self: threading.Thread) -> None:
     """In the place of ``threading.Thread.start``."""
     is_new = getattr(self, "_initialized", False) and self.ident is None  # else it fails
     # What the cleanup of a thread that was stopped starts would not even begin in a region.
-    if not is_new or _is_told() or not _is_the_programs(self):
+    region = None if not is_new or _is_told() else _region_of(self)
+    if region is None:
         _start(self)
         return
     if hasattr(sys.modules.get("asyncio"), "run"):  # it has been imported
@@ -132,7 +134,8 @@ def _start_in_region(self: threading.Thread) -> None:
         tell(thread)
 
     thread._invoke_excepthook = tell_without_our_frames
-    _thread.start_running(self, _run_in_region, functools.partial(_start, self))
+    run = functools.partial(_run_in_region, region)
+    _thread.start_running(self, run, functools.partial(_start, self))
 
 
 def _run_task_in_region(self: Any, *arguments: Any) -> None:

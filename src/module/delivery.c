@@ -5,6 +5,7 @@
 #include "code.h"
 #include "compat.h"
 #include "events.h"
+#include "installed.h"
 #include "look.h"
 #include "protected.h"
 #include "second_look.h"
@@ -201,6 +202,30 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
     return true;
 }
 
+/* Is code of the program's called in that region, which is for nothing else? What an installed
+   package does in a thread of its own is left alone (S30). */
+static bool
+program_runs(interruption_state *state, PyThreadState *tstate, const interruption_block *region)
+{
+    bool lost, found = false;
+    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
+    while (frame != NULL && !found && !interruption_is_frame_of(region, frame)) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        found = interruption_is_programs_frame(state, frame, code);
+        Py_DECREF(code);
+        frame = interruption_frame_back(frame, &lost);
+    }
+    Py_XDECREF(frame);
+    return found;
+}
+
+static bool
+is_packages_own(interruption_state *state, PyThreadState *tstate, const interruption_view *view)
+{
+    return (view->region->kind & INTERRUPTION_BLOCK_PROGRAM) &&
+           !program_runs(state, tstate, view->region);
+}
+
 void
 interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
                                interruption_point point, interruption_obstacle *obstacle)
@@ -208,7 +233,13 @@ interruption_look_for_obstacle(interruption_state *state, interruption_thread *t
     *obstacle = (interruption_obstacle){.kind = INTERRUPTION_NOTHING, .lasti = -1};
     interruption_view view;
     interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    if (!view_blocks(thread, &view, obstacle)) {
+    if (view_blocks(thread, &view, obstacle)) {
+        return;
+    }
+    if (is_packages_own(state, thread->tstate, &view)) {
+        obstacle->kind = INTERRUPTION_PACKAGES_OWN;
+    }
+    else {
         (void)frames_block(state, thread->tstate, &view, point, obstacle);
     }
 }
@@ -278,6 +309,9 @@ interruption_look_for_waits(interruption_state *state, interruption_thread *thre
         (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS) ||
         thread->tstate->tracing > 0) {
         return; /* what a trace function raises comes up in what it traces */
+    }
+    if (is_packages_own(state, thread->tstate, &blocks)) {
+        return;
     }
     view->open = true;
     view->cleanup = interruption_statements_are_refused(); /* whether it is, cannot be told then */

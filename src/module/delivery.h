@@ -20,6 +20,7 @@ typedef enum {
     INTERRUPTION_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
                                    the place: see blocking/families.h */
     INTERRUPTION_REFUSED,       /* this interpreter's code is not as we know it: self_test.h */
+    INTERRUPTION_PACKAGES_OWN,  /* of a package's thread, which has not called the program's code */
     INTERRUPTION_PROTECTED,     /* in code of the standard library, this package, or protect() */
     INTERRUPTION_CLEANUP,       /* in a cleanup; `detail` is its interruption_cleanup */
     INTERRUPTION_IMPORTING,     /* a module is being imported */

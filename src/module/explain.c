@@ -14,6 +14,7 @@ static const char *const states[] = {
     [INTERRUPTION_SWITCHED_OFF] = "switched off",
     [INTERRUPTION_LOCKS_UNKNOWN] = "locks unknown",
     [INTERRUPTION_REFUSED] = "refused",
+    [INTERRUPTION_PACKAGES_OWN] = "in a package's own code",
     [INTERRUPTION_PROTECTED] = "in protected code",
     [INTERRUPTION_CLEANUP] = "in cleanup",
     [INTERRUPTION_IMPORTING] = "importing",

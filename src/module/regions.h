@@ -17,6 +17,7 @@ enum {
     INTERRUPTION_BLOCK_SHIELD = 1U << 0,        /* else a region, */
     INTERRUPTION_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
     INTERRUPTION_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
+    INTERRUPTION_BLOCK_PROGRAM = 1U << 3, /* only while code of the program's is called in it */
 };
 
 typedef struct {

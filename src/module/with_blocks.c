@@ -110,7 +110,8 @@ entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
 {
     interruption_state *state = state_of(self);
     settle(state, thread, flags);
-    if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & INTERRUPTION_BLOCK_SHIELD)) {
+    const uint8_t calm = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_PROGRAM;
+    if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & calm)) {
         return enter_asked(state, thread, self);
     }
     return 0;
@@ -332,6 +333,9 @@ block_repr(PyObject *self)
     if (of->kind == 0) {
         return PyUnicode_FromString("allow_interruption");
     }
+    if (of->kind & INTERRUPTION_BLOCK_PROGRAM) {
+        return PyUnicode_FromString("_allow_in_program");
+    }
     bool no_statements = of->kind & INTERRUPTION_BLOCK_NO_STATEMENTS;
     bool no_waits = of->kind & INTERRUPTION_BLOCK_NO_WAITS;
     return PyUnicode_FromFormat(
@@ -520,15 +524,9 @@ static PyType_Spec defer_spec = {
 };
 
 static int
-add_block(PyObject *module, PyType_Spec *spec, const char *name, uint8_t kind)
+add_block(PyObject *module, PyTypeObject *type, const char *name, uint8_t kind)
 {
-    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type == NULL || PyModule_AddType(module, type) < 0) {
-        Py_XDECREF(type);
-        return -1;
-    }
-    block *made = PyObject_New(block, type);
-    Py_DECREF(type);
+    block *made = type == NULL ? NULL : PyObject_New(block, type);
     if (made == NULL) {
         return -1;
     }
@@ -538,12 +536,27 @@ add_block(PyObject *module, PyType_Spec *spec, const char *name, uint8_t kind)
     return status;
 }
 
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
 int
 interruption_with_blocks_init(PyObject *module)
 {
-    return add_block(module, &allow_spec, "allow_interruption", 0) < 0 ||
-                   add_block(module, &defer_spec, "defer_interruption", INTERRUPTION_BLOCK_SHIELD) <
-                       0
-               ? -1
-               : 0;
+    PyTypeObject *allow = add_type(module, &allow_spec);
+    PyTypeObject *defer = allow == NULL ? NULL : add_type(module, &defer_spec);
+    int status = -1;
+    if (defer != NULL && add_block(module, allow, "allow_interruption", 0) == 0 &&
+        add_block(module, allow, "_allow_in_program", INTERRUPTION_BLOCK_PROGRAM) == 0) {
+        status = add_block(module, defer, "defer_interruption", INTERRUPTION_BLOCK_SHIELD);
+    }
+    Py_XDECREF(allow);
+    Py_XDECREF(defer);
+    return status;
 }
