@@ -443,5 +443,6 @@ def first_region_without_descriptors() -> None:
     assert "TLS: not interposed" in str(status)
     assert "Too many open files" in str(status)
     blocking.enable()
-    assert "not interposed" not in str(blocking.status())
+    left = [family.name for family in blocking.status().families if not family.interposed]
+    assert left == ["greenlet switches"]  # which has not been imported
     print("done")  # noqa: T201

@@ -111,6 +111,7 @@ CALLS = {
     "clear_interrupt": interruption.clear_interrupt,
     "defer_interruption": interruption.defer_interruption,
     "explain": interruption.explain,
+    "explain_all": interruption.explain_all,
     "get_include": interruption.get_include,
     "install": _installing,
     "interrupt": interruption.interrupt,
