@@ -80,8 +80,11 @@ def test_without_one_sigterm_ends_what_cannot_see_it_all_the_same(tmp_path):  # 
         tmp_path,
         """
         import re
-        thread = threading.Thread(target=re.match, args=(r"(a+)+$", "a" * 60 + "b"))
-        ready()
+        match = re.compile("(a+)+$").match
+        def work():
+            ready()
+            match("a" * 60 + "b")
+        thread = threading.Thread(target=work)
         thread.start()
         thread.join()
         """,
@@ -196,7 +199,8 @@ def test_and_what_it_calls_of_the_programs_is_stopped(folder):  # S30
     ):
         status, said, told = finish(start(folder, body), signal.SIGINT, blocked=True)
         assert status == -signal.SIGINT
-        assert {"ended", "running"} <= set(said) <= {"ended", "running", "wait stopped"}
+        # It may have ended before the main thread looks.
+        assert {"ended"} <= set(said) <= {"ended", "running", "stopped", "wait stopped"}
         assert "interruption:" not in told
 
 
