@@ -1,13 +1,14 @@
 """Regions for the threads of a program that knows of none: ``run --region all``.
 
 ``threading.Thread.start`` is replaced, so that ``run()`` is a region from its first line to its
-last, whoever has written it. The work of a thread pool is made of tasks, and each of these is a
+last. The work of a thread pool is made of tasks, and each of these is a
 region instead: one that was not begun is cancelled, and what its worker does in between is left
 alone.
 
 Threads that the standard library starts for itself are no regions: that which feeds a queue of
 ``multiprocessing``, manages a pool of processes, writes a log. They are ended by who has begun
-them; stopped half way, they would leave others waiting for ever.
+them; stopped half way, they would leave others waiting for ever. So are the threads that an
+installed package starts for itself, but what they call of the program's is stopped (S30).
 """
 
 # ruff: noqa: SLF001  (what `threading` and `concurrent.futures` have no public name for)
