@@ -122,13 +122,20 @@ give_descriptors_back(void)
     EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
+/* Valgrind has socketpair() succeed where no descriptor is left, with two that it has closed. */
+static bool
+tells_what_lacks(void)
+{
+    return errno == EMFILE || errno == EBADF;
+}
+
 static void
 without_descriptors_an_error_is_told_and_nothing_is_lost(void)
 {
     itr_record *record = itr_current();
     use_up_descriptors();
-    EXPECT(itr_wait_fd(record) == -1 && errno == EMFILE);
-    EXPECT(itr_poll_fd(record) == -1 && errno == EMFILE);
+    EXPECT(itr_wait_fd(record) == -1 && tells_what_lacks());
+    EXPECT(itr_poll_fd(record) == -1 && tells_what_lacks());
     itr_wait_result result;
     do {
         result = itr_wait(record, itr_deadline_after(1000000));
