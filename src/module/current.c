@@ -13,13 +13,13 @@
 #include <stddef.h>
 
 #include "compat.h"
-#include "newborn.h"
 #include "payload.h"
-#include "thread.h"
 
 typedef struct {
     PyObject_HEAD itr_thread thread;
 } anchor;
+
+static const interruption_life *life; /* written once an interpreter, before it is read */
 
 /* The serial of the calling thread whose anchor has gone, 0 before: its state is being cleared, and
    what still runs (`__del__`) must not start a new life that nobody would end. */
@@ -34,7 +34,7 @@ anchor_dealloc(PyObject *self)
     if (own != NULL && own->serial == thread.serial) {
         ended_serial = thread.serial;
     }
-    interruption_end_thread(thread.serial);
+    life->ends(thread.serial);
     itr_end(thread);
     type->tp_free(self);
     Py_DECREF(type);
@@ -54,8 +54,10 @@ static PyType_Spec anchor_spec = {
 };
 
 int
-interruption_current_init(PyObject *module, interruption_state *state)
+interruption_current_init(PyObject *module, interruption_state *state,
+                          const interruption_life *told)
 {
+    life = told;
     state->anchor_key = PyUnicode_InternFromString("interruption._interruption._Anchor");
     if (state->anchor_key == NULL) {
         return -1;
@@ -114,7 +116,7 @@ interruption_current_slow(interruption_state *state)
         PyErr_NoMemory();
     }
     else {
-        interruption_ask_newborn(record);
+        life->begins(record);
     }
     interruption_payload_drop_orphans();
     return record;

@@ -21,7 +21,15 @@ interruption_current(interruption_state *state)
     return interruption_current_slow(state);
 }
 
+/* Who is told of threads: see lifecycle.c. */
+typedef struct {
+    void (*begins)(itr_record *record); /* by a thread that has just got its first record */
+    void (*ends)(uint64_t serial); /* the Python thread of that serial has ended, and its record is
+                                      about to. By that thread or, at interpreter exit, another */
+} interruption_life;
+
 /* Add the type that this file needs to the state. 0, or -1 with an exception set. */
-int interruption_current_init(PyObject *module, interruption_state *state);
+int interruption_current_init(PyObject *module, interruption_state *state,
+                              const interruption_life *told);
 
 #endif

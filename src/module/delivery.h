@@ -71,19 +71,4 @@ typedef struct {
 void interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
                                  interruption_wait_view *view);
 
-/* The owner, when we are called between statements: -1 with the request's exception set, or 0. */
-int interruption_deliver(interruption_state *state, interruption_thread *thread,
-                         interruption_point point);
-
-/* A request waits in an open thread: make the thread look at once, and until the request has been
-   delivered or has come to another end. By anybody. */
-void interruption_stop_where_it_is(interruption_state *state, itr_record *record);
-
-/* It has not looked since, or nothing came of it: make it look at what it runs now. */
-void interruption_arm_again(interruption_state *state, itr_record *record);
-
-/* There is nothing to look for any more: disarm it, unless it has been asked anew. By the owner, or
-   when it can run no more. */
-void interruption_disarm(interruption_thread *thread);
-
 #endif

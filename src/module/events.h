@@ -6,11 +6,15 @@
 #ifndef INTERRUPTION_EVENTS_H
 #define INTERRUPTION_EVENTS_H
 
-#include "thread.h"
+#include "delivery.h"
 
-/* Once, before the first is armed; any number of times. 0, or -1 with RuntimeError set: there is no
-   way to be called. */
-int interruption_events_start(interruption_state *state);
+/* What is called then, by the armed thread: 0, or -1 with an exception set, which it raises. */
+typedef int interruption_deliverer(interruption_state *state, interruption_thread *thread,
+                                   interruption_point point);
+
+/* Once, before the first is armed; any number of times, with the same function. 0, or -1 with
+   RuntimeError set: there is no way to be called. */
+int interruption_events_start(interruption_state *state, interruption_deliverer *deliver);
 
 /* References to be dropped when the mutex is not held any more. */
 typedef struct {
@@ -23,7 +27,7 @@ typedef struct {
 void interruption_drop_garbage(interruption_garbage *garbage);
 
 /*
- * Under the mutex of the threads' list: from now on interruption_deliver is called between the
+ * Under the mutex of the threads' list: from now on the function is called between the
  * statements of what the thread runs now and enters. May be called again, to look at what it runs
  * now. Attached, with no exception set. What it cannot do, for want of memory, it leaves.
  */

@@ -80,16 +80,6 @@ inspect(void *arg)
     }
 }
 
-PyObject *
-interruption_describe_place(const PyCodeObject *code, int lasti)
-{
-    if (code == NULL) {
-        return Py_NewRef(Py_None);
-    }
-    int line = PyCode_Addr2Line((PyCodeObject *)code, lasti);
-    return Py_BuildValue("(OiO)", code->co_filename, line, code->co_qualname);
-}
-
 static PyObject *
 describe_stack(const inspection *of)
 {

@@ -7,9 +7,6 @@
 
 #include "state.h"
 
-/* (filename, line, function), or None for no code. NULL with an exception set. */
-PyObject *interruption_describe_place(const PyCodeObject *code, int lasti);
-
 PyObject *interruption_inspect(PyObject *module, PyObject *thread);
 
 #endif

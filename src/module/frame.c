@@ -364,3 +364,13 @@ interruption_current_place(PyThreadState *self, const interruption_places *place
     *lasti = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
     return true;
 }
+
+PyObject *
+interruption_describe_place(const PyCodeObject *code, int lasti)
+{
+    if (code == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    int line = PyCode_Addr2Line((PyCodeObject *)code, lasti);
+    return Py_BuildValue("(OiO)", code->co_filename, line, code->co_qualname);
+}

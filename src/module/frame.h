@@ -217,6 +217,9 @@ typedef struct {
 bool interruption_current_place(PyThreadState *self, const interruption_places *places,
                                 PyObject **plain, PyObject **code, int *lasti);
 
+/* (filename, line, function), or None for no code. NULL with an exception set. */
+PyObject *interruption_describe_place(const PyCodeObject *code, int lasti);
+
 /* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
 int interruption_current_place_init(void);
 

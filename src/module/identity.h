@@ -9,7 +9,7 @@
 #ifndef INTERRUPTION_IDENTITY_H
 #define INTERRUPTION_IDENTITY_H
 
-#include "interpose.h"
+#include "method.h"
 
 /* This method's entry point is about to be exchanged, perhaps not for the first time. Called while
    nobody else runs. */

@@ -2,7 +2,7 @@
 #include "left.h"
 
 #include "compat.h"
-#include "explain.h"
+#include "frame.h"
 
 /* What one region was left with. Immutable, but that others strike what they release. */
 typedef struct {

@@ -1,5 +1,10 @@
 /*
- * See lifecycle.h. Two things happen in the child, and it matters which is when.
+ * See lifecycle.h.
+ *
+ * A thread's end is told by its anchor (current.c), when CPython clears its state: in the thread,
+ * or at interpreter exit in another one.
+ *
+ * At a fork two things happen in the child, and it matters which is when.
  *
  * In fork() itself, before anything else: the mutexes are free again, for whoever held them is not
  * there. CPython deletes the other threads' states before it runs any hook of ours, and with each
@@ -20,20 +25,95 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "arming.h"
 #include "blocking/child_watch.h"
 #include "blocking/families.h"
+#include "blocking/on_interrupt.h"
 #include "blocking/socket_call.h"
 #include "blocking/tls_turns.h"
 #include "blocking/tls_window.h"
 #include "code.h"
+#include "contexts.h"
+#include "current.h"
+#include "events.h"
 #include "held.h"
 #include "interpose.h"
+#include "left.h"
 #include "newborn.h"
 #include "payload.h"
 #include "second_look.h"
 #include "signal_hook.h"
 #include "thread.h"
 #include "watchdog.h"
+
+/* A thread's beginning and end. ---------------------------------------------------------------- */
+
+/* Free what is in no list. Runs other people's code. */
+static void
+free_thread(interruption_thread *thread)
+{
+    interruption_drop_blocks(&thread->blocks);
+    interruption_drop_callbacks(thread->callbacks);
+    interruption_held_destroy(&thread->held);
+    Py_XDECREF(thread->left);
+    PyMem_RawFree(thread);
+}
+
+/* The Python thread of that serial has ended: drop what is kept of it. */
+static void
+thread_ends(uint64_t serial)
+{
+    interruption_thread *thread = interruption_find_thread(serial);
+    if (thread == NULL) {
+        return;
+    }
+    /* Another thread's record may be gone: in the child of a fork the core frees those of threads
+       that are not there. What is left of it at interpreter exit is not asked any more. */
+    bool own = thread == interruption_thread_self;
+    interruption_lock_threads();
+    interruption_unlink_thread(thread);
+    interruption_garbage garbage = {.count = 0};
+    interruption_events_disarm(thread, &garbage);
+    if (own) {
+        (void)itr_disarm(thread->record);
+        thread->record->embedder = NULL;
+    }
+    interruption_unlock_threads();
+    interruption_drop_garbage(&garbage);
+    if (own) {
+        interruption_thread_self = NULL;
+        interruption_thread_held = NULL;
+        itr_release(thread->record);
+        interruption_tell_left(thread->left);
+    }
+    free_thread(thread);
+}
+
+/* In the child of a fork: drop what is kept of the other threads. */
+static void
+drop_other_threads(void)
+{
+    interruption_thread *self = interruption_thread_self;
+    interruption_thread *older;
+    interruption_lock_threads();
+    interruption_thread *others = interruption_unlink_others();
+    if (self != NULL) {
+        interruption_settle_callbacks(self);
+    }
+    interruption_unlock_threads();
+    if (self != NULL && (itr_flags(self->record) & ITR_ARMED)) {
+        interruption_disarm(self); /* its request was the parent's */
+    }
+    for (; others != NULL; others = older) {
+        older = others->older;
+        interruption_garbage garbage = {.count = 0};
+        interruption_lock_threads();
+        interruption_events_disarm(others, &garbage);
+        interruption_unlock_threads();
+        interruption_drop_garbage(&garbage);
+        free_thread(others);
+    }
+}
 
 /* Around fork(). ------------------------------------------------------------------------------- */
 
@@ -80,7 +160,7 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     interruption_socket_forget_turns();
     interruption_tls_forget_calls();
     interruption_tls_forget_windows();
-    interruption_drop_other_threads();
+    drop_other_threads();
     interruption_newborn_after_fork_child();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;
@@ -118,9 +198,25 @@ watch_forks(void)
     watch_error = pthread_atfork(before_fork, in_parent, in_child);
 }
 
-int
-interruption_lifecycle_init(void)
+/* The interpreter's exit. ---------------------------------------------------------------------- */
+
+/* For atexit: what looks again has to end before threads cannot attach any more. */
+static int
+register_exit(PyObject *module)
 {
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
+    PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);
+    Py_XDECREF(method);
+    Py_XDECREF(atexit);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+int
+interruption_lifecycle_init(PyObject *module, interruption_state *state)
+{
+    static const interruption_life life = {interruption_ask_newborn, thread_ends};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
     if (watch_error != 0) {
@@ -128,5 +224,10 @@ interruption_lifecycle_init(void)
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    return register_hook();
+    if (interruption_current_init(module, state, &life) < 0 || register_hook() < 0 ||
+        register_exit(module) < 0) {
+        return -1;
+    }
+    interruption_second_look_init(state, interruption_arm_again);
+    return 0;
 }

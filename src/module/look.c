@@ -6,9 +6,9 @@
 
 #include "arguments.h"
 #include "current.h"
-#include "delivery.h"
 #include "payload.h"
-#include "thread_exit.h"
+#include "raise.h"
+#include "thread.h"
 
 /* The calling thread's record, which knows from now on that the thread looks by itself. */
 static itr_record *
@@ -29,34 +29,6 @@ interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
     }
     itr_record *record = current_that_looks(interruption_get_state(module));
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
-}
-
-void
-interruption_nothing_waits(const itr_record *record)
-{
-    interruption_thread *thread = interruption_thread_self;
-    if ((itr_flags(record) & ITR_ARMED) && interruption_is_thread_of_now(thread)) {
-        interruption_disarm(thread);
-    }
-}
-
-int
-interruption_raise_request(interruption_state *state, itr_record *record)
-{
-    itr_payload *dropped = NULL;
-    if (!itr_deliver(record, &dropped)) {
-        return 0;
-    }
-    interruption_nothing_waits(record);
-    /* Held, because what runs while the exception is made may clear the request. */
-    const interruption_payload *payload = (const interruption_payload *)itr_delivered(record);
-    PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
-    PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
-    interruption_raise(state, exc_type, reason);
-    interruption_payload_drop(dropped);
-    Py_XDECREF(exc_type);
-    Py_XDECREF(reason);
-    return -1;
 }
 
 static bool

@@ -28,11 +28,4 @@ PyObject *interruption_fd(PyObject *module, PyObject *unused);
    set. */
 int interruption_check(interruption_state *state);
 
-/* Raise if there is a request in the calling thread's record; it is delivered, then. As above. */
-int interruption_raise_request(interruption_state *state, itr_record *record);
-
-/* The calling thread, whose record it is, has nothing pending any more: let its code be as it was
-   before it was armed. */
-void interruption_nothing_waits(const itr_record *record);
-
 #endif

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "code.h"
 #include "compat.h"
 #include "frame.h"
 #include "protected.h"

@@ -382,8 +382,6 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-_Atomic(interruption_state *) interruption_state_now;
-
 /* The core is one for the process and knows one kind of serials; so is the interpreter that uses
  * it. */
 static int
@@ -442,15 +440,14 @@ module_exec(PyObject *module)
         return share(module, earlier->module);
     }
     state->module = module;
-    if (interruption_check_frames() < 0 || interruption_lifecycle_init() < 0 ||
-        interruption_current_init(module, state) < 0 || interruption_code_init() < 0 ||
+    if (interruption_check_frames() < 0 || interruption_code_init() < 0 ||
         interruption_regions_init() < 0 || interruption_callbacks_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||
         interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 ||
         interruption_scope_init(module) < 0 || interruption_signal_hook_init(module) < 0 ||
         interruption_on_interrupt_init(module) < 0 ||
-        interruption_second_look_init(module, state) < 0 || interruption_capi_init(module) < 0) {
+        interruption_lifecycle_init(module, state) < 0 || interruption_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
@@ -511,7 +508,7 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, INTERRUPTION_VERSION_SLOTS};
 
-PyModuleDef interruption_module = {
+static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,         .m_name = "interruption._interruption",
     .m_doc = module_doc,           .m_size = sizeof(interruption_state),
     .m_methods = methods,          .m_slots = module_slots,
@@ -522,5 +519,5 @@ PyModuleDef interruption_module = {
 PyMODINIT_FUNC
 PyInit__interruption(void)
 {
-    return PyModuleDef_Init(&interruption_module);
+    return PyModuleDef_Init(&definition);
 }

@@ -13,7 +13,6 @@
  */
 #include "code.h"
 #include "compat.h"
-#include "delivery.h"
 #include "events.h"
 #include "protected.h"
 #include "running.h"
@@ -21,6 +20,7 @@
 enum { NO_TOOL = -1 };
 
 typedef struct {
+    interruption_deliverer *deliver;
     PyObject *tool; /* our tool id, an int */
     PyObject *set_local_events;
     PyObject *set_events;
@@ -178,17 +178,24 @@ asked_thread(void)
     return (flags & ITR_PENDING) && (flags & ITR_OPEN) ? thread : NULL;
 }
 
+/* None, or NULL with the request's exception set. */
+static PyObject *
+deliver_at(PyObject *module, interruption_point point)
+{
+    const connection *at = connection_now();
+    interruption_thread *thread = asked_thread();
+    if (at != NULL && thread != NULL &&
+        at->deliver(interruption_get_state(module), thread, point) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 on_line(PyObject *module, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-    interruption_thread *thread = asked_thread();
-    if (thread != NULL) {
-        const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
-        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
+    const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
+    return deliver_at(module, point);
 }
 
 static PyObject *
@@ -201,14 +208,8 @@ on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (to > from && at != NULL) {
         return Py_NewRef(at->disable); /* not a loop's: never of use */
     }
-    interruption_thread *thread = asked_thread();
-    if (thread != NULL) {
-        const interruption_point point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
-        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
+    const interruption_point point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
+    return deliver_at(module, point);
 }
 
 /* Arm what an armed thread is about to run; takes the references. Returns whether it is protected.
@@ -291,14 +292,8 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (!(interruption_point_flags(info->points, offset) & INTERRUPTION_POINT_HEAD)) {
         return Py_NewRef(to->disable); /* never of use */
     }
-    interruption_thread *thread = asked_thread();
-    if (thread != NULL) {
-        const interruption_point point = {.moment = INTERRUPTION_AT_HEAD};
-        if (interruption_deliver(interruption_get_state(module), thread, point) < 0) {
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
+    const interruption_point point = {.moment = INTERRUPTION_AT_HEAD};
+    return deliver_at(module, point);
 }
 
 static PyMethodDef instruction_method = {"_on_instruction", _PyCFunction_CAST(on_instruction),
@@ -454,7 +449,7 @@ disconnect(connection *made, PyObject *monitoring)
 }
 
 int
-interruption_events_start(interruption_state *state)
+interruption_events_start(interruption_state *state, interruption_deliverer *deliver)
 {
     if (connection_now() != NULL) {
         return 0;
@@ -467,6 +462,7 @@ interruption_events_start(interruption_state *state)
                                             "interrupted between statements");
         return -1;
     }
+    made->deliver = deliver;
     Py_INCREF(monitoring);
     connection *none = NULL;
     int status = fill_connection(made, monitoring, state->module);

@@ -6,7 +6,7 @@
 #ifndef INTERRUPTION_ORIGINALS_H
 #define INTERRUPTION_ORIGINALS_H
 
-#include "interpose.h"
+#include "method.h"
 
 /*
  * The definition that the row names. It outlives every reference. NULL with an exception set:

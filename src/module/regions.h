@@ -9,52 +9,8 @@
 #ifndef INTERRUPTION_REGIONS_H
 #define INTERRUPTION_REGIONS_H
 
-#include "frame.h"
+#include "contexts.h"
 #include "itr_record.h"
-
-/* What a block is: bits; a plain region has none. */
-enum {
-    INTERRUPTION_BLOCK_SHIELD = 1U << 0,        /* else a region, */
-    INTERRUPTION_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
-    INTERRUPTION_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
-    INTERRUPTION_BLOCK_PROGRAM = 1U << 3, /* only while code of the program's is called in it */
-};
-
-typedef struct {
-    PyObject *object;   /* what was entered; strong */
-    PyCodeObject *code; /* where it was entered: strong, */
-    int lasti;          /* and the place in it */
-    uint8_t kind;
-    bool loose;  /* entered by a wrapper's __enter__, so not by the frame whose block it is */
-    void *frame; /* the frame that entered it: an address */
-    PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
-} interruption_block;
-
-typedef struct interruption_context {
-    struct interruption_context *next; /* with the same hash */
-    PyFrameObject *owner;              /* the generator's frame; strong. NULL: it has none */
-    const void *key;                   /* see contexts.h */
-    interruption_block *blocks;        /* outermost first */
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t regions; /* how many of the blocks are regions, shields, ... */
-    uint32_t shields;
-    uint32_t no_statements;
-    uint32_t no_waits;
-} interruption_context;
-
-typedef struct {
-    interruption_context own;       /* blocks of no generator, on one stack: nearly always the
-                                       thread's only one */
-    interruption_context **buckets; /* the others, by key */
-    uint32_t bucket_count;          /* a power of two, or 0 */
-    uint32_t others;                /* how many there are */
-    uint32_t left;                  /* how many own blocks were left since they were swept */
-    uint32_t regions;               /* in all contexts together */
-    bool
-        several; /* blocks have been entered on several stacks, or while on another than `own` is */
-    bool open;   /* whether ITR_OPEN is set */
-} interruption_blocks;
 
 /* What is in force at a moment. */
 typedef struct {

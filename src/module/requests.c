@@ -2,9 +2,9 @@
 #include "requests.h"
 
 #include "arguments.h"
+#include "arming.h"
 #include "blocking/on_interrupt.h"
 #include "compat.h"
-#include "delivery.h"
 #include "newborn.h"
 #include "payload.h"
 #include "second_look.h"

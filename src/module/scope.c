@@ -11,8 +11,8 @@
 
 #include "arguments.h"
 #include "current.h"
-#include "look.h"
 #include "payload.h"
+#include "raise.h"
 #include "requests.h"
 
 typedef struct {

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "compat.h"
-#include "delivery.h"
 
 enum { FIRST_MS = 1, LONGEST_MS = 64, LINGER_MS = 1000 };
 static const int64_t MS = 1000000; /* nanoseconds */
@@ -33,6 +32,7 @@ static bool running;
 static bool stopped = true; /* the interpreter exits, or has not begun */
 static int64_t asleep_until;
 static interruption_state *state;
+static void (*arm_again)(interruption_state *state, itr_record *record);
 static watch *watches;
 static size_t count, capacity;
 
@@ -99,7 +99,7 @@ static void
 look_at(itr_record *record)
 {
     if (interruption_attach_thread()) {
-        interruption_arm_again(state, record);
+        arm_again(state, record);
         interruption_detach_thread();
     }
 }
@@ -245,23 +245,15 @@ interruption_second_look_after_fork_child(void)
     (void)pthread_mutex_unlock(&mutex);
 }
 
-int
-interruption_second_look_init(PyObject *module, interruption_state *module_state)
+void
+interruption_second_look_init(interruption_state *module_state,
+                              void (*look)(interruption_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_condition);
-    PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
-    PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);
-    Py_XDECREF(method);
-    Py_XDECREF(atexit);
-    Py_XDECREF(done);
-    if (done == NULL) {
-        return -1;
-    }
     (void)pthread_mutex_lock(&mutex);
     state = module_state;
+    arm_again = look;
     stopped = false;
     (void)pthread_mutex_unlock(&mutex);
-    return 0;
 }

@@ -14,15 +14,17 @@
    (no memory, no thread to do it, the interpreter exits), nothing happens. */
 void interruption_look_again(itr_record *record);
 
-/* Allow it, for the interpreter that the caller runs in. 0, or -1 with an exception set. */
-int interruption_second_look_init(PyObject *module, interruption_state *state);
+/* Allow it, for the interpreter that the caller runs in. A look is a call of that function,
+   attached, with the record of a thread whose request waits. */
+void interruption_second_look_init(interruption_state *state,
+                                   void (*look)(interruption_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
 void interruption_second_look_before_fork(void);
 void interruption_second_look_after_fork_parent(void);
 void interruption_second_look_after_fork_child(void);
 
-/* A method of the module, for atexit: end it, before threads cannot attach any more. */
+/* A method of the module: end it, before threads cannot attach any more. */
 PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);
 
 /* The thread id of the thread that looks, which is nobody's to interrupt; 0 while there is none. */

@@ -35,9 +35,6 @@ typedef struct {
    those. */
 extern _Atomic(interruption_state *) interruption_state_now;
 
-/* The definition of the module: types find their module by it. */
-extern PyModuleDef interruption_module;
-
 static inline interruption_state *
 interruption_get_state(PyObject *module)
 {

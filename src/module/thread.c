@@ -1,11 +1,7 @@
 /* See thread.h. */
 #include "thread.h"
 
-#include "blocking/on_interrupt.h"
 #include "compat.h"
-#include "delivery.h"
-#include "events.h"
-#include "left.h"
 
 ITR_TLS interruption_thread *interruption_thread_self = NULL;
 
@@ -89,9 +85,8 @@ interruption_this_thread_slow(interruption_state *state)
     return thread;
 }
 
-/* Take it out of the list. */
-static void
-unlink_thread(interruption_thread *thread)
+void
+interruption_unlink_thread(interruption_thread *thread)
 {
     *(thread->newer != NULL ? &thread->newer->older : &newest) = thread->older;
     if (thread->older != NULL) {
@@ -99,20 +94,8 @@ unlink_thread(interruption_thread *thread)
     }
 }
 
-/* Free what is in no list. Runs other people's code. */
-static void
-free_thread(interruption_thread *thread)
-{
-    interruption_drop_blocks(&thread->blocks);
-    interruption_drop_callbacks(thread->callbacks);
-    interruption_held_destroy(&thread->held);
-    Py_XDECREF(thread->left);
-    PyMem_RawFree(thread);
-}
-
-/* The thread of that serial: the calling one or, at interpreter exit, one that runs no more. */
-static interruption_thread *
-find(uint64_t serial)
+interruption_thread *
+interruption_find_thread(uint64_t serial)
 {
     interruption_thread *thread = interruption_thread_self;
     if (thread != NULL && thread->serial == serial) {
@@ -128,69 +111,23 @@ find(uint64_t serial)
 }
 
 void
-interruption_end_thread(uint64_t serial)
-{
-    interruption_thread *thread = find(serial);
-    if (thread == NULL) {
-        return;
-    }
-    /* Another thread's record may be gone: in the child of a fork the core frees those of threads
-       that are not there. What is left of it at interpreter exit is not asked any more. */
-    bool own = thread == interruption_thread_self;
-    interruption_lock_threads();
-    unlink_thread(thread);
-    interruption_garbage garbage = {.count = 0};
-    interruption_events_disarm(thread, &garbage);
-    if (own) {
-        (void)itr_disarm(thread->record);
-        thread->record->embedder = NULL;
-    }
-    interruption_unlock_threads();
-    interruption_drop_garbage(&garbage);
-    if (own) {
-        interruption_thread_self = NULL;
-        interruption_thread_held = NULL;
-        itr_release(thread->record);
-        interruption_tell_left(thread->left);
-    }
-    free_thread(thread);
-}
-
-void
 interruption_free_threads_mutex(void)
 {
     interruption_mutex_reset(&mutex);
 }
 
-void
-interruption_drop_other_threads(void)
+interruption_thread *
+interruption_unlink_others(void)
 {
-    interruption_thread *self = interruption_thread_self;
     interruption_thread *others = NULL;
     interruption_thread *older;
-    interruption_lock_threads();
     for (interruption_thread *thread = newest; thread != NULL; thread = older) {
         older = thread->older;
-        if (thread != self) {
-            unlink_thread(thread);
+        if (thread != interruption_thread_self) {
+            interruption_unlink_thread(thread);
             thread->older = others;
             others = thread;
         }
     }
-    if (self != NULL) {
-        interruption_settle_callbacks(self);
-    }
-    interruption_unlock_threads();
-    if (self != NULL && (itr_flags(self->record) & ITR_ARMED)) {
-        interruption_disarm(self); /* its request was the parent's */
-    }
-    for (; others != NULL; others = older) {
-        older = others->older;
-        interruption_garbage garbage = {.count = 0};
-        interruption_lock_threads();
-        interruption_events_disarm(others, &garbage);
-        interruption_unlock_threads();
-        interruption_drop_garbage(&garbage);
-        free_thread(others);
-    }
+    return others;
 }

@@ -69,13 +69,18 @@ void interruption_unlock_threads(void);
 /* Under the list's mutex: the thread of a record, or NULL if it has ended. */
 interruption_thread *interruption_thread_of(const itr_record *record);
 
-/* The Python thread of that serial has ended: drop what is kept of it. */
-void interruption_end_thread(uint64_t serial);
+/* The thread of that serial: the calling one or, at interpreter exit, one that runs no more. NULL:
+   it has entered no block. */
+interruption_thread *interruption_find_thread(uint64_t serial);
+
+/* Under the list's mutex: take it out of the list. */
+void interruption_unlink_thread(interruption_thread *thread);
+
+/* Under the list's mutex: take out all but the calling thread's. Returns them, linked by `older`.
+ */
+interruption_thread *interruption_unlink_others(void);
 
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
 void interruption_free_threads_mutex(void);
-
-/* In the child of a fork: drop what is kept of the other threads. */
-void interruption_drop_other_threads(void);
 
 #endif

@@ -92,17 +92,6 @@ keep_threads_silent(interruption_state *state)
     return status;
 }
 
-static interruption_state *
-state_of(PyObject *self)
-{
-    PyObject *module = PyType_GetModuleByDef(Py_TYPE(self), &interruption_module);
-    if (module == NULL) {
-        PyErr_Clear(); /* the module is gone: interpreter exit */
-        return NULL;
-    }
-    return interruption_get_state(module);
-}
-
 static int
 thread_exit_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -112,7 +101,7 @@ thread_exit_init(PyObject *self, PyObject *args, PyObject *kwargs)
         check_reason(reason) < 0 || set_args(self, reason) < 0) {
         return -1;
     }
-    return keep_threads_silent(state_of(self));
+    return keep_threads_silent(atomic_load_explicit(&interruption_state_now, memory_order_acquire));
 }
 
 static int

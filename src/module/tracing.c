@@ -9,10 +9,11 @@
  * A loop of one instruction, `while True: pass`, is never told as a line, only as an opcode; so
  * opcodes are traced in the frame that the thread was found in last, until it leaves that.
  */
-#include "delivery.h"
 #include "events.h"
 
-static interruption_state *state_of_trace; /* written while the GIL is held: start, stop */
+/* Written while the GIL is held: start, stop. */
+static interruption_state *state_of_trace;
+static interruption_deliverer *deliver;
 
 /* The owner leaves that frame, for now or for good: to keep it longer would keep alive what is in
    it. */
@@ -56,7 +57,7 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
         .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
         .destination = ours ? PyFrame_GetLasti(frame) : -1,
     };
-    return interruption_deliver(state_of_trace, thread, point);
+    return deliver(state_of_trace, thread, point);
 }
 
 /* Set the function alone; the object stays, and with it what sys.gettrace() says. */
@@ -122,8 +123,9 @@ interruption_events_follow(interruption_thread *Py_UNUSED(thread))
 }
 
 int
-interruption_events_start(interruption_state *state)
+interruption_events_start(interruption_state *state, interruption_deliverer *called)
 {
+    deliver = called;
     state_of_trace = state;
     return 0;
 }

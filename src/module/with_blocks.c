@@ -2,7 +2,7 @@
  * See with_blocks.h. `__enter__` and `__exit__` are the hot path of a region: a thread that has not
  * been asked pays two thread-local loads and one atomic change of its flags for each.
  *
- * S11 holds because a request is raised by the thread itself, between statements (delivery.c):
+ * S11 holds because a request is raised by the thread itself, between statements (raise.c):
  * while `__exit__` runs, no statement begins, and after it the block is not in force.
  */
 #include "with_blocks.h"
@@ -12,10 +12,12 @@
 #include "blocking/families.h"
 #include "blocking/on_interrupt.h"
 #include "compat.h"
-#include "delivery.h"
+#include "arming.h"
 #include "events.h"
 #include "left.h"
 #include "look.h"
+#include "raise.h"
+#include "shield.h"
 #include "target.h"
 #include "self_test.h"
 
@@ -31,21 +33,6 @@ state_of(PyObject *self)
 
 /* What concerns more than the blocks themselves: the thread has been asked. */
 static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
-
-/* Blocks have changed, and the record's flags were as given: see to it that the thread is armed
-   exactly while it is open. */
-static void
-settle(interruption_state *state, interruption_thread *thread, uint32_t flags)
-{
-    if (!thread->blocks.open) {
-        if (flags & ITR_ARMED) {
-            interruption_disarm(thread);
-        }
-    }
-    else if ((flags & ITR_PENDING) && !(flags & ITR_ARMED)) {
-        interruption_stop_where_it_is(state, thread->record);
-    }
-}
 
 /* Entering. ----------------------------------------------------------------------------------- */
 
@@ -66,7 +53,7 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
     if (thread->blocks.regions == 0) {
         interruption_thread_held = NULL; /* nothing ran since it was set */
     }
-    settle(state, thread, (uint32_t)flags);
+    interruption_settle(state, thread, (uint32_t)flags);
     return interruption_check(state);
 }
 
@@ -81,7 +68,8 @@ start(interruption_state *state, interruption_thread *thread, uint8_t kind)
     }
     interruption_self_test_once();
     bool connects = statements && !interruption_statements_are_refused();
-    if ((connects && interruption_events_start(state) < 0) || interruption_blocking_start() < 0) {
+    if ((connects && interruption_events_start(state, interruption_deliver) < 0) ||
+        interruption_blocking_start() < 0) {
         return -1;
     }
     thread->started = statements && interruption_blocking_is_whole();
@@ -109,7 +97,7 @@ INTERRUPTION_SELDOM static int
 entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
 {
     interruption_state *state = state_of(self);
-    settle(state, thread, flags);
+    interruption_settle(state, thread, flags);
     const uint8_t calm = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_PROGRAM;
     if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & calm)) {
         return enter_asked(state, thread, self);
@@ -158,7 +146,7 @@ leave_asked(interruption_state *state, interruption_thread *thread, const block 
         interruption_deliver(state, thread, here) < 0) {
         return -1;
     }
-    settle(state, thread, flags);
+    interruption_settle(state, thread, flags);
     return 0;
 }
 
@@ -191,41 +179,6 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-/* A shield by C code. ------------------------------------------------------------------------- */
-
-bool
-interruption_begin_shield(PyObject *object)
-{
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    interruption_thread *thread = interruption_thread_self;
-    if (state == NULL || !interruption_is_thread_of_now(thread) || thread->blocks.regions == 0) {
-        return false;
-    }
-    int64_t flags = interruption_enter_block(thread->tstate, &thread->blocks, thread->record,
-                                             object, INTERRUPTION_BLOCK_SHIELD);
-    if (flags < 0) {
-        PyErr_Clear();
-        return false;
-    }
-    settle(state, thread, (uint32_t)flags);
-    return true;
-}
-
-void
-interruption_end_shield(PyObject *object)
-{
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    interruption_thread *thread = interruption_thread_self;
-    int64_t flags =
-        interruption_leave_block(thread->tstate, &thread->blocks, thread->record, object);
-    if (flags < 0) {
-        PyErr_WriteUnraisable(object);
-    }
-    else if (state != NULL) {
-        settle(state, thread, (uint32_t)flags);
-    }
 }
 
 /* Options, decorating. ------------------------------------------------------------------------ */

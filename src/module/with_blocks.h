@@ -5,8 +5,6 @@
 #ifndef INTERRUPTION_WITH_BLOCKS_H
 #define INTERRUPTION_WITH_BLOCKS_H
 
-#include <stdbool.h>
-
 #include "state.h"
 
 /* Make the types and the two objects, and add them to the module. 0, or -1 with an exception set.
@@ -15,11 +13,5 @@ int interruption_with_blocks_init(PyObject *module);
 
 /* The method _switch: a thread's own switches (S14). */
 PyObject *interruption_switch(PyObject *module, PyObject *args);
-
-/* Shield what C code has Python run, if the calling thread is inside a region, until the other is
-   called; `object` is what they know each other by. What is asked meanwhile waits: nothing is
-   raised. Returns whether the other is to be called. */
-bool interruption_begin_shield(PyObject *object);
-void interruption_end_shield(PyObject *object);
 
 #endif

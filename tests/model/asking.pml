@@ -54,7 +54,7 @@ inline itr_request(t, me)
 #define ITR_DISARM(t) flags = record[t].flags; record[t].flags = flags & ~ARMED
 #define IN_NEED(flags) ((flags & (PENDING | OPEN)) == (PENDING | OPEN))
 
-/* src/module/delivery.c: interruption_stop_where_it_is, arm, arm_thread */
+/* src/module/arming.c: interruption_stop_where_it_is, arm, arm_thread */
 /* src/module/thread.c: interruption_thread_of */
 inline interruption_stop_where_it_is(t)
 {

@@ -1,7 +1,7 @@
 /*
  * Part of interruption.pml: the owner, `me`, between statements and at the edges of its blocks.
  */
-/* src/module/delivery.c: interruption_disarm */
+/* src/module/arming.c: interruption_disarm */
 inline interruption_disarm()
 {
     atomic {
@@ -17,7 +17,7 @@ inline interruption_disarm()
     }
 }
 
-/* src/module/look.c: interruption_nothing_waits */
+/* src/module/raise.c: interruption_nothing_waits */
 inline interruption_nothing_waits()
 {
     if
@@ -46,7 +46,7 @@ inline itr_deliver()
     }
 }
 
-/* src/module/look.c: interruption_raise_request */
+/* src/module/raise.c: interruption_raise_request */
 inline interruption_raise_request()
 {
     itr_deliver();
@@ -54,7 +54,8 @@ inline interruption_raise_request()
     interruption_nothing_waits()
 }
 
-/* src/module/delivery.c: interruption_deliver, view_blocks */
+/* src/module/raise.c: interruption_deliver */
+/* src/module/delivery.c: view_blocks */
 inline interruption_deliver()
 {
     if
@@ -108,7 +109,7 @@ inline update_record()
 #endif
 }
 
-/* src/module/with_blocks.c: settle */
+/* src/module/shield.c: interruption_settle */
 inline settle()
 {
     if

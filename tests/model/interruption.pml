@@ -94,7 +94,7 @@ inline itr_clear()
     interruption_nothing_waits()
 }
 
-/* src/module/thread.c: interruption_end_thread */
+/* src/module/lifecycle.c: thread_ends */
 inline interruption_end_thread()
 {
     atomic {

@@ -104,7 +104,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a lock that is held holds requests back",
-        "delivery.c",
+        "raise.c",
         "Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */\n"
         "        return false;",
         "Py_XDECREF(taken_in);",

@@ -12,7 +12,6 @@
 #include "files.h"
 #include "greenlets.h"
 #include "held.h"
-#include "imports.h"
 #include "joins.h"
 #include "locks.h"
 #include "opening.h"
@@ -30,6 +29,23 @@
 #include "wait.h"
 
 enum { REASON_SIZE = 256 };
+
+static bool awaits_modules(PyObject *unused);
+static PyObject *execute(const interruption_call *call);
+
+INTERRUPTION_REPLACEMENT(execute_dynamic, awaits_modules, execute);
+INTERRUPTION_REPLACEMENT(execute_builtin, awaits_modules, execute);
+
+/* A module of the standard library that is imported later than blocking calls are interposed is
+   interposed then: every module in C is executed by one of these two, and is in sys.modules
+   afterwards. Nothing is imported for our sake. */
+static const interruption_row import_rows[] = {
+    {"_imp", NULL, "exec_dynamic", &execute_dynamic, true},
+    {"_imp", NULL, "exec_builtin", &execute_builtin, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static interruption_family imports = {.name = "imports", .rows = import_rows};
 
 typedef struct {
     interruption_family *family;
@@ -51,7 +67,7 @@ static entry all[] = {
     {.family = &interruption_file_locks},
     {.family = &interruption_child_waits},
     {.family = &interruption_signals},
-    {.family = &interruption_imports},
+    {.family = &imports},
     {.family = &interruption_queues},
     {.family = &interruption_sleeps},
     {.family = &interruption_sockets},
@@ -267,30 +283,6 @@ enable(int expected)
     return 0;
 }
 
-bool
-interruption_blocking_is_whole(void)
-{
-    return atomic_load_explicit(&replaced, memory_order_relaxed) == 0;
-}
-
-int
-interruption_blocking_start(void)
-{
-    if (atomic_load_explicit(&now, memory_order_relaxed) == NEW) {
-        return enable(NEW);
-    }
-    if (!interruption_blocking_is_whole()) {
-        interruption_blocking_module_came();
-    }
-    return 0;
-}
-
-bool
-interruption_blocking_awaits_modules(void)
-{
-    return atomic_load_explicit(&awaited, memory_order_relaxed) > 0;
-}
-
 /* Is there one among them that can be found now? */
 static bool
 has_come(void)
@@ -311,13 +303,52 @@ has_come(void)
     return false;
 }
 
-void
-interruption_blocking_module_came(void)
+/* Some module has just been imported: interpose what can be interposed now. Attached with no
+   exception set, and none is set afterwards. */
+static void
+module_came(void)
 {
     if (has_come() && !PyErr_Occurred()) {
         (void)enable(ON);
     }
     PyErr_Clear(); /* no memory, say: the next import tries again */
+}
+
+bool
+interruption_blocking_is_whole(void)
+{
+    return atomic_load_explicit(&replaced, memory_order_relaxed) == 0;
+}
+
+int
+interruption_blocking_start(void)
+{
+    if (atomic_load_explicit(&now, memory_order_relaxed) == NEW) {
+        return enable(NEW);
+    }
+    if (!interruption_blocking_is_whole()) {
+        module_came();
+    }
+    return 0;
+}
+
+/* Is a family not interposed because its module has not been imported yet? What a subinterpreter
+   imports is none of ours. */
+static bool
+awaits_modules(PyObject *Py_UNUSED(module))
+{
+    return atomic_load_explicit(&awaited, memory_order_relaxed) > 0 &&
+           PyInterpreterState_Get() == PyInterpreterState_Main();
+}
+
+static PyObject *
+execute(const interruption_call *call)
+{
+    PyObject *result = interruption_call_original(call);
+    if (result != NULL) {
+        module_came();
+    }
+    return result;
 }
 
 PyObject *

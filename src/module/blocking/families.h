@@ -29,11 +29,4 @@ PyObject *interruption_blocking_status(PyObject *module, PyObject *unused);
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
 void interruption_free_families_mutex(void);
 
-/* Is a family not interposed because its module has not been imported yet? */
-bool interruption_blocking_awaits_modules(void);
-
-/* Some module has just been imported: interpose what can be interposed now. Attached with no
-   exception set, and none is set afterwards. */
-void interruption_blocking_module_came(void);
-
 #endif

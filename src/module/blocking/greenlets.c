@@ -2,7 +2,7 @@
    the frames that have entered regions are armed (running.c), and those that these call. */
 #include "greenlets.h"
 
-#include "delivery.h"
+#include "arming.h"
 
 /* A greenlet that has a region, perhaps: whose it is, nobody has to know. */
 static inline bool

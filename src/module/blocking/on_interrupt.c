@@ -16,8 +16,8 @@
 
 #include "compat.h"
 #include "delivery.h"
-#include "look.h"
-#include "with_blocks.h"
+#include "raise.h"
+#include "shield.h"
 
 struct interruption_callback {
     PyObject_HEAD PyObject *function;

@@ -5,9 +5,10 @@
 #include <math.h>
 #include <time.h>
 
-#include "look.h"
-#include "numbers.h"
+#include "arming.h"
 #include "making.h"
+#include "numbers.h"
+#include "raise.h"
 
 #define NANOSECONDS_PER_SECOND 1000000000
 
