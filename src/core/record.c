@@ -55,13 +55,13 @@ itr_release(itr_record *record)
 }
 
 static void
-lock(itr_record *record)
+lock_record(itr_record *record)
 {
     (void)pthread_mutex_lock(&record->mutex);
 }
 
 static void
-unlock(itr_record *record)
+unlock_record(itr_record *record)
 {
     (void)pthread_mutex_unlock(&record->mutex);
 }
@@ -158,7 +158,7 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
 static itr_answer
 request(itr_record *record, uint64_t scope, itr_payload *payload)
 {
-    lock(record);
+    lock_record(record);
     bool insisted = (flags_locked(record) & ITR_INSISTED) != 0;
     itr_answer answer = accept(record, scope, payload);
     bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !insisted);
@@ -171,7 +171,7 @@ request(itr_record *record, uint64_t scope, itr_payload *payload)
     if (wakes) {
         signal_poll(record);
     }
-    unlock(record);
+    unlock_record(record);
     if (wakes) {
         itr_unpark(&record->parker);
     }
@@ -195,13 +195,13 @@ bool
 itr_enter_scope(itr_record *record, uint64_t scope)
 {
     assert(scope != 0);
-    lock(record);
+    lock_record(record);
     bool free = record->scope == 0;
     if (free) {
         record->scope = scope;
         record->scope_asked = false;
     }
-    unlock(record);
+    unlock_record(record);
     return free;
 }
 
@@ -218,7 +218,7 @@ bool
 itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
 {
     assert(origin != 0);
-    lock(record);
+    lock_record(record);
     itr_payload *pending = record->pending;
     bool taken = pending != NULL && pending->origin == origin && record->scope == 0;
     if (taken) {
@@ -226,14 +226,14 @@ itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
         push(dropped, pending);
         forget_requests(record);
     }
-    unlock(record);
+    unlock_record(record);
     return taken;
 }
 
 bool
 itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
 {
-    lock(record);
+    lock_record(record);
     uint32_t flags = flags_locked(record);
     bool own = record->scope == scope;
     if (was_asked != NULL) {
@@ -252,23 +252,23 @@ itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload
         /* The thread's own request has been delivered already, and is there still. */
         change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
     }
-    unlock(record);
+    unlock_record(record);
     return asked || waits;
 }
 
 void
 itr_nudge(itr_record *record)
 {
-    lock(record);
+    lock_record(record);
     signal_poll(record);
-    unlock(record);
+    unlock_record(record);
     itr_unpark(&record->parker);
 }
 
 bool
 itr_deliver(itr_record *record, itr_payload **dropped)
 {
-    lock(record);
+    lock_record(record);
     uint32_t flags = flags_locked(record);
     if (flags & ITR_PENDING) {
         if (record->whole_pending) {
@@ -285,18 +285,18 @@ itr_deliver(itr_record *record, itr_payload **dropped)
         }
         change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
     }
-    unlock(record);
+    unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
 }
 
 bool
 itr_clear(itr_record *record, itr_payload **dropped)
 {
-    lock(record);
+    lock_record(record);
     uint32_t flags = flags_locked(record);
     drop_payloads(record, dropped);
     forget_requests(record);
-    unlock(record);
+    unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
 }
 
@@ -324,12 +324,12 @@ itr_wait(itr_record *record, itr_deadline deadline)
 static itr_wake_fd
 find_whole(itr_record *record, itr_wake_fd *place)
 {
-    lock(record);
+    lock_record(record);
     if (!itr_wake_fd_is_whole(place)) {
         itr_wake_fd_close(place); /* none yet; or somebody has closed what is not his */
     }
     itr_wake_fd found = *place;
-    unlock(record);
+    unlock_record(record);
     return found;
 }
 
@@ -342,12 +342,12 @@ itr_wait_fd(itr_record *record)
         if (itr_wake_fd_open(&fd, true) < 0) {
             return -1;
         }
-        lock(record);
+        lock_record(record);
         record->wake_fd = fd;
         if (flags_locked(record) & ITR_REQUESTED) {
             itr_wake_fd_signal(&fd);
         }
-        unlock(record);
+        unlock_record(record);
     }
     return fd.reader.fd;
 }
@@ -360,7 +360,7 @@ itr_poll_fd(itr_record *record)
     if (made && itr_wake_fd_open(&fd, false) < 0) {
         return -1;
     }
-    lock(record);
+    lock_record(record);
     if (made) {
         record->poll_fd = fd;
     }
@@ -368,32 +368,32 @@ itr_poll_fd(itr_record *record)
         itr_wake_fd_drain(&fd);
     }
     record->poll_signalled = false;
-    unlock(record);
+    unlock_record(record);
     return fd.reader.fd;
 }
 
 void
 itr_record_end(itr_record *record, itr_payload **dropped)
 {
-    lock(record);
+    lock_record(record);
     drop_payloads(record, dropped);
     record->whole = record->whole_pending = false;
     change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
-    unlock(record);
+    unlock_record(record);
 }
 
 void
 itr_record_before_fork(itr_record *record)
 {
-    lock(record);
+    lock_record(record);
 }
 
 void
 itr_record_after_fork_parent(itr_record *record)
 {
-    unlock(record);
+    unlock_record(record);
 }
 
 void
@@ -407,7 +407,7 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
     itr_wake_fd_after_fork(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd); /* nobody else knows its number */
     record->poll_signalled = false;
-    unlock(record);
+    unlock_record(record);
 }
 
 void

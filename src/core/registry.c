@@ -45,13 +45,13 @@ static pthread_once_t init_once = PTHREAD_ONCE_INIT;
 static int init_error; /* written in init_once, read after it */
 
 static void
-lock(void)
+lock_registry(void)
 {
     (void)pthread_mutex_lock(&registry.mutex);
 }
 
 static void
-unlock(void)
+unlock_registry(void)
 {
     if (registry.orphans != NULL || registry.lost != NULL) {
         atomic_store_explicit(&leftovers, true, memory_order_release);
@@ -62,7 +62,7 @@ unlock(void)
 /* The table. ----------------------------------------------------------------------------------- */
 
 static itr_record **
-bucket_of(uintptr_t thread_id)
+bucket_of_thread(uintptr_t thread_id)
 {
     /* Thread ids are addresses, alike in their low bits: spread them, and use the upper half. */
     uint64_t hash = (uint64_t)thread_id * UINT64_C(0x9E3779B97F4A7C15);
@@ -72,7 +72,7 @@ bucket_of(uintptr_t thread_id)
 static void
 put_in_bucket(itr_record *record)
 {
-    itr_record **bucket = bucket_of(record->thread_id);
+    itr_record **bucket = bucket_of_thread(record->thread_id);
     record->in_bucket = *bucket;
     *bucket = record;
 }
@@ -80,7 +80,7 @@ put_in_bucket(itr_record *record)
 static void
 take_from_bucket(itr_record *record)
 {
-    itr_record **link = bucket_of(record->thread_id);
+    itr_record **link = bucket_of_thread(record->thread_id);
     while (*link != record) {
         link = &(*link)->in_bucket;
     }
@@ -89,7 +89,7 @@ take_from_bucket(itr_record *record)
 
 /* Twice the buckets. Without memory for them the chains just get longer. */
 static void
-grow(void)
+grow_registry(void)
 {
     size_t count = registry.bucket_count * 2;
     itr_record **buckets = calloc(count, sizeof(*buckets));
@@ -107,10 +107,10 @@ grow(void)
 }
 
 static void
-enter(itr_record *record)
+enter_record(itr_record *record)
 {
     if (registry.records >= registry.bucket_count) {
-        grow();
+        grow_registry();
     }
     put_in_bucket(record);
     record->newer = NULL;
@@ -128,7 +128,7 @@ enter(itr_record *record)
 }
 
 static void
-leave(itr_record *record)
+leave_registry(itr_record *record)
 {
     take_from_bucket(record);
     if (record->newer != NULL) {
@@ -152,7 +152,7 @@ leave(itr_record *record)
 static void
 throw_away(itr_record *record)
 {
-    leave(record);
+    leave_registry(record);
     itr_record_end(record, &registry.orphans);
     itr_release(record);
 }
@@ -161,7 +161,7 @@ throw_away(itr_record *record)
 static itr_record *
 search(uintptr_t thread_id, uint64_t serial)
 {
-    itr_record *record = *bucket_of(thread_id);
+    itr_record *record = *bucket_of_thread(thread_id);
     while (record != NULL && !(record->thread_id == thread_id && record->serial == serial)) {
         record = record->in_bucket;
     }
@@ -182,7 +182,7 @@ search_all(uint64_t serial)
 /* The record of that thread, or NULL. It may have been made before its thread id was known; or the
    caller has seen the thread before that, and the record knows better by now. */
 static itr_record *
-look_up(itr_thread thread)
+look_up_record(itr_thread thread)
 {
     itr_record *record = search(thread.thread_id, thread.serial);
     if (record == NULL && thread.thread_id == ITR_NO_THREAD_ID) {
@@ -208,7 +208,7 @@ bury_predecessors(itr_thread thread)
         return true;
     }
     itr_record *next;
-    for (itr_record *record = *bucket_of(thread.thread_id); record != NULL; record = next) {
+    for (itr_record *record = *bucket_of_thread(thread.thread_id); record != NULL; record = next) {
         next = record->in_bucket;
         if (record->thread_id != thread.thread_id || record->serial == thread.serial) {
             continue;
@@ -228,7 +228,7 @@ make(itr_thread thread)
     itr_record *record = itr_record_new(thread.thread_id, thread.serial);
     if (record != NULL) {
         record->born = registry.epoch;
-        enter(record);
+        enter_record(record);
     }
     return record;
 }
@@ -262,9 +262,9 @@ itr_adopt(itr_thread self)
         itr_end((itr_thread){earlier->thread_id, earlier->serial});
         disown(earlier);
     }
-    lock();
+    lock_registry();
     (void)bury_predecessors(self);
-    itr_record *record = look_up(self);
+    itr_record *record = look_up_record(self);
     if (record == NULL) {
         record = make(self);
     }
@@ -273,7 +273,7 @@ itr_adopt(itr_thread self)
         registry.unadopted -= !record->adopted;
         record->adopted = true;
     }
-    unlock();
+    unlock_registry();
     if (record == NULL) {
         return NULL;
     }
@@ -290,26 +290,26 @@ itr_adopt(itr_thread self)
 void
 itr_end(itr_thread thread)
 {
-    lock();
-    itr_record *record = look_up(thread);
+    lock_registry();
+    itr_record *record = look_up_record(thread);
     if (record != NULL) {
         throw_away(record);
     }
-    unlock();
+    unlock_registry();
 }
 
 itr_record *
 itr_find(uintptr_t thread_id)
 {
-    lock();
-    itr_record *record = *bucket_of(thread_id);
+    lock_registry();
+    itr_record *record = *bucket_of_thread(thread_id);
     while (record != NULL && !(record->thread_id == thread_id && record->adopted)) {
         record = record->in_bucket;
     }
     if (record != NULL) {
         itr_retain(record);
     }
-    unlock();
+    unlock_registry();
     return record;
 }
 
@@ -320,10 +320,10 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
     if (open != NULL) {
         *open = NULL;
     }
-    lock();
+    lock_registry();
     bool alive = bury_predecessors(thread);
     if (alive) {
-        record = look_up(thread);
+        record = look_up_record(thread);
         if (record == NULL) {
             record = make(thread);
         }
@@ -331,7 +331,7 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
             itr_retain(record);
         }
     }
-    unlock();
+    unlock_registry();
     if (record == NULL) {
         return alive ? ITR_NO_MEMORY : ITR_FINISHED;
     }
@@ -350,20 +350,20 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
 bool
 itr_asked(itr_thread thread)
 {
-    lock();
-    itr_record *record = look_up(thread);
+    lock_registry();
+    itr_record *record = look_up_record(thread);
     bool asked = record != NULL && itr_requested(record);
-    unlock();
+    unlock_registry();
     return asked;
 }
 
 bool
 itr_ask_no_more(itr_thread thread, uint64_t origin, itr_payload **dropped)
 {
-    lock();
-    itr_record *record = look_up(thread);
+    lock_registry();
+    itr_record *record = look_up_record(thread);
     bool taken = record != NULL && itr_take_back(record, origin, dropped);
-    unlock();
+    unlock_registry();
     return taken;
 }
 
@@ -373,27 +373,27 @@ itr_ask_no_more(itr_thread thread, uint64_t origin, itr_payload **dropped)
 bool
 itr_sweep_due(void)
 {
-    lock();
+    lock_registry();
     bool due = registry.unadopted >= registry.sweep_at;
-    unlock();
+    unlock_registry();
     return due;
 }
 
 uint64_t
 itr_sweep_begin(void)
 {
-    lock();
+    lock_registry();
     uint64_t epoch = ++registry.epoch;
-    unlock();
+    unlock_registry();
     return epoch;
 }
 
 void
 itr_sweep(uint64_t epoch, const itr_thread *live, size_t count)
 {
-    lock();
+    lock_registry();
     for (size_t i = 0; i < count; i++) {
-        itr_record *record = look_up(live[i]);
+        itr_record *record = look_up_record(live[i]);
         if (record != NULL && record->seen < epoch) {
             record->seen = epoch;
         }
@@ -409,7 +409,7 @@ itr_sweep(uint64_t epoch, const itr_thread *live, size_t count)
     if (registry.sweep_at < SWEEP_AT_LEAST) {
         registry.sweep_at = SWEEP_AT_LEAST;
     }
-    unlock();
+    unlock_registry();
 }
 
 itr_payload *
@@ -419,7 +419,7 @@ itr_take_orphans(void)
     if (!atomic_load_explicit(&leftovers, memory_order_acquire)) {
         return NULL;
     }
-    lock();
+    lock_registry();
     itr_record *older;
     for (itr_record *record = registry.lost; record != NULL; record = older) {
         older = record->older;
@@ -429,16 +429,16 @@ itr_take_orphans(void)
     itr_payload *orphans = registry.orphans;
     registry.orphans = NULL;
     atomic_store_explicit(&leftovers, false, memory_order_relaxed);
-    unlock();
+    unlock_registry();
     return orphans;
 }
 
 itr_statistics
 itr_count(void)
 {
-    lock();
+    lock_registry();
     itr_statistics statistics = {registry.records, registry.unadopted};
-    unlock();
+    unlock_registry();
     return statistics;
 }
 
@@ -453,9 +453,9 @@ itr_count(void)
  */
 
 static void
-before_fork(void)
+before_core_fork(void)
 {
-    lock();
+    lock_registry();
     if (itr_current() != NULL) {
         itr_record_before_fork(itr_current());
     }
@@ -467,7 +467,7 @@ after_fork_parent(void)
     if (itr_current() != NULL) {
         itr_record_after_fork_parent(itr_current());
     }
-    unlock();
+    unlock_registry();
 }
 
 /* Put the records in the list before `lost`. */
@@ -490,33 +490,33 @@ after_fork_child(void)
     bool listed = own != NULL && own->listed;
     itr_lot_after_fork_child();
     if (listed) {
-        leave(own);
+        leave_registry(own);
     }
     lose_all();
     if (listed) {
-        enter(own);
+        enter_record(own);
     }
     if (own != NULL) {
         /* The thread itself, the registry, the embedder. */
         uint32_t references = 1U + listed + (own->embedder != NULL);
         itr_record_after_fork_child(own, references, &registry.orphans);
     }
-    unlock();
+    unlock_registry();
 }
 
 static void
-init(void)
+registry_init(void)
 {
     itr_own_fd_init();
     init_error = pthread_key_create(&exit_key, on_thread_exit);
     if (init_error == 0) {
-        init_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+        init_error = pthread_atfork(before_core_fork, after_fork_parent, after_fork_child);
     }
 }
 
 int
 itr_init(void)
 {
-    (void)pthread_once(&init_once, init);
+    (void)pthread_once(&init_once, registry_init);
     return init_error;
 }

@@ -12,7 +12,7 @@ enum { SMALLEST = 16 };
 
 /* Where the code is, or where it would be put. There is a free place. */
 static interruption_armed_entry *
-find(const interruption_armed *set, const void *key)
+find_armed(const interruption_armed *set, const void *key)
 {
     uintptr_t hash = (uintptr_t)key / 16;
     hash ^= hash / 4096;
@@ -36,7 +36,7 @@ count_alive(const interruption_armed *set)
 
 /* Make room for one more, at most three quarters full. False: there is no memory. */
 static bool
-make_room(interruption_armed *set)
+make_room_for_code(interruption_armed *set)
 {
     if (4 * (set->count + 1) <= 3 * set->capacity) {
         return true;
@@ -58,7 +58,7 @@ make_room(interruption_armed *set)
             Py_DECREF(from->reference); /* has no callback: nothing runs */
             continue;
         }
-        *find(&larger, from->key) = *from;
+        *find_armed(&larger, from->key) = *from;
         larger.count++;
     }
     PyMem_RawFree(set->entries);
@@ -69,10 +69,10 @@ make_room(interruption_armed *set)
 bool
 interruption_armed_add(interruption_armed *set, PyCodeObject *code)
 {
-    if (!make_room(set)) {
+    if (!make_room_for_code(set)) {
         return false;
     }
-    interruption_armed_entry *entry = find(set, code);
+    interruption_armed_entry *entry = find_armed(set, code);
     if (entry->key != NULL && !interruption_is_dead_reference(entry->reference)) {
         return false;
     }

@@ -412,7 +412,7 @@ read_lines(interruption_bytecode *bytecode, int line, const uint8_t *from, const
 }
 
 static int
-read_all(interruption_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
+read_bytes_of_code(interruption_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
 {
     const uint8_t *table = (const uint8_t *)PyBytes_AS_STRING(code->co_exceptiontable);
     Py_ssize_t table_size = PyBytes_GET_SIZE(code->co_exceptiontable);
@@ -461,7 +461,7 @@ interruption_bytecode_read(interruption_bytecode *bytecode, PyCodeObject *code)
         PyErr_Clear();
         return -1;
     }
-    int done = read_all(bytecode, code, bytes);
+    int done = read_bytes_of_code(bytecode, code, bytes);
     Py_DECREF(bytes);
     return done;
 }

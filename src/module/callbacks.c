@@ -26,7 +26,7 @@ typedef struct {
 } arguments;
 
 static void
-find_arguments(PyFrameObject *frame, PyCodeObject *code, arguments *of)
+find_callback_arguments(PyFrameObject *frame, PyCodeObject *code, arguments *of)
 {
     *of = (arguments){.frame = frame, .code = code, .count = code->co_argcount};
     if (code->co_flags & CO_VARARGS) {
@@ -190,7 +190,7 @@ interruption_is_callback(PyFrameObject *frame, PyCodeObject *code)
         return true;
     }
     arguments of;
-    find_arguments(frame, code, &of);
+    find_callback_arguments(frame, code, &of);
     bool answer = is_given_what_callbacks_are(&of) && !is_called_with_star(frame);
     Py_XDECREF(of.rest);
     return answer;

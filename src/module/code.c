@@ -9,7 +9,7 @@
 #include "compat.h"
 
 static Py_ssize_t slot = -1; /* of this interpreter; written while the module is executed */
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex code_mutex = INTERRUPTION_MUTEX_INIT;
 
 static void
 free_code(void *code)
@@ -70,16 +70,16 @@ analyse(PyCodeObject *code)
 
 /* What is in the slot, or NULL; then `offered` is put there. Of no room, NULL is the answer. */
 static interruption_code *
-look_up(PyCodeObject *code, interruption_code *offered)
+look_up_code(PyCodeObject *code, interruption_code *offered)
 {
     void *found = NULL;
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&code_mutex);
     int failed = interruption_get_code_slot(code, slot, &found);
     if (!failed && found == NULL && offered != NULL) {
         failed = interruption_set_code_slot(code, slot, offered);
         found = failed ? NULL : offered;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&code_mutex);
     if (failed) {
         PyErr_Clear();
     }
@@ -89,12 +89,12 @@ look_up(PyCodeObject *code, interruption_code *offered)
 interruption_code *
 interruption_code_of(PyCodeObject *code)
 {
-    interruption_code *known = look_up(code, NULL);
+    interruption_code *known = look_up_code(code, NULL);
     if (known != NULL) {
         return known;
     }
     interruption_code *made = analyse(code);
-    known = made == NULL ? NULL : look_up(code, made);
+    known = made == NULL ? NULL : look_up_code(code, made);
     if (known != made) {
         free_code(made);
     }
@@ -107,7 +107,7 @@ interruption_code_of(PyCodeObject *code)
 void
 interruption_free_code_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&code_mutex);
 }
 
 PyObject *

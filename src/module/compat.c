@@ -162,7 +162,7 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
 #else
 
 /* Has the calling thread stopped the world? It cannot do so twice. */
-static ITR_TLS bool stopped;
+static ITR_TLS bool world_stopped;
 
 typedef struct {
     void (*look)(void *arg);
@@ -201,14 +201,14 @@ stop_and_look(deferred_look *what)
 void
 interruption_while_stopped(void (*look)(void *arg), void *arg)
 {
-    if (stopped) {
+    if (world_stopped) {
         look(arg);
         return;
     }
     deferred_look what = {look, arg};
-    stopped = true;
+    world_stopped = true;
     stop_and_look(&what);
-    stopped = false;
+    world_stopped = false;
 }
 
 #endif
@@ -373,7 +373,7 @@ interruption_detach_thread(void)
 
 /* Fill a walk, which grows until everything fits. -1 with MemoryError set. */
 static int
-collect(walk *to)
+collect_threads(walk *to)
 {
     *to = (walk){.interpreter = PyInterpreterState_Get(), .capacity = 64};
     for (;;) {
@@ -394,7 +394,7 @@ collect(walk *to)
 #if PY_VERSION_HEX < 0x030C0000
 /* By thread id, then by the kernel's, then by age. */
 static int
-compare(const void *left, const void *right)
+compare_threads(const void *left, const void *right)
 {
     const entry *a = left, *b = right;
     if (a->thread.thread_id != b->thread.thread_id) {
@@ -411,7 +411,7 @@ compare(const void *left, const void *right)
 static void
 mark_unborn(walk *of)
 {
-    qsort(of->entries, of->count, sizeof(*of->entries), compare);
+    qsort(of->entries, of->count, sizeof(*of->entries), compare_threads);
     for (size_t i = of->count; i-- > 1;) {
         const entry *older = &of->entries[i - 1];
         entry *here = &of->entries[i];
@@ -434,7 +434,7 @@ int
 interruption_list_threads(itr_thread **threads, size_t *count)
 {
     walk all;
-    if (collect(&all) < 0) {
+    if (collect_threads(&all) < 0) {
         return -1;
     }
     mark_unborn(&all);

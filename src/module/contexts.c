@@ -3,7 +3,7 @@
 #include "contexts.h"
 
 static interruption_context **
-bucket_of(const interruption_blocks *blocks, const void *key)
+bucket_of_context(const interruption_blocks *blocks, const void *key)
 {
     uintptr_t hash = (uintptr_t)key / 16;
     hash ^= hash / 4096;
@@ -23,7 +23,7 @@ interruption_context_of(const interruption_blocks *blocks, const void *key)
     if (blocks->others == 0) {
         return NULL;
     }
-    interruption_context *context = *bucket_of(blocks, key);
+    interruption_context *context = *bucket_of_context(blocks, key);
     while (context != NULL && !(context->key == key && is_current(context))) {
         context = context->next;
     }
@@ -98,7 +98,7 @@ grow_buckets(interruption_blocks *blocks)
             interruption_context *context;
             while ((context = blocks->buckets[i]) != NULL) {
                 blocks->buckets[i] = context->next;
-                interruption_context **bucket = bucket_of(&larger, context->key);
+                interruption_context **bucket = bucket_of_context(&larger, context->key);
                 context->next = *bucket;
                 *bucket = context;
             }
@@ -131,7 +131,7 @@ interruption_make_context(interruption_blocks *blocks, const void *key, PyFrameO
     }
     context->owner = (PyFrameObject *)Py_XNewRef((PyObject *)owner);
     context->key = key;
-    interruption_context **bucket = bucket_of(blocks, key);
+    interruption_context **bucket = bucket_of_context(blocks, key);
     context->next = *bucket;
     *bucket = context;
     blocks->others++;
@@ -144,7 +144,7 @@ interruption_drop_empty(interruption_blocks *blocks, interruption_context *conte
     if (context->count > 0 || context == &blocks->own) {
         return;
     }
-    interruption_context **place = bucket_of(blocks, context->key);
+    interruption_context **place = bucket_of_context(blocks, context->key);
     while (*place != context) {
         place = &(*place)->next;
     }

@@ -50,7 +50,7 @@ interruption_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
 
 /* Owns a reference to the callable. Without memory for a thread state it is called late. */
 static void
-run(void *callable)
+run_in_thread(void *callable)
 {
     while (!interruption_attach_thread()) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -67,7 +67,8 @@ run(void *callable)
 PyObject *
 interruption_start_thread(PyObject *Py_UNUSED(module), PyObject *callable)
 {
-    if (PyThread_start_new_thread(run, Py_NewRef(callable)) == PYTHREAD_INVALID_THREAD_ID) {
+    if (PyThread_start_new_thread(run_in_thread, Py_NewRef(callable)) ==
+        PYTHREAD_INVALID_THREAD_ID) {
         Py_DECREF(callable);
         PyErr_SetString(PyExc_RuntimeError, "the system can start no thread");
         return NULL;

@@ -101,7 +101,7 @@ describe_stack(const inspection *of)
 }
 
 static PyObject *
-describe(const inspection *of)
+describe_inspection(const inspection *of)
 {
     PyObject *where = interruption_describe_place(of->obstacle.code, of->obstacle.lasti);
     PyObject *stack = where == NULL ? NULL : describe_stack(of);
@@ -117,7 +117,7 @@ describe(const inspection *of)
 }
 
 static void
-release(inspection *of)
+release_inspection(inspection *of)
 {
     for (size_t i = 0; i < of->count; i++) {
         Py_DECREF(of->stack[i].code);
@@ -147,8 +147,8 @@ inspect_record(interruption_state *state, const itr_record *record)
     interruption_unlock_threads();
     /* It may have ended while we came here. */
     bool ended = found.thread == NULL && (itr_flags(record) & ITR_ENDED);
-    PyObject *result = ended ? Py_NewRef(Py_None) : describe(&found);
-    release(&found);
+    PyObject *result = ended ? Py_NewRef(Py_None) : describe_inspection(&found);
+    release_inspection(&found);
     Py_XDECREF(lock);
     return result;
 }
@@ -174,7 +174,7 @@ interruption_inspect(PyObject *module, PyObject *thread)
         bool asked = itr_asked(target.thread);
         const inspection found = {.obstacle.kind = INTERRUPTION_NOT_OPEN,
                                   .flags = asked ? ITR_REQUESTED | ITR_PENDING : 0};
-        result = describe(&found);
+        result = describe_inspection(&found);
     }
     interruption_release_target(&target);
     return result;

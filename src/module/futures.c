@@ -8,7 +8,7 @@
 static PyObject *cancelled; /* asyncio.CancelledError; strong, for good */
 
 static bool
-always(PyObject *Py_UNUSED(self))
+always_looked_at(PyObject *Py_UNUSED(self))
 {
     return true;
 }
@@ -34,14 +34,14 @@ set_exception(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(future_set_exception, always, set_exception);
+INTERRUPTION_REPLACEMENT(future_set_exception, always_looked_at, set_exception);
 
-static const interruption_row rows[] = {
+static const interruption_row future_rows[] = {
     {"_asyncio", "Future", "set_exception", &future_set_exception, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family family = {.name = "futures of asyncio", .rows = rows};
+static interruption_family futures_family = {.name = "futures of asyncio", .rows = future_rows};
 
 PyObject *
 interruption_cancel_futures(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
@@ -51,7 +51,7 @@ interruption_cancel_futures(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unu
         cancelled = asyncio == NULL ? NULL : PyObject_GetAttrString(asyncio, "CancelledError");
         Py_XDECREF(asyncio);
     }
-    if (cancelled == NULL || interruption_family_enable(&family) < 0) {
+    if (cancelled == NULL || interruption_family_enable(&futures_family) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -2,9 +2,10 @@
  * See held.h.
  *
  * A list is written by its owner alone, but for `lock` of an entry, which others may set to NULL.
- * Its memory is exchanged, and threads walk each other's lists, under `mutex`, in which no Python
- * code runs and nothing is allocated. An entry taken out keeps its references until the owner drops
- * them, at a moment at which the list is whole, for dropping may run Python code that takes locks.
+ * Its memory is exchanged, and threads walk each other's lists, under `held_mutex`, in which no
+ * Python code runs and nothing is allocated. An entry taken out keeps its references until the
+ * owner drops them, at a moment at which the list is whole, for dropping may run Python code that
+ * takes locks.
  */
 #include "held.h"
 
@@ -18,10 +19,10 @@ _Atomic uint32_t interruption_noting;
 
 interruption_slot interruption_slots[INTERRUPTION_SLOTS];
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
-static interruption_held *all; /* guarded by mutex: those that have had an entry */
-static unsigned epoch = 1;     /* how many forks made this process, and one; written in the child of
-                                  a fork, which has one thread */
+static interruption_mutex held_mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_held *held_lists; /* guarded by held_mutex: those that have had an entry */
+static unsigned epoch = 1; /* how many forks made this process, and one; written in the child of
+                              a fork, which has one thread */
 
 /* What takes a lock for others to release, and so never holds it: Condition.wait, which waits for
    that; up to 3.12 two methods of Thread, whose lock stands for the thread's life (and is taken
@@ -60,7 +61,7 @@ lock_of(const interruption_held_entry *entry)
 
 /* Take a lock out of an entry. False: somebody else has. */
 static bool
-take_out(interruption_held_entry *entry, PyObject *lock)
+take_out_lock(interruption_held_entry *entry, PyObject *lock)
 {
     if (!interruption_exchange_if(&entry->lock, lock, NULL)) {
         return false;
@@ -71,13 +72,13 @@ take_out(interruption_held_entry *entry, PyObject *lock)
 
 /* Drop what an entry had hold of, after it was taken out. Python code may run. */
 static void
-drop(interruption_held *held, PyObject *object, PyObject *code)
+drop_entry(interruption_held *held, PyObject *object, PyObject *code)
 {
     /* Whoever reads an entry says so first and then looks at its lock; we took the lock out first
        and look now. So either it saw no lock, or we see it and wait. With a GIL it has finished. */
     if (INTERRUPTION_FREE_THREADED && atomic_load(&held->being_read)) {
-        interruption_mutex_lock(&mutex);
-        interruption_mutex_unlock(&mutex);
+        interruption_mutex_lock(&held_mutex);
+        interruption_mutex_unlock(&held_mutex);
     }
     Py_XDECREF(code);
     Py_XDECREF(object);
@@ -109,7 +110,7 @@ is_dead(const interruption_held *held, interruption_held_entry *entry)
     if (!is_dropped(held, lock)) {
         return false;
     }
-    (void)take_out(entry, lock);
+    (void)take_out_lock(entry, lock);
     return true;
 }
 
@@ -125,7 +126,7 @@ trim(interruption_held *held)
         }
         PyObject *object = last->object, *code = last->code;
         set_count(held, count - 1);
-        drop(held, object, code);
+        drop_entry(held, object, code);
     }
 }
 
@@ -140,7 +141,7 @@ is_live(const interruption_held *held, interruption_held_entry *entry)
     if (lock == NULL || entry->kind->looks_held(lock)) {
         return true;
     }
-    (void)take_out(entry, lock);
+    (void)take_out_lock(entry, lock);
     return false;
 }
 
@@ -156,24 +157,24 @@ interruption_held_validate(interruption_held *held)
 
 /* Put it into the list of lists, if it is not there. Under the mutex. */
 static void
-link_in(interruption_held *held)
+link_held(interruption_held *held)
 {
     if (held->epoch == epoch) {
         return;
     }
     held->epoch = epoch;
-    held->next = all;
-    held->link = &all;
-    if (all != NULL) {
-        all->link = &held->next;
+    held->next = held_lists;
+    held->link = &held_lists;
+    if (held_lists != NULL) {
+        held_lists->link = &held->next;
     }
-    all = held;
+    held_lists = held;
 }
 
 /* Exchange the memory for such that has room, and lose the dead entries on the way. 0, or -1: there
    is no memory. Python code may run at the end. */
 __attribute__((noinline)) static int
-make_room(interruption_held *held)
+make_room_for_entry(interruption_held *held)
 {
     size_t count = count_of(held), live = interruption_held_validate(held), capacity = 16;
     while (capacity < live * 2) {
@@ -185,7 +186,7 @@ make_room(interruption_held *held)
     }
     interruption_held_entry *old = held->entries;
     size_t kept = 0;
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&held_mutex);
     for (size_t i = 0; i < count; i++) {
         if (lock_of(&old[i]) == NULL && old[i].saved_levels == 0) {
             continue;
@@ -203,8 +204,8 @@ make_room(interruption_held *held)
     held->entries = entries;
     held->capacity = capacity;
     set_count(held, kept);
-    link_in(held);
-    interruption_mutex_unlock(&mutex);
+    link_held(held);
+    interruption_mutex_unlock(&held_mutex);
     for (size_t i = 0; i < count; i++) {
         Py_XDECREF(old[i].code);
         Py_XDECREF(old[i].object);
@@ -218,7 +219,7 @@ static interruption_held_entry *
 new_entry(interruption_held *held)
 {
     while (count_of(held) == held->capacity || held->epoch != epoch) {
-        if (make_room(held) < 0) {
+        if (make_room_for_entry(held) < 0) {
             held->unrecorded = true;
             return NULL;
         }
@@ -282,7 +283,7 @@ interruption_held_pop(interruption_held *held, interruption_held_entry *entry)
     }
     PyObject *lock = lock_of(entry);
     if (lock != NULL) {
-        (void)take_out(entry, lock);
+        (void)take_out_lock(entry, lock);
     }
     if (entry != &held->entries[0] || count_of(held) != 1) {
         trim(held);
@@ -291,7 +292,7 @@ interruption_held_pop(interruption_held *held, interruption_held_entry *entry)
     /* The same for the only one. */
     PyObject *object = entry->object, *code = entry->code;
     set_count(held, 0);
-    drop(held, object, code);
+    drop_entry(held, object, code);
 }
 
 void
@@ -303,11 +304,11 @@ interruption_held_save(interruption_held *held, PyObject *lock, PyObject *state)
     }
     /* The entry becomes that of the saved state, with the place. The lock stays alive without us:
        somebody has just called its method, and will restore it. */
-    (void)take_out(taken, lock);
+    (void)take_out_lock(taken, lock);
     taken->saved_levels = taken->levels;
     PyObject *object = taken->object;
     taken->object = Py_NewRef(state);
-    drop(held, object, NULL);
+    drop_entry(held, object, NULL);
 }
 
 void
@@ -327,7 +328,7 @@ interruption_held_restore(interruption_held *held, const interruption_lock_kind 
         /* As in `publish`, in its old place. */
         atomic_store_explicit(&saved->lock, lock, memory_order_release);
         (void)interruption_add(interruption_taken_slot(lock), interruption_taken_mark(lock));
-        drop(held, object, NULL);
+        drop_entry(held, object, NULL);
         return;
     }
     interruption_held_push(held, kind, lock, levels);
@@ -358,7 +359,7 @@ read_entry(interruption_held *held, size_t index, interruption_held_entry *to)
         return false;
     }
     const interruption_held_entry *entry = &held->entries[index];
-    to->object = Py_XNewRef(atomic_load(&entry->lock)); /* seq_cst: see `drop` */
+    to->object = Py_XNewRef(atomic_load(&entry->lock)); /* seq_cst: see `drop_entry` */
     if (to->object == NULL) {
         return false;
     }
@@ -374,11 +375,11 @@ interruption_held_by_other(interruption_held *held, PyObject **lock, PyObject **
     size_t index = atomic_load_explicit(&held->count, memory_order_acquire); /* a start */
     while (index-- > 0) {
         interruption_held_entry entry;
-        interruption_mutex_lock(&mutex);
+        interruption_mutex_lock(&held_mutex);
         atomic_store(&held->being_read, true);
         bool found = read_entry(held, index, &entry);
         atomic_store(&held->being_read, false);
-        interruption_mutex_unlock(&mutex);
+        interruption_mutex_unlock(&held_mutex);
         if (!found) {
             continue;
         }
@@ -405,7 +406,7 @@ interruption_held_clear(interruption_held *held)
             atomic_init(&entry->lock, NULL); /* its thread is not in this process */
         }
         else if (lock != NULL) {
-            (void)take_out(entry, lock);
+            (void)take_out_lock(entry, lock);
         }
         entry->saved_levels = 0;
     }
@@ -434,16 +435,16 @@ interruption_held_leave(interruption_held *held, interruption_held *to)
         return false; /* or nobody would be told a place */
     }
     Py_DECREF(code);
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&held_mutex);
     unlink_list(held);
     to->entries = held->entries;
     to->capacity = held->capacity;
     set_count(to, count_of(held));
-    link_in(to);
+    link_held(to);
     held->entries = NULL;
     held->capacity = 0;
     set_count(held, 0);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&held_mutex);
     held->unrecorded = false;
     return true;
 }
@@ -470,27 +471,27 @@ void
 interruption_held_destroy(interruption_held *held)
 {
     interruption_held_clear(held);
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&held_mutex);
     unlink_list(held);
     interruption_held_entry *entries = held->entries;
     held->entries = NULL;
     held->capacity = 0;
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&held_mutex);
     PyMem_RawFree(entries);
 }
 
 void
 interruption_held_strike(PyObject *lock)
 {
-    interruption_mutex_lock(&mutex);
-    for (interruption_held *held = all; held != NULL; held = held->next) {
+    interruption_mutex_lock(&held_mutex);
+    for (interruption_held *held = held_lists; held != NULL; held = held->next) {
         /* Acquire: pairs with set_count. */
         size_t count = atomic_load_explicit(&held->count, memory_order_acquire);
         for (size_t i = 0; i < count; i++) {
-            (void)take_out(&held->entries[i], lock);
+            (void)take_out_lock(&held->entries[i], lock);
         }
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&held_mutex);
 }
 
 /* In the child of a fork there is the calling thread alone. The others' lists are none of ours any
@@ -500,8 +501,8 @@ interruption_held_after_fork_child(void)
 {
     interruption_held *own = interruption_thread_held;
     bool linked = own != NULL && own->epoch == epoch;
-    interruption_mutex_reset(&mutex);
-    all = NULL;
+    interruption_mutex_reset(&held_mutex);
+    held_lists = NULL;
     epoch++;
     for (size_t i = 0; i < INTERRUPTION_SLOTS; i++) {
         atomic_init(&interruption_slots[i].taken, 0);
@@ -510,7 +511,7 @@ interruption_held_after_fork_child(void)
     if (!linked) {
         return;
     }
-    link_in(own);
+    link_held(own);
     atomic_init(&own->being_read, false);
     for (size_t i = 0; i < count_of(own); i++) {
         PyObject *lock = lock_of(&own->entries[i]);

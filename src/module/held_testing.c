@@ -44,7 +44,7 @@ interruption_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyObject *
-begin(PyObject *dictionary)
+begin_tracking(PyObject *dictionary)
 {
     interruption_held *held = PyMem_RawCalloc(1, sizeof(*held));
     if (held == NULL) {
@@ -74,7 +74,7 @@ interruption_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
     }
     interruption_held *held = interruption_thread_held;
     if (wanted && held == NULL) {
-        return begin(dictionary);
+        return begin_tracking(dictionary);
     }
     if (wanted) {
         PyErr_SetString(PyExc_RuntimeError, "this thread tracks already");

@@ -9,22 +9,22 @@
 enum { BUCKETS = 256 };
 
 /* The methods that have ever been exchanged, by their definitions' addresses. */
-static interruption_method *buckets[BUCKETS];
+static interruption_method *method_buckets[BUCKETS];
 
 /* CPython's own; NULL: ours are not in their place yet. */
 static hashfunc original_hash;
 static richcmpfunc original_compare;
 
 static interruption_method **
-bucket_of(const PyMethodDef *definition)
+bucket_of_method(const PyMethodDef *definition)
 {
-    return &buckets[(uintptr_t)definition / sizeof(*definition) % BUCKETS];
+    return &method_buckets[(uintptr_t)definition / sizeof(*definition) % BUCKETS];
 }
 
 static const interruption_method *
-find(const PyMethodDef *definition)
+find_kept(const PyMethodDef *definition)
 {
-    const interruption_method *method = *bucket_of(definition);
+    const interruption_method *method = *bucket_of_method(definition);
     while (method != NULL && method->definition != definition) {
         method = method->alike;
     }
@@ -46,7 +46,7 @@ as_before(PyObject *object, likeness *made)
         return object;
     }
     const PyCFunctionObject *function = (const PyCFunctionObject *)object;
-    const interruption_method *method = find(function->m_ml);
+    const interruption_method *method = find_kept(function->m_ml);
     if (method == NULL) {
         return object;
     }
@@ -65,7 +65,7 @@ hash(PyObject *self)
 }
 
 static PyObject *
-compare(PyObject *self, PyObject *other, int operation)
+compare_functions(PyObject *self, PyObject *other, int operation)
 {
     likeness made_self, made_other;
     return original_compare(as_before(self, &made_self), as_before(other, &made_other), operation);
@@ -81,7 +81,7 @@ take_slots(void)
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         if (types[i]->tp_hash == original_hash && types[i]->tp_richcompare == original_compare) {
             types[i]->tp_hash = hash;
-            types[i]->tp_richcompare = compare;
+            types[i]->tp_richcompare = compare_functions;
         }
     }
 }
@@ -92,8 +92,8 @@ interruption_identity_keep(interruption_method *method)
     if (original_hash == NULL) {
         take_slots();
     }
-    if (find(method->definition) == NULL) {
-        interruption_method **bucket = bucket_of(method->definition);
+    if (find_kept(method->definition) == NULL) {
+        interruption_method **bucket = bucket_of_method(method->definition);
         method->alike = *bucket;
         *bucket = method;
     }

@@ -15,7 +15,7 @@
 #include "originals.h"
 
 /* Held for a few instructions, in which no Python code runs. */
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex methods_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* -1 with RuntimeError set: another convention than those we know. */
 static int
@@ -59,7 +59,7 @@ resolve(const interruption_row *row)
     }
     interruption_method *method = row->method;
     int status = 1;
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&methods_mutex);
     if (method->definition == NULL) {
         method->definition = definition;
         method->shape = (interruption_shape)shape;
@@ -70,7 +70,7 @@ resolve(const interruption_row *row)
     else if (method->definition != definition) {
         status = -1;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&methods_mutex);
     if (status < 0) {
         PyErr_Format(PyExc_RuntimeError, "%s.%s is another method than before", row->module,
                      row->name);
@@ -121,7 +121,7 @@ is_ours_alone(const interruption_family *family)
 
 /* What somebody else has put in our place stays: he calls ours, perhaps. */
 static void
-put(interruption_family *family, bool ours)
+put_methods(interruption_family *family, bool ours)
 {
     for (const interruption_row *row = family->rows; row->module != NULL; row++) {
         interruption_method *method = row->method;
@@ -143,7 +143,7 @@ put_all(void *arg)
     for (size_t i = 0; i < of->count; i++) {
         interruption_family *family = of->families[i];
         if (family->enabled != of->ours && (!of->ours || is_ours_alone(family))) {
-            put(family, of->ours);
+            put_methods(family, of->ours);
         }
     }
     if (of->also != NULL) {
@@ -156,9 +156,9 @@ interruption_families_exchange(interruption_family *const *families, size_t coun
                                void (*also)(void *arg), void *arg)
 {
     exchange of = {families, count, ours, also, arg};
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&methods_mutex);
     interruption_while_stopped(put_all, &of);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&methods_mutex);
 }
 
 int
@@ -187,9 +187,9 @@ interruption_family_disable(interruption_family *family)
 bool
 interruption_family_enabled(const interruption_family *family)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&methods_mutex);
     bool enabled = family->enabled;
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&methods_mutex);
     return enabled;
 }
 
@@ -198,7 +198,7 @@ interruption_row_now(const interruption_row *row)
 {
     const interruption_method *method = row->method;
     interruption_row_state now = INTERRUPTION_ROW_ORIGINAL;
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&methods_mutex);
     if (method->definition == NULL) {
         now = INTERRUPTION_ROW_ABSENT;
     }
@@ -208,14 +208,14 @@ interruption_row_now(const interruption_row *row)
     else if (method->definition->ml_meth == replacement_of(method)) {
         now = INTERRUPTION_ROW_INTERPOSED;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&methods_mutex);
     return now;
 }
 
 void
 interruption_free_interpose_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&methods_mutex);
 }
 
 /* Calls. -------------------------------------------------------------------------------------- */

@@ -91,7 +91,7 @@ put_letter(line *to, char letter)
 }
 
 static void
-put(line *to, const char *text)
+put_on_line(line *to, const char *text)
 {
     for (; *text != '\0'; text++) {
         put_letter(to, *text);
@@ -116,7 +116,7 @@ static void
 put_text(line *to, PyObject *text)
 {
     if (text == NULL || !PyUnicode_Check(text)) {
-        put(to, "?");
+        put_on_line(to, "?");
         return;
     }
     Py_ssize_t length = PyUnicode_GET_LENGTH(text);
@@ -126,7 +126,7 @@ put_text(line *to, PyObject *text)
             put_letter(to, (char)letter);
         }
         else {
-            put(to, letter < 0x10000 ? "\\u" : "\\U");
+            put_on_line(to, letter < 0x10000 ? "\\u" : "\\U");
             put_number(to, letter, 16, letter < 0x10000 ? 4 : 8);
         }
     }
@@ -137,16 +137,16 @@ put_signal(line *to, int number)
 {
     switch (number) {
     case SIGINT:
-        put(to, "SIGINT");
+        put_on_line(to, "SIGINT");
         break;
     case SIGTERM:
-        put(to, "SIGTERM");
+        put_on_line(to, "SIGTERM");
         break;
     case SIGHUP:
-        put(to, "SIGHUP");
+        put_on_line(to, "SIGHUP");
         break;
     default:
-        put(to, "signal ");
+        put_on_line(to, "signal ");
         put_number(to, (uint64_t)number, 10, 1);
     }
 }
@@ -173,24 +173,24 @@ is_ours(const PyCodeObject *code)
 static void
 put_frame(line *to, PyCodeObject *code, int lasti)
 {
-    put(to, "  File \"");
+    put_on_line(to, "  File \"");
     put_text(to, code->co_filename);
-    put(to, "\", line ");
+    put_on_line(to, "\", line ");
     int number = PyCode_Addr2Line(code, lasti);
     if (number > 0) {
         put_number(to, (uint64_t)number, 10, 1);
     }
     else {
-        put(to, "?");
+        put_on_line(to, "?");
     }
-    put(to, " in ");
+    put_on_line(to, " in ");
     put_text(to, code->co_qualname);
-    put(to, "\n");
+    put_on_line(to, "\n");
     flush(to);
 }
 
 static bool
-is_main_thread(const PyThreadState *tstate)
+is_main_thread_state(const PyThreadState *tstate)
 {
 #ifdef __linux__
     return tstate->native_thread_id == (unsigned long)getppid() ||
@@ -215,24 +215,24 @@ put_thread(line *to, PyThreadState *tstate)
             continue;
         }
         if (!begun) {
-            if (is_main_thread(tstate)) {
-                put(to, "Main thread");
+            if (is_main_thread_state(tstate)) {
+                put_on_line(to, "Main thread");
             }
             else {
-                put(to, "Thread 0x");
+                put_on_line(to, "Thread 0x");
                 put_number(to, tstate->thread_id, 16, 16);
             }
-            put(to, !interruption_runs_with(tstate) ? ""
-                    : INTERRUPTION_FREE_THREADED    ? ", running"
-                                                    : ", which holds the GIL");
-            put(to, " (most recent call first):\n");
+            put_on_line(to, !interruption_runs_with(tstate) ? ""
+                            : INTERRUPTION_FREE_THREADED    ? ", running"
+                                                            : ", which holds the GIL");
+            put_on_line(to, " (most recent call first):\n");
             begun = true;
         }
         put_frame(to, code, lasti);
         count++;
     }
-    if (!begun && is_main_thread(tstate)) {
-        put(to, "Main thread, past its last line\n");
+    if (!begun && is_main_thread_state(tstate)) {
+        put_on_line(to, "Main thread, past its last line\n");
         flush(to);
     }
 }
@@ -242,18 +242,18 @@ say(int number, int64_t since)
 {
     line out = {.length = 0};
     int64_t tenths = (itr_now() - since) / 100000000;
-    put(&out, "interruption: ");
+    put_on_line(&out, "interruption: ");
     if (number != 0) {
         put_signal(&out, number);
-        put(&out, " came ");
+        put_on_line(&out, " came ");
     }
     else {
-        put(&out, "the main program ended ");
+        put_on_line(&out, "the main program ended ");
     }
     put_number(&out, (uint64_t)(tenths > 0 ? tenths / 10 : 0), 10, 1);
-    put(&out, ".");
+    put_on_line(&out, ".");
     put_number(&out, (uint64_t)(tenths > 0 ? tenths % 10 : 0), 10, 1);
-    put(&out, " s ago, and the process has not ended. It is ended now, where it is:\n");
+    put_on_line(&out, " s ago, and the process has not ended. It is ended now, where it is:\n");
     flush(&out);
     PyInterpreterState *interpreter = PyInterpreterState_Main();
     PyThreadState *tstate = interpreter == NULL ? NULL : PyInterpreterState_ThreadHead(interpreter);

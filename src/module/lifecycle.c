@@ -120,7 +120,7 @@ drop_other_threads(void)
 /* None of these is taken while another one of them is held. They are given back in the opposite
    order all the same. */
 static void
-before_fork(void)
+before_module_fork(void)
 {
     interruption_second_look_before_fork();
     interruption_child_watch_before_fork();
@@ -195,7 +195,7 @@ static int watch_error; /* written once, by watch_forks */
 static void
 watch_forks(void)
 {
-    watch_error = pthread_atfork(before_fork, in_parent, in_child);
+    watch_error = pthread_atfork(before_module_fork, in_parent, in_child);
 }
 
 /* The interpreter's exit. ---------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ deadline_after(PyObject *timeout, itr_deadline *deadline)
 
 /* Wait until `deadline`, running signal handlers. 1, 0 on timeout, -1 with an exception set. */
 static int
-wait_until(itr_record *record, itr_deadline deadline)
+wait_for_request(itr_record *record, itr_deadline deadline)
 {
     for (;;) {
         itr_wait_result result;
@@ -142,7 +142,7 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
     if (itr_requested(record)) {
         Py_RETURN_TRUE;
     }
-    int requested = wait_until(record, deadline);
+    int requested = wait_for_request(record, deadline);
     return requested < 0 ? NULL : PyBool_FromLong(requested);
 }
 

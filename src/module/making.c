@@ -249,7 +249,7 @@ code_of(PyObject *function)
 /* The code of a row's function, as the module has it; what was replaced by somebody's own is that.
    NULL: there is none. */
 static PyObject *
-find_function(PyObject *module, const char *function)
+find_maker(PyObject *module, const char *function)
 {
     static const char inner[] = ".<locals>.";
     char name[128];
@@ -321,7 +321,7 @@ check(table *of)
     }
     bool incomplete = false;
     for (row *at = of->rows; at->function != NULL; at++) {
-        PyObject *function = is_of_this_version(at) ? find_function(module, at->function) : NULL;
+        PyObject *function = is_of_this_version(at) ? find_maker(module, at->function) : NULL;
         bool gone = is_of_this_version(at) && (function == NULL || !has_variable(function, at));
         atomic_store_explicit(&at->gone, gone, memory_order_relaxed);
         incomplete = incomplete || gone;
@@ -418,7 +418,7 @@ name_of_kind(interruption_making kind)
 }
 
 static int
-tell(PyObject *list, const table *of)
+tell_table(PyObject *list, const table *of)
 {
     bool checked = atomic_load_explicit(&of->checked, memory_order_relaxed);
     for (const row *at = of->rows; at->function != NULL; at++) {
@@ -447,7 +447,7 @@ interruption_makers(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
         if (!atomic_load_explicit(&tables[i].checked, memory_order_relaxed)) {
             check(&tables[i]);
         }
-        if (tell(list, &tables[i]) < 0) {
+        if (tell_table(list, &tables[i]) < 0) {
             Py_CLEAR(list);
         }
     }

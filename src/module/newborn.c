@@ -1,4 +1,4 @@
-/* See newborn.h. `now` is guarded by the mutex, but for what is said at its members. */
+/* See newborn.h. `births` is guarded by the mutex, but for what is said at its members. */
 #include "newborn.h"
 
 #include "compat.h"
@@ -10,7 +10,7 @@
 #include "protected.h"
 #include "target.h"
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex newborn_mutex = INTERRUPTION_MUTEX_INIT;
 
 static struct {
     _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
@@ -21,35 +21,35 @@ static struct {
     uint64_t *helpers; /* their serials, and those of who asks; PyMem_RawMalloc */
     size_t helper_count;
     size_t helper_capacity;
-} now = {.youngest = UINT64_MAX};
+} births = {.youngest = UINT64_MAX};
 
 static bool
 shutdown_is_on(PyObject *Py_UNUSED(self))
 {
-    return atomic_load_explicit(&now.youngest, memory_order_relaxed) != UINT64_MAX;
+    return atomic_load_explicit(&births.youngest, memory_order_relaxed) != UINT64_MAX;
 }
 
-static PyObject *start_thread(const interruption_call *call);
+static PyObject *start_told_thread(const interruption_call *call);
 
-INTERRUPTION_REPLACEMENT(start_new_thread, shutdown_is_on, start_thread);
-INTERRUPTION_REPLACEMENT(start_new, shutdown_is_on, start_thread);
-INTERRUPTION_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_thread);
+INTERRUPTION_REPLACEMENT(start_new_thread, shutdown_is_on, start_told_thread);
+INTERRUPTION_REPLACEMENT(start_new, shutdown_is_on, start_told_thread);
+INTERRUPTION_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_told_thread);
 
-static const interruption_row rows[] = {
+static const interruption_row start_rows[] = {
     {"_thread", NULL, "start_new_thread", &start_new_thread, false},
     {"_thread", NULL, "start_new", &start_new, true},
     {"_thread", NULL, "start_joinable_thread", &start_joinable_thread, true},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family family = {.name = "starting threads", .rows = rows};
+static interruption_family starting_family = {.name = "starting threads", .rows = start_rows};
 
 /* Under the mutex. */
 static bool
 is_helper(uint64_t serial)
 {
-    for (size_t i = 0; i < now.helper_count; i++) {
-        if (now.helpers[i] == serial) {
+    for (size_t i = 0; i < births.helper_count; i++) {
+        if (births.helpers[i] == serial) {
             return true;
         }
     }
@@ -60,47 +60,47 @@ is_helper(uint64_t serial)
 static void
 note_helper(uint64_t serial)
 {
-    if (now.helper_count == now.helper_capacity) {
-        size_t capacity = now.helper_capacity * 2 + 8;
-        uint64_t *larger = PyMem_RawRealloc(now.helpers, capacity * sizeof(*larger));
+    if (births.helper_count == births.helper_capacity) {
+        size_t capacity = births.helper_capacity * 2 + 8;
+        uint64_t *larger = PyMem_RawRealloc(births.helpers, capacity * sizeof(*larger));
         if (larger != NULL) {
-            now.helpers = larger;
-            now.helper_capacity = capacity;
+            births.helpers = larger;
+            births.helper_capacity = capacity;
         }
     }
-    if (now.helper_count < now.helper_capacity) {
-        now.helpers[now.helper_count++] = serial;
+    if (births.helper_count < births.helper_capacity) {
+        births.helpers[births.helper_count++] = serial;
     }
 }
 
 void
 interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin)
 {
-    if (interruption_family_enable(&family) < 0) {
+    if (interruption_family_enable(&starting_family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
     }
-    interruption_mutex_lock(&mutex);
-    if (now.shutdowns++ == 0) {
-        now.reason = Py_XNewRef(reason);
-        now.origin = origin;
-        atomic_store_explicit(&now.youngest, youngest, memory_order_relaxed);
+    interruption_mutex_lock(&newborn_mutex);
+    if (births.shutdowns++ == 0) {
+        births.reason = Py_XNewRef(reason);
+        births.origin = origin;
+        atomic_store_explicit(&births.youngest, youngest, memory_order_relaxed);
     }
     note_helper(interruption_self().serial);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&newborn_mutex);
 }
 
 void
 interruption_end_asking_newborn(void)
 {
     PyObject *reason = NULL;
-    interruption_mutex_lock(&mutex);
-    if (now.shutdowns > 0 && --now.shutdowns == 0) {
-        now.helper_count = 0;
-        atomic_store_explicit(&now.youngest, UINT64_MAX, memory_order_relaxed);
-        reason = now.reason;
-        now.reason = NULL;
+    interruption_mutex_lock(&newborn_mutex);
+    if (births.shutdowns > 0 && --births.shutdowns == 0) {
+        births.helper_count = 0;
+        atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
+        reason = births.reason;
+        births.reason = NULL;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&newborn_mutex);
     Py_XDECREF(reason);
 }
 
@@ -108,15 +108,15 @@ interruption_end_asking_newborn(void)
 static bool
 is_newborn(const itr_record *record, PyObject **reason, uint64_t *origin)
 {
-    if (record->serial <= atomic_load_explicit(&now.youngest, memory_order_relaxed)) {
+    if (record->serial <= atomic_load_explicit(&births.youngest, memory_order_relaxed)) {
         return false;
     }
-    interruption_mutex_lock(&mutex);
-    bool newborn = record->serial > atomic_load_explicit(&now.youngest, memory_order_relaxed) &&
+    interruption_mutex_lock(&newborn_mutex);
+    bool newborn = record->serial > atomic_load_explicit(&births.youngest, memory_order_relaxed) &&
                    !is_helper(record->serial);
-    *reason = newborn ? Py_XNewRef(now.reason) : NULL;
-    *origin = now.origin;
-    interruption_mutex_unlock(&mutex);
+    *reason = newborn ? Py_XNewRef(births.reason) : NULL;
+    *origin = births.origin;
+    interruption_mutex_unlock(&newborn_mutex);
     return newborn;
 }
 
@@ -141,7 +141,7 @@ interruption_ask_newborn(itr_record *record)
 /* Starting threads. ---------------------------------------------------------------------------- */
 
 static bool
-is_main_thread(interruption_state *state)
+is_main(interruption_state *state)
 {
     PyObject *main = PyObject_GetAttrString(state->threading, "_main_thread");
     PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
@@ -212,21 +212,21 @@ starts_helpers(interruption_state *state)
 {
     uint32_t flags = flags_now(state);
     if (!(flags & ITR_REQUESTED)) {
-        interruption_mutex_lock(&mutex);
+        interruption_mutex_lock(&newborn_mutex);
         bool helper = is_helper(interruption_self().serial);
-        interruption_mutex_unlock(&mutex);
+        interruption_mutex_unlock(&newborn_mutex);
         return helper;
     }
-    return !(flags & ITR_PENDING) && (is_main_thread(state) || !program_starts_it(state));
+    return !(flags & ITR_PENDING) && (is_main(state) || !program_starts_it(state));
 }
 
 /* What a helper calls: first this. */
 static PyObject *
 begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&newborn_mutex);
     note_helper(interruption_self().serial);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&newborn_mutex);
     return PyObject_Call(function, args, kwargs);
 }
 
@@ -253,7 +253,7 @@ with_telling_function(PyObject *arguments)
 }
 
 static PyObject *
-start_thread(const interruption_call *call)
+start_told_thread(const interruption_call *call)
 {
     interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
     PyObject *arguments = call->argument; /* NULL: the shape is one that no version has had */
@@ -284,9 +284,9 @@ interruption_is_helper(PyObject *module, PyObject *thread)
         break;
     }
     uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&newborn_mutex);
     bool helper = is_helper(serial);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&newborn_mutex);
     interruption_release_target(&target);
     return PyBool_FromLong(helper);
 }
@@ -294,14 +294,14 @@ interruption_is_helper(PyObject *module, PyObject *thread)
 void
 interruption_free_newborn_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&newborn_mutex);
 }
 
 void
 interruption_newborn_after_fork_child(void)
 {
-    now.shutdowns = 0;
-    now.helper_count = 0;
-    atomic_store_explicit(&now.youngest, UINT64_MAX, memory_order_relaxed);
-    Py_CLEAR(now.reason);
+    births.shutdowns = 0;
+    births.helper_count = 0;
+    atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
+    Py_CLEAR(births.reason);
 }

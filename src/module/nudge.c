@@ -1,5 +1,5 @@
 /*
- * See nudge.h. `watched` is written by the main thread before the handler in C of that signal is in
+ * See nudge.h. `nudged` is written by the main thread before the handler in C of that signal is in
  * place, and read by that handler, in whatever thread it runs; but for what is said there.
  */
 #include "nudge.h"
@@ -37,13 +37,13 @@ static struct {
     _Atomic int pause; /* atomic: relaxed, it is a number and nothing else */
     _Atomic bool due;  /* the next nudge is for Python. The same */
 #endif
-} watched[NSIG];
+} nudged[NSIG];
 
 /* May not return: a library's handler jumps to where its own code goes on. */
 static void
 go_on(int number, siginfo_t *info, void *context)
 {
-    const struct sigaction *below = &watched[number].below;
+    const struct sigaction *below = &nudged[number].below;
     if (below->sa_flags & SA_SIGINFO) {
         below->sa_sigaction(number, info, context);
     }
@@ -63,13 +63,13 @@ static _Atomic int word_for_python;
 
 /* One nudge after so many milliseconds; with 0, none. Async-signal-safe. */
 static void
-set_timer(int number, int pause)
+set_nudge_timer(int number, int pause)
 {
-    if (watched[number].process == getpid()) {
+    if (nudged[number].process == getpid()) {
         const struct itimerspec times = {
             .it_value = {.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1000000L}};
-        atomic_store_explicit(&watched[number].pause, pause, memory_order_relaxed);
-        (void)timer_settime(watched[number].timer, 0, &times, NULL);
+        atomic_store_explicit(&nudged[number].pause, pause, memory_order_relaxed);
+        (void)timer_settime(nudged[number].timer, 0, &times, NULL);
     }
 }
 
@@ -77,15 +77,15 @@ set_timer(int number, int pause)
 static bool
 is_nudge(int number, siginfo_t *info)
 {
-    if (info->si_code != SI_TIMER || info->si_value.sival_ptr != &watched[number]) {
+    if (info->si_code != SI_TIMER || info->si_value.sival_ptr != &nudged[number]) {
         return false;
     }
-    if (atomic_exchange_explicit(&watched[number].due, false, memory_order_relaxed)) {
+    if (atomic_exchange_explicit(&nudged[number].due, false, memory_order_relaxed)) {
         go_on(number, info, NULL);
     }
-    int pause = atomic_load_explicit(&watched[number].pause, memory_order_relaxed);
+    int pause = atomic_load_explicit(&nudged[number].pause, memory_order_relaxed);
     if (pause > 0 && pause < LAST_PAUSE) {
-        set_timer(number, 2 * pause);
+        set_nudge_timer(number, 2 * pause);
     }
     return true;
 }
@@ -95,26 +95,26 @@ is_nudge(int number, siginfo_t *info)
 static void
 make_timer(int number)
 {
-    if (watched[number].process == getpid()) {
+    if (nudged[number].process == getpid()) {
         return;
     }
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
                              .sigev_signo = number,
-                             .sigev_value.sival_ptr = &watched[number]};
+                             .sigev_value.sival_ptr = &nudged[number]};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &watched[number].timer) == 0) {
-        watched[number].process = getpid();
+    if (timer_create(CLOCK_MONOTONIC, &event, &nudged[number].timer) == 0) {
+        nudged[number].process = getpid();
     }
 }
 
 static bool
 is_sent_later(int number)
 {
-    if (watched[number].process != getpid()) {
+    if (nudged[number].process != getpid()) {
         return false;
     }
-    atomic_store_explicit(&watched[number].due, true, memory_order_relaxed);
-    set_timer(number, FIRST_PAUSE);
+    atomic_store_explicit(&nudged[number].due, true, memory_order_relaxed);
+    set_nudge_timer(number, FIRST_PAUSE);
     return true;
 }
 
@@ -128,7 +128,7 @@ is_sent_later(int number)
 }
 
 static void
-set_timer(int number, int pause)
+set_nudge_timer(int number, int pause)
 {
     (void)number;
     (void)pause;
@@ -170,11 +170,11 @@ on_signal(int number, siginfo_t *info, void *context)
     if (!interruption_signal_is_the_watchdogs(info) && !is_nudge(number, info)) {
         interruption_signal_came(number);
         bool inside = is_raised_by_ourselves(info);
-        atomic_store_explicit(inside ? &watched[number].inside : &watched[number].outside, true,
+        atomic_store_explicit(inside ? &nudged[number].inside : &nudged[number].outside, true,
                               memory_order_relaxed);
-        set_timer(number, FIRST_PAUSE);
+        set_nudge_timer(number, FIRST_PAUSE);
         int word = atomic_load_explicit(&word_for_python, memory_order_relaxed);
-        if (watched[number].foreign && word != 0) {
+        if (nudged[number].foreign && word != 0) {
             (void)PyErr_SetInterruptEx(word);
         }
         errno = saved;
@@ -187,8 +187,8 @@ void
 interruption_look_after_signal(int number, const struct sigaction *below, bool foreign)
 {
     struct sigaction action = *below;
-    watched[number].below = action;
-    watched[number].foreign = foreign;
+    nudged[number].below = action;
+    nudged[number].foreign = foreign;
     make_timer(number);
     action.sa_sigaction = on_signal;
     action.sa_flags |= SA_SIGINFO;
@@ -207,7 +207,7 @@ interruption_handler_below(int number, const struct sigaction *action, struct si
     if (!(action->sa_flags & SA_SIGINFO) || action->sa_sigaction != on_signal) {
         return false;
     }
-    *below = watched[number].below;
+    *below = nudged[number].below;
     return true;
 }
 
@@ -237,11 +237,11 @@ interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
     if (number < 0) {
         return NULL;
     }
-    set_timer(number, 0);
+    set_nudge_timer(number, 0);
     interruption_watchdog_answered();
-    bool foreign = watched[number].foreign;
-    bool inside = atomic_exchange_explicit(&watched[number].inside, false, memory_order_relaxed);
-    bool outside = atomic_exchange_explicit(&watched[number].outside, false, memory_order_relaxed);
+    bool foreign = nudged[number].foreign;
+    bool inside = atomic_exchange_explicit(&nudged[number].inside, false, memory_order_relaxed);
+    bool outside = atomic_exchange_explicit(&nudged[number].outside, false, memory_order_relaxed);
     bool counts = outside || (inside ? first : !foreign);
     return Py_BuildValue("(NN)", PyBool_FromLong(counts), PyBool_FromLong(foreign));
 }
@@ -264,9 +264,9 @@ interruption_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
 {
     PyObject *all = PyList_New(0);
     for (int number = 1; number < NSIG && all != NULL; number++) {
-        if (!watched[number].foreign ||
-            !(atomic_load_explicit(&watched[number].inside, memory_order_relaxed) ||
-              atomic_load_explicit(&watched[number].outside, memory_order_relaxed))) {
+        if (!nudged[number].foreign ||
+            !(atomic_load_explicit(&nudged[number].inside, memory_order_relaxed) ||
+              atomic_load_explicit(&nudged[number].outside, memory_order_relaxed))) {
             continue;
         }
         PyObject *one = PyLong_FromLong(number);

@@ -44,7 +44,7 @@ find_in_table(PyMethodDef *table, const char *name)
 }
 
 static PyMethodDef *
-find_function(const PyModuleDef *module, const char *module_name, const char *name)
+find_module_function(const PyModuleDef *module, const char *module_name, const char *name)
 {
     PyMethodDef *found = find_in_table(module->m_methods, name);
     if (found == NULL) {
@@ -167,7 +167,7 @@ interruption_find_definition(const interruption_row *row)
                      row->module);
     }
     else if (row->type == NULL) {
-        found = find_function(definition, row->module, row->name);
+        found = find_module_function(definition, row->module, row->name);
     }
     else {
         PyObject *type = find_type(module, row);

@@ -355,7 +355,7 @@ find_with(const look *at, int number, place *into)
 }
 
 static place
-place_of(const look *at, int number)
+place_of_instruction(const look *at, int number)
 {
     place found = {
         .finally = at->finallys[number],
@@ -368,7 +368,7 @@ place_of(const look *at, int number)
 }
 
 static bool
-same(const place *left, const place *right)
+same_place(const place *left, const place *right)
 {
     return left->finally == right->finally && left->chain == right->chain &&
            left->flags == right->flags && left->with == right->with &&
@@ -377,7 +377,7 @@ same(const place *left, const place *right)
 
 /* Neighbours are alike; to look further for the same is not worth it. */
 static void
-describe(look *at, interruption_points *points)
+describe_points(look *at, interruption_points *points)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     int count = 1;
@@ -386,9 +386,9 @@ describe(look *at, interruption_points *points)
             number = bytecode->at[unit];
             place_now = 0;
             if (at->flow.stacks[number].depth >= 0 && count <= UINT16_MAX) {
-                place found = place_of(at, number);
+                place found = place_of_instruction(at, number);
                 for (int back = count - 1; back > 0 && back > count - 16; back--) {
-                    place_now = same(&points->places[back], &found) ? back : place_now;
+                    place_now = same_place(&points->places[back], &found) ? back : place_now;
                 }
                 if (place_now == 0) {
                     points->places[place_now = count++] = found;
@@ -452,7 +452,7 @@ fill(look *at, interruption_points *points)
     }
     find_loops_and_covers(at);
     find_finallys(at);
-    describe(at, points);
+    describe_points(at, points);
     find_mute_loops(at, points);
     points->chains = at->chains;
     at->chains = NULL;

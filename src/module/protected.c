@@ -39,7 +39,7 @@ end_reading(struct interruption_protected *protected)
 
 /* As strcmp. Python sorts strs in the same order. */
 static int
-compare(part a, part b)
+compare_parts(part a, part b)
 {
     while (a.start < a.end && b.start < b.end) {
         Py_UCS4 left = PyUnicode_READ_CHAR(a.text, a.start++);
@@ -77,7 +77,7 @@ starts_with(PyObject *text, PyObject *prefix)
         return false;
     }
     start.end = PyUnicode_GET_LENGTH(prefix);
-    return compare(start, whole(prefix)) == 0;
+    return compare_parts(start, whole(prefix)) == 0;
 }
 
 /* Is it one of those names, which are sorted? */
@@ -87,7 +87,7 @@ is_listed(PyObject *names, part name)
     Py_ssize_t low = 0, high = PyTuple_GET_SIZE(names);
     while (low < high) {
         Py_ssize_t middle = low + (high - low) / 2;
-        int order = compare(name, whole(PyTuple_GET_ITEM(names, middle)));
+        int order = compare_parts(name, whole(PyTuple_GET_ITEM(names, middle)));
         if (order == 0) {
             return true;
         }
@@ -123,7 +123,7 @@ is_at_home(PyObject *home, PyObject *file, PyObject *module_name)
     if (PyTuple_GET_ITEM(home, 2) == Py_False) {
         return true;
     }
-    return module_name != NULL && compare(cut(module_name, 0, '.'), top) == 0;
+    return module_name != NULL && compare_parts(cut(module_name, 0, '.'), top) == 0;
 }
 
 /* Is the module that one, or below it? */
@@ -139,7 +139,7 @@ has_prefix(PyObject *module_name, PyObject *prefix)
 }
 
 static bool
-find(const table *in, PyObject *file, PyObject *module_name)
+find_home(const table *in, PyObject *file, PyObject *module_name)
 {
     if (in->homes == NULL) {
         return true;
@@ -182,7 +182,7 @@ interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObjec
         return true;
     }
     PyObject *name = get_module_name(protected, globals);
-    bool verdict = find(begin_reading(protected), code->co_filename, name);
+    bool verdict = find_home(begin_reading(protected), code->co_filename, name);
     end_reading(protected);
     Py_XDECREF(name);
     return verdict;
@@ -300,7 +300,7 @@ static bool
 is_prefix_of(const table *in, PyObject *name)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(in->prefixes); i++) {
-        if (compare(whole(PyTuple_GET_ITEM(in->prefixes, i)), whole(name)) == 0) {
+        if (compare_parts(whole(PyTuple_GET_ITEM(in->prefixes, i)), whole(name)) == 0) {
             return true;
         }
     }
@@ -336,7 +336,7 @@ without_prefix(const table *old, PyObject *name)
         Py_ssize_t kept = 0;
         for (Py_ssize_t i = 0; i < count; i++) {
             PyObject *prefix = PyTuple_GET_ITEM(old->prefixes, i);
-            if (compare(whole(prefix), whole(name)) != 0) {
+            if (compare_parts(whole(prefix), whole(name)) != 0) {
                 PyTuple_SET_ITEM(prefixes, kept++, Py_NewRef(prefix));
             }
         }

@@ -173,7 +173,7 @@ release_origin(origin *found)
 
 /* See to it that there is room for one more block. -1 with MemoryError set. */
 INTERRUPTION_SELDOM static int
-grow(interruption_context *context)
+grow_context(interruption_context *context)
 {
     if (context->count < context->capacity) {
         return 0;
@@ -206,7 +206,7 @@ update_record(interruption_blocks *blocks, itr_record *record)
 
 /* There is one block of the kind more or, with `one` being -1, less. */
 static inline void
-count(interruption_blocks *blocks, interruption_context *context, uint8_t kind, uint32_t one)
+count_block(interruption_blocks *blocks, interruption_context *context, uint8_t kind, uint32_t one)
 {
     if (kind & INTERRUPTION_BLOCK_SHIELD) {
         context->shields += one;
@@ -262,7 +262,7 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
                                         from.generator)
         : from.compiled != NULL ? interruption_make_context(blocks, from.compiled, NULL)
                                 : make_context_of_stack(tstate, blocks);
-    if (context == NULL || grow(context) < 0) {
+    if (context == NULL || grow_context(context) < 0) {
         if (context != NULL) {
             interruption_drop_empty(blocks, context);
         }
@@ -279,7 +279,7 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
     }
     context->blocks[context->count++] = block;
     blocks->several = blocks->several || context_of_stack(tstate, blocks) != &blocks->own;
-    count(blocks, context, block.kind, 1);
+    count_block(blocks, context, block.kind, 1);
     Py_XDECREF(left_out);
     release_origin(&from);
     return 0;
@@ -315,7 +315,7 @@ interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr
                          PyObject *object, uint8_t kind)
 {
     interruption_context *own = &blocks->own;
-    if (own->count == own->capacity && grow(own) < 0) {
+    if (own->count == own->capacity && grow_context(own) < 0) {
         return -1;
     }
     interruption_block *made = &own->blocks[own->count];
@@ -329,7 +329,7 @@ interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     made->base = NULL;
     if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
         own->count++;
-        count(blocks, own, kind, 1);
+        count_block(blocks, own, kind, 1);
     }
     else if (enter_wrapped(tstate, blocks, *made) < 0) {
         Py_DECREF(code);
@@ -422,7 +422,7 @@ leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *re
     }
     interruption_block left = *innermost(context);
     context->count--;
-    count(blocks, context, left.kind, (uint32_t)-1);
+    count_block(blocks, context, left.kind, (uint32_t)-1);
     interruption_context *finished = NULL;
     if (blocks->others > 0 && context == &blocks->own && ++blocks->left >= blocks->others) {
         /* As many as were left: it costs each a step. */
@@ -450,7 +450,7 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
     }
     PyCodeObject *code = inner->code;
     own->count--;
-    count(blocks, own, inner->kind, (uint32_t)-1);
+    count_block(blocks, own, inner->kind, (uint32_t)-1);
     uint32_t flags = update_record(blocks, record);
     Py_DECREF(object);
     Py_XDECREF(code);

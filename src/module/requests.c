@@ -186,7 +186,7 @@ prepare(const itr_thread *threads, size_t count, const asked_with *with, asking 
 
 /* What a request has left to do. Returns whether there was a thread to ask. */
 static bool
-finish(interruption_state *state, asking *of)
+finish_asking(interruption_state *state, asking *of)
 {
     of->claimed = stop_open(state, of->open);
     if (of->answer != ITR_NEW) {
@@ -221,7 +221,7 @@ ask_others(interruption_state *state, const itr_thread *threads, size_t count,
     Py_END_ALLOW_THREADS
     Py_ssize_t asked = 0;
     for (size_t i = 0; i < prepared; i++) {
-        asked += finish(state, &all[i]);
+        asked += finish_asking(state, &all[i]);
     }
     for (size_t i = 0; i < prepared; i++) {
         interruption_run_callbacks(all[i].claimed);

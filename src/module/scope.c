@@ -21,7 +21,7 @@ typedef struct {
 } scope;
 
 /* The number of the newest scope; atomic, relaxed: only that no two are the same counts. */
-static _Atomic uint64_t newest;
+static _Atomic uint64_t newest_scope;
 
 static PyObject *
 scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -39,7 +39,7 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     made->thread_id = record->thread_id;
-    made->number = 1 + atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed);
+    made->number = 1 + atomic_fetch_add_explicit(&newest_scope, 1, memory_order_relaxed);
     if (!itr_enter_scope(record, made->number)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the calling thread is in a scope already: leave that one first");

@@ -5,8 +5,8 @@
  * while. It attaches to the interpreter only while it looks, and not at all for requests that have
  * come to their end meanwhile, which is nearly all of them.
  *
- * `mutex` guards everything here. It is held by attached and by detached threads, so never while
- * waiting for anything but the condition.
+ * `looks_mutex` guards everything here. It is held by attached and by detached threads, so never
+ * while waiting for anything but the condition.
  */
 #include "second_look.h"
 
@@ -26,15 +26,15 @@ typedef struct {
     int64_t pause;      /* until the look after that */
 } watch;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t looks_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed; /* on the monotonic clock */
 static bool running;
-static bool stopped = true; /* the interpreter exits, or has not begun */
+static bool looks_stopped = true; /* the interpreter exits, or has not begun */
 static int64_t asleep_until;
 static interruption_state *state;
 static void (*arm_again)(interruption_state *state, itr_record *record);
-static watch *watches;
-static size_t count, capacity;
+static watch *record_watches;
+static size_t watch_count, capacity;
 
 static _Atomic(uintptr_t) looker; /* relaxed: its own thread states do not exist before it is set */
 
@@ -45,7 +45,7 @@ interruption_looker(void)
 }
 
 static int64_t
-now(void)
+now_ns(void)
 {
     struct timespec time;
     (void)clock_gettime(CLOCK_MONOTONIC, &time);
@@ -53,11 +53,11 @@ now(void)
 }
 
 static void
-wait_until(int64_t due)
+wait_until_due(int64_t due)
 {
     const struct timespec time = {.tv_sec = due / (1000 * MS), .tv_nsec = due % (1000 * MS)};
     asleep_until = due;
-    (void)pthread_cond_timedwait(&changed, &mutex, &time);
+    (void)pthread_cond_timedwait(&changed, &looks_mutex, &time);
 }
 
 static bool
@@ -72,10 +72,10 @@ still_waits(const itr_record *record)
 static itr_record *
 take_due(int64_t *next)
 {
-    int64_t time = now();
+    int64_t time = now_ns();
     *next = time + LINGER_MS * MS;
-    for (size_t i = 0; i < count;) {
-        watch *at = &watches[i];
+    for (size_t i = 0; i < watch_count;) {
+        watch *at = &record_watches[i];
         if (at->due > time) {
             *next = at->due < *next ? at->due : *next;
             i++;
@@ -88,7 +88,7 @@ take_due(int64_t *next)
         }
         else {
             itr_release(at->record);
-            *at = watches[--count];
+            *at = record_watches[--watch_count];
         }
     }
     return NULL;
@@ -96,7 +96,7 @@ take_due(int64_t *next)
 
 /* Detached, without the mutex. Without memory the next look does it. */
 static void
-look_at(itr_record *record)
+look_at_record(itr_record *record)
 {
     if (interruption_attach_thread()) {
         arm_again(state, record);
@@ -105,40 +105,40 @@ look_at(itr_record *record)
 }
 
 static void *
-run(void *Py_UNUSED(unused))
+run_looker(void *Py_UNUSED(unused))
 {
     atomic_store_explicit(&looker, (uintptr_t)PyThread_get_thread_ident(), memory_order_relaxed);
-    (void)pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&looks_mutex);
     bool lingered = false;
-    while (!stopped && !(lingered && count == 0)) {
+    while (!looks_stopped && !(lingered && watch_count == 0)) {
         int64_t next;
         itr_record *record = take_due(&next);
         if (record != NULL) {
-            (void)pthread_mutex_unlock(&mutex);
-            look_at(record);
+            (void)pthread_mutex_unlock(&looks_mutex);
+            look_at_record(record);
             itr_release(record);
-            (void)pthread_mutex_lock(&mutex);
+            (void)pthread_mutex_lock(&looks_mutex);
             continue;
         }
-        lingered = count == 0;
-        wait_until(next);
+        lingered = watch_count == 0;
+        wait_until_due(next);
     }
     running = false;
     atomic_store_explicit(&looker, 0, memory_order_relaxed);
     (void)pthread_cond_broadcast(&changed);
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&looks_mutex);
     return NULL;
 }
 
 /* Under the mutex. A thread of the process's own would be given its signals: ours takes none. */
 static void
-start(void)
+start_looker(void)
 {
     sigset_t all, before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    running = pthread_create(&thread, NULL, run, NULL) == 0;
+    running = pthread_create(&thread, NULL, run_looker, NULL) == 0;
     if (running) {
         (void)pthread_detach(thread);
     }
@@ -147,41 +147,41 @@ start(void)
 
 /* Under the mutex. When the record is due, or 0 if there is no memory. */
 static int64_t
-add(itr_record *record)
+add_watch(itr_record *record)
 {
-    const watch made = {.record = record, .due = now() + FIRST_MS * MS, .pause = FIRST_MS * MS};
-    for (size_t i = 0; i < count; i++) {
-        if (watches[i].record == record) {
-            watches[i] = made;
+    const watch made = {.record = record, .due = now_ns() + FIRST_MS * MS, .pause = FIRST_MS * MS};
+    for (size_t i = 0; i < watch_count; i++) {
+        if (record_watches[i].record == record) {
+            record_watches[i] = made;
             return made.due;
         }
     }
-    if (count == capacity) {
+    if (watch_count == capacity) {
         size_t larger = capacity == 0 ? 8 : 2 * capacity;
-        watch *moved = realloc(watches, larger * sizeof(*watches));
+        watch *moved = realloc(record_watches, larger * sizeof(*record_watches));
         if (moved == NULL) {
             return 0;
         }
-        watches = moved;
+        record_watches = moved;
         capacity = larger;
     }
     itr_retain(record);
-    watches[count++] = made;
+    record_watches[watch_count++] = made;
     return made.due;
 }
 
 void
 interruption_look_again(itr_record *record)
 {
-    (void)pthread_mutex_lock(&mutex);
-    int64_t due = stopped ? 0 : add(record);
+    (void)pthread_mutex_lock(&looks_mutex);
+    int64_t due = looks_stopped ? 0 : add_watch(record);
     if (due != 0 && !running) {
-        start();
+        start_looker();
     }
     else if (due != 0 && due < asleep_until) {
         (void)pthread_cond_broadcast(&changed);
     }
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&looks_mutex);
 }
 
 /* Beginning, end, fork. ----------------------------------------------------------------------- */
@@ -190,16 +190,16 @@ interruption_look_again(itr_record *record)
 static void
 stop(void)
 {
-    (void)pthread_mutex_lock(&mutex);
-    stopped = true;
+    (void)pthread_mutex_lock(&looks_mutex);
+    looks_stopped = true;
     (void)pthread_cond_broadcast(&changed);
     while (running) {
-        (void)pthread_cond_wait(&changed, &mutex);
+        (void)pthread_cond_wait(&changed, &looks_mutex);
     }
-    while (count > 0) {
-        itr_release(watches[--count].record);
+    while (watch_count > 0) {
+        itr_release(record_watches[--watch_count].record);
     }
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&looks_mutex);
 }
 
 PyObject *
@@ -224,13 +224,13 @@ make_condition(void)
 void
 interruption_second_look_before_fork(void)
 {
-    (void)pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&looks_mutex);
 }
 
 void
 interruption_second_look_after_fork_parent(void)
 {
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&looks_mutex);
 }
 
 /* The thread does not exist in the child. The references that it watched by are gone, too: the
@@ -238,11 +238,11 @@ interruption_second_look_after_fork_parent(void)
 void
 interruption_second_look_after_fork_child(void)
 {
-    count = 0;
+    watch_count = 0;
     running = false;
     atomic_store_explicit(&looker, 0, memory_order_relaxed);
     make_condition();
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&looks_mutex);
 }
 
 void
@@ -251,9 +251,9 @@ interruption_second_look_init(interruption_state *module_state,
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_condition);
-    (void)pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&looks_mutex);
     state = module_state;
     arm_again = look;
-    stopped = false;
-    (void)pthread_mutex_unlock(&mutex);
+    looks_stopped = false;
+    (void)pthread_mutex_unlock(&looks_mutex);
 }

@@ -13,7 +13,7 @@
 
 enum { REASON_SIZE = 256 };
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex self_test_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* atomic: released under the mutex, after `reason` was written; acquired by who reads that. */
 static _Atomic enum { NOT_TESTED, WELL, REFUSED } verdict;
@@ -100,7 +100,7 @@ typedef struct {
 
 /* Of one code object. 1; 0: it is not understood at all; -1: no memory. */
 static int
-look_at(PyCodeObject *code, findings *lines, int count)
+look_at_code(PyCodeObject *code, findings *lines, int count)
 {
     interruption_bytecode bytecode;
     int done = interruption_bytecode_read(&bytecode, code);
@@ -133,7 +133,7 @@ look_at(PyCodeObject *code, findings *lines, int count)
 static int
 look_at_all(PyCodeObject *code, findings *lines, int count)
 {
-    int done = look_at(code, lines, count);
+    int done = look_at_code(code, lines, count);
     for (Py_ssize_t i = 0; done > 0 && i < PyTuple_GET_SIZE(code->co_consts); i++) {
         PyObject *constant = PyTuple_GET_ITEM(code->co_consts, i);
         if (PyCode_Check(constant)) {
@@ -189,7 +189,7 @@ write_source(const form *all, int count)
 
 /* 1: all is as marked, 0: it is not, which `said` tells; -1 with an exception set. */
 static int
-compare(const form *all, int count, findings *lines, char *said)
+compare_form(const form *all, int count, findings *lines, char *said)
 {
     char *source = write_source(all, count);
     PyObject *code = source == NULL ? PyErr_NoMemory()
@@ -227,7 +227,7 @@ test_forms(const form *all, int count, char *said)
         (void)PyErr_NoMemory();
         return -1;
     }
-    int done = compare(all, count, lines, said);
+    int done = compare_form(all, count, lines, said);
     PyMem_Free(lines);
     return done;
 }
@@ -281,7 +281,7 @@ test_all(char *said)
 
 /* What the exception that is set says; it is cleared. */
 static void
-take_reason(char *said)
+take_failure(char *said)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -308,14 +308,14 @@ interruption_self_test_once(void)
         return;
     }
     if (done < 0) {
-        take_reason(said);
+        take_failure(said);
     }
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&self_test_mutex);
     if (atomic_load_explicit(&verdict, memory_order_relaxed) == NOT_TESTED) {
         memcpy(reason, said, REASON_SIZE);
         atomic_store_explicit(&verdict, done > 0 ? WELL : REFUSED, memory_order_release);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&self_test_mutex);
 }
 
 bool

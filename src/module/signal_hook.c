@@ -1,6 +1,6 @@
 /*
- * See signal_hook.h. `now` is guarded by the mutex. What is set in Python's table, and in the
- * system's, is the main thread's.
+ * See signal_hook.h. `handlers_now` is guarded by the mutex. What is set in Python's table, and in
+ * the system's, is the main thread's.
  */
 #include "signal_hook.h"
 
@@ -15,12 +15,12 @@
 
 enum { WRAP, UNWRAP, SEE, FUNCTIONS };
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex handlers_mutex = INTERRUPTION_MUTEX_INIT;
 
 static struct {
     PyObject *functions[FUNCTIONS]; /* strong; or all NULL */
     PyInterpreterState *interpreter;
-} now;
+} handlers_now;
 
 /* The handler that CPython has for all signals with a handler in Python; NULL: not seen yet. */
 static void (*python_handler)(int);
@@ -31,18 +31,18 @@ static PyObject *
 function_of(int which)
 {
     PyObject *function = NULL;
-    interruption_mutex_lock(&mutex);
-    if (now.interpreter == PyInterpreterState_Get()) {
-        function = Py_XNewRef(now.functions[which]);
+    interruption_mutex_lock(&handlers_mutex);
+    if (handlers_now.interpreter == PyInterpreterState_Get()) {
+        function = Py_XNewRef(handlers_now.functions[which]);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&handlers_mutex);
     return function;
 }
 
 /* The interposed functions. -------------------------------------------------------------------- */
 
 static bool
-always(PyObject *Py_UNUSED(self))
+always_hooked(PyObject *Py_UNUSED(self))
 {
     return true;
 }
@@ -62,7 +62,7 @@ unwrap(PyObject *handler)
 }
 
 static PyObject *
-get(const interruption_call *call)
+get_handler(const interruption_call *call)
 {
     return unwrap(interruption_call_original(call));
 }
@@ -85,7 +85,7 @@ look_after(PyObject *object)
 }
 
 static PyObject *
-set(const interruption_call *call)
+set_handler(const interruption_call *call)
 {
     PyObject *wrap = interruption_call_count(call) == 2 ? function_of(WRAP) : NULL;
     if (wrap == NULL) {
@@ -107,16 +107,16 @@ set(const interruption_call *call)
     return unwrap(before);
 }
 
-INTERRUPTION_REPLACEMENT(signal_signal, always, set);
-INTERRUPTION_REPLACEMENT(signal_getsignal, always, get);
+INTERRUPTION_REPLACEMENT(signal_signal, always_hooked, set_handler);
+INTERRUPTION_REPLACEMENT(signal_getsignal, always_hooked, get_handler);
 
-static const interruption_row rows[] = {
+static const interruption_row handler_rows[] = {
     {"_signal", NULL, "signal", &signal_signal, false},
     {"_signal", NULL, "getsignal", &signal_getsignal, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family family = {.name = "signal handlers", .rows = rows};
+static interruption_family handlers_family = {.name = "signal handlers", .rows = handler_rows};
 
 PyObject *
 interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
@@ -125,20 +125,20 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
     if (functions != Py_None) {
         if (!PyArg_ParseTuple(functions, "OOO:_hook_signals", &members[WRAP], &members[UNWRAP],
                               &members[SEE]) ||
-            interruption_family_enable(&family) < 0) {
+            interruption_family_enable(&handlers_family) < 0) {
             return NULL;
         }
     }
     PyObject *before[FUNCTIONS];
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&handlers_mutex);
     for (int i = 0; i < FUNCTIONS; i++) {
-        before[i] = now.functions[i];
-        now.functions[i] = Py_XNewRef(members[i]);
+        before[i] = handlers_now.functions[i];
+        handlers_now.functions[i] = Py_XNewRef(members[i]);
     }
-    now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
-    interruption_mutex_unlock(&mutex);
+    handlers_now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
+    interruption_mutex_unlock(&handlers_mutex);
     if (functions == Py_None) {
-        interruption_family_disable(&family);
+        interruption_family_disable(&handlers_family);
     }
     for (int i = 0; i < FUNCTIONS; i++) {
         Py_XDECREF(before[i]);
@@ -149,7 +149,7 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
 void
 interruption_free_signal_hook_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&handlers_mutex);
 }
 
 /* In the main thread. -------------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     int number = interruption_as_signal(object);
-    if (number < 0 || interruption_family_find(&family) < 0) {
+    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
         return NULL;
     }
     struct sigaction there, set_now;
@@ -216,7 +216,7 @@ interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     int number = interruption_as_signal(object);
-    if (number < 0 || interruption_family_find(&family) < 0) {
+    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
         return NULL;
     }
     PyObject *none = handler == Py_None ? PyLong_FromLong((long)SIG_DFL) : Py_NewRef(handler);

@@ -4,7 +4,7 @@
 #include "stack.h"
 
 static unsigned
-get(const interruption_stack *stack, int slot)
+stack_get(const interruption_stack *stack, int slot)
 {
     unsigned kind = 0;
     for (int bit = 0; slot < INTERRUPTION_SLOTS && bit < SLOT_KINDS; bit++) {
@@ -15,7 +15,7 @@ get(const interruption_stack *stack, int slot)
 
 /* Whoever cannot remember an exit must give up: false. */
 static bool
-set(interruption_stack *stack, int slot, unsigned kind)
+stack_set(interruption_stack *stack, int slot, unsigned kind)
 {
     if (slot >= INTERRUPTION_SLOTS) {
         return (kind & SLOT_EXIT) == 0;
@@ -32,7 +32,7 @@ interruption_stack_push(interruption_stack *stack, int count, unsigned kind)
 {
     bool fits = true;
     for (int i = 0; i < count; i++) {
-        fits = set(stack, stack->depth++, kind) && fits;
+        fits = stack_set(stack, stack->depth++, kind) && fits;
     }
     return fits;
 }
@@ -55,7 +55,7 @@ static bool
 clear(const interruption_stack *stack, int count)
 {
     for (int i = 1; i <= count && i <= stack->depth; i++) {
-        if ((get(stack, stack->depth - i) & (SLOT_BLOCK | SLOT_HARMLESS)) == 0) {
+        if ((stack_get(stack, stack->depth - i) & (SLOT_BLOCK | SLOT_HARMLESS)) == 0) {
             return false;
         }
     }
@@ -72,14 +72,14 @@ replace(interruption_stack *stack, int taken, int pushed, unsigned kind)
 /* `[a, *b, f()]` holds what it was given. A comprehension's list, which has the loop's iterator
  * above it, is one that its loop may be left with. */
 static bool
-add(interruption_stack *stack, const interruption_instruction *instruction)
+stack_add(interruption_stack *stack, const interruption_instruction *instruction)
 {
     bool harmless = clear(stack, -instruction->effect);
     if (!replace(stack, -instruction->effect, 0, 0) || instruction->oparg < 1 ||
         instruction->oparg > stack->depth) {
         return false;
     }
-    return harmless || instruction->oparg > 1 || set(stack, stack->depth - 1, 0);
+    return harmless || instruction->oparg > 1 || stack_set(stack, stack->depth - 1, 0);
 }
 
 static bool
@@ -88,15 +88,16 @@ swap(interruption_stack *stack, int oparg)
     if (oparg < 1 || oparg > stack->depth) {
         return false;
     }
-    unsigned top = get(stack, stack->depth - 1), other = get(stack, stack->depth - oparg);
-    return set(stack, stack->depth - 1, other) && set(stack, stack->depth - oparg, top);
+    unsigned top = stack_get(stack, stack->depth - 1),
+             other = stack_get(stack, stack->depth - oparg);
+    return stack_set(stack, stack->depth - 1, other) && stack_set(stack, stack->depth - oparg, top);
 }
 
 static bool
-copy(interruption_stack *stack, int oparg)
+stack_copy(interruption_stack *stack, int oparg)
 {
     return oparg >= 1 && oparg <= stack->depth &&
-           interruption_stack_push(stack, 1, get(stack, stack->depth - oparg));
+           interruption_stack_push(stack, 1, stack_get(stack, stack->depth - oparg));
 }
 
 bool
@@ -122,11 +123,11 @@ interruption_stack_step(interruption_stack *stack, const interruption_instructio
     case ACTION_EXIT_WITH:
         return interruption_stack_push(stack, 1, 0);
     case ACTION_ADD:
-        return add(stack, instruction);
+        return stack_add(stack, instruction);
     case ACTION_RENEW:
         return replace(stack, 1, 1, SLOT_HARMLESS);
     case ACTION_COPY:
-        return copy(stack, instruction->oparg);
+        return stack_copy(stack, instruction->oparg);
     case ACTION_SWAP:
         return swap(stack, instruction->oparg);
     case ACTION_ITERATOR:

@@ -15,7 +15,7 @@
    there as long as it lives. The others are found by going through all threads. Returns 1, 0 if
    there is none, -1 with an exception set. */
 static int
-look_up(uintptr_t thread_id, interruption_target *target)
+look_up_thread(uintptr_t thread_id, interruption_target *target)
 {
     target->record = itr_find(thread_id);
     if (target->record != NULL) {
@@ -46,7 +46,8 @@ look_up(uintptr_t thread_id, interruption_target *target)
 interruption_target_status
 interruption_find_ident(unsigned long ident, interruption_target *target)
 {
-    int found = ident == (unsigned long)ITR_NO_THREAD_ID ? 0 : look_up((uintptr_t)ident, target);
+    int found =
+        ident == (unsigned long)ITR_NO_THREAD_ID ? 0 : look_up_thread((uintptr_t)ident, target);
     if (found == 0) {
         PyErr_Format(PyExc_ValueError, "no live Python thread has the ident %lu", ident);
     }
@@ -109,7 +110,7 @@ find_number(interruption_state *state, PyObject *number, interruption_target *ta
 
 /* A Thread's ident: 1; 0 with RuntimeError set if it was not started; -1 with another exception. */
 static int
-ident_of(PyObject *thread, PyObject **ident)
+ident_of_thread(PyObject *thread, PyObject **ident)
 {
     *ident = PyObject_GetAttrString(thread, "ident");
     if (*ident == NULL) {
@@ -177,12 +178,13 @@ static interruption_target_status
 find_thread(interruption_state *state, PyObject *thread, interruption_target *target)
 {
     PyObject *ident;
-    if (ident_of(thread, &ident) <= 0) {
+    if (ident_of_thread(thread, &ident) <= 0) {
         return INTERRUPTION_TARGET_ERROR;
     }
     unsigned long number = PyLong_AsUnsignedLong(ident);
-    int found =
-        number == (unsigned long)-1 && PyErr_Occurred() ? -1 : look_up((uintptr_t)number, target);
+    int found = number == (unsigned long)-1 && PyErr_Occurred()
+                    ? -1
+                    : look_up_thread((uintptr_t)number, target);
     if (found > 0) {
         found = is_registered(state, thread, ident);
         if (found <= 0) {

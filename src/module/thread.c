@@ -5,19 +5,19 @@
 
 ITR_TLS interruption_thread *interruption_thread_self = NULL;
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
-static interruption_thread *newest; /* guarded by the mutex */
+static interruption_mutex threads_mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_thread *newest_thread; /* guarded by the mutex */
 
 void
 interruption_lock_threads(void)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&threads_mutex);
 }
 
 void
 interruption_unlock_threads(void)
 {
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&threads_mutex);
 }
 
 interruption_thread *
@@ -34,11 +34,11 @@ bind(interruption_thread *thread, itr_record *record)
     interruption_lock_threads();
     itr_record *earlier = thread->record;
     if (earlier == NULL) {
-        thread->older = newest;
-        if (newest != NULL) {
-            newest->newer = thread;
+        thread->older = newest_thread;
+        if (newest_thread != NULL) {
+            newest_thread->newer = thread;
         }
-        newest = thread;
+        newest_thread = thread;
     }
     else {
         earlier->embedder = NULL;
@@ -88,7 +88,7 @@ interruption_this_thread_slow(interruption_state *state)
 void
 interruption_unlink_thread(interruption_thread *thread)
 {
-    *(thread->newer != NULL ? &thread->newer->older : &newest) = thread->older;
+    *(thread->newer != NULL ? &thread->newer->older : &newest_thread) = thread->older;
     if (thread->older != NULL) {
         thread->older->newer = thread->newer;
     }
@@ -102,7 +102,7 @@ interruption_find_thread(uint64_t serial)
         return thread;
     }
     interruption_lock_threads();
-    thread = newest;
+    thread = newest_thread;
     while (thread != NULL && thread->serial != serial) {
         thread = thread->older;
     }
@@ -113,7 +113,7 @@ interruption_find_thread(uint64_t serial)
 void
 interruption_free_threads_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&threads_mutex);
 }
 
 interruption_thread *
@@ -121,7 +121,7 @@ interruption_unlink_others(void)
 {
     interruption_thread *others = NULL;
     interruption_thread *older;
-    for (interruption_thread *thread = newest; thread != NULL; thread = older) {
+    for (interruption_thread *thread = newest_thread; thread != NULL; thread = older) {
         older = thread->older;
         if (thread != interruption_thread_self) {
             interruption_unlink_thread(thread);

@@ -62,7 +62,7 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 
 /* Set the function alone; the object stays, and with it what sys.gettrace() says. */
 static void
-exchange(PyThreadState *tstate, Py_tracefunc function)
+exchange_trace(PyThreadState *tstate, Py_tracefunc function)
 {
     tstate->c_tracefunc = function;
     bool used = function != NULL || tstate->c_profilefunc != NULL;
@@ -96,7 +96,7 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
     if (tstate->c_tracefunc != trace) {
         thread->chained = (void *)tstate->c_tracefunc;
     }
-    exchange(tstate, trace); /* each greenlet knows for itself whether it is traced */
+    exchange_trace(tstate, trace); /* each greenlet knows for itself whether it is traced */
 }
 
 void
@@ -104,7 +104,7 @@ interruption_events_disarm(interruption_thread *thread, interruption_garbage *ga
 {
     PyThreadState *tstate = thread->tstate;
     if (tstate->c_tracefunc == trace) {
-        exchange(tstate, (Py_tracefunc)thread->chained);
+        exchange_trace(tstate, (Py_tracefunc)thread->chained);
     }
     thread->chained = NULL;
     garbage->frame = trace_opcodes(thread, NULL);

@@ -1,6 +1,6 @@
 /*
- * See watchdog.h. `came` and `watched` are written by the main thread attached, and by handlers in
- * C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
+ * See watchdog.h. `came` and `watched_signals` are written by the main thread attached, and by
+ * handlers in C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
  */
 #include "watchdog.h"
 
@@ -38,13 +38,13 @@ static struct {
     _Atomic pid_t process; /* that watches that signal: not a child of its. 0: nobody does */
     _Atomic int64_t grace; /* until when it may go unanswered, from then on; or ITR_NEVER */
     _Atomic int64_t due;   /* when the timer rings; ITR_NEVER: it does not */
-} watched[NSIG];
+} watched_signals[NSIG];
 
 static bool
 is_watched(int number)
 {
     return number > 0 && number < NSIG &&
-           atomic_load_explicit(&watched[number].process, memory_order_relaxed) == getpid();
+           atomic_load_explicit(&watched_signals[number].process, memory_order_relaxed) == getpid();
 }
 
 #ifdef __linux__
@@ -62,7 +62,7 @@ have_timer(int number)
     }
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
                              .sigev_signo = number,
-                             .sigev_value.sival_ptr = &watched[number]};
+                             .sigev_value.sival_ptr = &watched_signals[number]};
     if (timer_create(CLOCK_MONOTONIC, &event, &timers[number].timer) != 0) {
         return false;
     }
@@ -71,7 +71,7 @@ have_timer(int number)
 }
 
 static void
-set_timer(int number, int64_t due)
+set_end_timer(int number, int64_t due)
 {
     if (timers[number].process == getpid()) {
         struct itimerspec at = {.it_value = {0, 0}};
@@ -87,11 +87,11 @@ interruption_signal_is_the_watchdogs(const siginfo_t *info)
 {
     int number = info->si_signo;
     if (info->si_code != SI_TIMER || !is_watched(number) ||
-        info->si_value.sival_ptr != &watched[number]) {
+        info->si_value.sival_ptr != &watched_signals[number]) {
         return false;
     }
     /* It may have been answered while the signal was on its way. */
-    if (itr_now() >= atomic_load_explicit(&watched[number].due, memory_order_relaxed)) {
+    if (itr_now() >= atomic_load_explicit(&watched_signals[number].due, memory_order_relaxed)) {
         interruption_end_process(number, 0,
                                  atomic_load_explicit(&came.since, memory_order_relaxed));
     }
@@ -108,7 +108,7 @@ have_timer(int number)
 }
 
 static void
-set_timer(int number, int64_t due)
+set_end_timer(int number, int64_t due)
 {
     (void)number;
     (void)due;
@@ -127,9 +127,9 @@ interruption_signal_is_the_watchdogs(const siginfo_t *info)
 static void
 ring_at(int number, int64_t due)
 {
-    if (due < atomic_load_explicit(&watched[number].due, memory_order_relaxed)) {
-        atomic_store_explicit(&watched[number].due, due, memory_order_relaxed);
-        set_timer(number, due);
+    if (due < atomic_load_explicit(&watched_signals[number].due, memory_order_relaxed)) {
+        atomic_store_explicit(&watched_signals[number].due, due, memory_order_relaxed);
+        set_end_timer(number, due);
     }
 }
 
@@ -146,7 +146,7 @@ interruption_signal_came(int number)
         atomic_store_explicit(&came.since, now, memory_order_relaxed);
     }
     int64_t since = atomic_load_explicit(&came.since, memory_order_relaxed);
-    int64_t grace = atomic_load_explicit(&watched[number].grace, memory_order_relaxed);
+    int64_t grace = atomic_load_explicit(&watched_signals[number].grace, memory_order_relaxed);
     if (grace != ITR_NEVER && since <= ITR_NEVER - grace) {
         ring_at(number, since + grace);
     }
@@ -163,9 +163,9 @@ interruption_watchdog_answered(void)
 {
     atomic_store_explicit(&came.unanswered, 0, memory_order_relaxed);
     for (int number = 1; number < NSIG; number++) {
-        if (is_watched(number) && atomic_exchange_explicit(&watched[number].due, ITR_NEVER,
+        if (is_watched(number) && atomic_exchange_explicit(&watched_signals[number].due, ITR_NEVER,
                                                            memory_order_relaxed) != ITR_NEVER) {
-            set_timer(number, ITR_NEVER);
+            set_end_timer(number, ITR_NEVER);
         }
     }
 }
@@ -202,10 +202,10 @@ interruption_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
     }
     interruption_prepare_last_words();
     if (have_timer(number)) { /* without, the third signal ends the process all the same */
-        atomic_store_explicit(&watched[number].due, ITR_NEVER, memory_order_relaxed);
+        atomic_store_explicit(&watched_signals[number].due, ITR_NEVER, memory_order_relaxed);
     }
-    atomic_store_explicit(&watched[number].grace, grace, memory_order_relaxed);
-    atomic_store_explicit(&watched[number].process, getpid(), memory_order_relaxed);
+    atomic_store_explicit(&watched_signals[number].grace, grace, memory_order_relaxed);
+    atomic_store_explicit(&watched_signals[number].process, getpid(), memory_order_relaxed);
     Py_RETURN_NONE;
 }
 
@@ -265,7 +265,7 @@ start_guard(void)
 
 /* Nothing is due any more. */
 static void
-forget(void)
+forget_due(void)
 {
     (void)pthread_mutex_lock(&mutex);
     guard.due = ITR_NEVER;
@@ -290,7 +290,7 @@ interruption_end_within(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     if (within == ITR_NEVER) {
-        forget();
+        forget_due();
         Py_RETURN_NONE;
     }
     interruption_prepare_last_words();

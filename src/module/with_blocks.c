@@ -39,7 +39,7 @@ static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
 /* A region has been entered by a thread that has been asked: if it is an outermost one that no
    shield is around, leave it and raise (S7). 0, or -1 with an exception set. */
 static int
-enter_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
+enter_region_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
 {
     interruption_view view;
     interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
@@ -60,7 +60,7 @@ enter_asked(interruption_state *state, interruption_thread *thread, PyObject *se
 /* A first region connects us to the interpreter: to be called between statements, if it lets
    requests in there, and where calls block. 0, or -1 with an exception set. */
 static int
-start(interruption_state *state, interruption_thread *thread, uint8_t kind)
+start_regions(interruption_state *state, interruption_thread *thread, uint8_t kind)
 {
     bool statements = !(kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
     if (thread->started || (kind & INTERRUPTION_BLOCK_SHIELD)) {
@@ -88,7 +88,7 @@ prepare_thread(PyObject *self)
             return NULL;
         }
     }
-    return start(state_of(self), thread, ((block *)self)->kind) < 0 ? NULL : thread;
+    return start_regions(state_of(self), thread, ((block *)self)->kind) < 0 ? NULL : thread;
 }
 
 /* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
@@ -100,7 +100,7 @@ entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
     interruption_settle(state, thread, flags);
     const uint8_t calm = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_PROGRAM;
     if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & calm)) {
-        return enter_asked(state, thread, self);
+        return enter_region_asked(state, thread, self);
     }
     return 0;
 }

@@ -123,7 +123,7 @@ inline settle()
     fi
 }
 
-/* src/module/with_blocks.c: block_enter, entered_asked, enter_asked */
+/* src/module/with_blocks.c: block_enter, entered_asked, enter_region_asked */
 /* src/module/regions.c: interruption_enter_block */
 inline enter_region()
 {

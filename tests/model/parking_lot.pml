@@ -97,7 +97,7 @@ inline itr_lot_leave()
     fi
 }
 
-/* src/core/lot.c: itr_lot_wake, wake, take_out */
+/* src/core/lot.c: itr_lot_wake, wake, take_out_waiters */
 /* src/core/record.c: itr_retain, itr_release */
 inline itr_lot_wake()
 {
@@ -173,7 +173,7 @@ inline lock_release()
 
 #define ASKED record[me].pending
 
-/* src/module/blocking/locks.c: attempt */
+/* src/module/blocking/locks.c: try_lock */
 inline attempt()
 {
     d_step {
@@ -202,7 +202,7 @@ inline park()
     ATTACH
 }
 
-/* src/module/blocking/wait.c: stay, count_waiter */
+/* src/module/blocking/wait.c: stay_in_lot, count_waiter */
 /* src/module/compat.h: interruption_add */
 inline stay()
 {
@@ -243,7 +243,7 @@ inline stay()
     fi
 }
 
-/* src/module/blocking/wait.c: interruption_wait_in_lot, wait_in_lot, leave */
+/* src/module/blocking/wait.c: interruption_wait_in_lot, wait_in_lot, leave_wait */
 inline wait_in_lot()
 {
     do
@@ -265,7 +265,7 @@ inline wait_in_lot()
     od
 }
 
-/* src/module/blocking/locks.c: wait_for, lock_take */
+/* src/module/blocking/locks.c: wait_for_lock, lock_take */
 proctype target(byte me)
 {
     byte found;

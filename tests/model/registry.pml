@@ -59,7 +59,7 @@ inline itr_release(r)
     fi
 }
 
-/* src/core/registry.c: throw_away, leave */
+/* src/core/registry.c: throw_away, leave_registry */
 /* src/core/record.c: itr_record_end */
 inline throw_away(r)
 {
@@ -79,7 +79,7 @@ inline throw_away(r)
 #define IS(n, with_id, s) (record[n].listed && record[n].id == with_id && record[n].serial == s)
 #endif
 
-/* src/core/registry.c: look_up */
+/* src/core/registry.c: look_up_record */
 inline look_up(with_id, s)
 {
     found = NONE;
@@ -114,7 +114,7 @@ inline bury_predecessors(with_id, s)
     }
 }
 
-/* src/core/registry.c: make, enter */
+/* src/core/registry.c: make, enter_record */
 /* src/core/record.c: itr_record_new */
 inline make(with_id, s)
 {
@@ -201,7 +201,7 @@ inline itr_ask(with_id, s)
 
 /* A Thread that has been started is interrupted: its ident is looked up, then it is asked whether
    it is alive. */
-/* src/module/target.c: find_thread, look_up, is_registered, interruption_ask_target */
+/* src/module/target.c: find_thread, look_up_thread, is_registered, interruption_ask_target */
 /* src/module/requests.c: interruption_interrupt */
 inline interruption_interrupt(whom)
 {

@@ -19,7 +19,7 @@ inline interruption_wait_over()
 #endif
 }
 
-/* src/module/blocking/wait.c: interruption_wait_until, wait_until, detach, attach */
+/* src/module/blocking/wait.c: interruption_wait_until, park_until, detach, attach */
 inline interruption_wait_until()
 {
     do

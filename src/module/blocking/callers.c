@@ -57,7 +57,7 @@ static const row of_process_locks[] = {
 };
 
 static const row *
-find(const row *table, PyCodeObject *code)
+find_caller_row(const row *table, PyCodeObject *code)
 {
     for (const row *known = table; known->what != END; known++) {
         if (PyUnicode_CompareWithASCIIString(code->co_qualname, known->function) == 0) {
@@ -69,7 +69,7 @@ find(const row *table, PyCodeObject *code)
 
 /* Does the function only look, by what it was called with: block=False, timeout=0? */
 static bool
-only_looks(PyFrameObject *frame, PyCodeObject *code)
+caller_only_looks(PyFrameObject *frame, PyCodeObject *code)
 {
     static const char *const flags[] = {"block", "blocking"};
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
@@ -88,14 +88,14 @@ only_looks(PyFrameObject *frame, PyCodeObject *code)
 }
 
 static interruption_caller
-look_up(const row *found, bool calls, PyFrameObject *frame, PyCodeObject *code)
+look_up_caller(const row *found, bool calls, PyFrameObject *frame, PyCodeObject *code)
 {
     if (found == NULL || (found->what == IS_IF_IT_CALLS && !calls)) {
         return INTERRUPTION_CALLER_LIBRARY;
     }
     bool takes =
         found->caller == INTERRUPTION_CALLER_TAKER || found->caller == INTERRUPTION_CALLER_RECEIVER;
-    return takes && only_looks(frame, code) ? INTERRUPTION_CALLER_LIBRARY : found->caller;
+    return takes && caller_only_looks(frame, code) ? INTERRUPTION_CALLER_LIBRARY : found->caller;
 }
 
 static interruption_caller
@@ -107,10 +107,10 @@ find_caller(interruption_state *state, PyThreadState *tstate, const row *table)
     for (bool calls = true; frame != NULL; calls = false) {
         PyCodeObject *code = PyFrame_GetCode(frame);
         bool protected = interruption_is_protected_frame(state, frame, code);
-        const row *found = protected ? find(table, code) : NULL;
+        const row *found = protected ? find_caller_row(table, code) : NULL;
         bool is = found == NULL || found->what != ASK_ITS_CALLER;
         if (is && protected) {
-            caller = look_up(found, calls, frame, code);
+            caller = look_up_caller(found, calls, frame, code);
         }
         Py_DECREF(code);
         if (is) {

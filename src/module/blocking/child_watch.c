@@ -1,7 +1,7 @@
 /*
- * See child_watch.h. All is guarded by `mutex`, which is held for a few instructions and never
- * while a thread attaches to the interpreter. A watch is on the heap, for the thread that waits may
- * be killed at the interpreter's exit; then it stays.
+ * See child_watch.h. All is guarded by `children_mutex`, which is held for a few instructions and
+ * never while a thread attaches to the interpreter. A watch is on the heap, for the thread that
+ * waits may be killed at the interpreter's exit; then it stays.
  */
 #include "child_watch.h"
 
@@ -18,32 +18,32 @@
 struct interruption_child_watch {
     interruption_children children; /* constant */
     itr_wake_fd fd;                 /* constant */
-    bool told;                      /* guarded by mutex: it is readable */
-    interruption_child_watch *next; /* guarded by mutex */
+    bool told;                      /* guarded by children_mutex: it is readable */
+    interruption_child_watch *next; /* guarded by children_mutex */
 };
 
 /* A thread in waitid(). Freed by itself; after a fork, in the child, by nobody. */
 typedef struct watcher {
     interruption_children children; /* constant */
-    struct watcher *next;           /* guarded by mutex */
+    struct watcher *next;           /* guarded by children_mutex */
 } watcher;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static interruption_child_watch *watches; /* guarded by mutex */
-static watcher *watchers;                 /* guarded by mutex */
+static pthread_mutex_t children_mutex = PTHREAD_MUTEX_INITIALIZER;
+static interruption_child_watch *child_watches; /* guarded by children_mutex */
+static watcher *watchers;                       /* guarded by children_mutex */
 
 static bool
-same(const interruption_children *one, const interruption_children *other)
+same_children(const interruption_children *one, const interruption_children *other)
 {
     return one->type == other->type && one->id == other->id && one->options == other->options;
 }
 
 /* With the mutex. */
 static void
-tell(const interruption_children *children)
+tell_children(const interruption_children *children)
 {
-    for (interruption_child_watch *watch = watches; watch != NULL; watch = watch->next) {
-        if (!watch->told && (children == NULL || same(&watch->children, children))) {
+    for (interruption_child_watch *watch = child_watches; watch != NULL; watch = watch->next) {
+        if (!watch->told && (children == NULL || same_children(&watch->children, children))) {
             watch->told = true;
             itr_wake_fd_signal(&watch->fd);
         }
@@ -58,21 +58,21 @@ sit(void *arg)
     siginfo_t ignored;
     (void)waitid(self->children.type, self->children.id, &ignored,
                  self->children.options | WNOWAIT);
-    (void)pthread_mutex_lock(&mutex);
-    tell(&self->children);
+    (void)pthread_mutex_lock(&children_mutex);
+    tell_children(&self->children);
     watcher **link = &watchers;
     while (*link != self) {
         link = &(*link)->next;
     }
     *link = self->next;
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&children_mutex);
     free(self);
     return NULL;
 }
 
 /* With the mutex. 0, or an errno value. */
 static int
-start_thread(watcher *self)
+start_watcher(watcher *self)
 {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -96,7 +96,7 @@ static int
 need_watcher(const interruption_children *children)
 {
     for (watcher *sitting = watchers; sitting != NULL; sitting = sitting->next) {
-        if (same(&sitting->children, children)) {
+        if (same_children(&sitting->children, children)) {
             return 0;
         }
     }
@@ -105,7 +105,7 @@ need_watcher(const interruption_children *children)
         return ENOMEM;
     }
     *added = (watcher){.children = *children, .next = watchers};
-    int error = start_thread(added);
+    int error = start_watcher(added);
     if (error != 0) {
         free(added);
         return error;
@@ -119,13 +119,13 @@ need_watcher(const interruption_children *children)
 void
 interruption_child_watch_before_fork(void)
 {
-    (void)pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&children_mutex);
 }
 
 void
 interruption_child_watch_after_fork_parent(void)
 {
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&children_mutex);
 }
 
 /* No thread sits anywhere, and who waits has other children: look again. Whoever began a watch ends
@@ -134,8 +134,8 @@ void
 interruption_child_watch_after_fork_child(void)
 {
     watchers = NULL;
-    tell(NULL);
-    (void)pthread_mutex_unlock(&mutex);
+    tell_children(NULL);
+    (void)pthread_mutex_unlock(&children_mutex);
 }
 
 /* Watching. ----------------------------------------------------------------------------------- */
@@ -152,13 +152,13 @@ interruption_child_watch_begin(const interruption_children *children)
         free(watch);
         return NULL;
     }
-    (void)pthread_mutex_lock(&mutex);
+    (void)pthread_mutex_lock(&children_mutex);
     int error = need_watcher(children);
     if (error == 0) {
-        watch->next = watches;
-        watches = watch;
+        watch->next = child_watches;
+        child_watches = watch;
     }
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&children_mutex);
     if (error != 0) {
         itr_wake_fd_close(&watch->fd);
         free(watch);
@@ -177,13 +177,13 @@ interruption_child_watch_fd(const interruption_child_watch *watch)
 void
 interruption_child_watch_end(interruption_child_watch *watch)
 {
-    (void)pthread_mutex_lock(&mutex);
-    interruption_child_watch **link = &watches;
+    (void)pthread_mutex_lock(&children_mutex);
+    interruption_child_watch **link = &child_watches;
     while (*link != watch) {
         link = &(*link)->next;
     }
     *link = watch->next;
-    (void)pthread_mutex_unlock(&mutex);
+    (void)pthread_mutex_unlock(&children_mutex);
     itr_wake_fd_close(&watch->fd);
     free(watch);
 }

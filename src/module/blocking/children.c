@@ -43,7 +43,7 @@ is_nothing(PyObject *answer)
 
 /* The result; NULL with an exception set; or NULL with nothing set: not yet. */
 static PyObject *
-look(const child_wait *of)
+look_for_child(const child_wait *of)
 {
     PyObject *answer =
         interruption_call_method(of->method, of->call->self, of->arguments, of->count);
@@ -54,7 +54,7 @@ look(const child_wait *of)
 }
 
 static bool
-is_there(PyObject *answer)
+is_child_there(PyObject *answer)
 {
     return answer != NULL || PyErr_Occurred() != NULL;
 }
@@ -134,13 +134,13 @@ wait_until_there(interruption_waiting *waiting, const child_wait *of)
     int64_t slice = 0;
     for (;;) {
         source opened = open_source(&of->children);
-        PyObject *answer = look(of);
-        int ready = is_there(answer) ? 1 : interruption_wait_check(waiting);
-        if (!is_there(answer) && ready == 0) {
+        PyObject *answer = look_for_child(of);
+        int ready = is_child_there(answer) ? 1 : interruption_wait_check(waiting);
+        if (!is_child_there(answer) && ready == 0) {
             ready = wait_once(waiting, &opened, &slice);
         }
         close_source(&opened);
-        if (is_there(answer) || ready < 0) {
+        if (is_child_there(answer) || ready < 0) {
             return answer;
         }
     }
@@ -149,8 +149,8 @@ wait_until_there(interruption_waiting *waiting, const child_wait *of)
 static PyObject *
 wait_for_child(const child_wait *of)
 {
-    PyObject *answer = look(of);
-    if (is_there(answer)) {
+    PyObject *answer = look_for_child(of);
+    if (is_child_there(answer)) {
         return answer;
     }
     interruption_waiting waiting;
@@ -165,7 +165,7 @@ wait_for_child(const child_wait *of)
 
 /* With `options` in the place that is theirs. */
 static PyObject *
-wait_with(child_wait *of, int place, int options)
+wait_with_options(child_wait *of, int place, int options)
 {
     of->arguments[place] = PyLong_FromLong(options | WNOHANG);
     if (of->arguments[place] == NULL) {
@@ -193,7 +193,7 @@ children_of(int pid, int options, interruption_children *children)
 
 /* Does the call only look, by its options? Then it is no place to be stopped at (S10b). */
 static int
-enter(PyObject *options)
+enter_child_wait(PyObject *options)
 {
     int bits;
     bool looks = interruption_int_of(options, &bits) && (bits & WNOHANG);
@@ -204,7 +204,7 @@ static PyObject *
 wait_for_pid(const interruption_call *call)
 {
     int pid, options;
-    if (enter(interruption_call_argument(call, 1, "options")) < 0) {
+    if (enter_child_wait(interruption_call_argument(call, 1, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 2};
@@ -214,14 +214,14 @@ wait_for_pid(const interruption_call *call)
         !children_of(pid, options, &of.children)) {
         return interruption_call_original(call);
     }
-    return wait_with(&of, 1, options);
+    return wait_with_options(&of, 1, options);
 }
 
 static PyObject *
 wait_for_any(const interruption_call *call)
 {
     int options;
-    if (enter(interruption_call_argument(call, 0, "options")) < 0) {
+    if (enter_child_wait(interruption_call_argument(call, 0, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 1};
@@ -230,7 +230,7 @@ wait_for_any(const interruption_call *call)
         !children_of(-1, options, &of.children)) {
         return interruption_call_original(call);
     }
-    return wait_with(&of, 0, options);
+    return wait_with_options(&of, 0, options);
 }
 
 static PyObject *wait_plainly(const interruption_call *call);
@@ -253,7 +253,7 @@ wait_plainly(const interruption_call *call)
     if (of.arguments[0] == NULL) {
         return NULL;
     }
-    PyObject *answer = wait_with(&of, 1, 0);
+    PyObject *answer = wait_with_options(&of, 1, 0);
     Py_DECREF(of.arguments[0]);
     return answer;
 }
@@ -264,7 +264,7 @@ static PyObject *
 wait_for_id(const interruption_call *call)
 {
     int type, id, options;
-    if (enter(interruption_call_argument(call, 2, NULL)) < 0) {
+    if (enter_child_wait(interruption_call_argument(call, 2, NULL)) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 3};
@@ -278,14 +278,14 @@ wait_for_id(const interruption_call *call)
     }
     of.children = (interruption_children){
         .type = (idtype_t)type, .id = (id_t)id, .options = options & ~WNOWAIT};
-    return wait_with(&of, 2, options);
+    return wait_with_options(&of, 2, options);
 }
 
 INTERRUPTION_REPLACEMENT(os_waitid, interruption_called_inside, wait_for_id);
 
 #endif
 
-static const interruption_row rows[] = {
+static const interruption_row child_rows[] = {
     {"posix", NULL, "waitpid", &os_waitpid, false},
     {"posix", NULL, "wait", &os_wait, false},
     {"posix", NULL, "wait3", &os_wait3, true},
@@ -296,4 +296,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_child_waits = {.name = "children", .rows = rows};
+interruption_family interruption_child_waits = {.name = "children", .rows = child_rows};

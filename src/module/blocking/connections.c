@@ -35,12 +35,12 @@ INTERRUPTION_REPLACEMENT(socket_accept, interruption_called_inside, accept_conne
 
 /* connect. ------------------------------------------------------------------------------------ */
 
-INTERRUPTION_ORIGINAL(socket_settimeout);
+INTERRUPTION_ORIGINAL(original_settimeout);
 
 static bool
-set_timeout(PyObject *socket, PyObject *timeout)
+set_socket_timeout(PyObject *socket, PyObject *timeout)
 {
-    PyObject *result = interruption_call_method(&socket_settimeout, socket, &timeout, 1);
+    PyObject *result = interruption_call_method(&original_settimeout, socket, &timeout, 1);
     Py_XDECREF(result);
     return result != NULL;
 }
@@ -51,7 +51,7 @@ restore_timeout(PyObject *socket, PyObject *timeout)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (!set_timeout(socket, timeout)) {
+    if (!set_socket_timeout(socket, timeout)) {
         PyErr_Clear();
     }
     PyErr_Restore(type, value, traceback);
@@ -59,12 +59,12 @@ restore_timeout(PyObject *socket, PyObject *timeout)
 
 /* The original, without a timeout. */
 static PyObject *
-start(const interruption_call *call)
+start_connecting(const interruption_call *call)
 {
     PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(call->self, NULL);
     PyObject *zero = timeout == NULL ? NULL : PyLong_FromLong(0);
     PyObject *result = NULL;
-    if (zero != NULL && set_timeout(call->self, zero)) {
+    if (zero != NULL && set_socket_timeout(call->self, zero)) {
         result = interruption_call_original(call);
         restore_timeout(call->self, timeout);
     }
@@ -184,7 +184,7 @@ static PyObject *
 connect_interruptibly(const interruption_call *call, interruption_socket_call *of, bool raises)
 {
     for (;;) {
-        PyObject *result = start(call);
+        PyObject *result = start_connecting(call);
         int error = error_of(&result);
         if (error == 0) {
             return result;
@@ -235,13 +235,13 @@ connect_or_say(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(socket_connect, interruption_called_inside, connect_or_raise);
 INTERRUPTION_REPLACEMENT(socket_connect_ex, interruption_called_inside, connect_or_say);
 
-static const interruption_row rows[] = {
+static const interruption_row connection_rows[] = {
     INTERRUPTION_SOCKET_ROWS,
-    {"_socket", "socket", "settimeout", &socket_settimeout, false},
+    {"_socket", "socket", "settimeout", &original_settimeout, false},
     {"_socket", "socket", "_accept", &socket_accept, false},
     {"_socket", "socket", "connect", &socket_connect, false},
     {"_socket", "socket", "connect_ex", &socket_connect_ex, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_connections = {.name = "connections", .rows = rows};
+interruption_family interruption_connections = {.name = "connections", .rows = connection_rows};

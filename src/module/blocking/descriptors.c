@@ -15,7 +15,7 @@
 
 /* A read begins. */
 static int
-enter(const interruption_call *call)
+enter_descriptor_read(const interruption_call *call)
 {
     int fd = -1;
     if (!interruption_is_asked()) {
@@ -29,7 +29,7 @@ enter(const interruption_call *call)
 static PyObject *
 read_at(const interruption_call *call)
 {
-    return enter(call) < 0 ? NULL : interruption_call_original(call);
+    return enter_descriptor_read(call) < 0 ? NULL : interruption_call_original(call);
 }
 
 PyObject *
@@ -73,7 +73,7 @@ interruption_write_buffer(const interruption_call *call, interruption_stream *st
 /* The descriptor that is the first of so many arguments, if that is one which may have to be waited
    for. */
 static bool
-find_stream(const interruption_call *call, Py_ssize_t count, interruption_stream *stream)
+find_descriptor_stream(const interruption_call *call, Py_ssize_t count, interruption_stream *stream)
 {
     int fd;
     return interruption_call_count(call) == count &&
@@ -84,12 +84,12 @@ find_stream(const interruption_call *call, Py_ssize_t count, interruption_stream
 static PyObject *
 read_descriptor(const interruption_call *call)
 {
-    if (enter(call) < 0) {
+    if (enter_descriptor_read(call) < 0) {
         return NULL;
     }
     interruption_stream stream;
     Py_ssize_t size;
-    if (!find_stream(call, 2, &stream) ||
+    if (!find_descriptor_stream(call, 2, &stream) ||
         !interruption_size_of(interruption_call_argument(call, 1, NULL), &size) || size <= 0) {
         return interruption_call_original(call);
     }
@@ -100,7 +100,7 @@ static PyObject *
 write_descriptor(const interruption_call *call)
 {
     interruption_stream stream;
-    if (!find_stream(call, 2, &stream)) {
+    if (!find_descriptor_stream(call, 2, &stream)) {
         return interruption_call_original(call);
     }
     return interruption_write_buffer(call, &stream, interruption_call_argument(call, 1, NULL));
@@ -123,7 +123,7 @@ typedef struct {
 } buffers;
 
 static void
-release(buffers *all)
+release_buffers(buffers *all)
 {
     for (Py_ssize_t i = 0; i < all->count; i++) {
         PyBuffer_Release(&all->parts[i]);
@@ -155,7 +155,7 @@ get_parts(PyObject *tuple, bool writes, buffers *all)
 
 /* From the block, so many bytes; or, what is to be written, to it. */
 static void
-copy(buffers *all, bool writes, size_t left)
+copy_buffers(buffers *all, bool writes, size_t left)
 {
     char *at = all->block;
     for (Py_ssize_t i = 0; i < all->count && left > 0; i++) {
@@ -171,12 +171,12 @@ static Py_ssize_t
 transfer(interruption_stream *stream, bool writes, buffers *all)
 {
     if (writes) {
-        copy(all, true, all->size);
+        copy_buffers(all, true, all->size);
         return interruption_stream_write(stream, all->block, all->size);
     }
     Py_ssize_t count = interruption_stream_read(stream, all->block, all->size);
     if (count > 0) {
-        copy(all, false, (size_t)count);
+        copy_buffers(all, false, (size_t)count);
     }
     return count;
 }
@@ -186,7 +186,7 @@ vectored(const interruption_call *call, bool writes)
 {
     interruption_stream stream;
     PyObject *sequence = interruption_call_argument(call, 1, NULL);
-    if (!find_stream(call, 2, &stream) ||
+    if (!find_descriptor_stream(call, 2, &stream) ||
         !(PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence))) {
         return interruption_call_original(call);
     }
@@ -202,7 +202,7 @@ vectored(const interruption_call *call, bool writes)
     else {
         PyErr_Clear();
     }
-    release(&all);
+    release_buffers(&all);
     Py_DECREF(tuple);
     if (count == INTERRUPTION_ORIGINALS) {
         return interruption_call_original(call);
@@ -213,7 +213,7 @@ vectored(const interruption_call *call, bool writes)
 static PyObject *
 read_vectored(const interruption_call *call)
 {
-    return enter(call) < 0 ? NULL : vectored(call, false);
+    return enter_descriptor_read(call) < 0 ? NULL : vectored(call, false);
 }
 
 static PyObject *
@@ -230,7 +230,7 @@ INTERRUPTION_REPLACEMENT(os_writev, interruption_called_inside, write_vectored);
 
 /* Has it room, or something to read? An error counts: the original tells. */
 static bool
-is_ready(int fd, short events)
+is_descriptor_ready(int fd, short events)
 {
     struct pollfd look = {.fd = fd, .events = events};
     return poll(&look, 1, 0) != 0;
@@ -238,10 +238,10 @@ is_ready(int fd, short events)
 
 /* Wait until it is ready. As interruption_stream_wait. */
 static int
-wait_for_end(interruption_stream *end, short events, bool partly)
+wait_for_ready_end(interruption_stream *end, short events, bool partly)
 {
     int ready = 1;
-    while (ready == 1 && !is_ready(end->fd, events)) {
+    while (ready == 1 && !is_descriptor_ready(end->fd, events)) {
         ready = interruption_stream_wait(end, events, partly);
     }
     return ready;
@@ -289,12 +289,12 @@ send_piece(const interruption_call *call, int from, PyObject *offset, Py_ssize_t
 
 /* To a socket or pipe, piece by piece. */
 static PyObject *
-send_all(const interruption_call *call, interruption_stream *to, int from, Py_ssize_t size)
+send_file_pieces(const interruption_call *call, interruption_stream *to, int from, Py_ssize_t size)
 {
     PyObject *offset = interruption_call_argument(call, 2, "offset");
     Py_ssize_t done = 0;
     while (done < size) {
-        int ready = wait_for_end(to, POLLOUT, done > 0);
+        int ready = wait_for_ready_end(to, POLLOUT, done > 0);
         if (ready == INTERRUPTION_OVER) {
             break;
         }
@@ -340,7 +340,7 @@ send_file(const interruption_call *call)
         (fcntl(to, F_GETFL) & O_NONBLOCK)) {
         return interruption_call_original(call);
     }
-    return send_all(call, &stream, from, size);
+    return send_file_pieces(call, &stream, from, size);
 }
 
 INTERRUPTION_REPLACEMENT(os_sendfile, interruption_called_inside, send_file);
@@ -393,10 +393,10 @@ wait_for_both(int from, int to)
     interruption_stream stream;
     int ready = 1;
     if (interruption_stream_look(from, &stream)) {
-        ready = wait_for_end(&stream, POLLIN, false);
+        ready = wait_for_ready_end(&stream, POLLIN, false);
     }
     if (ready == 1 && interruption_stream_look(to, &stream)) {
-        ready = wait_for_end(&stream, POLLOUT, false);
+        ready = wait_for_ready_end(&stream, POLLOUT, false);
     }
     return ready;
 }
@@ -429,7 +429,7 @@ move_through(const interruption_call *call)
 
 INTERRUPTION_REPLACEMENT(os_splice, interruption_called_inside, move_through);
 
-static const interruption_row rows[] = {
+static const interruption_row descriptor_rows[] = {
     {"posix", NULL, "read", &os_read, false},
     {"posix", NULL, "write", &os_write, false},
     {"posix", NULL, "readv", &os_readv, true},
@@ -441,4 +441,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_descriptors = {.name = "descriptors", .rows = rows};
+interruption_family interruption_descriptors = {.name = "descriptors", .rows = descriptor_rows};

@@ -1,7 +1,7 @@
 /*
  * See families.h. Methods are looked for without a lock, for that runs Python code; what comes of
- * it is written, and the methods are exchanged, under `mutex`, in one step with the two counts by
- * which others know it: interruption_wait_generation and interruption_noting.
+ * it is written, and the methods are exchanged, under `families_mutex`, in one step with the two
+ * counts by which others know it: interruption_wait_generation and interruption_noting.
  */
 #include "families.h"
 
@@ -56,7 +56,7 @@ typedef struct {
     char reason[REASON_SIZE]; /* guarded by the mutex; empty, or why it was refused */
 } entry;
 
-static entry all[] = {
+static entry all_families[] = {
     {.family = &interruption_locks, .needed = true},
     {.family = &interruption_process_locks, .needed = true},
     {.family = &interruption_joins},
@@ -81,14 +81,15 @@ static entry all[] = {
     {.family = &interruption_greenlets},
 };
 
-enum { COUNT = sizeof(all) / sizeof(*all) };
+enum { COUNT = sizeof(all_families) / sizeof(*all_families) };
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex families_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* atomic: written under the mutex; relaxed, for who sees it late takes the mutex then. */
-static _Atomic enum { NEW, ON, OFF } now;
+static _Atomic enum { NEW, ON, OFF } families_now;
 
-/* atomic, as `now`: how many families are `later`, or `replaced`, while the others are interposed.
+/* atomic, as `families_now`: how many families are `later`, or `replaced`, while the others are
+ * interposed.
  */
 static _Atomic size_t awaited, replaced;
 
@@ -114,7 +115,7 @@ is_refusal(void)
 /* Does the first row's module exist, and its type? 1, 0, or -1 with an exception set that is no
    refusal. */
 static int
-is_there(const interruption_family *family)
+is_family_there(const interruption_family *family)
 {
     const interruption_row *first = family->rows;
     PyObject *module = PyImport_ImportModule(first->module);
@@ -134,7 +135,7 @@ is_there(const interruption_family *family)
 
 /* Put the exception that is set into words. 0, or -1 with another one set. */
 static int
-take_reason(char *reason)
+take_refusal(char *reason)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -181,11 +182,11 @@ look_for(const interruption_family *family, finding *found)
     if (found->found) {
         return 0;
     }
-    if (!is_refusal() || take_reason(found->reason) < 0) {
+    if (!is_refusal() || take_refusal(found->reason) < 0) {
         return -1;
     }
     int hidden = interruption_module_is_hidden(family->rows->module);
-    int there = hidden == 0 ? is_there(family) : hidden;
+    int there = hidden == 0 ? is_family_there(family) : hidden;
     found->replaced = hidden == 1;
     found->absent = there == 0;
     return there < 0 ? -1 : 0;
@@ -195,7 +196,7 @@ look_for(const interruption_family *family, finding *found)
 
 /* With the world stopped: make a count say, by being odd, whether it is so. */
 static void
-tell(_Atomic uint32_t *count, bool so)
+tell_count(_Atomic uint32_t *count, bool so)
 {
     uint32_t before = atomic_load(count);
     if ((before % 2 == 1) != so) {
@@ -209,31 +210,32 @@ tell_all(void *on)
 {
     bool noting = *(const bool *)on;
     for (size_t i = 0; i < COUNT; i++) {
-        if (all[i].needed && !all[i].absent && !all[i].later && !all[i].family->enabled) {
+        if (all_families[i].needed && !all_families[i].absent && !all_families[i].later &&
+            !all_families[i].family->enabled) {
             noting = false;
         }
     }
-    tell(&interruption_noting, noting);
-    tell(&interruption_wait_generation, *(const bool *)on);
+    tell_count(&interruption_noting, noting);
+    tell_count(&interruption_wait_generation, *(const bool *)on);
 }
 
 /* Under the mutex. */
 static void
-exchange(const finding *found, bool on)
+exchange_families(const finding *found, bool on)
 {
     interruption_family *families[COUNT];
     size_t count = 0;
     for (size_t i = 0; i < COUNT; i++) {
         if (found == NULL || found[i].found) {
-            families[count++] = all[i].family;
+            families[count++] = all_families[i].family;
         }
     }
     interruption_families_exchange(families, count, on, tell_all, &on);
-    atomic_store_explicit(&now, on ? ON : OFF, memory_order_relaxed);
+    atomic_store_explicit(&families_now, on ? ON : OFF, memory_order_relaxed);
     size_t later = 0, others = 0;
     for (size_t i = 0; i < COUNT; i++) {
-        later += on && all[i].later;
-        others += on && all[i].replaced;
+        later += on && all_families[i].later;
+        others += on && all_families[i].replaced;
     }
     atomic_store_explicit(&awaited, later, memory_order_relaxed);
     atomic_store_explicit(&replaced, others, memory_order_relaxed);
@@ -244,10 +246,10 @@ static void
 note(const finding *found)
 {
     for (size_t i = 0; i < COUNT; i++) {
-        all[i].absent = found[i].absent;
-        all[i].later = found[i].later;
-        all[i].replaced = found[i].replaced;
-        memcpy(all[i].reason, found[i].reason, REASON_SIZE);
+        all_families[i].absent = found[i].absent;
+        all_families[i].later = found[i].later;
+        all_families[i].replaced = found[i].replaced;
+        memcpy(all_families[i].reason, found[i].reason, REASON_SIZE);
     }
 }
 
@@ -256,8 +258,8 @@ static void
 note_replaced(const finding *found)
 {
     for (size_t i = 0; i < COUNT; i++) {
-        if (found[i].found && !interruption_family_enabled(all[i].family)) {
-            (void)PyOS_snprintf(all[i].reason, REASON_SIZE,
+        if (found[i].found && !interruption_family_enabled(all_families[i].family)) {
+            (void)PyOS_snprintf(all_families[i].reason, REASON_SIZE,
                                 "RuntimeError: another library has replaced one of its calls");
         }
     }
@@ -269,17 +271,18 @@ enable(int expected)
 {
     finding found[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
-        if (look_for(all[i].family, &found[i]) < 0) {
+        if (look_for(all_families[i].family, &found[i]) < 0) {
             return -1;
         }
     }
-    interruption_mutex_lock(&mutex);
-    if (expected == OFF || (int)atomic_load_explicit(&now, memory_order_relaxed) == expected) {
+    interruption_mutex_lock(&families_mutex);
+    if (expected == OFF ||
+        (int)atomic_load_explicit(&families_now, memory_order_relaxed) == expected) {
         note(found);
-        exchange(found, true);
+        exchange_families(found, true);
         note_replaced(found);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&families_mutex);
     return 0;
 }
 
@@ -288,15 +291,16 @@ static bool
 has_come(void)
 {
     bool later[COUNT], hidden[COUNT];
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&families_mutex);
     for (size_t i = 0; i < COUNT; i++) {
-        later[i] = all[i].later;
-        hidden[i] = all[i].replaced;
+        later[i] = all_families[i].later;
+        hidden[i] = all_families[i].replaced;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&families_mutex);
     for (size_t i = 0; i < COUNT; i++) {
-        if ((later[i] && is_imported(all[i].family) > 0) ||
-            (hidden[i] && interruption_module_is_hidden(all[i].family->rows->module) == 0)) {
+        if ((later[i] && is_imported(all_families[i].family) > 0) ||
+            (hidden[i] &&
+             interruption_module_is_hidden(all_families[i].family->rows->module) == 0)) {
             return true;
         }
     }
@@ -323,7 +327,7 @@ interruption_blocking_is_whole(void)
 int
 interruption_blocking_start(void)
 {
-    if (atomic_load_explicit(&now, memory_order_relaxed) == NEW) {
+    if (atomic_load_explicit(&families_now, memory_order_relaxed) == NEW) {
         return enable(NEW);
     }
     if (!interruption_blocking_is_whole()) {
@@ -368,9 +372,9 @@ interruption_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
 PyObject *
 interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_mutex_lock(&mutex);
-    exchange(NULL, false);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_lock(&families_mutex);
+    exchange_families(NULL, false);
+    interruption_mutex_unlock(&families_mutex);
     itr_lot_wake_all();
     Py_RETURN_NONE;
 }
@@ -378,7 +382,7 @@ interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 void
 interruption_free_families_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&families_mutex);
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */
@@ -413,7 +417,7 @@ names_of(const interruption_family *family, interruption_row_state wanted)
 }
 
 static PyObject *
-describe(const interruption_family *family, const char *reason)
+describe_family(const interruption_family *family, const char *reason)
 {
     bool enabled = interruption_family_enabled(family);
     PyObject *calls = names_of(family, INTERRUPTION_ROW_INTERPOSED);
@@ -434,13 +438,13 @@ PyObject *
 interruption_blocking_status(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     entry copies[COUNT];
-    interruption_mutex_lock(&mutex);
-    memcpy(copies, all, sizeof(all));
-    int state = atomic_load_explicit(&now, memory_order_relaxed);
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_lock(&families_mutex);
+    memcpy(copies, all_families, sizeof(all_families));
+    int state = atomic_load_explicit(&families_now, memory_order_relaxed);
+    interruption_mutex_unlock(&families_mutex);
     PyObject *families = PyTuple_New(COUNT);
     for (size_t i = 0; i < COUNT && families != NULL; i++) {
-        PyObject *family = describe(copies[i].family, copies[i].reason);
+        PyObject *family = describe_family(copies[i].family, copies[i].reason);
         if (family == NULL) {
             Py_CLEAR(families);
             break;

@@ -32,7 +32,7 @@ try_with(const interruption_call *call, PyObject *operation)
 }
 
 static PyObject *
-wait_with(const interruption_call *call, PyObject *operation)
+wait_with_operation(const interruption_call *call, PyObject *operation)
 {
     interruption_waiting waiting;
     interruption_wait_view view;
@@ -70,7 +70,7 @@ lock_file(const interruption_call *call)
     if (without_waiting == NULL) {
         return NULL;
     }
-    PyObject *result = wait_with(call, without_waiting);
+    PyObject *result = wait_with_operation(call, without_waiting);
     Py_DECREF(without_waiting);
     return result;
 }
@@ -78,10 +78,10 @@ lock_file(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(fcntl_flock, interruption_called_inside, lock_file);
 INTERRUPTION_REPLACEMENT(fcntl_lockf, interruption_called_inside, lock_file);
 
-static const interruption_row rows[] = {
+static const interruption_row file_lock_rows[] = {
     {"fcntl", NULL, "flock", &fcntl_flock, false},
     {"fcntl", NULL, "lockf", &fcntl_lockf, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_file_locks = {.name = "file locks", .rows = rows};
+interruption_family interruption_file_locks = {.name = "file locks", .rows = file_lock_rows};

@@ -14,7 +14,7 @@
 
 /* What is only a point of delivery. */
 static PyObject *
-enter(const interruption_call *call)
+enter_file_call(const interruption_call *call)
 {
     return interruption_wait_entry() < 0 ? NULL : interruption_call_original(call);
 }
@@ -27,7 +27,7 @@ INTERRUPTION_ORIGINAL(file_readable);
 INTERRUPTION_ORIGINAL(file_writable);
 
 static int
-descriptor(PyObject *file)
+descriptor_of_file(PyObject *file)
 {
     int fd = -1;
     PyObject *number = interruption_original(&file_fileno)(file, NULL);
@@ -41,15 +41,15 @@ descriptor(PyObject *file)
 static int
 enter_read(const interruption_call *call)
 {
-    return interruption_is_asked() ? interruption_stream_enter(descriptor(call->self)) : 0;
+    return interruption_is_asked() ? interruption_stream_enter(descriptor_of_file(call->self)) : 0;
 }
 
 /* Is the file's descriptor one that may have to be waited for, and the file open for that? */
 static bool
-find_stream(const interruption_call *call, const interruption_method *allows,
-            interruption_stream *stream)
+find_file_stream(const interruption_call *call, const interruption_method *allows,
+                 interruption_stream *stream)
 {
-    int fd = descriptor(call->self);
+    int fd = descriptor_of_file(call->self);
     return fd >= 0 && interruption_says_yes(allows, call->self) &&
            interruption_stream_look(fd, stream);
 }
@@ -75,7 +75,7 @@ finish_all(const interruption_call *call, PyObject *read)
 /* To the end. What was read before an interruption is lost with the call, as with
    KeyboardInterrupt: nobody can put it back. */
 static PyObject *
-read_all(const interruption_call *call, interruption_stream *stream)
+read_to_end(const interruption_call *call, interruption_stream *stream)
 {
     Py_ssize_t size = FIRST_CHUNK, done = 0, count = 0;
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
@@ -111,10 +111,10 @@ read_file(const interruption_call *call)
     Py_ssize_t size = -1;
     if (interruption_call_count(call) != (given != NULL) ||
         (given != NULL && given != Py_None && !interruption_size_of(given, &size)) || size == 0 ||
-        !find_stream(call, &file_readable, &stream)) {
+        !find_file_stream(call, &file_readable, &stream)) {
         return interruption_call_original(call);
     }
-    return size < 0 ? read_all(call, &stream) : interruption_read_bytes(call, &stream, size);
+    return size < 0 ? read_to_end(call, &stream) : interruption_read_bytes(call, &stream, size);
 }
 
 static PyObject *
@@ -127,7 +127,7 @@ read_file_into(const interruption_call *call)
     Py_buffer buffer;
     PyObject *given = interruption_call_argument(call, 0, NULL);
     if (given == NULL || interruption_call_count(call) != 1 ||
-        !find_stream(call, &file_readable, &stream)) {
+        !find_file_stream(call, &file_readable, &stream)) {
         return interruption_call_original(call);
     }
     if (PyObject_GetBuffer(given, &buffer, PyBUF_WRITABLE) < 0) {
@@ -152,10 +152,10 @@ read_whole_file(const interruption_call *call)
         return NULL;
     }
     interruption_stream stream;
-    if (interruption_call_count(call) > 0 || !find_stream(call, &file_readable, &stream)) {
+    if (interruption_call_count(call) > 0 || !find_file_stream(call, &file_readable, &stream)) {
         return interruption_call_original(call);
     }
-    return read_all(call, &stream);
+    return read_to_end(call, &stream);
 }
 
 static PyObject *
@@ -164,7 +164,7 @@ write_file(const interruption_call *call)
     interruption_stream stream;
     PyObject *given = interruption_call_argument(call, 0, NULL);
     if (given == NULL || interruption_call_count(call) != 1 ||
-        !find_stream(call, &file_writable, &stream)) {
+        !find_file_stream(call, &file_writable, &stream)) {
         return interruption_call_original(call);
     }
     return interruption_write_buffer(call, &stream, given);
@@ -190,8 +190,8 @@ interruption_family interruption_files = {.name = "files", .rows = file_rows};
 
 /* Folders. ------------------------------------------------------------------------------------ */
 
-INTERRUPTION_REPLACEMENT(os_scandir, interruption_called_inside, enter);
-INTERRUPTION_REPLACEMENT(os_listdir, interruption_called_inside, enter);
+INTERRUPTION_REPLACEMENT(os_scandir, interruption_called_inside, enter_file_call);
+INTERRUPTION_REPLACEMENT(os_listdir, interruption_called_inside, enter_file_call);
 
 static const interruption_row folder_rows[] = {
     {"posix", NULL, "scandir", &os_scandir, false},

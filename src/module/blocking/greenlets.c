@@ -32,10 +32,10 @@ switch_there_and_back(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(greenlet_switch, has_region, switch_there_and_back);
 INTERRUPTION_REPLACEMENT(greenlet_throw, has_region, switch_there_and_back);
 
-static const interruption_row rows[] = {
+static const interruption_row greenlet_rows[] = {
     {"greenlet._greenlet", "greenlet", "switch", &greenlet_switch, false},
     {"greenlet._greenlet", "greenlet", "throw", &greenlet_throw, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_greenlets = {.name = "greenlet switches", .rows = rows};
+interruption_family interruption_greenlets = {.name = "greenlet switches", .rows = greenlet_rows};

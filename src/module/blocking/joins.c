@@ -25,7 +25,7 @@ typedef struct {
 } trip;
 
 static void
-drop(trip *of)
+drop_trip(trip *of)
 {
     if (atomic_fetch_sub_explicit(&of->references, 1, memory_order_acq_rel) == 1) {
         free(of);
@@ -39,7 +39,7 @@ fire(PyObject *capsule)
     trip *of = PyCapsule_GetPointer(capsule, CAPSULE);
     atomic_store(&of->fired, true);
     interruption_wake(of, SIZE_MAX);
-    drop(of);
+    drop_trip(of);
 }
 
 /* A new one with its capsule; NULL with an exception set. */
@@ -122,10 +122,10 @@ trip_of(uintptr_t thread_id)
 
 INTERRUPTION_ORIGINAL(handle_is_done);
 
-static PyObject *join(const interruption_call *call);
+static PyObject *join_handle(const interruption_call *call);
 static PyObject *set_done(const interruption_call *call);
 
-INTERRUPTION_REPLACEMENT(handle_join, interruption_called_inside, join);
+INTERRUPTION_REPLACEMENT(handle_join, interruption_called_inside, join_handle);
 INTERRUPTION_REPLACEMENT(handle_set_done, interruption_called_always, set_done);
 
 /* The end of the program: the main thread's handle says so, but the thread goes on. */
@@ -152,7 +152,7 @@ is_done(PyObject *handle)
 
 /* See interruption_try. */
 static int
-attempt(void *arg)
+try_join(void *arg)
 {
     const joiner *self = arg;
     return atomic_load(&self->of->fired) || is_done(self->call->self);
@@ -181,7 +181,7 @@ join_until(const interruption_call *call, itr_deadline deadline)
 
 /* The ident of the thread that the handle is of; 0 if it has none yet. */
 static uintptr_t
-ident_of(PyObject *handle)
+ident_of_handle(PyObject *handle)
 {
     PyObject *ident = PyObject_GetAttrString(handle, "ident");
     unsigned long long value = ident == NULL ? 0 : PyLong_AsUnsignedLongLong(ident);
@@ -196,7 +196,7 @@ ident_of(PyObject *handle)
 /* What a join(timeout=None) is to do. False: it does not wait, or the original says what is wrong.
  */
 static bool
-may_wait(const interruption_call *call, itr_deadline *deadline)
+join_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
     *deadline = ITR_NEVER;
     Py_ssize_t count = interruption_call_count(call);
@@ -209,7 +209,7 @@ may_wait(const interruption_call *call, itr_deadline *deadline)
          *deadline <= itr_now())) {
         return false;
     }
-    uintptr_t ident = ident_of(call->self);
+    uintptr_t ident = ident_of_handle(call->self);
     return ident != 0 && ident != (uintptr_t)PyThread_get_thread_ident() && !is_done(call->self) &&
            !Py_IsFinalizing();
 }
@@ -218,7 +218,7 @@ may_wait(const interruption_call *call, itr_deadline *deadline)
 static int
 wait_for_trip(const interruption_waiting *waiting, joiner *self, itr_deadline deadline)
 {
-    return interruption_wait_in_lot(waiting, self->of, attempt, self, deadline);
+    return interruption_wait_in_lot(waiting, self->of, try_join, self, deadline);
 }
 
 /* The thread has no trip to wait for: it begins or ends. A slice of that. 1; 0 when the time is up;
@@ -245,10 +245,10 @@ wait_shortly(const interruption_waiting *waiting, const interruption_call *call,
 /* Wait until the thread is done: 1; 0 when the time is up; INTERRUPTION_WAIT_OFF; -1 with an
    exception set. */
 static int
-wait_for_end(const interruption_waiting *waiting, const interruption_call *call,
-             itr_deadline deadline)
+wait_for_thread_end(const interruption_waiting *waiting, const interruption_call *call,
+                    itr_deadline deadline)
 {
-    uintptr_t ident = ident_of(call->self);
+    uintptr_t ident = ident_of_handle(call->self);
     int64_t slice = 0;
     int result = 1;
     bool fired = false;
@@ -257,7 +257,7 @@ wait_for_end(const interruption_waiting *waiting, const interruption_call *call,
         if (self.of != NULL) {
             result = wait_for_trip(waiting, &self, deadline);
             fired = atomic_load(&self.of->fired);
-            drop(self.of);
+            drop_trip(self.of);
         }
         else {
             result = wait_shortly(waiting, call, &slice, deadline);
@@ -268,24 +268,24 @@ wait_for_end(const interruption_waiting *waiting, const interruption_call *call,
 
 /* A join(timeout=0) only asks whether it has ended (S10b). */
 static int
-enter(const interruption_call *call)
+enter_join(const interruption_call *call)
 {
     PyObject *timeout = interruption_call_argument(call, 0, NULL);
     return timeout != NULL && interruption_is_no_time(timeout) ? 0 : interruption_wait_entry();
 }
 
 static PyObject *
-join(const interruption_call *call)
+join_handle(const interruption_call *call)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (enter(call) < 0) {
+    if (enter_join(call) < 0) {
         return NULL;
     }
-    if (!may_wait(call, &deadline) || !interruption_wait_begin(&waiting)) {
+    if (!join_may_wait(call, &deadline) || !interruption_wait_begin(&waiting)) {
         return interruption_call_original(call);
     }
-    switch (wait_for_end(&waiting, call, deadline)) {
+    switch (wait_for_thread_end(&waiting, call, deadline)) {
     case 1:
         return interruption_call_again(call, NULL, 0);
     case INTERRUPTION_WAIT_OFF:
@@ -297,11 +297,11 @@ join(const interruption_call *call)
     }
 }
 
-static const interruption_row rows[] = {
+static const interruption_row join_rows[] = {
     {"_thread", "_ThreadHandle", "is_done", &handle_is_done, false},
     {"_thread", "_ThreadHandle", "join", &handle_join, false},
     {"_thread", "_ThreadHandle", "_set_done", &handle_set_done, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_joins = {.name = "joins", .rows = rows};
+interruption_family interruption_joins = {.name = "joins", .rows = join_rows};

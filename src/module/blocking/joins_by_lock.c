@@ -19,7 +19,7 @@ has_been_left(const PyObject *lock)
 
 static PyObject *locked(const interruption_call *call);
 
-INTERRUPTION_REPLACEMENT(lock_locked, has_been_left, locked);
+INTERRUPTION_REPLACEMENT(left_lock_locked, has_been_left, locked);
 
 static PyObject *
 locked(const interruption_call *call)
@@ -33,9 +33,9 @@ locked(const interruption_call *call)
     return interruption_call_original(call);
 }
 
-static const interruption_row rows[] = {
-    {"_thread", "LockType", "locked", &lock_locked, false},
+static const interruption_row left_lock_rows[] = {
+    {"_thread", "LockType", "locked", &left_lock_locked, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_joins = {.name = "joins", .rows = rows};
+interruption_family interruption_joins = {.name = "joins", .rows = left_lock_rows};

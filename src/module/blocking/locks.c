@@ -45,7 +45,7 @@ typedef struct {
 
 /* See interruption_try. */
 static int
-attempt(void *arg)
+try_lock(void *arg)
 {
     const wanted_lock *wanted = arg;
     return interruption_try_lock(wanted->acquire, wanted->lock);
@@ -79,7 +79,7 @@ tell_of_end(const void *lock)
 
 /* May the wait be interrupted, and what does it take? (S10c) */
 static bool
-begin(interruption_waiting *waiting, const PyObject *lock)
+begin_lock_wait(interruption_waiting *waiting, const PyObject *lock)
 {
     interruption_wait_view view;
     interruption_left_lock = NULL;
@@ -109,7 +109,7 @@ begin(interruption_waiting *waiting, const PyObject *lock)
 /* What an acquire(blocking=True, timeout=-1) is to do. False: it does not wait, or its arguments
    are wrong: that is the original's. */
 static bool
-may_wait(const interruption_call *call, itr_deadline *deadline)
+lock_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
     *deadline = ITR_NEVER;
     PyObject *timeout;
@@ -129,7 +129,7 @@ may_wait(const interruption_call *call, itr_deadline *deadline)
 
 /* Let the original wait for what is left of the time. */
 static PyObject *
-wait_in_original(const wanted_lock *wanted, itr_deadline deadline)
+wait_in_original_acquire(const wanted_lock *wanted, itr_deadline deadline)
 {
     if (deadline == ITR_NEVER) {
         return interruption_call_method(wanted->acquire, wanted->lock, NULL, 0);
@@ -145,21 +145,21 @@ wait_in_original(const wanted_lock *wanted, itr_deadline deadline)
 
 /* Acquire a lock that another thread holds. */
 INTERRUPTION_SELDOM static PyObject *
-wait_for(const interruption_call *call, const interruption_method *acquire,
-         const interruption_method *release)
+wait_for_lock(const interruption_call *call, const interruption_method *acquire,
+              const interruption_method *release)
 {
     wanted_lock wanted = {call->self, acquire, release};
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!may_wait(call, &deadline) || !begin(&waiting, call->self)) {
+    if (!lock_may_wait(call, &deadline) || !begin_lock_wait(&waiting, call->self)) {
         return interruption_call_original(call);
     }
-    int result = interruption_wait_in_lot(&waiting, call->self, attempt, &wanted, deadline);
+    int result = interruption_wait_in_lot(&waiting, call->self, try_lock, &wanted, deadline);
     if (result >= 0) {
         interruption_left_lock = NULL;
     }
     if (result == INTERRUPTION_WAIT_OFF) {
-        return wait_in_original(&wanted, deadline);
+        return wait_in_original_acquire(&wanted, deadline);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
@@ -179,7 +179,7 @@ take_now(const interruption_call *call, const interruption_method *acquire)
    something in, that is raised now (S10b); not if it only looks, as whether a thread has ended. 0,
    or -1 with an exception set. */
 INTERRUPTION_SELDOM static int
-enter_asked(const interruption_call *call)
+enter_lock_asked(const interruption_call *call)
 {
     interruption_waiting waiting;
     itr_deadline deadline;
@@ -189,7 +189,7 @@ enter_asked(const interruption_call *call)
     interruption_caller caller =
         interruption_caller_of_lock(waiting.state, interruption_thread_self->tstate);
     if ((caller != INTERRUPTION_CALLER_TAKER && caller != INTERRUPTION_CALLER_JOIN) ||
-        !may_wait(call, &deadline)) {
+        !lock_may_wait(call, &deadline)) {
         return 0;
     }
     int status = interruption_wait_check(&waiting);
@@ -200,18 +200,18 @@ enter_asked(const interruption_call *call)
 INTERRUPTION_INLINE int
 enter(const interruption_call *call)
 {
-    return interruption_is_asked() ? enter_asked(call) : 0;
+    return interruption_is_asked() ? enter_lock_asked(call) : 0;
 }
 
 /* _thread.lock ----------------------------------------------------------------------------------
  */
 
-INTERRUPTION_ORIGINAL(lock_locked);
+INTERRUPTION_ORIGINAL(original_locked);
 
 static bool
 lock_looks_held(PyObject *lock)
 {
-    return interruption_says_yes(&lock_locked, lock);
+    return interruption_says_yes(&original_locked, lock);
 }
 
 static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
@@ -250,8 +250,8 @@ lock_take(const interruption_call *call)
     }
     /* With a GIL, a lock that is free now is free for the original, too. */
     bool free = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self);
-    PyObject *result =
-        free ? interruption_call_original(call) : wait_for(call, &lock_acquire, &lock_do_release);
+    PyObject *result = free ? interruption_call_original(call)
+                            : wait_for_lock(call, &lock_acquire, &lock_do_release);
     return interruption_note_taken(call->self, result, &plain);
 }
 
@@ -365,14 +365,14 @@ rlock_take(const interruption_call *call)
     else {
         result = take_now(call, &rlock_acquire);
         if (result == NULL && !PyErr_Occurred()) {
-            result = wait_for(call, &rlock_acquire, &rlock_do_release);
+            result = wait_for_lock(call, &rlock_acquire, &rlock_do_release);
         }
     }
     return interruption_note_taken(call->self, result, &recursive);
 }
 
 static const interruption_row lock_rows[] = {
-    {"_thread", "LockType", "locked", &lock_locked, false},
+    {"_thread", "LockType", "locked", &original_locked, false},
     {"_thread", "LockType", "acquire", &lock_acquire, false},
     {"_thread", "LockType", "acquire_lock", &lock_acquire_lock, true},
     {"_thread", "LockType", "__enter__", &lock_enter, false},

@@ -24,8 +24,8 @@ typedef struct {
 /* Take the arguments that came, and what stands for those before the flags that did not. The names
    are those of keywords, or NULL. False: they are for the original. */
 static bool
-collect(const interruption_call *call, arguments *all, const char *const *names,
-        PyObject *otherwise)
+collect_arguments(const interruption_call *call, arguments *all, const char *const *names,
+                  PyObject *otherwise)
 {
     Py_ssize_t given = 0;
     for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++) {
@@ -153,7 +153,8 @@ receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *
     arguments all = {.flags_at = flags_at};
     interruption_socket_call of;
     PyObject *result;
-    if (!collect(call, &all, names, zero) || !interruption_socket_begin(&of, call->self, POLLIN)) {
+    if (!collect_arguments(call, &all, names, zero) ||
+        !interruption_socket_begin(&of, call->self, POLLIN)) {
         result = interruption_call_original(call);
     }
     else {
@@ -307,10 +308,10 @@ send_sequences(const interruption_call *call)
     }
     arguments all = {.flags_at = 2};
     interruption_socket_call of;
-    PyObject *result =
-        collect(call, &all, NULL, nothing) && interruption_socket_begin(&of, call->self, POLLOUT)
-            ? send_tuple(call, &of, &all)
-            : interruption_call_original(call);
+    PyObject *result = collect_arguments(call, &all, NULL, nothing) &&
+                               interruption_socket_begin(&of, call->self, POLLOUT)
+                           ? send_tuple(call, &of, &all)
+                           : interruption_call_original(call);
     Py_DECREF(nothing);
     return result;
 }
@@ -326,7 +327,7 @@ send_buffers(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(socket_sendto, interruption_called_inside, send_to);
 INTERRUPTION_REPLACEMENT(socket_sendmsg, interruption_called_inside, send_buffers);
 
-static const interruption_row rows[] = {
+static const interruption_row message_rows[] = {
     INTERRUPTION_SOCKET_ROWS,
     {"_socket", "socket", "recvfrom", &socket_recvfrom, false},
     {"_socket", "socket", "recvfrom_into", &socket_recvfrom_into, false},
@@ -337,4 +338,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_messages = {.name = "messages", .rows = rows};
+interruption_family interruption_messages = {.name = "messages", .rows = message_rows};

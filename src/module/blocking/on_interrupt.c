@@ -41,7 +41,7 @@ typedef struct {
 } look;
 
 static void
-look_at(void *arg)
+look_whether_open(void *arg)
 {
     look *at = arg;
     interruption_view view;
@@ -59,10 +59,10 @@ is_to_call(interruption_thread *thread)
     }
     look at = {.thread = thread};
     if (thread == interruption_thread_self) {
-        look_at(&at);
+        look_whether_open(&at);
     }
     else {
-        interruption_while_stopped(look_at, &at);
+        interruption_while_stopped(look_whether_open, &at);
     }
     return at.open;
 }
@@ -115,7 +115,7 @@ call(interruption_callback *of)
 
 /* Whoever leaves may go on. */
 static void
-finish(interruption_callback *of)
+finish_callback(interruption_callback *of)
 {
     interruption_lock_threads();
     of->stage = of->stage == CLAIMED ? CALLED : of->stage;
@@ -148,7 +148,7 @@ interruption_run_callbacks(interruption_callback *claimed)
         if (is_wanted(of)) {
             call(of);
         }
-        finish(of);
+        finish_callback(of);
         Py_DECREF(of);
         if (claimed == NULL) {
             claimed = claim_own();
@@ -178,7 +178,7 @@ is_deliverable(interruption_state *state, interruption_thread *thread)
 }
 
 static int
-link_in(interruption_callback *self, interruption_thread *thread)
+link_callback(interruption_callback *self, interruption_thread *thread)
 {
     interruption_lock_threads();
     bool free = self->stage == OUT;
@@ -202,14 +202,14 @@ link_in(interruption_callback *self, interruption_thread *thread)
 /* Take it out of the list, when it has returned if it has been claimed. Returns whether it has been
    called, or -1 with RuntimeError set. */
 static int
-take_out(interruption_callback *self, interruption_thread *thread)
+take_out_callback(interruption_callback *self, interruption_thread *thread)
 {
     interruption_lock_threads();
     while (thread != NULL && self->thread == thread && self->stage == CLAIMED &&
            self->runner != thread->serial) {
         interruption_unlock_threads();
         Py_BEGIN_ALLOW_THREADS(void)
-        itr_park(&thread->record->parker, ITR_NEVER); /* until `finish`, or for nothing */
+        itr_park(&thread->record->parker, ITR_NEVER); /* until `finish_callback`, or for nothing */
         Py_END_ALLOW_THREADS
         interruption_lock_threads();
     }
@@ -244,12 +244,13 @@ callback_enter(PyObject *self, PyObject *Py_UNUSED(unused))
     if (!interruption_is_thread_of_now(thread)) {
         thread = interruption_this_thread_slow(state);
     }
-    if (thread == NULL || link_in((interruption_callback *)self, thread) < 0) {
+    if (thread == NULL || link_callback((interruption_callback *)self, thread) < 0) {
         return NULL;
     }
     /* Who asks from here on finds it. What was asked before is raised instead. */
-    if (is_deliverable(state, thread) && (take_out((interruption_callback *)self, thread) < 0 ||
-                                          interruption_raise_request(state, thread->record) < 0)) {
+    if (is_deliverable(state, thread) &&
+        (take_out_callback((interruption_callback *)self, thread) < 0 ||
+         interruption_raise_request(state, thread->record) < 0)) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -265,7 +266,7 @@ callback_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (!interruption_is_thread_of_now(thread)) {
         thread = NULL;
     }
-    int called = take_out((interruption_callback *)self, thread);
+    int called = take_out_callback((interruption_callback *)self, thread);
     if (called < 0) {
         return NULL;
     }

@@ -39,7 +39,7 @@ is_fifo(const opening *of)
 
 /* With flags that may have to wait for the other end. */
 static bool
-may_wait(int flags)
+open_may_wait(int flags)
 {
     int way = flags & O_ACCMODE;
     return (way == O_RDONLY || way == O_WRONLY) &&
@@ -65,7 +65,7 @@ name_it(opening *of, PyObject *name)
 }
 
 static void
-forget(opening *of)
+forget_opening(opening *of)
 {
     Py_CLEAR(of->name);
     Py_CLEAR(of->bytes);
@@ -240,14 +240,14 @@ open_fifo(interruption_waiting *waiting, const opening *of)
 
 /* The arguments, if they are such that we can do the rest. */
 static bool
-find_arguments(const interruption_call *call, opening *of)
+sort_open_arguments(const interruption_call *call, opening *of)
 {
     PyObject *path = interruption_call_argument(call, 0, "path");
     PyObject *flags = interruption_call_argument(call, 1, "flags");
     PyObject *mode = interruption_call_argument(call, 2, "mode");
     PyObject *folder = interruption_call_argument(call, PY_SSIZE_T_MAX, "dir_fd");
     *of = (opening){.folder = AT_FDCWD, .mode = 0777};
-    if (path == NULL || !interruption_int_of(flags, &of->flags) || !may_wait(of->flags) ||
+    if (path == NULL || !interruption_int_of(flags, &of->flags) || !open_may_wait(of->flags) ||
         (mode != NULL && !interruption_int_of(mode, &of->mode)) ||
         (folder != NULL && folder != Py_None && !interruption_int_of(folder, &of->folder)) ||
         interruption_call_count(call) != 2 + (mode != NULL) + (folder != NULL)) {
@@ -281,19 +281,19 @@ open_descriptor(const interruption_call *call)
 {
     opening of;
     interruption_waiting waiting;
-    if (!find_arguments(call, &of)) {
+    if (!sort_open_arguments(call, &of)) {
         return interruption_call_original(call);
     }
     if (!is_fifo(&of) || !interruption_wait_begin(&waiting)) {
         PyObject *result = open_by_original(call, &of);
-        forget(&of);
+        forget_opening(&of);
         return result;
     }
     int fd = -1;
     if (PySys_Audit("open", "OOi", of.name, Py_None, of.flags | O_CLOEXEC) == 0) {
         fd = open_fifo(&waiting, &of);
     }
-    forget(&of);
+    forget_opening(&of);
     return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
@@ -325,9 +325,9 @@ opener(PyObject *Py_UNUSED(self), PyObject *arguments)
     if (!name_it(&of, name)) {
         return NULL;
     }
-    int fd = may_wait(of.flags) && interruption_wait_begin(&waiting) ? open_fifo(&waiting, &of)
-                                                                     : open_plainly(&of);
-    forget(&of);
+    int fd = open_may_wait(of.flags) && interruption_wait_begin(&waiting) ? open_fifo(&waiting, &of)
+                                                                          : open_plainly(&of);
+    forget_opening(&of);
     return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
@@ -343,7 +343,7 @@ names_fifo(PyObject *name)
         return false;
     }
     bool answer = is_fifo(&of);
-    forget(&of);
+    forget_opening(&of);
     return answer;
 }
 
@@ -430,10 +430,10 @@ open_file(const interruption_call *call)
 
 INTERRUPTION_REPLACEMENT(io_open, interruption_called_inside, open_file);
 
-static const interruption_row rows[] = {
+static const interruption_row opening_rows[] = {
     {"posix", NULL, "open", &os_open, false},
     {"_io", NULL, "open", &io_open, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_opening = {.name = "opening FIFOs", .rows = rows};
+interruption_family interruption_opening = {.name = "opening FIFOs", .rows = opening_rows};

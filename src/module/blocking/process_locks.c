@@ -103,7 +103,7 @@ semaphore_of(PyObject *condition, const char *name, PyTypeObject *type)
 
 /* See interruption_try. */
 static int
-attempt(void *semaphore)
+try_semaphore(void *semaphore)
 {
     return interruption_try_lock(&semaphore_acquire, semaphore);
 }
@@ -130,7 +130,7 @@ withdraw(void *semaphore)
     PyTypeObject *type = Py_TYPE((PyObject *)semaphore);
     PyObject *sleeping = semaphore_of(condition, "_sleeping_count", type);
     PyObject *woken = semaphore_of(condition, "_woken_count", type);
-    int taken = sleeping == NULL || woken == NULL ? -1 : attempt(sleeping);
+    int taken = sleeping == NULL || woken == NULL ? -1 : try_semaphore(sleeping);
     PyErr_Clear();
     if (taken > 0) {
         left.frame = interruption_frame_now(tstate);
@@ -162,7 +162,7 @@ static const double LONGEST = 1e9;
 /* What an acquire(block=True, timeout=None) is to do. False: it does not wait, or its arguments are
    not understood: that is the original's. */
 static bool
-may_wait(const interruption_call *call, itr_deadline *deadline)
+semaphore_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
     *deadline = ITR_NEVER;
     PyObject *timeout;
@@ -182,7 +182,7 @@ may_wait(const interruption_call *call, itr_deadline *deadline)
 /* May the wait be interrupted, and what does it take? (S10c) `kind` is NULL if permits are waited
    for. */
 static bool
-begin(interruption_waiting *waiting, const interruption_lock_kind *kind)
+begin_semaphore_wait(interruption_waiting *waiting, const interruption_lock_kind *kind)
 {
     interruption_wait_view view;
     if (!interruption_wait_look(waiting, &view)) {
@@ -208,11 +208,11 @@ begin(interruption_waiting *waiting, const interruption_lock_kind *kind)
 /* The thread has been asked. If this is the beginning of a call that takes something in, that is
    raised now (S10b). 0, or -1 with an exception set. */
 INTERRUPTION_SELDOM static int
-enter_asked(const interruption_call *call, const interruption_lock_kind *kind)
+enter_semaphore_asked(const interruption_call *call, const interruption_lock_kind *kind)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!may_wait(call, &deadline) || !interruption_wait_enter(&waiting)) {
+    if (!semaphore_may_wait(call, &deadline) || !interruption_wait_enter(&waiting)) {
         return 0;
     }
     switch (interruption_caller_of_process_lock(waiting.state, interruption_thread_self->tstate)) {
@@ -232,15 +232,15 @@ acquire(const interruption_call *call, const interruption_lock_kind *kind)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!may_wait(call, &deadline)) {
+    if (!semaphore_may_wait(call, &deadline)) {
         return interruption_call_original(call);
     }
-    int taken = attempt(call->self);
+    int taken = try_semaphore(call->self);
     if (taken == 0) {
-        if (!begin(&waiting, kind)) {
+        if (!begin_semaphore_wait(&waiting, kind)) {
             return interruption_call_original(call);
         }
-        taken = interruption_wait_in_slices(&waiting, attempt, call->self, deadline);
+        taken = interruption_wait_in_slices(&waiting, try_semaphore, call->self, deadline);
     }
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
@@ -263,7 +263,7 @@ static PyObject *
 semaphore_take(const interruption_call *call)
 {
     const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    if (interruption_is_asked() && enter_asked(call, kind) < 0) {
+    if (interruption_is_asked() && enter_semaphore_asked(call, kind) < 0) {
         return NULL;
     }
     PyObject *result = acquire(call, kind);

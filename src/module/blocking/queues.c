@@ -31,14 +31,14 @@ INTERRUPTION_REPLACEMENT(queue_put_nowait, interruption_called_always, put);
 
 INTERRUPTION_ORIGINAL(queue_empty);
 
-static PyObject *get(const interruption_call *call);
+static PyObject *get_from_queue(const interruption_call *call);
 
-INTERRUPTION_REPLACEMENT(queue_get, interruption_called_inside, get);
+INTERRUPTION_REPLACEMENT(queue_get, interruption_called_inside, get_from_queue);
 
 /* What a get(block=True, timeout=None) is to do. False: it does not wait, or its arguments are not
    what they usually are: that is the original's. */
 static bool
-may_wait(const interruption_call *call, itr_deadline *deadline)
+get_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
     *deadline = ITR_NEVER;
     PyObject *timeout;
@@ -62,7 +62,7 @@ typedef struct {
 } taker;
 
 static PyObject *
-take(const interruption_call *call)
+take_item(const interruption_call *call)
 {
     PyObject *no = Py_False;
     return interruption_call_again(call, &no, 1);
@@ -70,13 +70,13 @@ take(const interruption_call *call)
 
 /* See interruption_try. */
 static int
-attempt(void *arg)
+try_get(void *arg)
 {
     taker *of = arg;
     if (interruption_says_yes(&queue_empty, of->call->self)) {
         return 0;
     }
-    of->item = take(of->call);
+    of->item = take_item(of->call);
     if (of->item == NULL && INTERRUPTION_FREE_THREADED &&
         !PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear(); /* Empty: somebody else was quicker */
@@ -87,7 +87,7 @@ attempt(void *arg)
 
 /* Let the original wait for what is left of the time. */
 static PyObject *
-wait_in_original(const interruption_call *call, itr_deadline deadline)
+wait_in_original_get(const interruption_call *call, itr_deadline deadline)
 {
     if (deadline == ITR_NEVER) {
         return interruption_call_again(call, NULL, 0);
@@ -107,30 +107,30 @@ wait_for_item(const interruption_call *call)
     taker of = {.call = call};
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!may_wait(call, &deadline)) {
+    if (!get_may_wait(call, &deadline)) {
         return interruption_call_original(call);
     }
-    if (attempt(&of) != 0) {
+    if (try_get(&of) != 0) {
         return of.item;
     }
     if (!interruption_wait_begin(&waiting)) {
         return interruption_call_original(call);
     }
-    switch (interruption_wait_in_lot(&waiting, call->self, attempt, &of, deadline)) {
+    switch (interruption_wait_in_lot(&waiting, call->self, try_get, &of, deadline)) {
     case INTERRUPTION_WAIT_OFF:
-        return wait_in_original(call, deadline);
+        return wait_in_original_get(call, deadline);
     case 0:
-        return take(call); /* which says that it is empty */
+        return take_item(call); /* which says that it is empty */
     default:
         return of.item;
     }
 }
 
 static PyObject *
-get(const interruption_call *call)
+get_from_queue(const interruption_call *call)
 {
     itr_deadline deadline;
-    if (interruption_is_asked() && may_wait(call, &deadline) &&
+    if (interruption_is_asked() && get_may_wait(call, &deadline) &&
         interruption_wait_entry_asked() < 0) {
         return NULL;
     }
@@ -143,7 +143,7 @@ get(const interruption_call *call)
     return wait_for_item(call);
 }
 
-static const interruption_row rows[] = {
+static const interruption_row queue_rows[] = {
     {"_queue", "SimpleQueue", "empty", &queue_empty, false},
     {"_queue", "SimpleQueue", "get", &queue_get, false},
     {"_queue", "SimpleQueue", "put", &queue_put, false},
@@ -151,4 +151,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_queues = {.name = "queues", .rows = rows};
+interruption_family interruption_queues = {.name = "queues", .rows = queue_rows};

@@ -67,7 +67,7 @@ typedef struct {
 } question;
 
 static PyObject *
-look(const question *of)
+look_once(const question *of)
 {
     return interruption_call_again(of->call, of->arguments, of->count);
 }
@@ -93,7 +93,7 @@ wait_and_look(const question *of, const interruption_waiting *waiting, struct po
         if (status < 0) {
             return NULL;
         }
-        PyObject *result = look(of);
+        PyObject *result = look_once(of);
         if (result == NULL || status == 0 || !of->is_empty(result)) {
             return result;
         }
@@ -191,7 +191,7 @@ select_lists(const interruption_call *call, PyObject *const *lists, PyObject *ti
 {
     PyObject *arguments[] = {lists[0], lists[1], lists[2], PyLong_FromLong(0)};
     question of = {call, arguments, 4, are_empty};
-    PyObject *result = look(&of);
+    PyObject *result = look_once(&of);
     if (result != NULL && are_empty(result)) {
         Py_DECREF(result);
         result = wait_for_lists(&of, timeout, deadline);
@@ -204,7 +204,7 @@ select_lists(const interruption_call *call, PyObject *const *lists, PyObject *ti
    something to do, and any of their tasks may be in the midst of its cleanup, which what is raised
    in the loop would cut short, as CancelledError. */
 static int
-enter(PyObject *timeout)
+enter_select(PyObject *timeout)
 {
     bool looks = timeout != NULL && (PyLong_CheckExact(timeout) || PyFloat_CheckExact(timeout)) &&
                  !PyObject_IsTrue(timeout);
@@ -215,7 +215,7 @@ static PyObject *
 wait_in_select(const interruption_call *call)
 {
     PyObject *timeout = interruption_call_argument(call, 3, NULL);
-    if (enter(timeout) < 0) {
+    if (enter_select(timeout) < 0) {
         return NULL;
     }
     Py_ssize_t count = interruption_call_count(call);
@@ -288,7 +288,7 @@ static PyObject *
 wait_in_epoll(const interruption_call *call)
 {
     PyObject *timeout = interruption_call_argument(call, 0, "timeout");
-    if (enter(timeout) < 0) {
+    if (enter_select(timeout) < 0) {
         return NULL;
     }
     PyObject *most = interruption_call_argument(call, 1, "maxevents");
@@ -299,7 +299,7 @@ wait_in_epoll(const interruption_call *call)
     }
     PyObject *arguments[] = {PyLong_FromLong(0), most};
     question of = {call, arguments, 1 + (most != NULL), is_empty};
-    PyObject *result = look(&of);
+    PyObject *result = look_once(&of);
     if (result != NULL && is_empty(result)) {
         Py_DECREF(result);
         result = wait_for_epoll(&of, deadline);
@@ -325,7 +325,7 @@ INTERRUPTION_ORIGINAL(poll_unregister);
 
 /* Take our descriptor out of the result. 0, or -1 with an exception set. */
 static int
-take_out(PyObject *result, int fd)
+take_out_descriptor(PyObject *result, int fd)
 {
     for (Py_ssize_t i = PyList_GET_SIZE(result); i > 0; i--) {
         PyObject *number = PyTuple_GET_ITEM(PyList_GET_ITEM(result, i - 1), 0);
@@ -338,7 +338,7 @@ take_out(PyObject *result, int fd)
 
 /* The original, until the deadline. */
 static PyObject *
-poll_until(const question *of, itr_deadline deadline)
+select_until(const question *of, itr_deadline deadline)
 {
     PyObject *timeout = Py_NewRef(Py_None);
     if (deadline != ITR_NEVER) {
@@ -376,13 +376,13 @@ poll_with(const question *of, int fd, itr_deadline deadline)
     }
     PyObject *result = NULL;
     if (done != NULL) {
-        result = poll_until(of, deadline);
+        result = select_until(of, deadline);
         unregister(self, arguments[0]);
     }
     Py_XDECREF(done);
     Py_XDECREF(arguments[0]);
     Py_XDECREF(arguments[1]);
-    if (result != NULL && take_out(result, fd) < 0) {
+    if (result != NULL && take_out_descriptor(result, fd) < 0) {
         Py_CLEAR(result);
     }
     return result;
@@ -395,7 +395,7 @@ poll_once(const question *of, const interruption_waiting *waiting, int64_t *slic
 {
     int fd = interruption_wait_begin_call(waiting);
     if (fd < 0) {
-        return interruption_wait_slice(waiting, slice, deadline) < 0 ? NULL : look(of);
+        return interruption_wait_slice(waiting, slice, deadline) < 0 ? NULL : look_once(of);
     }
     PyObject *result = NULL;
     if (interruption_wait_check(waiting) == 0) {
@@ -430,7 +430,7 @@ static PyObject *
 wait_in_poll(const interruption_call *call)
 {
     PyObject *timeout = interruption_call_argument(call, 0, NULL);
-    if (enter(timeout) < 0) {
+    if (enter_select(timeout) < 0) {
         return NULL;
     }
     itr_deadline deadline;
@@ -439,7 +439,7 @@ wait_in_poll(const interruption_call *call)
     }
     PyObject *zero = PyLong_FromLong(0);
     question of = {call, &zero, 1, is_empty};
-    PyObject *result = look(&of);
+    PyObject *result = look_once(&of);
     if (result != NULL && is_empty(result)) {
         Py_DECREF(result);
         result = wait_for_poll(&of, deadline);

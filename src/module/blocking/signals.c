@@ -167,7 +167,7 @@ wait_for_signal(const interruption_call *call, interruption_waiting *waiting, co
 }
 
 static bool
-find_arguments(const interruption_call *call, signal_wait *of)
+find_signal_arguments(const interruption_call *call, signal_wait *of)
 {
     PyObject *timeout = interruption_call_argument(call, 1, NULL);
     of->deadline = ITR_NEVER;
@@ -189,11 +189,11 @@ find_arguments(const interruption_call *call, signal_wait *of)
 /* The signal's information. NULL with nothing set: the time is over; with `*original`, it is the
    original's. */
 static PyObject *
-take(const interruption_call *call, bool *original)
+take_signal(const interruption_call *call, bool *original)
 {
     signal_wait of;
     interruption_waiting waiting;
-    *original = !find_arguments(call, &of);
+    *original = !find_signal_arguments(call, &of);
     PyObject *info = *original ? NULL : take_pending(call);
     if (*original || info != NULL || PyErr_Occurred()) {
         return info;
@@ -215,7 +215,7 @@ take_when_there(const interruption_call *call)
         return NULL;
     }
     bool original;
-    PyObject *info = take(call, &original);
+    PyObject *info = take_signal(call, &original);
     if (original) {
         return interruption_call_original(call);
     }
@@ -230,7 +230,7 @@ take_number(const interruption_call *call)
         return NULL;
     }
     bool original;
-    PyObject *info = take(call, &original);
+    PyObject *info = take_signal(call, &original);
     if (original) {
         return interruption_call_original(call);
     }
@@ -241,7 +241,7 @@ take_number(const interruption_call *call)
 
 #endif
 
-static const interruption_row rows[] = {
+static const interruption_row signal_rows[] = {
     {"_signal", NULL, "pause", &signal_pause, true},
 #ifdef __linux__
     {"_signal", NULL, "sigwait", &signal_sigwait, false},
@@ -251,4 +251,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_signals = {.name = "signals", .rows = rows};
+interruption_family interruption_signals = {.name = "signals", .rows = signal_rows};

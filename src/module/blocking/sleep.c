@@ -55,9 +55,9 @@ sleep_in_region(const interruption_call *call)
     return waits < 0 ? NULL : interruption_call_original(call);
 }
 
-static const interruption_row rows[] = {
+static const interruption_row sleep_rows[] = {
     {"time", NULL, "sleep", &sleep_method, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_sleeps = {.name = "sleep", .rows = rows};
+interruption_family interruption_sleeps = {.name = "sleep", .rows = sleep_rows};

@@ -13,7 +13,7 @@ interruption_method interruption_socket_fileno, interruption_socket_gettimeout;
 
 /* Its descriptor; -1: it is closed. */
 static int
-descriptor(PyObject *socket)
+descriptor_of_socket(PyObject *socket)
 {
     PyObject *number = interruption_original(&interruption_socket_fileno)(socket, NULL);
     long fd = number == NULL ? -1 : PyLong_AsLong(number);
@@ -31,7 +31,7 @@ interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short 
         return false;
     }
     *of = (interruption_socket_call){.socket = socket,
-                                     .fd = descriptor(socket),
+                                     .fd = descriptor_of_socket(socket),
                                      .events = events,
                                      .blocking = timeout == Py_None,
                                      .late = EAGAIN,
@@ -54,7 +54,7 @@ is_nonblocking(int fd)
 }
 
 static bool
-only_looks(PyObject *socket, PyObject *flags)
+socket_only_looks(PyObject *socket, PyObject *flags)
 {
     PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(socket, NULL);
     bool blocks = timeout == Py_None;
@@ -66,13 +66,13 @@ only_looks(PyObject *socket, PyObject *flags)
         return looks;
     }
     return (interruption_socket_flags(flags, &bits) && (bits & MSG_DONTWAIT)) ||
-           is_nonblocking(descriptor(socket));
+           is_nonblocking(descriptor_of_socket(socket));
 }
 
 int
 interruption_socket_enter(const interruption_call *call, PyObject *flags)
 {
-    if (!interruption_is_asked() || only_looks(call->self, flags)) {
+    if (!interruption_is_asked() || socket_only_looks(call->self, flags)) {
         return 0;
     }
     return interruption_wait_entry_asked();
@@ -102,7 +102,7 @@ deadline_of_option(const interruption_socket_call *of)
 
 /* Is it ready now? Also if poll() cannot tell: then it is for the system call to say. */
 static bool
-is_ready(const interruption_socket_call *of)
+is_socket_ready(const interruption_socket_call *of)
 {
     struct pollfd fd = {.fd = of->fd, .events = of->events};
     return of->fd < 0 || poll(&fd, 1, 0) != 0;
@@ -132,7 +132,7 @@ interruption_socket_check_time(interruption_socket_call *of)
 
 /* A part is done, and the rest cannot be interrupted. As interruption_wait_for_fd. */
 static int
-wait_uninterrupted(const interruption_socket_call *of)
+wait_for_rest_of_socket(const interruption_socket_call *of)
 {
     for (;;) {
         int64_t left = -1; /* in milliseconds; poll() takes -1 for ever */
@@ -159,7 +159,7 @@ wait_uninterrupted(const interruption_socket_call *of)
 static int
 wait_for_more(const interruption_socket_call *of)
 {
-    if (of->vain && is_ready(of)) {
+    if (of->vain && is_socket_ready(of)) {
         return 0;
     }
     struct pollfd fds[2] = {{.fd = of->fd, .events = of->events}};
@@ -178,7 +178,7 @@ wait_interruptibly(interruption_socket_call *of)
     }
     /* poll() may say for ever that a socket is ready that is not: a datagram's receiver, of which
        it does not know, has no room; something is in the error queue. */
-    if (of->vain && is_ready(of)) {
+    if (of->vain && is_socket_ready(of)) {
         return interruption_wait_slice(&of->waiting, &of->slice, of->deadline);
     }
     of->slice = 0;
@@ -202,7 +202,7 @@ interruption_socket_wait(interruption_socket_call *of)
     if (of->blocking && !of->vain) {
         of->deadline = deadline_of_option(of);
     }
-    int result = of->may_be_interrupted ? wait_interruptibly(of) : wait_uninterrupted(of);
+    int result = of->may_be_interrupted ? wait_interruptibly(of) : wait_for_rest_of_socket(of);
     if (result == 0 && of->part == INTERRUPTION_SOCKET_RESULT) {
         return INTERRUPTION_SOCKET_END;
     }
@@ -213,7 +213,7 @@ interruption_socket_wait(interruption_socket_call *of)
         return INTERRUPTION_SOCKET_FAILED;
     }
     of->vain = true;
-    of->fd = descriptor(of->socket); /* another thread may have closed it */
+    of->fd = descriptor_of_socket(of->socket); /* another thread may have closed it */
     return INTERRUPTION_SOCKET_AGAIN;
 }
 
@@ -298,7 +298,7 @@ call_in_turn(const interruption_call *call, interruption_socket_call *of, PyObje
             return -1;
         }
     }
-    bool ready = is_ready(of);
+    bool ready = is_socket_ready(of);
     if (ready) {
         *result = interruption_call_original(call);
     }
@@ -324,7 +324,7 @@ interruption_socket_when_ready(const interruption_call *call, interruption_socke
         if (in_turn) {
             status = call_in_turn(call, of, &result);
         }
-        else if (is_ready(of)) {
+        else if (is_socket_ready(of)) {
             status = 1;
             result = interruption_call_original(call);
         }

@@ -186,7 +186,7 @@ send_some(const interruption_call *call)
 }
 
 static PyObject *
-send_all(const interruption_call *call)
+socket_send_all(const interruption_call *call)
 {
     return send_parcel(call, true);
 }
@@ -194,9 +194,9 @@ send_all(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(socket_recv, interruption_called_inside, receive);
 INTERRUPTION_REPLACEMENT(socket_recv_into, interruption_called_inside, receive_into);
 INTERRUPTION_REPLACEMENT(socket_send, interruption_called_inside, send_some);
-INTERRUPTION_REPLACEMENT(socket_sendall, interruption_called_inside, send_all);
+INTERRUPTION_REPLACEMENT(socket_sendall, interruption_called_inside, socket_send_all);
 
-static const interruption_row rows[] = {
+static const interruption_row socket_rows[] = {
     INTERRUPTION_SOCKET_ROWS,
     {"_socket", "socket", "recv", &socket_recv, false},
     {"_socket", "socket", "recv_into", &socket_recv_into, false},
@@ -205,4 +205,4 @@ static const interruption_row rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_sockets = {.name = "sockets", .rows = rows};
+interruption_family interruption_sockets = {.name = "sockets", .rows = socket_rows};

@@ -35,7 +35,7 @@ enum { AGAIN = -4, NOT_SUPPORTED = -5, TWIN_LOST = -6 };
 /* Looking at a descriptor. -------------------------------------------------------------------- */
 
 static bool
-look(int fd, interruption_stream *stream)
+look_at_descriptor(int fd, interruption_stream *stream)
 {
 #if defined(__linux__) && defined(AT_STATX_DONT_SYNC)
     /* Without the GIL being let go of, so no file server may be asked. */
@@ -74,7 +74,7 @@ interruption_stream_look(int fd, interruption_stream *stream)
         *stream = (interruption_stream){.fd = fd};
         return true;
     }
-    return look(fd, stream) && !S_ISREG(stream->mode) && !S_ISDIR(stream->mode) &&
+    return look_at_descriptor(fd, stream) && !S_ISREG(stream->mode) && !S_ISDIR(stream->mode) &&
            !S_ISBLK(stream->mode);
 }
 
@@ -93,7 +93,8 @@ static bool
 is_same(interruption_stream *stream)
 {
     interruption_stream now;
-    return look(stream->fd, &now) && now.device == stream->device && now.inode == stream->inode;
+    return look_at_descriptor(stream->fd, &now) && now.device == stream->device &&
+           now.inode == stream->inode;
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
@@ -113,14 +114,14 @@ limit_of_socket(int fd, bool writes)
 
 /* It has to wait: may it, and be interrupted? */
 static bool
-begin(transfer *of)
+begin_transfer(transfer *of)
 {
     if (of->began) {
         return true;
     }
     int fd = of->stream->fd;
     int flags = fcntl(fd, F_GETFL);
-    if (!of->stream->looked && !look(fd, of->stream)) {
+    if (!of->stream->looked && !look_at_descriptor(fd, of->stream)) {
         return false;
     }
     if (flags < 0 || (flags & O_NONBLOCK) || !interruption_wait_begin(&of->waiting)) {
@@ -134,7 +135,7 @@ begin(transfer *of)
 /* It has been tried in vain. Wait for the descriptor, or its twin. AGAIN; INTERRUPTION_OVER; or -1
    with an exception set. */
 static Py_ssize_t
-wait_for(transfer *of, int fd)
+wait_for_descriptor(transfer *of, int fd)
 {
     if (of->done > 0 && interruption_wait_asked(&of->waiting)) {
         return INTERRUPTION_OVER;
@@ -164,10 +165,10 @@ int
 interruption_stream_wait(interruption_stream *stream, short events, bool partly)
 {
     transfer of = {.stream = stream, .writes = events == POLLOUT, .done = partly};
-    if (!begin(&of)) {
+    if (!begin_transfer(&of)) {
         return INTERRUPTION_ORIGINALS;
     }
-    Py_ssize_t step = wait_for(&of, stream->fd);
+    Py_ssize_t step = wait_for_descriptor(&of, stream->fd);
     return step == AGAIN ? 1 : (int)step;
 }
 
@@ -259,7 +260,7 @@ try_once(const transfer *of, int fd, manner how)
 
 /* What is left, when it cannot be interrupted, or is not to be waited for: as write() does. */
 static Py_ssize_t
-finish(const transfer *of)
+finish_transfer(const transfer *of)
 {
     Py_ssize_t count = try_once(of, of->stream->fd, PLAIN);
     if (count == AGAIN) {
@@ -281,12 +282,12 @@ is_result(transfer *of, Py_ssize_t step, Py_ssize_t *result)
 
 /* It has to wait, for `fd`. AGAIN, or the result. */
 static Py_ssize_t
-stay(transfer *of, int fd)
+wait_for_transfer(transfer *of, int fd)
 {
-    if (!begin(of)) {
-        return of->done > 0 ? finish(of) : INTERRUPTION_ORIGINALS;
+    if (!begin_transfer(of)) {
+        return of->done > 0 ? finish_transfer(of) : INTERRUPTION_ORIGINALS;
     }
-    Py_ssize_t step = wait_for(of, fd);
+    Py_ssize_t step = wait_for_descriptor(of, fd);
     return step == INTERRUPTION_OVER ? (Py_ssize_t)of->done : step;
 }
 
@@ -296,7 +297,7 @@ transfer_by(transfer *of, int fd, manner how)
     Py_ssize_t result, step = try_once(of, fd, how);
     while (!is_result(of, step, &result)) {
         if (step == AGAIN) {
-            step = stay(of, fd);
+            step = wait_for_transfer(of, fd);
             if (step != AGAIN) {
                 return step;
             }
@@ -346,7 +347,8 @@ open_twin(const transfer *of, itr_own_fd *twin)
     if (!itr_own_fd_take(twin, fd)) {
         return false;
     }
-    if (!look(fd, &found) || found.device != stream->device || found.inode != stream->inode) {
+    if (!look_at_descriptor(fd, &found) || found.device != stream->device ||
+        found.inode != stream->inode) {
         itr_own_fd_close(twin);
         return false;
     }
@@ -357,7 +359,7 @@ open_twin(const transfer *of, itr_own_fd *twin)
 static Py_ssize_t
 transfer_otherwise(transfer *of)
 {
-    if (!begin(of)) {
+    if (!begin_transfer(of)) {
         return INTERRUPTION_ORIGINALS;
     }
     itr_own_fd twin;
@@ -372,7 +374,7 @@ transfer_otherwise(transfer *of)
 }
 
 static Py_ssize_t
-run(transfer *of)
+run_transfer(transfer *of)
 {
     Py_ssize_t result = transfer_by(of, of->stream->fd, ASK_KERNEL);
     if (result == NOT_SUPPORTED) {
@@ -384,12 +386,12 @@ run(transfer *of)
 Py_ssize_t
 interruption_stream_read(interruption_stream *stream, void *buffer, size_t size)
 {
-    return run(&(transfer){.stream = stream, .buffer = buffer, .size = size});
+    return run_transfer(&(transfer){.stream = stream, .buffer = buffer, .size = size});
 }
 
 Py_ssize_t
 interruption_stream_write(interruption_stream *stream, const void *buffer, size_t size)
 {
-    return run(
+    return run_transfer(
         &(transfer){.stream = stream, .buffer = (char *)buffer, .size = size, .writes = true});
 }

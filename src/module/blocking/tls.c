@@ -80,7 +80,7 @@ socket_of(PyObject *self)
 
 /* False: it never waits, or we do not know it; that is the original's. */
 static bool
-begin(tls_call *of, const interruption_call *call, const operation *what)
+begin_tls_call(tls_call *of, const interruption_call *call, const operation *what)
 {
     *of = (tls_call){.call = call, .what = what, .deadline = ITR_NEVER};
     of->socket = socket_of(call->self);
@@ -130,7 +130,7 @@ in_turn(const tls_call *of, PyObject *(*function)(const tls_call *of))
 
 /* As interruption_wait_for_fd. */
 static int
-wait_uninterrupted(const tls_call *of, short events)
+wait_for_rest_of_tls(const tls_call *of, short events)
 {
     for (;;) {
         int64_t left = -1; /* in milliseconds, up; poll() takes -1 for ever */
@@ -203,11 +203,11 @@ may_be_interrupted(tls_call *of)
 /* Wait until the descriptor is ready. True: call the original again. False: `*result` is what has
    become of the call. */
 static bool
-wait_for(tls_call *of, short events, PyObject **result)
+wait_for_tls(tls_call *of, short events, PyObject **result)
 {
     int status = may_be_interrupted(of)
                      ? interruption_wait_for_fd(&of->waiting, of->fd, events, of->deadline)
-                     : wait_uninterrupted(of, events);
+                     : wait_for_rest_of_tls(of, events);
     if (status <= 0) {
         *result = status == 0 ? fail_late(of, events) : NULL;
         return false;
@@ -252,7 +252,7 @@ try_until_done(tls_call *of, short events)
             }
             PyErr_Clear();
         }
-        if (!wait_for(of, events, &result)) {
+        if (!wait_for_tls(of, events, &result)) {
             return result;
         }
         events = 0;
@@ -276,7 +276,7 @@ wanted_before(const tls_call *of)
 }
 
 static bool
-join(tls_call *of)
+join_tls_call(tls_call *of)
 {
     of->calls = interruption_tls_enter(of->call->self, of->what->takes, true, &of->others_read);
     if (of->calls == NULL) {
@@ -286,7 +286,7 @@ join(tls_call *of)
 }
 
 static void
-leave(const tls_call *of)
+leave_tls_call(const tls_call *of)
 {
     interruption_tls_leave(of->calls, of->what->takes);
 }
@@ -315,16 +315,16 @@ join_when_ready(tls_call *of)
 {
     int64_t slice = 0;
     for (unsigned tries = of->what->takes ? 3 : 1;; tries -= tries > 0) {
-        if (!join(of)) {
+        if (!join_tls_call(of)) {
             return false;
         }
         short events = 0;
         if (goes_on(of, tries, &events)) {
             return true;
         }
-        leave(of);
+        leave_tls_call(of);
         PyObject *result;
-        if ((events != 0 && !wait_for(of, events, &result)) ||
+        if ((events != 0 && !wait_for_tls(of, events, &result)) ||
             (of->what->takes && interruption_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
             return false;
         }
@@ -337,7 +337,7 @@ static PyObject *
 call_inside(const interruption_call *call, const operation *what)
 {
     tls_call of;
-    if (!begin(&of, call, what)) {
+    if (!begin_tls_call(&of, call, what)) {
         return interruption_call_original(call); /* it only looks: no place to be stopped (S10b) */
     }
     if (what->takes && interruption_wait_entry() < 0) {
@@ -347,11 +347,11 @@ call_inside(const interruption_call *call, const operation *what)
     PyObject *result = NULL;
     /* With a timeout nobody blocks in OpenSSL, the descriptor being non-blocking: then ours may be
        in windows beside others, as well as those are there beside each other. */
-    if (of.has_timeout ? join(&of) : join_when_ready(&of)) {
+    if (of.has_timeout ? join_tls_call(&of) : join_when_ready(&of)) {
         result = of.calls->windows || of.has_timeout
                      ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
                      : interruption_call_original(call);
-        leave(&of);
+        leave_tls_call(&of);
     }
     Py_DECREF(of.socket);
     return result;
@@ -369,7 +369,7 @@ call_outside(const interruption_call *call, const operation *what)
     }
     PyObject *result;
     tls_call of;
-    if (!calls->windows || !begin(&of, call, what)) {
+    if (!calls->windows || !begin_tls_call(&of, call, what)) {
         result = interruption_call_original(call);
     }
     else {
@@ -425,7 +425,7 @@ INTERRUPTION_REPLACEMENT(tls_write, interruption_called_always, do_write);
 INTERRUPTION_REPLACEMENT(tls_shutdown, interruption_called_always, do_shutdown);
 INTERRUPTION_REPLACEMENT(tls_sendfile, interruption_called_always, do_write);
 
-static const interruption_row rows[] = {
+static const interruption_row tls_rows[] = {
     {"_ssl", "_SSLSocket", "do_handshake", &tls_handshake, false},
     {"_ssl", "_SSLSocket", "read", &tls_read, false},
     {"_ssl", "_SSLSocket", "write", &tls_write, false},
@@ -444,4 +444,4 @@ find_windows(void)
     return true;
 }
 
-interruption_family interruption_tls = {.name = "TLS", .rows = rows, .check = find_windows};
+interruption_family interruption_tls = {.name = "TLS", .rows = tls_rows, .check = find_windows};

@@ -16,16 +16,16 @@ enum {
     PATIENCE = 1000000000 /* ns; no turn takes so long, but for callbacks of Python's */
 };
 
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex turns_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* By the object's address; guarded by the mutex. */
-static interruption_tls_calls *buckets[BUCKETS];
+static interruption_tls_calls *turn_buckets[BUCKETS];
 
 /* Under the mutex. The link to the object's, or to the NULL at the end. */
 static interruption_tls_calls **
-find(PyObject *object)
+find_calls(PyObject *object)
 {
-    interruption_tls_calls **link = &buckets[(uintptr_t)object / 64 % BUCKETS];
+    interruption_tls_calls **link = &turn_buckets[(uintptr_t)object / 64 % BUCKETS];
     while (*link != NULL && (*link)->object != object) {
         link = &(*link)->next;
     }
@@ -35,8 +35,8 @@ find(PyObject *object)
 interruption_tls_calls *
 interruption_tls_enter(PyObject *object, bool reads, bool windows, bool *others_read)
 {
-    interruption_mutex_lock(&mutex);
-    interruption_tls_calls **link = find(object);
+    interruption_mutex_lock(&turns_mutex);
+    interruption_tls_calls **link = find_calls(object);
     if (*link == NULL) {
         *link = PyMem_RawMalloc(sizeof(**link));
         if (*link != NULL) {
@@ -49,21 +49,21 @@ interruption_tls_enter(PyObject *object, bool reads, bool windows, bool *others_
         calls->users++;
         calls->readers += reads;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&turns_mutex);
     return calls;
 }
 
 void
 interruption_tls_leave(interruption_tls_calls *calls, bool reads)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&turns_mutex);
     calls->readers -= reads;
     bool last = --calls->users == 0;
-    interruption_tls_calls **link = find(calls->object);
+    interruption_tls_calls **link = find_calls(calls->object);
     if (last && *link == calls) { /* not in the child of a fork that was made in it */
         *link = calls->next;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&turns_mutex);
     if (last) {
         PyMem_RawFree(calls);
     }
@@ -73,12 +73,12 @@ interruption_tls_leave(interruption_tls_calls *calls, bool reads)
 static unsigned long
 try_to_take(interruption_tls_calls *calls, unsigned long self)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&turns_mutex);
     unsigned long owner = calls->owner;
     if (owner == 0) {
         calls->owner = self;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&turns_mutex);
     return owner;
 }
 
@@ -104,15 +104,15 @@ interruption_tls_take_turn(interruption_tls_calls *calls)
 void
 interruption_tls_give_turn(interruption_tls_calls *calls)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&turns_mutex);
     calls->owner = 0;
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&turns_mutex);
 }
 
 void
 interruption_free_tls_turns_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&turns_mutex);
 }
 
 /* The other threads are not there; one that has forked in a signal handler still leaves its call.
@@ -121,9 +121,9 @@ void
 interruption_tls_forget_calls(void)
 {
     for (size_t i = 0; i < BUCKETS; i++) {
-        for (interruption_tls_calls *of = buckets[i]; of != NULL; of = of->next) {
+        for (interruption_tls_calls *of = turn_buckets[i]; of != NULL; of = of->next) {
             of->owner = 0;
         }
-        buckets[i] = NULL;
+        turn_buckets[i] = NULL;
     }
 }

@@ -23,8 +23,8 @@ typedef struct window {
 
 INTERRUPTION_ORIGINAL(socket_fileno);
 
-static window *all; /* guarded by the mutex */
-static interruption_mutex mutex = INTERRUPTION_MUTEX_INIT;
+static window *windows; /* guarded by the mutex */
+static interruption_mutex windows_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* How many there are. atomic: written under the mutex, relaxed: who opens one sees to it that its
    effect is not seen by others before this is, by the mutex or the GIL. */
@@ -37,7 +37,7 @@ static PyTypeObject *socket_type; /* a reference, for as long as the process liv
 /* Where the timeout is. ----------------------------------------------------------------------- */
 
 static int64_t *
-place_of(PyObject *socket, Py_ssize_t offset)
+place_of_timeout(PyObject *socket, Py_ssize_t offset)
 {
     return (int64_t *)((char *)socket + offset);
 }
@@ -58,7 +58,7 @@ keep(uint64_t *places, PyObject *probe, Py_ssize_t size, bool none, int64_t expe
         Py_ssize_t offset = (Py_ssize_t)(i * sizeof(int64_t));
         bool fits =
             offset >= (Py_ssize_t)sizeof(PyObject) && offset + (Py_ssize_t)sizeof(int64_t) <= size;
-        int64_t number = fits ? *place_of(probe, offset) : 0;
+        int64_t number = fits ? *place_of_timeout(probe, offset) : 0;
         if (!fits || !(none ? number < 0 : number == expected)) {
             *places &= ~(UINT64_C(1) << i);
         }
@@ -136,22 +136,22 @@ interruption_tls_is_socket(PyObject *object)
 static int64_t
 timeout_now(PyObject *socket)
 {
-    return __atomic_load_n(place_of(socket, timeout_offset), __ATOMIC_RELAXED);
+    return __atomic_load_n(place_of_timeout(socket, timeout_offset), __ATOMIC_RELAXED);
 }
 
 static void
 set_timeout_now(PyObject *socket, int64_t timeout)
 {
-    __atomic_store_n(place_of(socket, timeout_offset), timeout, __ATOMIC_RELAXED);
+    __atomic_store_n(place_of_timeout(socket, timeout_offset), timeout, __ATOMIC_RELAXED);
 }
 
 /* Windows. ------------------------------------------------------------------------------------ */
 
 /* Under the mutex. */
 static window *
-find(PyObject *socket)
+find_window(PyObject *socket)
 {
-    window *found = all;
+    window *found = windows;
     while (found != NULL && found->socket != socket) {
         found = found->next;
     }
@@ -183,13 +183,13 @@ set_blocking(PyObject *socket, bool blocking)
 int64_t
 interruption_tls_timeout(PyObject *socket)
 {
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&windows_mutex);
     int64_t timeout = timeout_now(socket);
-    const window *of = timeout == 0 ? find(socket) : NULL;
+    const window *of = timeout == 0 ? find_window(socket) : NULL;
     if (of != NULL) {
         timeout = of->timeout;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
     return timeout;
 }
 
@@ -200,13 +200,13 @@ interruption_tls_open_window(PyObject *socket)
     if (made == NULL) {
         return false;
     }
-    interruption_mutex_lock(&mutex);
+    interruption_mutex_lock(&windows_mutex);
     int64_t timeout = timeout_now(socket);
-    window *of = find(socket);
+    window *of = find_window(socket);
     if (of == NULL) {
         of = made;
-        *of = (window){.next = all, .socket = socket, .timeout = timeout};
-        all = of;
+        *of = (window){.next = windows, .socket = socket, .timeout = timeout};
+        windows = of;
         made = NULL;
         (void)atomic_fetch_add_explicit(&open_windows, 1, memory_order_relaxed);
     }
@@ -218,7 +218,7 @@ interruption_tls_open_window(PyObject *socket)
     if (of->timeout < 0) {
         set_blocking(socket, false);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
     PyMem_RawFree(made);
     return true;
 }
@@ -227,7 +227,7 @@ interruption_tls_open_window(PyObject *socket)
 static void
 unlink_window(window *of)
 {
-    window **link = &all;
+    window **link = &windows;
     while (*link != of) {
         link = &(*link)->next;
     }
@@ -245,49 +245,49 @@ unlink_window(window *of)
 void
 interruption_tls_close_window(PyObject *socket)
 {
-    interruption_mutex_lock(&mutex);
-    window *of = find(socket); /* NULL in the child of a fork that was made in it */
+    interruption_mutex_lock(&windows_mutex);
+    window *of = find_window(socket); /* NULL in the child of a fork that was made in it */
     if (of != NULL && --of->users == 0) {
         unlink_window(of);
     }
     else {
         of = NULL;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
     PyMem_RawFree(of);
 }
 
 bool
 interruption_tls_end_time(PyObject *socket, int64_t *before)
 {
-    interruption_mutex_lock(&mutex);
-    bool alone = find(socket) == NULL;
+    interruption_mutex_lock(&windows_mutex);
+    bool alone = find_window(socket) == NULL;
     if (alone) {
         *before = timeout_now(socket);
         set_timeout_now(socket, 1);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
     return alone;
 }
 
 void
 interruption_tls_restore_time(PyObject *socket, int64_t before)
 {
-    interruption_mutex_lock(&mutex);
-    window *of = find(socket);
+    interruption_mutex_lock(&windows_mutex);
+    window *of = find_window(socket);
     if (of != NULL && of->timeout == 1) {
         of->timeout = before;
     }
     if (timeout_now(socket) == 1) {
         set_timeout_now(socket, before);
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
 }
 
 void
 interruption_free_tls_windows_mutex(void)
 {
-    interruption_mutex_reset(&mutex);
+    interruption_mutex_reset(&windows_mutex);
 }
 
 /* The threads that had them are not there, but for one which has forked in a signal handler: it
@@ -295,9 +295,9 @@ interruption_free_tls_windows_mutex(void)
 void
 interruption_tls_forget_windows(void)
 {
-    while (all != NULL) {
-        window *of = all;
-        all = of->next;
+    while (windows != NULL) {
+        window *of = windows;
+        windows = of->next;
         if (timeout_now(of->socket) == 0) {
             set_timeout_now(of->socket, of->timeout);
         }
@@ -333,35 +333,35 @@ get_blocking(const interruption_call *call)
 /* What is set is what the socket has from then on. That it is not 0 is seen when the window closes.
  */
 static PyObject *
-set_timeout(const interruption_call *call)
+set_window_timeout(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
     PyObject *wanted = interruption_call_argument(call, 0, NULL);
     if (result == NULL || wanted == NULL || wanted == Py_None || PyObject_IsTrue(wanted) != 0) {
         return result;
     }
-    interruption_mutex_lock(&mutex);
-    window *of = find(call->self);
+    interruption_mutex_lock(&windows_mutex);
+    window *of = find_window(call->self);
     if (of != NULL) {
         of->timeout = 0;
     }
-    interruption_mutex_unlock(&mutex);
+    interruption_mutex_unlock(&windows_mutex);
     return result;
 }
 
 INTERRUPTION_REPLACEMENT(socket_gettimeout, is_any_open, get_timeout);
 INTERRUPTION_REPLACEMENT(socket_getblocking, is_any_open, get_blocking);
-INTERRUPTION_REPLACEMENT(socket_settimeout, is_any_open, set_timeout);
-INTERRUPTION_REPLACEMENT(socket_setblocking, is_any_open, set_timeout);
+INTERRUPTION_REPLACEMENT(window_settimeout, is_any_open, set_window_timeout);
+INTERRUPTION_REPLACEMENT(socket_setblocking, is_any_open, set_window_timeout);
 
-static const interruption_row rows[] = {
+static const interruption_row window_rows[] = {
     {"_socket", "socket", "fileno", &socket_fileno, false},
     {"_socket", "socket", "gettimeout", &socket_gettimeout, false},
     {"_socket", "socket", "getblocking", &socket_getblocking, false},
-    {"_socket", "socket", "settimeout", &socket_settimeout, false},
+    {"_socket", "socket", "settimeout", &window_settimeout, false},
     {"_socket", "socket", "setblocking", &socket_setblocking, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
 interruption_family interruption_tls_windows = {
-    .name = "timeouts of TLS", .rows = rows, .check = find_timeout};
+    .name = "timeouts of TLS", .rows = window_rows, .check = find_timeout};

@@ -98,7 +98,7 @@ interruption_wait_over(const interruption_waiting *waiting)
 }
 
 static int
-finish(const interruption_waiting *waiting, int result)
+finish_wait(const interruption_waiting *waiting, int result)
 {
     if (!waiting->quiet) {
         interruption_wait_over(waiting);
@@ -135,8 +135,8 @@ count_waiter(const void *address, uint64_t one)
 /* One stay in the lot. The lot is left before the thread attaches again: it may be killed there, at
    the interpreter's exit, with its stack. Returns what `attempt` said if it was asked again. */
 static int
-stay(const interruption_waiting *waiting, const void *address, interruption_try attempt, void *arg,
-     itr_deadline deadline, bool *woken)
+stay_in_lot(const interruption_waiting *waiting, const void *address, interruption_try attempt,
+            void *arg, itr_deadline deadline, bool *woken)
 {
     itr_waiter waiter;
     count_waiter(address, 1);
@@ -166,7 +166,7 @@ stay(const interruption_waiting *waiting, const void *address, interruption_try 
 
 /* What was asked is to be raised: 0, and the request stays, if the result is there after all. */
 static int
-leave(const interruption_waiting *waiting, void *arg)
+leave_wait(const interruption_waiting *waiting, void *arg)
 {
     if (!interruption_wait_asked(waiting) ||
         (waiting->may_leave != NULL && !waiting->may_leave(arg))) {
@@ -184,7 +184,7 @@ wait_in_lot(const interruption_waiting *waiting, const void *address, interrupti
         /* If it fails though we were woken, somebody has it who will wake the next one. */
         int result = attempt(arg);
         if (result == 0 && interruption_wait_asked(waiting)) {
-            result = leave(waiting, arg);
+            result = leave_wait(waiting, arg);
             if (result == 0) {
                 continue;
             }
@@ -196,7 +196,7 @@ wait_in_lot(const interruption_waiting *waiting, const void *address, interrupti
             return 0;
         }
         if (result == 0) {
-            result = stay(waiting, address, attempt, arg, deadline, &woken);
+            result = stay_in_lot(waiting, address, attempt, arg, deadline, &woken);
         }
         if (result < 0 && woken) {
             interruption_wake(address, 1);
@@ -211,14 +211,14 @@ int
 interruption_wait_in_lot(const interruption_waiting *waiting, const void *address,
                          interruption_try attempt, void *arg, itr_deadline deadline)
 {
-    return finish(waiting, wait_in_lot(waiting, address, attempt, arg, deadline));
+    return finish_wait(waiting, wait_in_lot(waiting, address, attempt, arg, deadline));
 }
 
 /* Descriptors. -------------------------------------------------------------------------------- */
 
 /* Detached. As poll(), until the deadline. */
 static int
-poll_until(struct pollfd *fds, nfds_t count, itr_deadline deadline)
+poll_until_deadline(struct pollfd *fds, nfds_t count, itr_deadline deadline)
 {
     if (deadline == ITR_NEVER) {
         return poll(fds, count, -1);
@@ -262,7 +262,7 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
         }
         int ready, error;
         PyThreadState *self = detach(waiting);
-        ready = poll_until(fds, count + 1, until);
+        ready = poll_until_deadline(fds, count + 1, until);
         error = errno;
         attach(waiting, self);
         /* Ours is ready, too, when the program has closed it: then there is another next time. */
@@ -301,7 +301,7 @@ interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fd
             result = -1;
         }
     } while (result == ASKED);
-    return finish(waiting, result);
+    return finish_wait(waiting, result);
 }
 
 int
@@ -348,7 +348,7 @@ rest(const interruption_waiting *waiting, bool heed, itr_deadline until)
 }
 
 static int
-wait_until(const interruption_waiting *waiting, itr_deadline deadline)
+park_until(const interruption_waiting *waiting, itr_deadline deadline)
 {
     for (;;) {
         if (waiting->quiet && interruption_wait_asked(waiting)) {
@@ -370,7 +370,7 @@ wait_until(const interruption_waiting *waiting, itr_deadline deadline)
 int
 interruption_wait_until(const interruption_waiting *waiting, itr_deadline deadline)
 {
-    return finish(waiting, wait_until(waiting, deadline));
+    return finish_wait(waiting, park_until(waiting, deadline));
 }
 
 itr_deadline
@@ -401,7 +401,7 @@ wait_in_slices(const interruption_waiting *waiting, interruption_try attempt, vo
         int result = attempt(arg);
         bool asked = result == 0 && interruption_wait_asked(waiting);
         if (asked) {
-            result = leave(waiting, arg);
+            result = leave_wait(waiting, arg);
         }
         if (result == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
             return 0;
@@ -423,7 +423,7 @@ int
 interruption_wait_in_slices(const interruption_waiting *waiting, interruption_try attempt,
                             void *arg, itr_deadline deadline)
 {
-    return finish(waiting, wait_in_slices(waiting, attempt, arg, deadline));
+    return finish_wait(waiting, wait_in_slices(waiting, attempt, arg, deadline));
 }
 
 double
