@@ -119,7 +119,7 @@ static const uint8_t actions[256] = {
     [POP_JUMP_FORWARD_IF_NONE] = ACTION_BRANCH,
     [POP_JUMP_FORWARD_IF_NOT_NONE] = ACTION_BRANCH,
     [POP_JUMP_FORWARD_IF_TRUE] = ACTION_BRANCH | CALLS,
-    [PRECALL] = ACTION_PLAIN | CALLS, /* specialized, it does the whole call */
+    [PRECALL] = ACTION_PLAIN | CALLS, /* specialized, it does the whole call; see gh-90690 */
     [PREP_RERAISE_STAR] = ACTION_RESULT,
     [PRINT_EXPR] = ACTION_TAKE | CALLS,
     [UNARY_POSITIVE] = ACTION_RESULT | CALLS,
@@ -156,7 +156,7 @@ static const uint8_t actions[256] = {
     [STORE_FAST_STORE_FAST] = ACTION_TAKE,
     [TO_BOOL] = ACTION_RESULT | CALLS,
 #endif
-/* A branch calls __bool__ itself in 3.12; later TO_BOOL has done so before. */
+/* A branch calls __bool__ itself in 3.12; later TO_BOOL has done so before (gh-106003). */
 #if PY_VERSION_HEX >= 0x030D0000
     [POP_JUMP_IF_FALSE] = ACTION_BRANCH,
     [POP_JUMP_IF_TRUE] = ACTION_BRANCH,
@@ -164,7 +164,7 @@ static const uint8_t actions[256] = {
     [POP_JUMP_IF_FALSE] = ACTION_BRANCH | CALLS,
     [POP_JUMP_IF_TRUE] = ACTION_BRANCH | CALLS,
 #endif
-#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000 /* gh-101632, gh-125837 */
     [RETURN_CONST] = ACTION_LEAVE,
 #endif
 
@@ -185,7 +185,7 @@ static const uint8_t actions[256] = {
     [NOT_TAKEN] = ACTION_GAP,
     [POP_ITER] = ACTION_TAKE,
 #endif
-#ifdef GET_YIELD_FROM_ITER
+#ifdef GET_YIELD_FROM_ITER /* gone in 3.15: gh-145667 */
     [GET_YIELD_FROM_ITER] = ACTION_RESULT | CALLS,
 #endif
 };
@@ -202,7 +202,7 @@ static int
 effect_of(int opcode, int oparg)
 {
     switch (opcode) {
-    case CALL: /* in 3.11 the compiler counts the arguments at the PRECALL */
+    case CALL: /* in 3.11 the compiler counts the arguments at the PRECALL (gh-90690) */
         return -1 - oparg;
     case END_ASYNC_FOR:
         return -2;

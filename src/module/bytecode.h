@@ -74,7 +74,8 @@ typedef struct {
     bool has_lines;
 } interruption_bytecode;
 
-/* How many slots of the stack the exit of a `with` takes. */
+/* How many slots of the stack the exit of a `with` takes: from 3.14 the method and its object, as
+   LOAD_SPECIAL leaves them (gh-120507). */
 #if PY_VERSION_HEX >= 0x030E0000
 #define INTERRUPTION_EXIT_SLOTS 2
 #else
@@ -82,10 +83,12 @@ typedef struct {
 #endif
 /* Of several releases from 3.12 on, an exception that a JUMP event's callback raises leaves the
  * frame at once, past all of its handlers: what jumps computes where it was raised from a pointer
- * that is NULL by then. What is compiled for one release of a version runs on all of them.
+ * that is NULL by then (gh-152375; mended in 3.13.15, 3.14.7 and 3.15.0b4). What is compiled
+ * for one release of a version runs on all of them.
  */
 #define INTERRUPTION_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
-/* How deep on the stack the function of a CALL_FUNCTION_EX is. */
+/* How deep on the stack the function of a CALL_FUNCTION_EX is. In 3.13 it changed places with the
+   NULL beside it (gh-105848); later there is always something in the place of `**`. */
 #if PY_VERSION_HEX >= 0x030E0000
 #define INTERRUPTION_STAR_CALLEE(oparg) 4
 #elif PY_VERSION_HEX >= 0x030D0000
@@ -93,8 +96,8 @@ typedef struct {
 #else
 #define INTERRUPTION_STAR_CALLEE(oparg) (2 + ((oparg) & 1))
 #endif
-/* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on
- * an instruction at the jump's destination cleans up. */
+/* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on an
+ * instruction at the jump's destination cleans up, as END_SEND (gh-103082). */
 #if PY_VERSION_HEX >= 0x030C0000
 #define INTERRUPTION_EXHAUSTED_EFFECT 1
 #define INTERRUPTION_SENT_EFFECT 0

@@ -76,8 +76,8 @@ typedef struct {
     size_t count; /* how many there are, also if more than capacity */
 } walk;
 
-/* A thread that starts writes its id into its state while we may be reading it. Either value is
-   right, and a word is not torn. */
+/* A thread that starts writes its id into its state while we may be reading it (gh-152741). Either
+   value is right, and a word is not torn. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define READS_IDS_OF_STARTING_THREADS __attribute__((no_sanitize("thread")))
@@ -116,11 +116,12 @@ walk_at_first_object(PyObject *Py_UNUSED(object), void *to)
 }
 
 /*
- * The list's lock is a field of a struct that is not public. The interpreter says, for debuggers,
- * where the field behind it is; if that is not where our headers had it, we do not touch it. What
- * visits all objects for the garbage collector holds the lock, too, while its callback runs, and is
- * public, but it stops the world: a daemon thread that comes upon that while the interpreter exits
- * may be left hanging with the world's lock in its hands, and the exit waits for it for ever (S18).
+ * The list's lock is a field of a struct that is not public. The interpreter says, for debuggers
+ * (gh-106597), where the field behind it is; if that is not where our headers had it, we do not
+ * touch it. What visits all objects for the garbage collector holds the lock, too, while its
+ * callback runs, and is public, but it stops the world: a daemon thread that comes upon that while
+ * the interpreter exits may be left hanging (gh-87135) with the world's lock in its hands, and the
+ * exit waits for it for ever (S18).
  *
  * We detach before we wait for the lock, for the same reason: a thread that waits attached may be
  * given the lock and be left hanging. It hangs in PyEval_RestoreThread instead, with nothing held.
@@ -263,8 +264,8 @@ interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
 
 #else
 
-/* What CPython calls at the end of a thread, with a weak reference to its lock: static there, so it
-   is learnt from the first thread that is found. Never changed afterwards. */
+/* What CPython calls at the end of a thread, with a weak reference to its lock (until gh-114271):
+   static there, so it is learnt from the first thread that is found. Never changed afterwards. */
 static void (*release_lock_of_thread)(void *reference);
 
 static void (*tell_of_end)(const void *lock);
@@ -308,7 +309,8 @@ interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
 
 #if PY_VERSION_HEX >= 0x030F0000
 
-/* Who has made a thread's state: CPython says it to itself only. */
+/* Who has made a thread's state: CPython says it to itself only. Daemons are told from others since
+   gh-136003, which changed what the end of the interpreter waits for. */
 enum { MADE_BY_THREADING = 3, MADE_BY_THREADING_AS_DAEMON = 6 };
 
 static void
@@ -341,7 +343,7 @@ interruption_count_as_daemon(uintptr_t thread_id)
 #else
 PyAPI_FUNC(void) _PyThreadState_SetCurrent(PyThreadState *);
 
-/* What PyThreadState_New does, which crashes if there is no memory. */
+/* What PyThreadState_New does, which crashes up to 3.11 if there is no memory. */
 static PyThreadState *
 new_thread_state(PyInterpreterState *interpreter)
 {
@@ -422,7 +424,7 @@ mark_unborn(walk *of)
     }
 }
 #else
-/* From 3.12 its id is 0, which is ITR_NO_THREAD_ID. */
+/* From 3.12 (gh-59956) a state has no id before its thread runs: 0, which is ITR_NO_THREAD_ID. */
 static void
 mark_unborn(walk *of)
 {
@@ -453,7 +455,7 @@ interruption_list_threads(itr_thread **threads, size_t *count)
     return 0;
 }
 
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000 /* gh-106004: it returns a new reference */
 int
 interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
 {
@@ -475,7 +477,7 @@ interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
 static PyObject *
 type_dict(PyTypeObject *type)
 {
-#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030C0000 /* gh-105227: built-in types have one an interpreter */
     return PyType_GetDict(type);
 #else
     return Py_XNewRef(type->tp_dict);
@@ -511,13 +513,13 @@ interruption_strange_layout(void)
     if (self->thread_id != PyThread_get_thread_ident()) {
         return "PyThreadState.thread_id";
     }
-#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030C0000 /* gh-59956 */
     if (!self->_status.initialized || !self->_status.bound || !self->_status.active ||
         self->_status.finalizing || self->_status.cleared) {
         return "PyThreadState._status";
     }
 #endif
-#if PY_VERSION_HEX >= 0x030F0000
+#if PY_VERSION_HEX >= 0x030F0000 /* gh-136003 */
     if (self->_whence < 0 || self->_whence > MADE_BY_THREADING_AS_DAEMON) {
         return "PyThreadState._whence";
     }

@@ -60,7 +60,7 @@ interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObjec
 static inline bool
 interruption_runs_with(const PyThreadState *own)
 {
-#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030C0000 /* gh-59956 */
     return own->_status.active;
 #else
     return own == _PyThreadState_UncheckedGet();
@@ -107,7 +107,8 @@ interruption_give_away(PyObject *object)
 #endif
 }
 
-/* Slots of the module's definition that only some versions know. Ends with the closing slot. */
+/* Slots of the module's definition that only some versions know (gh-104108, gh-116322). Ends with
+   the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define INTERRUPTION_VERSION_SLOTS                                                                 \
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},                    \
@@ -124,8 +125,8 @@ interruption_give_away(PyObject *object)
 
 /*
  * A mutex of the module's. Only taken attached; never held while Python code may run. From 3.13 it
- * is CPython's own, which detaches while it waits, as a thread must for whom others stop the world.
- * Before, the GIL is held as long as this is, so nobody ever waits.
+ * is CPython's own (gh-108724, gh-117511), which detaches while it waits, as a thread must for whom
+ * others stop the world. Before, the GIL is held as long as this is, so nobody ever waits.
  */
 #if PY_VERSION_HEX >= 0x030D0000
 typedef PyMutex interruption_mutex;
@@ -166,7 +167,7 @@ interruption_mutex_reset(interruption_mutex *mutex)
 static inline PyObject *
 interruption_referent(PyObject *reference)
 {
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000 /* gh-105927: what returns a borrowed one is going */
     PyObject *referent;
     (void)PyWeakref_GetRef(reference, &referent);
     return referent;
@@ -183,7 +184,7 @@ interruption_is_dead_reference(PyObject *object)
     if (!PyWeakref_Check(object)) {
         return false;
     }
-#if PY_VERSION_HEX >= 0x030E0000
+#if PY_VERSION_HEX >= 0x030E0000 /* gh-128008 */
     return PyWeakref_IsDead(object);
 #elif PY_VERSION_HEX >= 0x030D0000
     PyObject *referent;
@@ -213,12 +214,13 @@ PyThreadState *interruption_find_thread_state(uintptr_t thread_id);
 
 /*
  * Let the end of the interpreter take the thread with that id for a daemon. From 3.15 it does not
- * go by what `threading` knows alone: it goes round for ever while there is another thread's state.
+ * go by what `threading` knows alone (gh-136003): it goes round for ever while there is another
+ * thread's state.
  */
 void interruption_count_as_daemon(uintptr_t thread_id);
 
-/* If the lock stands for a thread's life (up to 3.12), see to it that the thread's end, after it
-   has released the lock, calls `tell` with it: a function that is always the same. */
+/* If the lock stands for a thread's life (up to 3.12: gh-114271), see to it that the thread's end,
+   after it has released the lock, calls `tell` with it: a function that is always the same. */
 void interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock));
 
 /*
@@ -248,7 +250,7 @@ int interruption_get_item(PyObject *dict, PyObject *key, PyObject **item);
 static inline int
 interruption_audit_sleep(PyObject *seconds)
 {
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000 /* gh-108294 */
     return PySys_Audit("time.sleep", "O", seconds);
 #else
     (void)seconds;
@@ -259,7 +261,7 @@ interruption_audit_sleep(PyObject *seconds)
 /*
  * A thread of C's own, which has no thread state, attaches to the main interpreter, and detaches
  * for good. False if there is no memory for a state: PyGILState_Ensure would end the process then,
- * or from 3.15 on hang the thread for ever.
+ * or from 3.15 on hang the thread for ever, as it does when the interpreter ends (gh-87135).
  */
 bool interruption_attach_thread(void);
 void interruption_detach_thread(void);
@@ -269,7 +271,8 @@ void interruption_detach_thread(void);
 const char *interruption_strange_layout(void);
 
 /* The slots for extensions that each code object has. A slot's number is good for an interpreter,
- * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. */
+ * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. From
+ * 3.12 they are of the unstable API (gh-91744), under other names. */
 #if PY_VERSION_HEX >= 0x030C0000
 #define interruption_request_code_slot PyUnstable_Eval_RequestCodeExtraIndex
 #define interruption_get_code_slot(code, slot, value)                                              \

@@ -4,7 +4,7 @@
  *
  * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
  * thread, between statements, until the request is delivered, cleared, or the thread closes: see
- * events.h. Nobody raises anything in another thread.
+ * events.h. Nobody raises anything in another thread. What was tried before: docs/rejected.md.
  */
 #ifndef INTERRUPTION_DELIVERY_H
 #define INTERRUPTION_DELIVERY_H

@@ -16,8 +16,8 @@ PyObject *interruption_end_by_signal(PyObject *module, PyObject *number);
 
 /*
  * Call that in a thread of its own. Python 3.12 refuses to start one when the main program has
- * ended, although others still run; a thread that a C library starts is let in. Raises RuntimeError
- * if the system has none.
+ * ended, although others still run (gh-104690; from 3.13 it does not: gh-113964); a thread that a C
+ * library starts is let in. Raises RuntimeError if the system has none.
  */
 PyObject *interruption_start_thread(PyObject *module, PyObject *callable);
 

@@ -21,7 +21,8 @@
 #endif
 #pragma GCC diagnostic pop
 
-/* A borrowed reference, to something else if the frame stands for C code. */
+/* A borrowed reference, to something else if the frame stands for C code. From 3.14 the fields are
+   tagged (gh-123923, gh-127705). */
 #if PY_VERSION_HEX >= 0x030D0000
 #define CODE_OF(frame) _PyFrame_GetCode(frame)
 #else
@@ -215,7 +216,7 @@ interruption_strange_frames(void)
     return NULL;
 }
 
-#else /* They will not change any more; interruption_check_frames has looked. */
+#else /* Before gh-106597. They will not change any more; interruption_check_frames has looked. */
 
 const char *
 interruption_strange_frames(void)

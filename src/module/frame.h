@@ -110,8 +110,8 @@ interruption_is_generator_code(const PyCodeObject *code)
 /* The objects of frames are made when they are asked for, and are asked for under our locks. Up to
    3.11 whoever makes an object may have to collect garbage first, by which finalizers run, and with
    them other threads, which may wait for such a lock: not here. Later versions collect between two
-   instructions. The caller has the GIL until that is over, so nobody sees the collector switched
-   off. */
+   instructions (gh-97922). The caller has the GIL until that is over, so nobody sees the collector
+   switched off. */
 #if PY_VERSION_HEX < 0x030C0000
 static inline int
 interruption_pause_collector(void)

@@ -3,7 +3,8 @@
  *
  * Each thread writes its own list, without a lock. What others do to it, they do under held.c's
  * mutex: a thread that releases a lock which it has not taken itself strikes it from the list of
- * whoever has. Whether anybody has, `interruption_taken` tells it by one load.
+ * whoever has. Whether anybody has, `interruption_taken` tells it by one load. What was tried
+ * before: docs/rejected.md.
  *
  * All functions are for attached threads (that hold the GIL, where there is one).
  */

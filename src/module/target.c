@@ -142,7 +142,7 @@ ident_of_thread(PyObject *thread, PyObject **ident)
  * threading registers a Thread in `_limbo` while it starts and under its ident in `_active` while
  * it runs; it enters the second before it leaves the first, so looking in this order misses nobody.
  * is_alive() is not used: up to 3.12 it takes a lock of threading's own, and would wait for ever in
- * a signal handler or a `__del__` that came while the same thread held it (S20).
+ * a signal handler or a `__del__` that came while the same thread held it (S20; gh-114271).
  */
 static int
 is_registered(interruption_state *state, PyObject *thread, PyObject *ident)

@@ -4,7 +4,8 @@
  * Python runs signal handlers in the main thread, between two of its instructions. While somebody
  * holds the GIL in C there are none, and a SIGTERM that would have ended the process without us
  * does nothing. So here is who needs no GIL. Two of them, as a signal handler in C can start no
- * thread, and a thread that is started before would be seen by whoever forks (CPython warns):
+ * thread, and a thread that is started before would be seen by whoever forks (CPython warns:
+ * gh-100228):
  *
  * - until the handler in Python runs, a timer of the system's, started by the signal. It sends the
  *   same signal again, and the handler in C that gets it ends the process. Linux only;

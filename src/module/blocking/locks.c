@@ -342,8 +342,8 @@ INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save
 INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
 INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_watched, reset);
 
-/* Is it surely free for the calling thread? From 3.14 on it can tell; it stays so while we have the
-   GIL. */
+/* Is it surely free for the calling thread? From 3.14 on it can tell (gh-115942); it stays so while
+   we have the GIL. */
 INTERRUPTION_INLINE bool
 rlock_is_free(PyObject *lock)
 {
