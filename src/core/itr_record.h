@@ -33,8 +33,9 @@ typedef struct itr_payload {
                         of the record that owns it */
 } itr_payload;
 
-/* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. */
-enum {
+/* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. Named for the
+   debugger: see docs/debugging.md. */
+enum itr_flag {
     ITR_REQUESTED = 1U << 0, /* there is a request, delivered or not; until it is cleared */
     ITR_PENDING = 1U << 1,   /* there is a request that has not been delivered yet */
     ITR_ENDED = 1U << 2,     /* the thread has ended: it can be asked no more */
