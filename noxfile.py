@@ -1,10 +1,11 @@
-"""Everything that is checked, by name: ``nox`` runs it all, ``nox -s tests`` the suite everywhere.
+"""Everything that is checked, by name: ``nox`` runs all but budgets, ``nox -s tests`` the suite.
 
 Environment: ITR_STRESS and INTERRUPTION_STRESS scale the stress tests, in percent.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,10 +13,10 @@ from pathlib import Path
 import nox
 
 nox.options.error_on_missing_interpreters = False
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2024.10.9"
 
 VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-PYTHON_FILES = ["python", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
+PYTHON_FILES = ["python", "tests", "examples", "benchmarks", "docs", ".github", "noxfile.py"]
 TYPED = [
     "examples/agent_tools.py",
     "examples/crawler.py",
@@ -29,6 +30,7 @@ TYPED = [
     "docs/diagrams/draw.py",
     "docs/extensions/house_docstrings.py",
     "docs/extensions/rule_tests.py",
+    ".github/release.py",
     "benchmarks/run.py",
     "benchmarks/costs.py",
     "benchmarks/interposed.py",
@@ -90,7 +92,9 @@ disable_warnings = couldnt-parse
 parallel = true
 patch = subprocess, _exit, fork
 """
-LINTERS = ["ruff==0.14.*", "mypy==1.18.*", "clang-format==21.*"]
+# .pre-commit-config.yaml has some of them, too.
+LINTERS = ["ruff==0.14.*", "mypy==1.18.*", "clang-format==21.*", "codespell==2.4.*"]
+ANALYSERS = ["clang-tidy==21.*", "meson", "ninja"]
 
 
 def _answers(command: str) -> bool:
@@ -145,7 +149,7 @@ def libraries(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style of Python and C."""
+    """Style of Python and C, and words that are misspelt."""
     session.install(*LINTERS)
     session.run("ruff", "check", *PYTHON_FILES)
     session.run("ruff", "format", "--check", *PYTHON_FILES)
@@ -153,6 +157,22 @@ def lint(session: nox.Session) -> None:
     folders = ("include", "src", "tests/core", "examples", "benchmarks")
     sources = [str(path) for folder in folders for path in sorted((root / folder).rglob("*.[ch]"))]
     session.run("clang-format", "--dry-run", "--Werror", *sources)
+    session.run("codespell")
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """What the forge runs: each file is of its form, and no workflow may do more than it needs."""
+    session.install("check-jsonschema==0.*", "zizmor==1.*")
+    for schema, pattern in (
+        ("github-workflows", "workflows/*.yml"),
+        ("dependabot", "dependabot.yml"),
+        ("github-issue-forms", "ISSUE_TEMPLATE/[!c]*.yml"),
+        ("github-issue-config", "ISSUE_TEMPLATE/config.yml"),
+    ):
+        files = map(str, sorted(Path(__file__).parent.glob(f".github/{pattern}")))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+    session.run("zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -300,6 +320,37 @@ def packages(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         session.run(python, "-c", script, external=True)
     session.log(f"{sdist.name} and {wheel.name} are good")
+
+
+@nox.session
+def analyse(session: nox.Session) -> None:
+    """Static analysis of the C code: clang-tidy (.clang-tidy), and GCC's -fanalyzer of the core.
+
+    A finding is an error: it is mended, or suppressed where it is found, with its reason.
+    """
+    session.install(*ANALYSERS)
+    build = Path(session.create_tmp(), "analyse").absolute()
+    shutil.rmtree(build, ignore_errors=True)
+    session.run("meson", "setup", str(build), "--buildtype=debugoptimized")
+    commands = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    sources = sorted({str((build / each["file"]).resolve()) for each in commands})
+    session.run("clang-tidy", "-p", str(build), "--quiet", *sources)
+    if shutil.which("gcc") is None:
+        session.log("there is no gcc: no -fanalyzer")
+        return
+    options = ["-Dcore_only=true", "-Dwerror=true", "-Dc_args=-fanalyzer", OPTIMISED]
+    session.run("meson", "setup", "--wipe", str(build), *options, env={"CC": "gcc"})
+    session.run("ninja", "-C", str(build), "src/core/libitr.a")
+
+
+@nox.session(python=_interpreters(), default=False)
+def budgets(session: nox.Session) -> None:
+    """Measure everything, and fail where a budget is missed: on a quiet machine, five minutes.
+
+    Fewer parts: ``nox -s budgets-python3.13 -- --only costs``.
+    """
+    session.install(".[bench]")
+    session.run("python", "benchmarks/run.py", "--check", *session.posargs)
 
 
 @nox.session

@@ -76,7 +76,7 @@ def recipes() -> dict[str, Library]:
 
 
 def peer() -> Library:
-    """Have https://pypi.org/project/interruptible-threading replace what it replaces.
+    """Have `interruptible-threading` replace what it replaces.
 
     But for sockets: there its version 0.0.1 calls itself without end.
     """

@@ -11,14 +11,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 
 import interruption
 import pytest
 from support import PATIENCE, expect_script
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_everything_public_is_documented_with_its_rule():
@@ -51,12 +49,6 @@ def test_the_package_is_typed():
     package = resources.files("interruption")
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("_interruption.pyi").is_file()
-
-
-def test_the_version_is_one():
-    assert metadata.version("interruption") == interruption.__version__
-    meson = (ROOT / "meson.build").read_text()
-    assert f"version: '{interruption.__version__}'" in meson
 
 
 def loaded(statement):

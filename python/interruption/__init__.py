@@ -35,6 +35,7 @@ from ._interruption import (
 )
 from ._interruption import (
     ThreadExit,
+    _version,
     allow_interruption,
     check_interrupt,
     clear_interrupt,
@@ -95,8 +96,7 @@ __all__ = [
     "wait_for_interruption",
 ]
 
-__version__ = "0.1.0"
-
+__version__ = _version  # meson.build's
 
 # Where what is imported later comes from: modules that need more of the standard library than most
 # programs that import this package have.

@@ -86,6 +86,8 @@ class _Scope:
 class _Left:
     def places(self) -> list[tuple[str, int, str]]: ...
 
+_version: str
+
 allow_interruption: _AllowInterruption
 _allow_in_program: _AllowInterruption
 defer_interruption: _DeferInterruption

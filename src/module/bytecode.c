@@ -326,6 +326,7 @@ static const uint8_t *
 read_number(const uint8_t *from, const uint8_t *end, int *number)
 {
     unsigned value = 0;
+    *number = 0;
     while (from != NULL) {
         if (from == end || value > INT_MAX / 128) {
             return NULL;

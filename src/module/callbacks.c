@@ -46,6 +46,7 @@ argument(const arguments *of, Py_ssize_t index)
     if (index < of->code->co_argcount) {
         return interruption_frame_argument(of->frame, of->code, (int)index);
     }
+    assert(of->rest != NULL); /* there are more than the code names */
     return Py_NewRef(PyTuple_GET_ITEM(of->rest, index - of->code->co_argcount));
 }
 

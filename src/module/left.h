@@ -19,6 +19,6 @@ int interruption_left_init(PyObject *module, interruption_state *state);
 void interruption_leave_locked(interruption_state *state, interruption_thread *thread);
 
 /* The calling thread ends: warn of what it has left. NULL: nothing. Runs Python code. */
-void interruption_tell_left(PyObject *left);
+void interruption_tell_left(PyObject *kept);
 
 #endif

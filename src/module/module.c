@@ -440,7 +440,8 @@ module_exec(PyObject *module)
         return share(module, earlier->module);
     }
     state->module = module;
-    if (interruption_check_frames() < 0 || interruption_code_init() < 0 ||
+    if (PyModule_AddStringConstant(module, "_version", INTERRUPTION_VERSION) < 0 ||
+        interruption_check_frames() < 0 || interruption_code_init() < 0 ||
         interruption_regions_init() < 0 || interruption_callbacks_init() < 0 ||
         interruption_protected_init(state) < 0 ||
         interruption_thread_exit_init(module, state) < 0 ||

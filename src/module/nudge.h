@@ -37,7 +37,7 @@ int interruption_as_signal(PyObject *number);
 PyObject *interruption_signal_is_seen(PyObject *module, PyObject *args);
 
 /* _signal_later(number): call the handler in Python in a moment, as if the signal had come. */
-PyObject *interruption_signal_later(PyObject *module, PyObject *number);
+PyObject *interruption_signal_later(PyObject *module, PyObject *object);
 
 /* _foreign_signals(): those that foreign handlers have had and that nobody has counted. */
 PyObject *interruption_foreign_signals(PyObject *module, PyObject *unused);
