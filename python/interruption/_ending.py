@@ -178,7 +178,7 @@ def _join_others() -> None:
 
 
 def _handle_of(thread: threading.Thread) -> Any | None:
-    """What a thread is joined by, from 3.13."""
+    """What a thread is joined by, from 3.13 (gh-114271)."""
     return getattr(thread, "_os_thread_handle", None) or getattr(thread, "_handle", None)
 
 

@@ -53,7 +53,7 @@ def _make_call(
 
 
 class _Context:
-    """What a worker runs its tasks in; from 3.14 on the standard library has one."""
+    """What a worker runs its tasks in; from 3.14 on (gh-124694) the standard library has one."""
 
     def __init__(
         self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]

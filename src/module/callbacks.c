@@ -162,8 +162,8 @@ find_star_callee(PyFrameObject *frame)
     return callee;
 }
 
-/* Such a call may go through C, though Python code makes it: up to 3.11, of a method, or while
-   somebody monitors calls. Is the frame of one? */
+/* Such a call may go through C, though Python code makes it: up to 3.11 (gh-98003), of a method, or
+   while somebody monitors calls. Is the frame of one? */
 static bool
 is_called_with_star(PyFrameObject *frame)
 {

@@ -1,7 +1,7 @@
 /*
  * How the interpreter is made to call us between the statements of a thread: by sys.monitoring's
- * events on the code that the thread runs (monitoring.c, from 3.12), or as its trace function
- * (tracing.c, 3.11). One of the two is compiled.
+ * events on the code that the thread runs (monitoring.c, from 3.12: gh-103082), or as its trace
+ * function (tracing.c, 3.11). One of the two is compiled.
  */
 #ifndef INTERRUPTION_EVENTS_H
 #define INTERRUPTION_EVENTS_H

@@ -16,7 +16,7 @@
 static inline void *
 interruption_frame_now(PyThreadState *tstate)
 {
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000 /* gh-108035 */
     return tstate->current_frame;
 #else
     return tstate->cframe->current_frame;

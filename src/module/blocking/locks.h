@@ -10,8 +10,8 @@
 
 extern interruption_family interruption_locks;
 
-/* The lock that stands for a thread's life (up to 3.12), if an exception has just ended the calling
-   thread's wait for it. Only compared. */
+/* The lock that stands for a thread's life (until gh-114271), if an exception has just ended the
+   calling thread's wait for it. Only compared. */
 extern ITR_TLS const PyObject *interruption_left_lock;
 
 #endif
