@@ -29,9 +29,9 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _grace(text: str) -> float | None:
+def _grace(text: str) -> float:
     if text.strip().lower() in ("forever", "inf", "infinity"):
-        return None
+        return math.inf
     try:
         return seconds(text)
     except argparse.ArgumentTypeError as error:
@@ -45,7 +45,7 @@ _PLACES = ("all", "ours", "none")
 
 
 def _module(text: str) -> str:
-    """The name of a module, which need not be there."""
+    """What may be a module's name; whether there is one, is seen when the program is found."""
     if not all(f"_{part.replace('-', '_')}".isidentifier() and part for part in text.split(".")):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no module's name: give an absolute one with dots, as package.module"

@@ -21,6 +21,7 @@ from ._interruption import (
     _hook_signals,
     _leave_word_by,
     _set_handler,
+    _signal_is_answered,
     _signal_is_seen,
     _signal_later,
 )
@@ -138,8 +139,11 @@ def _see(handler: _Handler, signum: int, frame: FrameType | None) -> Any:
         return owed
     alone = True
     counts, foreign = _signal_is_seen(signum, listener.has_none_yet())
-    if counts and signum in _Now.looked_after:
-        alone = listener.on_signal(signum, frame)
+    try:
+        if counts and signum in _Now.looked_after:
+            alone = listener.on_signal(signum, frame)
+    finally:
+        _signal_is_answered()
     program = handler.program
     if not _is_default(program) and program is not signal.default_int_handler:
         return program
@@ -161,10 +165,13 @@ class _Word(_Handler):
         listener = _Now.listener
         if listener is None:
             return
-        for each in _foreign_signals():
-            counts, _ = _signal_is_seen(each, listener.has_none_yet())
-            if counts and each in _Now.looked_after:
-                listener.on_signal(each, frame)
+        try:
+            for each in _foreign_signals():
+                counts, _ = _signal_is_seen(each, listener.has_none_yet())
+                if counts and each in _Now.looked_after:
+                    listener.on_signal(each, frame)
+        finally:
+            _signal_is_answered()
 
 
 def look_after(signum: int, listener: Listener, *, unless_handled: bool) -> None:

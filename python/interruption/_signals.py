@@ -272,8 +272,7 @@ class _State:
 
 def _watch(signum: int, options: Options) -> None:
     """See to it that the signal is seen, or the process ends."""
-    fatal = signal.getsignal(signum) == signal.SIG_DFL
-    _watch_signal(signum, options.process_ends_within(fatal=fatal))
+    _watch_signal(signum, *(options.process_ends_within(fatal=fatal) for fatal in (False, True)))
 
 
 def _bound_process(under_way: "UnderWay | None", signum: int) -> None:
@@ -456,7 +455,7 @@ def exits_with(code: object) -> None:
     _state.status = 0 if code is None else code & 0xFF if isinstance(code, int) else 1
 
 
-def interrupt_for_run(timeout: float | None, *, given: bool, report_after: float | None) -> None:
+def interrupt_for_run(timeout: float, *, given: bool, report_after: float | None) -> None:
     """Do what both of the next two do, for an unchanged program.
 
     given: the timeout was given for this program, so that it is for the whole process (S30). Else
@@ -478,7 +477,10 @@ def interrupt_on_signal(
     signals: of the ``signal`` module, as ``signal.SIGTERM``, no plain numbers; SIGINT, SIGTERM and
         SIGHUP unless given. One that is ignored stays so, as ``nohup`` wants it.
     timeout: how many seconds from the first signal on the process waits for threads that do not
-        stop; None: until they stop. Then they count as daemons, and it goes on without them.
+        stop; None: until they stop. Then they count as daemons, and it goes on without them. Two
+        seconds later the process is ended, whatever it is doing (S30). With None it is only if
+        nobody else has had the GIL for ten seconds, after a signal that ends a plain program; with
+        ``math.inf`` not then either.
     reason: a text that the threads' ``ThreadExit`` carries; the signal's name unless given.
     report_after: after how many seconds those that still run are logged; None: not while waiting.
 

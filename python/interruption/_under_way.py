@@ -21,6 +21,10 @@ _LAST_WORDS = 2.0
 # who did not stop are reported, functions of `atexit` run, and files are flushed.
 MARGIN = 2.0
 
+# So many seconds a signal may go unseen that would have ended the process without us, if nothing
+# was said of a time. Who is to wait for ever says so (math.inf).
+UNLESS_SAID = 10.0
+
 
 class Options:
     """What an installation was asked for."""
@@ -45,9 +49,12 @@ class Options:
     def process_ends_within(self, *, fatal: bool) -> float | None:
         """How long a signal may go unseen, in seconds; None: as long as it takes.
 
-        fatal: without us it would have ended the process at once.
+        fatal: without us it would have ended the process at once. Then this is also how long the
+            GIL may be held, once the signal has been seen.
         """
-        if self.timeout is None or not (self.bounds_all or fatal):
+        if self.timeout is None:
+            return UNLESS_SAID if fatal else None
+        if self.timeout == math.inf or not (self.bounds_all or fatal):
             return None
         return self.timeout + MARGIN
 

@@ -67,6 +67,31 @@ interruption_runs_with(const PyThreadState *own)
 #endif
 }
 
+/* Does the interpreter go, so that no other thread can attach any more? Anybody may ask. */
+static inline bool
+interruption_is_finalizing(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+/* Is that thread attached, or on 3.11 anybody? Asked by another one, which is not. */
+static inline bool
+interruption_is_attached(const PyThreadState *other)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return __atomic_load_n(&other->state, __ATOMIC_RELAXED) == 1; /* _Py_THREAD_ATTACHED */
+#elif PY_VERSION_HEX >= 0x030C0000
+    return other->_status.active;
+#else
+    (void)other;
+    return _PyThreadState_UncheckedGet() != NULL;
+#endif
+}
+
 /*
  * Are `own` references, all of them made by the calling thread, the only ones to the object? Then
  * nobody can get at it any more, but through a weak reference.

@@ -7,6 +7,7 @@
 
 #include "compat.h"
 #include "last_words.h"
+#include "watchdog.h"
 
 static struct {
     bool registered;    /* written by the main thread only */
@@ -19,12 +20,21 @@ static struct {
 static void
 end(void)
 {
+    interruption_watchdog_python_has_gone();
     int number = atomic_load_explicit(&ending.signal, memory_order_relaxed);
     if (number == 0 || atomic_load_explicit(&ending.process, memory_order_relaxed) != getpid()) {
         return;
     }
     (void)fflush(NULL);
     interruption_kill_by(number);
+}
+
+/* False: CPython has no room for one more that hears of it. */
+static bool
+hear_of_end(void)
+{
+    ending.registered = ending.registered || Py_AtExit(end) == 0;
+    return ending.registered;
 }
 
 PyObject *
@@ -34,17 +44,25 @@ interruption_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
     if (wanted == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (wanted != 0 && !ending.registered) {
-        if (Py_AtExit(end) < 0) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "the process cannot be ended by a signal: too many libraries have "
-                            "functions to be called at its end");
-            return NULL;
-        }
-        ending.registered = true;
+    if (wanted != 0 && !hear_of_end()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the process cannot be ended by a signal: too many libraries have "
+                        "functions to be called at its end");
+        return NULL;
     }
     atomic_store_explicit(&ending.process, getpid(), memory_order_relaxed);
     atomic_store_explicit(&ending.signal, (int)wanted, memory_order_relaxed);
+    if (wanted > 0 && wanted < NSIG) {
+        interruption_watchdog_stays((int)wanted);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+interruption_signal_is_answered(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    (void)hear_of_end();
+    interruption_watchdog_answered();
     Py_RETURN_NONE;
 }
 

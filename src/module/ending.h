@@ -14,6 +14,10 @@
  */
 PyObject *interruption_end_by_signal(PyObject *module, PyObject *number);
 
+/* _signal_is_answered(): by the main thread, when our handler in Python has done all about what has
+   come: the watchdog stays on guard until the interpreter has been finalized. */
+PyObject *interruption_signal_is_answered(PyObject *module, PyObject *unused);
+
 /*
  * Call that in a thread of its own. Python 3.12 refuses to start one when the main program has
  * ended, although others still run (gh-104690; from 3.13 it does not: gh-113964); a thread that a C

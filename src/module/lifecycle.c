@@ -41,6 +41,7 @@
 #include "left.h"
 #include "newborn.h"
 #include "payload.h"
+#include "pulse.h"
 #include "second_look.h"
 #include "signal_hook.h"
 #include "thread.h"
@@ -125,11 +126,13 @@ before_module_fork(void)
     interruption_second_look_before_fork();
     interruption_child_watch_before_fork();
     interruption_watchdog_before_fork();
+    interruption_pulse_before_fork();
 }
 
 static void
 in_parent(void)
 {
+    interruption_pulse_after_fork_parent();
     interruption_watchdog_after_fork_parent();
     interruption_child_watch_after_fork_parent();
     interruption_second_look_after_fork_parent();
@@ -138,6 +141,7 @@ in_parent(void)
 static void
 in_child(void)
 {
+    interruption_pulse_after_fork_child();
     interruption_watchdog_after_fork_child();
     interruption_child_watch_after_fork_child();
     interruption_second_look_after_fork_child();

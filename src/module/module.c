@@ -135,11 +135,16 @@ PyDoc_STRVAR(signal_later_doc, "_signal_later($module, number, /)\n"
                                "The handler of that signal is called in a moment.");
 
 PyDoc_STRVAR(watch_signal_doc,
-             "_watch_signal($module, number, seconds, /)\n"
+             "_watch_signal($module, number, seconds, seconds_if_fatal, /)\n"
              "--\n\n"
              "End the process when that signal has come and its handler in Python has not run for\n"
-             "so many seconds; None: only with the third signal. Of one that is\n"
-             "looked after.");
+             "so many seconds; None: only with the third signal. Of one that is looked after.\n\n"
+             "seconds_if_fatal: the same, while the signal would end the process without us. Then\n"
+             "for so long nobody may hold the GIL afterwards, until the process has ended.");
+
+PyDoc_STRVAR(signal_is_answered_doc, "_signal_is_answered($module, /)\n"
+                                     "--\n\n"
+                                     "All has been done about the signals that have come.");
 
 PyDoc_STRVAR(end_within_doc,
              "_end_within($module, seconds, number=0, status=1, /)\n"
@@ -349,6 +354,7 @@ static PyMethodDef methods[] = {
     {"_set_handler", interruption_set_handler, METH_VARARGS, set_handler_doc},
     {"_signal_is_seen", interruption_signal_is_seen, METH_VARARGS, signal_is_seen_doc},
     {"_signal_later", interruption_signal_later, METH_O, signal_later_doc},
+    {"_signal_is_answered", interruption_signal_is_answered, METH_NOARGS, signal_is_answered_doc},
     {"_watch_signal", interruption_watch_signal, METH_VARARGS, watch_signal_doc},
     {"_end_within", interruption_end_within, METH_VARARGS, end_within_doc},
     {"_is_helper", interruption_is_helper, METH_O, is_helper_doc},

@@ -238,7 +238,6 @@ interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     set_nudge_timer(number, 0);
-    interruption_watchdog_answered();
     bool foreign = nudged[number].foreign;
     bool inside = atomic_exchange_explicit(&nudged[number].inside, false, memory_order_relaxed);
     bool outside = atomic_exchange_explicit(&nudged[number].outside, false, memory_order_relaxed);

@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "newborn.h"
 #include "payload.h"
+#include "pulse.h"
 #include "second_look.h"
 #include "thread_exit.h"
 
@@ -162,16 +163,23 @@ typedef struct {
     interruption_callback *claimed;
 } asking;
 
+/* Is it one of those in C that attach now and then? */
+static bool
+is_of_ours(uintptr_t thread_id)
+{
+    return thread_id != 0 &&
+           (thread_id == interruption_looker() || thread_id == interruption_pulse_thread());
+}
+
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,
    if there is no memory. */
 static size_t
 prepare(const itr_thread *threads, size_t count, const asked_with *with, asking *all)
 {
     uint64_t self = interruption_self().serial;
-    uintptr_t looker = interruption_looker();
     size_t prepared = 0;
     for (size_t i = 0; i < count; i++) {
-        if (threads[i].serial == self || (looker != 0 && threads[i].thread_id == looker)) {
+        if (threads[i].serial == self || is_of_ours(threads[i].thread_id)) {
             continue;
         }
         all[prepared] = (asking){.thread = threads[i]};

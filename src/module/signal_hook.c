@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "interpose.h"
 #include "nudge.h"
+#include "watchdog.h"
 
 enum { WRAP, UNWRAP, SEE, FUNCTIONS };
 
@@ -38,6 +39,11 @@ function_of(int which)
     interruption_mutex_unlock(&handlers_mutex);
     return function;
 }
+
+/* What stands in Python's table. */
+typedef struct {
+    PyObject_HEAD PyObject *program; /* the program's handler; strong */
+} handler;
 
 /* The interposed functions. -------------------------------------------------------------------- */
 
@@ -67,9 +73,17 @@ get_handler(const interruption_call *call)
     return unwrap(interruption_call_original(call));
 }
 
-/* Let every signal be told of; what has just been set is Python's own handler. */
+/* Does it stand around the system's action, which ends the process? */
+static bool
+is_fatal(PyObject *set)
+{
+    PyObject *program = ((handler *)set)->program;
+    return PyLong_Check(program) && PyLong_AsLong(program) == (long)SIG_DFL;
+}
+
+/* Let every signal be told of; what has just been set, a handler of ours, is below Python's own. */
 static void
-look_after(PyObject *object)
+look_after(PyObject *object, PyObject *ours)
 {
     struct sigaction action;
     int number = interruption_as_signal(object);
@@ -80,6 +94,7 @@ look_after(PyObject *object)
     if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
         action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
         python_handler = action.sa_handler;
+        interruption_watchdog_is_fatal(number, is_fatal(ours));
         interruption_look_after_signal(number, &action, false);
     }
 }
@@ -101,7 +116,7 @@ set_handler(const interruption_call *call)
     PyObject *arguments[] = {number, handler};
     PyObject *before = interruption_call_again(call, arguments, 2);
     if (before != NULL && handler != given) {
-        look_after(number);
+        look_after(number, handler);
     }
     Py_DECREF(handler);
     return unwrap(before);
@@ -200,6 +215,7 @@ interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
     }
     bool foreign = is_foreign(&there);
     if (looked_after) {
+        interruption_watchdog_is_fatal(number, !foreign && is_fatal(handler));
         interruption_look_after_signal(number, foreign ? &there : &set_now, foreign);
     }
     else if (foreign) {
@@ -234,10 +250,6 @@ interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 /* What stands in Python's table. --------------------------------------------------------------- */
-
-typedef struct {
-    PyObject_HEAD PyObject *program; /* the program's handler; strong */
-} handler;
 
 static PyObject *
 handler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

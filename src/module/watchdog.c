@@ -1,6 +1,6 @@
 /*
- * See watchdog.h. `came` and `watched_signals` are written by the main thread attached, and by
- * handlers in C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
+ * See watchdog.h. `came` and `watched_signals` are written by the main thread attached, and by handlers in
+ * C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
  */
 #include "watchdog.h"
 
@@ -13,6 +13,7 @@
 #include "itr_clock.h"
 #include "itr_parker.h"
 #include "last_words.h"
+#include "pulse.h"
 
 #define SECOND INT64_C(1000000000)
 
@@ -35,10 +36,19 @@ static struct {
 /* Unanswered. ---------------------------------------------------------------------------------- */
 
 static struct {
-    _Atomic pid_t process; /* that watches that signal: not a child of its. 0: nobody does */
-    _Atomic int64_t grace; /* until when it may go unanswered, from then on; or ITR_NEVER */
-    _Atomic int64_t due;   /* when the timer rings; ITR_NEVER: it does not */
+    _Atomic pid_t process;    /* that watches that signal: not a child of its. 0: nobody does */
+    _Atomic bool fatal;       /* without us it would end the process at once */
+    _Atomic int64_t grace[2]; /* until when it may go unanswered, from then on; or ITR_NEVER. The
+                                 second, if it is fatal */
+    _Atomic int64_t due;      /* when the timer rings; ITR_NEVER: it does not */
 } watched_signals[NSIG];
+
+static int64_t
+grace_of(int number)
+{
+    bool fatal = atomic_load_explicit(&watched_signals[number].fatal, memory_order_relaxed);
+    return atomic_load_explicit(&watched_signals[number].grace[fatal], memory_order_relaxed);
+}
 
 static bool
 is_watched(int number)
@@ -146,7 +156,7 @@ interruption_signal_came(int number)
         atomic_store_explicit(&came.since, now, memory_order_relaxed);
     }
     int64_t since = atomic_load_explicit(&came.since, memory_order_relaxed);
-    int64_t grace = atomic_load_explicit(&watched_signals[number].grace, memory_order_relaxed);
+    int64_t grace = grace_of(number);
     if (grace != ITR_NEVER && since <= ITR_NEVER - grace) {
         ring_at(number, since + grace);
     }
@@ -155,18 +165,6 @@ interruption_signal_came(int number)
             interruption_end_process(number, 0, since);
         }
         ring_at(number, (unanswered >= GIVE_UP ? since : now) + ANSWERS_WITHIN);
-    }
-}
-
-void
-interruption_watchdog_answered(void)
-{
-    atomic_store_explicit(&came.unanswered, 0, memory_order_relaxed);
-    for (int number = 1; number < NSIG; number++) {
-        if (is_watched(number) && atomic_exchange_explicit(&watched_signals[number].due, ITR_NEVER,
-                                                           memory_order_relaxed) != ITR_NEVER) {
-            set_end_timer(number, ITR_NEVER);
-        }
     }
 }
 
@@ -188,12 +186,13 @@ PyObject *
 interruption_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int number;
-    PyObject *seconds;
-    if (!PyArg_ParseTuple(args, "iO:_watch_signal", &number, &seconds)) {
+    PyObject *seconds, *seconds_if_fatal;
+    if (!PyArg_ParseTuple(args, "iOO:_watch_signal", &number, &seconds, &seconds_if_fatal)) {
         return NULL;
     }
     int64_t grace = nanoseconds_of(seconds);
-    if (grace < 0) {
+    int64_t grace_if_fatal = grace < 0 ? -1 : nanoseconds_of(seconds_if_fatal);
+    if (grace_if_fatal < 0) {
         return NULL;
     }
     if (number <= 0 || number >= NSIG) {
@@ -201,12 +200,18 @@ interruption_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     interruption_prepare_last_words();
-    if (have_timer(number)) { /* without, the third signal ends the process all the same */
-        atomic_store_explicit(&watched_signals[number].due, ITR_NEVER, memory_order_relaxed);
-    }
-    atomic_store_explicit(&watched_signals[number].grace, grace, memory_order_relaxed);
+    (void)have_timer(number); /* without, the third signal ends the process all the same */
+    atomic_store_explicit(&watched_signals[number].due, ITR_NEVER, memory_order_relaxed);
+    atomic_store_explicit(&watched_signals[number].grace[false], grace, memory_order_relaxed);
+    atomic_store_explicit(&watched_signals[number].grace[true], grace_if_fatal, memory_order_relaxed);
     atomic_store_explicit(&watched_signals[number].process, getpid(), memory_order_relaxed);
     Py_RETURN_NONE;
+}
+
+void
+interruption_watchdog_is_fatal(int number, bool fatal)
+{
+    atomic_store_explicit(&watched_signals[number].fatal, fatal, memory_order_relaxed);
 }
 
 /* Answered. ------------------------------------------------------------------------------------ */
@@ -217,23 +222,54 @@ static struct {
     bool running;      /* there is a thread; it ends when nothing is due */
     itr_parker parker; /* the thread's; its own when it runs, and then unparked under the mutex */
     int64_t due;       /* ITR_NEVER: never */
+    int64_t patience;  /* for so long nobody may be able to run; ITR_NEVER: that does not matter */
     int number;
     int status;
     int64_t since;
-} guard = {.due = ITR_NEVER};
+} guard = {.due = ITR_NEVER, .patience = ITR_NEVER};
+
+/* Under the mutex. */
+static bool
+is_on_guard(void)
+{
+    return guard.due != ITR_NEVER || guard.patience != ITR_NEVER;
+}
+
+/* For how long nobody could run, as one sees it who looks now and then. While the process is
+   stopped itself (SIGSTOP) nobody looks: that is no such time. */
+typedef struct {
+    int64_t looked; /* when */
+    int64_t within; /* when to look again, from then on */
+    int64_t still;
+} standstill;
+
+/* Returns when to look again. */
+static int64_t
+look_for_standstill(standstill *at)
+{
+    int64_t now = itr_now(), passed = now - at->looked;
+    at->still += passed < 2 * at->within ? passed : 2 * at->within;
+    at->looked = now;
+    if (interruption_pulse_is_felt(&at->within)) {
+        at->still = 0;
+    }
+    return now + at->within;
+}
 
 /* Runs no Python, and is never attached: it goes on when nothing else does. */
 static void *
 watch(void *unused)
 {
+    standstill at = {0, 0, 0};
     (void)pthread_mutex_lock(&mutex);
-    while (guard.due != ITR_NEVER) {
-        int64_t due = guard.due;
-        if (itr_now() >= due) {
+    while (is_on_guard()) {
+        int64_t due = guard.due, patience = guard.patience;
+        if (itr_now() >= due || at.still >= patience) {
             interruption_end_process(guard.number, guard.status, guard.since);
         }
         (void)pthread_mutex_unlock(&mutex);
-        (void)itr_park(&guard.parker, due);
+        int64_t next = patience == ITR_NEVER ? ITR_NEVER : look_for_standstill(&at);
+        (void)itr_park(&guard.parker, next < due ? next : due);
         (void)pthread_mutex_lock(&mutex);
     }
     itr_parker_destroy(&guard.parker);
@@ -263,18 +299,87 @@ start_guard(void)
     return guard.running;
 }
 
+/* Under the mutex. False: nobody is there. */
+static bool
+wake_guard(void)
+{
+    if (guard.running) {
+        itr_unpark(&guard.parker);
+    }
+    return guard.running || start_guard();
+}
+
+/* By the main thread, attached: let nobody hold up all others for so long from now on. */
+static void
+stay_on_guard(int number, int64_t patience)
+{
+    if (patience == ITR_NEVER || !interruption_pulse_begin()) {
+        return;
+    }
+    (void)pthread_mutex_lock(&mutex);
+    if (!is_on_guard()) {
+        guard.number = number;
+        guard.since = atomic_load_explicit(&came.since, memory_order_relaxed);
+    }
+    guard.patience = patience < guard.patience ? patience : guard.patience;
+    if (!wake_guard()) {
+        guard.patience = ITR_NEVER;
+    }
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+/* What has come has been seen to. What would have ended the process is to end it still. */
+static void
+be_answered(bool to_end)
+{
+    atomic_store_explicit(&came.unanswered, 0, memory_order_relaxed);
+    for (int number = 1; number < NSIG; number++) {
+        if (is_watched(number) &&
+            atomic_load_explicit(&watched_signals[number].due, memory_order_relaxed) != ITR_NEVER) {
+            if (to_end) {
+                interruption_watchdog_stays(number);
+            }
+            atomic_store_explicit(&watched_signals[number].due, ITR_NEVER, memory_order_relaxed);
+            set_end_timer(number, ITR_NEVER);
+        }
+    }
+}
+
+void
+interruption_watchdog_answered(void)
+{
+    be_answered(true);
+}
+
+void
+interruption_watchdog_stays(int number)
+{
+    if (is_watched(number) && atomic_load_explicit(&watched_signals[number].fatal, memory_order_relaxed)) {
+        stay_on_guard(number, grace_of(number));
+    }
+}
+
 /* Nothing is due any more. */
 static void
 forget_due(void)
 {
     (void)pthread_mutex_lock(&mutex);
-    guard.due = ITR_NEVER;
+    guard.due = guard.patience = ITR_NEVER;
     if (guard.running) {
         itr_unpark(&guard.parker);
     }
     (void)pthread_mutex_unlock(&mutex);
-    interruption_watchdog_answered();
+    interruption_pulse_end();
+    be_answered(false);
     atomic_store_explicit(&came.count, 0, memory_order_relaxed);
+}
+
+void
+interruption_watchdog_python_has_gone(void)
+{
+    (void)pthread_mutex_lock(&mutex);
+    guard.patience = ITR_NEVER;
+    (void)pthread_mutex_unlock(&mutex);
 }
 
 PyObject *
@@ -295,15 +400,11 @@ interruption_end_within(PyObject *Py_UNUSED(module), PyObject *args)
     }
     interruption_prepare_last_words();
     (void)pthread_mutex_lock(&mutex);
-    bool again = guard.due != ITR_NEVER;
+    guard.since = is_on_guard() ? guard.since : itr_now();
     guard.due = itr_deadline_after(within);
     guard.number = number;
     guard.status = status;
-    guard.since = again ? guard.since : itr_now();
-    if (guard.running) {
-        itr_unpark(&guard.parker);
-    }
-    bool there = guard.running || start_guard();
+    bool there = wake_guard();
     if (!there) {
         guard.due = ITR_NEVER;
     }
@@ -328,7 +429,7 @@ interruption_watchdog_after_fork_child(void)
 {
     (void)pthread_mutex_unlock(&mutex);
     guard.running = false;
-    guard.due = ITR_NEVER;
+    guard.due = guard.patience = ITR_NEVER;
     atomic_store_explicit(&came.count, 0, memory_order_relaxed);
     atomic_store_explicit(&came.unanswered, 0, memory_order_relaxed);
 }

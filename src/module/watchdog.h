@@ -9,7 +9,9 @@
  *
  * - until the handler in Python runs, a timer of the system's, started by the signal. It sends the
  *   same signal again, and the handler in C that gets it ends the process. Linux only;
- * - from then on a plain thread without a thread state, which sleeps until the time is up.
+ * - from then on a plain thread without a thread state, the guard. It sleeps until the time is up;
+ *   and after a signal that would have ended the process without us it stays until the process has
+ *   ended, whatever that is at, and bounds how long nobody can run (pulse.h).
  *
  * Both say on stderr what the threads are doing, and end the process by that signal.
  */
@@ -31,13 +33,17 @@ void interruption_signal_came(int number);
 /* Is that signal one of the timer's? Then all has been done about it, if this returns at all. */
 bool interruption_signal_is_the_watchdogs(const siginfo_t *info);
 
-/* The handler in Python runs. */
+/* By the main thread, attached: our handler in Python has done all about what has come. The guard
+   takes over. */
 void interruption_watchdog_answered(void);
+
+/* By the main thread: whether that signal would end the process at once, without us. */
+void interruption_watchdog_is_fatal(int number, bool fatal);
 
 /*
  * By the main thread, of a signal whose handler in C calls the above: how long the handler in
- * Python may be waited for, in seconds; None: as long as it takes, but for the third signal.
- * (number, seconds)
+ * Python may be waited for, in seconds, and then the GIL; None: as long as it takes, but for the
+ * third signal. (number, seconds, seconds if it is fatal)
  */
 PyObject *interruption_watch_signal(PyObject *module, PyObject *args);
 
@@ -46,6 +52,12 @@ PyObject *interruption_watch_signal(PyObject *module, PyObject *args);
  * number is 0, with that status. (seconds, number, status)
  */
 PyObject *interruption_end_within(PyObject *module, PyObject *args);
+
+/* By the main thread: the process ends by that signal. The guard is on, unless it is not fatal. */
+void interruption_watchdog_stays(int number);
+
+/* Nobody can hold up anybody any more. */
+void interruption_watchdog_python_has_gone(void);
 
 /* Around a fork: see lifecycle.h. The parent's end is not the child's. */
 void interruption_watchdog_before_fork(void);
