@@ -275,13 +275,9 @@ PyObject *
 interruption_is_helper(PyObject *module, PyObject *thread)
 {
     interruption_target target;
-    switch (interruption_find_target(interruption_get_state(module), thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_FALSE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    PyObject *otherwise;
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
     }
     uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
     interruption_mutex_lock(&newborn_mutex);

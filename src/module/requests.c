@@ -136,13 +136,9 @@ interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     interruption_target target;
-    switch (interruption_find_target(state, thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_FALSE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    PyObject *otherwise;
+    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+        return otherwise;
     }
     int asked = interruption_ask(state, &target, exc_type, reason);
     return asked < 0 ? NULL : PyBool_FromLong(asked);
@@ -320,18 +316,14 @@ interruption_ask_in_shutdown(PyObject *module, PyObject *args)
     PyObject *thread, *exc_type = NULL, *reason;
     unsigned long long origin;
     interruption_target target;
+    PyObject *otherwise;
     itr_payload *payload;
     if (!PyArg_ParseTuple(args, "OOK:_ask", &thread, &reason, &origin) ||
         interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    switch (interruption_find_target(state, thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_FALSE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+        return otherwise;
     }
     if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
         interruption_release_target(&target);
@@ -349,16 +341,12 @@ interruption_take_back(PyObject *module, PyObject *args)
     unsigned long long origin;
     int also_who_looks;
     interruption_target target;
+    PyObject *otherwise;
     if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_looks)) {
         return NULL;
     }
-    switch (interruption_find_target(interruption_get_state(module), thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_FALSE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
     }
     itr_payload *dropped = NULL;
     bool taken = false;
@@ -384,13 +372,9 @@ PyObject *
 interruption_requested_of(PyObject *module, PyObject *thread)
 {
     interruption_target target;
-    switch (interruption_find_target(interruption_get_state(module), thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_FALSE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    PyObject *otherwise;
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
     }
     bool requested =
         target.record != NULL ? itr_requested(target.record) : itr_asked(target.thread);

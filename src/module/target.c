@@ -224,6 +224,15 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
     return INTERRUPTION_TARGET_ERROR;
 }
 
+bool
+interruption_find_live(interruption_state *state, PyObject *thread, interruption_target *target,
+                       PyObject **otherwise)
+{
+    interruption_target_status status = interruption_find_target(state, thread, target);
+    *otherwise = status == INTERRUPTION_TARGET_FINISHED ? Py_NewRef(Py_False) : NULL;
+    return status == INTERRUPTION_TARGET_LIVE;
+}
+
 itr_answer
 interruption_ask_target(const interruption_target *target, itr_payload *payload, itr_record **open)
 {
