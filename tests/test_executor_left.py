@@ -1,4 +1,4 @@
-"""ThreadPoolExecutor: left by an exception or in a coroutine; cancels with a class and a reason."""
+"""ThreadPoolExecutor: left by an exception, or in a coroutine."""
 
 # ruff: noqa: SLF001  (the standard executor's names)
 
@@ -8,7 +8,6 @@ import asyncio
 import random
 import threading
 import time
-from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,8 @@ from interruption import (
     ThreadExit,
     ThreadPoolExecutor,
     allow_interruption,
-    check_interrupt,
     interrupt,
     interruption_requested,
-    on_interrupt,
 )
 from support import PATIENCE, Started, expect_script, scaled, until
 
@@ -355,197 +352,6 @@ def test_a_call_that_is_cancelled_in_another_loop_is_left_to_that_one():
     other.close()
 
 
-# A class and a reason. ----------------------------------------------------------------------------
-
-
-class TooSlow(Exception):
-    pass
-
-
-class Watched(Busy):
-    """Tells what it is stopped by."""
-
-    def __call__(self):
-        try:
-            return super().__call__()
-        except BaseException as error:
-            self.seen.append((type(error), getattr(error, "reason", None)))
-            raise
-
-
-@pytest.mark.parametrize(
-    ("arguments", "raised"),
-    [
-        ((), (ThreadExit, None)),
-        ((ThreadExit, "why"), (ThreadExit, "why")),
-        ((None, "why"), (ThreadExit, "why")),
-        ((TooSlow,), (TooSlow, None)),
-        ((TooSlow, "10 s"), (TooSlow, "10 s")),
-        ((KeyboardInterrupt,), (KeyboardInterrupt, None)),
-    ],
-)
-def test_a_cancel_carries_class_and_reason(single, arguments, raised):  # S2, S29
-    busy = Watched()
-    future = busy.submitted(single)
-    assert future.cancel(*arguments) is True
-    with pytest.raises(CancelledError):
-        future.result(PATIENCE)
-    assert outcome(future) == "cancelled"
-    assert busy.seen[-1] == raised
-    assert single.submit(interruption_requested).result(PATIENCE) is False  # the next task
-
-
-def test_a_blocked_task_is_woken_by_that_class(single):  # S10, S29
-    told = []
-
-    def task():
-        try:
-            time.sleep(3600)
-        except TooSlow as error:
-            told.append(error.reason)
-            raise
-
-    future = start_waiting(single, task)
-    assert future.cancel(exc_type=TooSlow, reason="why") is True
-    with pytest.raises(CancelledError):
-        future.result(PATIENCE)
-    assert told == ["why"]
-
-
-def test_a_task_that_looks_is_told_that_class(single):  # S5, S29
-    hold = threading.Event()
-
-    def task():
-        with pytest.raises(TooSlow, match=r"^$"):
-            while True:
-                hold.set()
-                time.sleep(3600)
-        with pytest.raises(TooSlow):
-            check_interrupt()
-        return "went on"
-
-    future = single.submit(task)
-    assert hold.wait(PATIENCE)
-    assert future.cancel(TooSlow) is True
-    assert future.result(PATIENCE) == "went on"
-
-
-def test_the_first_that_waits_counts_and_a_later_one_insists(single):  # S8, S29
-    cleaning, hold = threading.Event(), threading.Event()
-    seen = []
-
-    def clean():
-        cleaning.set()
-        try:
-            hold.wait(PATIENCE)
-        except BaseException as error:
-            seen.append(type(error))
-            raise
-
-    busy = Watched(cleanup=clean)
-    future = busy.submitted(single)
-    assert future.cancel(TooSlow) is True
-    assert cleaning.wait(PATIENCE)
-    assert future.running()
-    assert future.cancel(OSError) is True  # it is in cleanup, and asked once more
-    with pytest.raises(CancelledError):
-        future.result(PATIENCE)
-    assert seen == [OSError]
-
-
-def test_callbacks_come_when_the_task_has_stopped(single):  # S29
-    cleaning, hold, called = threading.Event(), threading.Event(), []
-
-    def clean():
-        cleaning.set()
-        hold.wait(PATIENCE)
-
-    future = Busy(cleanup=clean).submitted(single)
-    future.add_done_callback(lambda done: called.append(done.cancelled()))
-    assert future.cancel(TooSlow) is True
-    assert cleaning.wait(PATIENCE)
-    assert (future.running(), future.cancelled(), called) == (True, False, [])
-    hold.set()
-    until(future.done)
-    assert future.cancelled()
-    until(lambda: called == [True])
-
-
-def test_that_class_raised_without_being_asked_is_the_outcome(single):
-    def fail():
-        raise TooSlow("of itself")
-
-    future = single.submit(fail)
-    with pytest.raises(TooSlow):
-        future.result(PATIENCE)
-    busy = Busy(cleanup=fail)
-    future = busy.submitted(single)
-    future.cancel()
-    with pytest.raises(TooSlow):  # asked for another class
-        future.result(PATIENCE)
-
-
-def test_a_class_asked_for_too_late_changes_nothing(single):
-    future = single.submit(pow, 2, 3)
-    assert future.result(PATIENCE) == 8
-    assert future.cancel(TooSlow, "late") is False
-    assert future.result() == 8
-
-
-def test_one_that_waits_in_the_queue_is_cancelled_whatever_the_class(single):
-    busy = Busy()
-    busy.submitted(single)
-    waiting = single.submit(pytest.fail, "run")
-    assert waiting.cancel(TooSlow, "why") is True
-    assert outcome(waiting) == "cancelled"
-    busy.go.set()
-
-
-def test_callbacks_of_on_interrupt_are_run_for_a_cancel_with_a_class(single):  # S10
-    called, ready = threading.Event(), threading.Event()
-
-    def task():
-        with on_interrupt(called.set):
-            ready.set()
-            while not called.is_set():
-                pass
-
-    future = single.submit(task)
-    assert ready.wait(PATIENCE)
-    assert future.cancel(TooSlow) is True
-    assert called.wait(PATIENCE)
-    until(future.done)
-
-
-class NeedsArguments(Exception):
-    def __init__(self, number):
-        super().__init__(number)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("too slow",), r"not 'too slow' \(a text goes into reason=\)"),
-        ((TooSlow(),), "give the class, not an instance"),
-        ((int,), "subclass of BaseException"),
-        ((NeedsArguments,), "called without arguments"),
-        ((None, 3), "reason must be a str or None, not int"),
-    ],
-)
-def test_a_wrong_class_or_reason_is_refused_and_nothing_has_happened(single, arguments, words):
-    busy = Busy(result=1)
-    running = busy.submitted(single)
-    waiting = single.submit(pow, 2, 3)
-    for future in (running, waiting):
-        with pytest.raises(TypeError, match=words):
-            future.cancel(*arguments)
-    busy.go.set()
-    assert (running.result(PATIENCE), waiting.result(PATIENCE)) == (1, 8)
-    assert busy.seen == ["cleaned up"]
-    with pytest.raises(TypeError, match=words):
-        running.cancel(*arguments)  # also when it is too late
-
-
 # What it looks like. ------------------------------------------------------------------------------
 
 
@@ -580,7 +386,7 @@ def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
             while what == "runs":
                 pass
             if what == "fails":
-                raise TooSlow
+                raise OSError
             return what
         finally:
             log.append("out")
@@ -592,7 +398,7 @@ def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
             futures = [executor.submit(task, what, log) for what in whats]
             for future in futures:
                 if choose.random() < 0.2:
-                    future.cancel(choose.choice([None, OSError]))
+                    future.cancel(choose.choice([None, KeyError]))
             time.sleep(choose.random() * 0.002)
             workers = set(executor._threads)
             raise KeyError
