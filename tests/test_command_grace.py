@@ -305,3 +305,50 @@ def test_bad_options_are_refused_in_words(options, words):
     )
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--protect", "carefull"], "there is no module 'carefull' (did you mean 'careful'?)"),
+        (["--protect", "queue", "--protect", "nowhere"], "there is no module 'nowhere'"),
+        (["--protect", "careful"], ""),
+        (["--protect", "json.decoder"], ""),
+    ],
+)
+def test_a_name_that_no_module_has_is_refused(options, words, tmp_path):  # S32
+    """As soon as the folder of the program is known, and before it runs."""
+    (tmp_path / "careful.py").write_text("")
+    (tmp_path / "program.py").write_text("print('runs')")
+    done = subprocess.run(
+        [sys.executable, "-m", "interruption", "run", *options, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert words in done.stderr
+    assert (done.returncode, done.stdout) == ((2, "") if words else (0, "runs\n"))
+
+
+@pytest.mark.parametrize(("name", "is_there"), [("beloww", False), ("below", True)])
+@pytest.mark.parametrize("option", ["--protect", "--region"])
+def test_a_module_that_a_package_has_not_got_is_told_at_the_end(  # S32
+    option, name, is_there, tmp_path
+):
+    """Only the package knows what is below it, and it is not imported for that."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "__init__.py").write_text("print('imported')")
+    (tmp_path / "whole" / "below.py").write_text("")
+    (tmp_path / "program.py").write_text("print('runs'); import whole")
+    done = subprocess.run(
+        [sys.executable, "-m", "interruption", "run", option, f"whole.{name}", "program.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (0, "runs\nimported\n")
+    assert (f"there is no module 'whole.{name}'" in done.stderr) is not is_there

@@ -117,20 +117,35 @@ def _is_found(name: str) -> bool:
         return True
 
 
-def _check_found(name: str) -> None:
-    import difflib  # noqa: PLC0415  (not before something is wrong)
+def is_sure(name: str) -> bool:
+    """Whether a module that was found is there for certain.
+
+    What is below a package that has not been imported, that alone knows.
+    """
+    parent = name.rpartition(".")[0]
+    return name in sys.modules or not parent or parent in sys.modules
+
+
+def not_found(name: str) -> str | None:
+    """What is wrong with a name that no module has; None: nothing."""
+    import difflib  # noqa: PLC0415  (not before it is needed)
     import pkgutil  # noqa: PLC0415
 
     if _is_found(name):
-        return
+        return None
     known = {*sys.modules, *(module.name for module in pkgutil.iter_modules())}
     similar = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {similar[0]!r}?)" if similar else ""
-    raise ModuleNotFoundError(
-        f"there is no module {name!r}{hint}: to protect one that is made or installed later, say "
-        "missing_ok=True",
-        name=name,
-    )
+    return f"there is no module {name!r}{hint}"
+
+
+def _check_found(name: str) -> None:
+    wrong = not_found(name)
+    if wrong is not None:
+        raise ModuleNotFoundError(
+            f"{wrong}: to protect one that is made or installed later, say missing_ok=True",
+            name=name,
+        )
 
 
 def protect(module_or_prefix: ModuleType | str, /, *, missing_ok: bool = False) -> None:

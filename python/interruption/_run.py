@@ -4,13 +4,14 @@ All of it happens in the main thread, before the program begins; the process is 
 there on. What is done about its threads is in ``_run_threads``.
 """
 
+import atexit
 import io
 import logging
 import os
 import pkgutil
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from pathlib import Path
 from types import CodeType, TracebackType
@@ -18,7 +19,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from . import _run_threads, blocking
 from ._interruption import _set_own
-from ._protected import protect
+from ._protected import is_sure, not_found, protect
 from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
 from ._signals import end_by_swallowed_signals, exits_with, interrupt_for_run
 
@@ -28,7 +29,7 @@ _runpy = cast("Any", runpy)  # for what has no place in its types; `pdb` uses it
 
 
 class NotFoundError(Exception):
-    """There is no such program; the message says so to whoever has asked for it."""
+    """There is no such program, or module; the message says so to whoever has asked for it."""
 
 
 class Program(NamedTuple):
@@ -114,9 +115,29 @@ def _become(names: dict[str, Any]) -> dict[str, Any]:
 # How it ends. -------------------------------------------------------------------------------------
 
 
-def _execute(load: Callable[[], Program]) -> None:
+def _tell_not_found(name: str) -> None:
+    """At the end: a package has been imported, and has no such module."""
+    wrong = not_found(name)
+    if wrong is not None and sys.stderr is not None:
+        sys.stderr.write(f"interruption: {wrong}, which was named to the command\n")
+
+
+def _check_found(name: str) -> None:
+    """As soon as the program's own folder is among those where modules are found."""
+    wrong = not_found(name)
+    if wrong is not None:
+        raise NotFoundError(
+            f"{wrong}; what the program finds in folders of its own is found by PYTHONPATH, too"
+        )
+    if not is_sure(name):
+        atexit.register(_tell_not_found, name)
+
+
+def _execute(load: Callable[[], Program], named: Iterable[str]) -> None:
     """Load the program and run it. The first frame of ours that a traceback of it has."""
     program = load()
+    for name in named:
+        _check_found(name)
     sys.argv[0] = program.argv0
     exec(program.code, _become(program.names))  # noqa: S102  (that is what was asked for)
 
@@ -218,14 +239,14 @@ def _report_on_stderr() -> None:
 class Wanted(NamedTuple):
     """How a program is to be run.
 
-    grace: how many seconds threads that were asked are waited for; None: until they stop.
+    grace: how many seconds threads that were asked are waited for; infinite: until they stop.
     given: whether the user has said so; then it is for the whole process.
     region: where threads may be stopped; as the command's help tells it.
     own: packages that are the program's although they are installed.
     protected: modules that are not to be interrupted inside.
     """
 
-    grace: float | None
+    grace: float
     given: bool
     region: Region
     own: tuple[str, ...]
@@ -238,12 +259,12 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     load: ``load_script`` or ``load_module``, with its argument.
     arguments: the program's own.
 
-    NotFoundError: there is no such program. What the program raises is raised.
+    NotFoundError: there is no such program, or no module with a name that was given. What the program raises is raised.
     """
     sys.argv[:] = ["-m", *arguments]
     _report_on_stderr()
     grace = wanted.grace
-    report_after = REPORT_AFTER if grace is None or grace > REPORT_AFTER else None
+    report_after = REPORT_AFTER if grace > REPORT_AFTER else None
     interrupt_for_run(grace, given=wanted.given, report_after=report_after)
     end_by_swallowed_signals()
     for name in wanted.protected:
@@ -254,7 +275,7 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     elif wanted.region == "none":
         blocking.disable()
     try:
-        _execute(load)
+        _execute(load, (*wanted.protected, *wanted.own))
     except NotFoundError:
         raise
     except SystemExit as error:
