@@ -259,7 +259,8 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     load: ``load_script`` or ``load_module``, with its argument.
     arguments: the program's own.
 
-    NotFoundError: there is no such program, or no module with a name that was given. What the program raises is raised.
+    NotFoundError: there is no such program, or no module with a name that was given. What the
+    program raises is raised.
     """
     sys.argv[:] = ["-m", *arguments]
     _report_on_stderr()
