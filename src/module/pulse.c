@@ -1,4 +1,4 @@
-/* See pulse.h. All is guarded by the pulse_mutex, but for `main` and `ident`. */
+/* See pulse.h. All is guarded by the mutex, but for what is atomic. */
 #include "pulse.h"
 
 #include <pthread.h>
@@ -15,12 +15,13 @@ static const int64_t OFTEN_AT_END = INT64_C(5000000);
 static pthread_mutex_t pulse_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t pulse_changed = PTHREAD_COND_INITIALIZER;
 
-static bool pulse_runs; /* there is a thread; it may be waiting for the GIL for ever */
+static bool pulse_runs;    /* there is a thread; it may be waiting for the GIL for ever */
 static bool pulse_wanted;  /* it is to take the GIL, or has not got it yet */
 static bool pulse_stopped; /* it is to end */
 
-static const PyThreadState *main_state; /* written before a thread of ours runs */
-static _Atomic uintptr_t pulse_ident;         /* of the thread. atomic: relaxed, as the looker's */
+/* Of the main thread, which ends the interpreter. atomic: relaxed; it is as old as the process. */
+static _Atomic(const PyThreadState *) main_state;
+static _Atomic uintptr_t pulse_ident; /* of the thread. atomic: relaxed, as the looker's */
 
 /* An interpreter that goes lets nobody attach: that would not return. */
 static void
@@ -43,7 +44,8 @@ take_pulse(void)
 static void *
 run_pulse(void *unused)
 {
-    atomic_store_explicit(&pulse_ident, (uintptr_t)PyThread_get_thread_ident(), memory_order_relaxed);
+    atomic_store_explicit(&pulse_ident, (uintptr_t)PyThread_get_thread_ident(),
+                          memory_order_relaxed);
     (void)pthread_mutex_lock(&pulse_mutex);
     take_pulse();
     pulse_runs = false;
@@ -52,7 +54,7 @@ run_pulse(void *unused)
     return unused;
 }
 
-/* Under the pulse_mutex. A signal of the process's is not for it. */
+/* Under the mutex. A signal of the process's is not for it. */
 static void
 start_pulse(void)
 {
@@ -73,7 +75,7 @@ interruption_pulse_begin(void)
     (void)pthread_mutex_lock(&pulse_mutex);
     pulse_stopped = false;
     pulse_wanted = pulse_runs && pulse_wanted;
-    main_state = PyThreadState_Get();
+    atomic_store_explicit(&main_state, PyThreadState_Get(), memory_order_relaxed);
     if (!pulse_runs) {
         start_pulse();
     }
@@ -87,7 +89,7 @@ interruption_pulse_is_felt(int64_t *within)
 {
     if (interruption_is_finalizing()) {
         *within = OFTEN_AT_END;
-        return !interruption_is_attached(main_state);
+        return !interruption_is_attached(atomic_load_explicit(&main_state, memory_order_relaxed));
     }
     *within = OFTEN;
     (void)pthread_mutex_lock(&pulse_mutex);

@@ -1,6 +1,6 @@
 /*
- * See watchdog.h. `came` and `watched_signals` are written by the main thread attached, and by handlers in
- * C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
+ * See watchdog.h. `came` and `watched_signals` are written by the main thread attached, and by
+ * handlers in C of whatever thread; `guard` is guarded by its mutex, which no handler in C takes.
  */
 #include "watchdog.h"
 
@@ -203,7 +203,8 @@ interruption_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
     (void)have_timer(number); /* without, the third signal ends the process all the same */
     atomic_store_explicit(&watched_signals[number].due, ITR_NEVER, memory_order_relaxed);
     atomic_store_explicit(&watched_signals[number].grace[false], grace, memory_order_relaxed);
-    atomic_store_explicit(&watched_signals[number].grace[true], grace_if_fatal, memory_order_relaxed);
+    atomic_store_explicit(&watched_signals[number].grace[true], grace_if_fatal,
+                          memory_order_relaxed);
     atomic_store_explicit(&watched_signals[number].process, getpid(), memory_order_relaxed);
     Py_RETURN_NONE;
 }
@@ -354,7 +355,8 @@ interruption_watchdog_answered(void)
 void
 interruption_watchdog_stays(int number)
 {
-    if (is_watched(number) && atomic_load_explicit(&watched_signals[number].fatal, memory_order_relaxed)) {
+    if (is_watched(number) &&
+        atomic_load_explicit(&watched_signals[number].fatal, memory_order_relaxed)) {
         stay_on_guard(number, grace_of(number));
     }
 }
