@@ -9,11 +9,18 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#if defined(__has_include) && defined(__linux__)
+#if __has_include(<sys/single_threaded.h>)
+#define KNOWS_WHETHER_ALONE
+#endif
+#endif
 
 #include "expect.h"
 #include "itr_own_fd.h"
@@ -31,7 +38,7 @@ typedef struct {
     int peer; /* what is written there comes out here; -1: it is a regular file */
 } file;
 
-enum { FILES = 7 };
+enum { FILES = 8, PACKETS = 7 };
 static file files[FILES];
 static const char DATA[] = "precious";
 
@@ -84,6 +91,7 @@ open_files(void)
     EXPECT(pipe(ends) == 0);
     EXPECT(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
     files[6] = (file){"pipe to read", ends[0], ends[1]};
+    files[PACKETS] = a_pair("packets, as ours are", SOCK_SEQPACKET);
 }
 
 /* Is there something to be taken from it? */
@@ -165,11 +173,75 @@ a_number_is_known_for_ours_until_it_stands_for_another_file(void)
     EXPECT(dup2(theirs, number) == number && !itr_own_fd_is_ours(&own));
     EXPECT(itr_own_fd_give(&own) == -1 && close(number) == 0 && close(theirs) == 0);
 #endif
+    EXPECT(unlink(name) == 0 && !itr_own_fd_take(&(itr_own_fd){.fd = 0}, -1));
+}
+
+/* Each file system counts its inodes for itself. */
+static void
+a_file_of_another_kind_with_the_same_inode_is_not_ours(void)
+{
+    itr_record *record = itr_record_new(1, 1);
+    itr_payload *dropped = NULL;
+    EXPECT(itr_wait_fd(record) >= 0);
+    itr_own_fd other = record->wake_fd.reader;
+    EXPECT(itr_own_fd_is_ours(&other));
+    other.type = S_IFREG;
+    EXPECT(!itr_own_fd_is_ours(&other));
+    itr_record_end(record, &dropped);
+    itr_release(record);
+}
+
+static void
+what_is_given_away_bears_no_mark(void)
+{
+    char name[] = "/tmp/itr_fifo_XXXXXX";
+    EXPECT(mkdtemp(name) != NULL && rmdir(name) == 0 && mkfifo(name, 0600) == 0);
     itr_own_fd given;
     EXPECT(itr_own_fd_take(&given, open_fifo(name)));
     int kept = itr_own_fd_give(&given);
-    EXPECT(kept >= 0 && given.fd == -1 && close(kept) == 0);
-    EXPECT(unlink(name) == 0 && !itr_own_fd_take(&given, -1));
+    EXPECT(kept >= 0 && given.fd == -1);
+#ifdef F_GETSIG
+    EXPECT(fcntl(kept, F_GETSIG) == 0);
+#endif
+    EXPECT(close(kept) == 0 && unlink(name) == 0);
+}
+
+/* What a program that is executed would have, and what a program with few descriptors has. */
+static void
+a_number_of_ours_is_closed_on_exec_and_high_whatever_the_limit_is(void)
+{
+    struct rlimit before, low;
+    itr_payload *dropped = NULL;
+    EXPECT(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    low = before;
+    low.rlim_cur = 128;
+    for (int limited = 0; limited < 2; limited++) {
+        EXPECT(setrlimit(RLIMIT_NOFILE, limited ? &low : &before) == 0);
+        itr_record *record = itr_record_new(1, 1);
+        int number = itr_poll_fd(record);
+        EXPECT(number >= 64 && (!limited || number < 128));
+        EXPECT(fcntl(number, F_GETFD) & FD_CLOEXEC);
+        EXPECT(fcntl(itr_wait_fd(record), F_GETFD) & FD_CLOEXEC);
+        itr_record_end(record, &dropped);
+        itr_release(record);
+    }
+    EXPECT(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
+/* The kernel makes it in milliseconds as soon as there is a second thread. */
+static void
+there_is_room_for_high_numbers_from_the_beginning(void)
+{
+#ifdef KNOWS_WHETHER_ALONE
+    char line[128] = "";
+    unsigned size = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status != NULL && size == 0 && fgets(line, sizeof(line), status) != NULL) {
+        (void)sscanf(line, "FDSize: %u", &size);
+    }
+    EXPECT(status == NULL || size > 512);
+    (void)(status == NULL ? 0 : fclose(status));
+#endif
 }
 
 /* So that a poll() that is woken by the close finds that, and not the program's next file. */
@@ -229,7 +301,14 @@ another_is_made_in_place_of_one_that_was_closed(void)
         give_number(wait_number, 1);
         give_number(poll_number, 2);
         EXPECT(itr_request(record, NULL) == ITR_NEW);
-        int other_wait = itr_wait_fd(record), other_poll = itr_poll_fd(record);
+        int wait_rest = which ? wait_fd : record->wake_fd.writer.fd;
+        int poll_rest = which ? poll_fd : record->poll_fd.writer.fd;
+        int other_poll = itr_poll_fd(record); /* first: the other's numbers are low */
+        EXPECT(fcntl(poll_rest, F_GETFD) == -1 || poll_rest == other_poll ||
+               poll_rest == record->poll_fd.writer.fd);
+        int other_wait = itr_wait_fd(record);
+        EXPECT(fcntl(wait_rest, F_GETFD) == -1 || wait_rest == other_wait ||
+               wait_rest == record->wake_fd.writer.fd);
         EXPECT(other_wait != wait_number && other_poll != poll_number);
         EXPECT(readable(other_wait) && !readable(other_poll));
         EXPECT(itr_request(record, NULL) == ITR_WAITING && readable(other_poll));
@@ -262,7 +341,7 @@ static void
 what_we_send_arrives_in_no_file_but_ours(void)
 {
 #ifdef ITR_PLATFORM_LINUX
-    for (int index = 0; index < FILES; index++) {
+    for (int index = 0; index < PACKETS; index++) { /* those are told by their inode alone */
         int number = dup(0);
         give_number(number, index);
         itr_socket_pair_send(number);
@@ -382,8 +461,12 @@ int
 main(void)
 {
     EXPECT(itr_init() == 0);
+    RUN(there_is_room_for_high_numbers_from_the_beginning);
     open_files();
     RUN(a_number_is_known_for_ours_until_it_stands_for_another_file);
+    RUN(a_file_of_another_kind_with_the_same_inode_is_not_ours);
+    RUN(what_is_given_away_bears_no_mark);
+    RUN(a_number_of_ours_is_closed_on_exec_and_high_whatever_the_limit_is);
     RUN(a_number_of_ours_is_not_what_the_program_opens_next);
     RUN(nothing_is_done_to_a_file_that_got_the_number);
     RUN(another_is_made_in_place_of_one_that_was_closed);

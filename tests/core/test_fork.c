@@ -1,4 +1,5 @@
 /* What a fork does to records (S18): the child has one thread, its requests cleared. */
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,7 +77,7 @@ static bool
 childs_fd_is_its_own(void)
 {
     bool number_kept = itr_wait_fd(itr_current()) == parents_fd;
-    bool quiet = !readable(parents_fd);
+    bool quiet = !readable(parents_fd) && (fcntl(parents_fd, F_GETFD) & FD_CLOEXEC);
     bool asked = itr_ask(self, NULL, NULL) == ITR_NEW;
     return number_kept && quiet && asked && readable(parents_fd);
 }
@@ -91,6 +92,28 @@ the_childs_wake_fd_has_the_same_number_and_is_not_shared(void)
     EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
     in_a_child(childs_fd_is_its_own);
     EXPECT(readable(parents_fd));
+    EXPECT(itr_clear(itr_current(), &dropped));
+}
+
+static int parents_poll_fd;
+
+static bool
+childs_poll_is_its_own(void)
+{
+    bool closed = fcntl(parents_poll_fd, F_GETFD) == -1; /* nobody but the parent knows it */
+    int fd = itr_poll_fd(itr_current());
+    bool asked = itr_ask(self, NULL, NULL) == ITR_NEW;
+    return closed && asked && readable(fd);
+}
+
+static void
+what_a_parent_polls_is_not_the_childs(void)
+{
+    itr_payload *dropped = NULL;
+    parents_poll_fd = itr_poll_fd(itr_current());
+    in_a_child(childs_poll_is_its_own);
+    EXPECT(itr_poll_fd(itr_current()) == parents_poll_fd && !readable(parents_poll_fd));
+    EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW && readable(parents_poll_fd));
     EXPECT(itr_clear(itr_current(), &dropped));
 }
 
@@ -141,6 +164,7 @@ main(void)
     EXPECT(itr_adopt(self) != NULL);
     RUN(a_child_starts_without_requests);
     RUN(the_childs_wake_fd_has_the_same_number_and_is_not_shared);
+    RUN(what_a_parent_polls_is_not_the_childs);
     RUN(a_child_forks_too);
     RUN(a_thread_that_never_looked_may_fork);
     return 0;

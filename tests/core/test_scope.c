@@ -135,6 +135,22 @@ a_scope_carries_a_payload(void)
     dispose(record);
 }
 
+/* It cannot be told from the scope's then. */
+static void
+what_the_thread_was_asked_is_not_taken_back_within_a_scope_that_was_told(void)
+{
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    first.origin = 9;
+    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(itr_deliver(record, &dropped) && itr_request(record, &first) == ITR_NEW);
+    EXPECT(!itr_take_back(record, 9, &dropped) && itr_requested(record));
+    (void)itr_leave_scope(record, 7, NULL, &dropped);
+    EXPECT(itr_take_back(record, 9, &dropped) && dropped == &first && !itr_requested(record));
+    first.origin = 0;
+    dispose(record);
+}
+
 static void
 what_a_scope_was_not_told_any_more_is_given_back(void)
 {
@@ -253,6 +269,7 @@ main(void)
     RUN(both_are_delivered_as_one);
     RUN(a_scope_asked_after_the_thread_takes_only_itself_back);
     RUN(a_scope_carries_a_payload);
+    RUN(what_the_thread_was_asked_is_not_taken_back_within_a_scope_that_was_told);
     RUN(what_a_scope_was_not_told_any_more_is_given_back);
     RUN(an_ended_record_takes_nothing);
     RUN(late_requests_reach_nobody_and_requests_to_the_thread_are_kept);
