@@ -1,9 +1,9 @@
 """What the standard library makes, torn: ``making_program.py ROW ROUNDS FOLDER``.
 
 An operation is called in a region again and again, and the thread is asked to stop when the
-standard library begins one line of its own in there, another one each time. Afterwards the
-operation has done its work, or it has not begun. In the end nobody is left: no child that is not
-known, no zombie, no file.
+standard library begins one line of its own in there, another one each time; or while it calls code
+of the program's, a hook that is told what it does. Afterwards the operation has done its work, or
+it has not begun. In the end nobody is left: no child that is not known, no zombie, no file.
 """
 
 from __future__ import annotations
@@ -48,47 +48,125 @@ from pathlib import Path
 from typing import Any
 
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
+from interruption._interruption import _makers
 
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 DATA = bytes(range(256)) * 4096
 
 
-def tear(act: Callable[[], Any], at: int | None) -> tuple[int, Any, str | None]:
+class Row:
+    """A function of the standard library that makes something."""
+
+    def __init__(self, name: str) -> None:
+        (self.function, self.kind), *_ = [
+            (function, kind)
+            for module, function, kind, _ in _makers()
+            if f"{module}.{function}" == name
+        ]
+
+    def is_of(self, frame: Any) -> bool:
+        code = frame.f_code
+        return code.co_qualname == self.function and code.co_filename.startswith(LIBRARY)
+
+    def runs(self, frame: Any) -> bool:
+        """Is it that frame's function, or has it called that?"""
+        while frame is not None and not self.is_of(frame):
+            frame = frame.f_back
+        return frame is not None
+
+
+class Torn:
+    """What became of a call. What an exception keeps alive has gone."""
+
+    def __init__(self) -> None:
+        self.lines = 0  # of the library
+        self.own = 0  # those of the row's function among them
+        self.result: Any = None
+        self.raised: str | None = None
+
+    def call(self, act: Callable[[], Any], region: Any, before: Callable[[], object]) -> Torn:
+        box: list[Any] = []
+        try:
+            with region:
+                before()
+                box.append(act())
+        except ThreadExit as error:
+            self.raised = "".join(traceback.format_exception(error))
+        finally:
+            sys.settrace(None)
+            clear_interrupt()
+        if self.raised is None:
+            (self.result,) = box
+        return self
+
+
+def tear(act: Callable[[], Any], row: Row, at: int | None, *, own: bool = False) -> Torn:
     """Call it in a region, and ask when the library begins that line; -1: as it is called.
 
-    The region is about waits only, for what is called is code of the program's. How many lines
-    there were, what it returned, where it raised: what the exception keeps alive has gone.
+    own: of the row's function's lines, it is that one.
+
+    The region is about waits only, for what is called is code of the program's.
     """
-    me, count, result, raised = threading.get_ident(), 0, None, None
-    process = os.getpid()
+    me, process, torn = threading.get_ident(), os.getpid(), Torn()
 
     def trace(frame: Any, event: str, _: object) -> Any:
-        nonlocal count
         if not frame.f_code.co_filename.startswith(LIBRARY) or os.getpid() != process:
             return None
         if event == "line":
-            count += 1
-            if count - 1 == at:
+            if at == (torn.own if own else torn.lines) and (row.is_of(frame) or not own):
                 interrupt(me)
+            torn.lines += 1
+            torn.own += row.is_of(frame)
         return trace
 
-    def ask() -> None:
+    def before() -> None:
+        sys.settrace(trace)
         if at == -1:
             interrupt(me)
 
-    box: list[Any] = []
-    try:
-        with allow_interruption(async_interrupt=False):
-            sys.settrace(trace)
-            box.append((ask(), act())[1])
-    except ThreadExit as error:
-        raised = "".join(traceback.format_exception(error))
-    finally:
-        sys.settrace(None)
+    return torn.call(act, allow_interruption(async_interrupt=False), before)
+
+
+class Hook:
+    """Called by the interpreter at what is of interest to who watches a program (PEP 578)."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.me, self.process = threading.get_ident(), os.getpid()
+        self.on = False
+        self.count = 0
+        self.at: int | None = None
+        sys.addaudithook(self.hear)
+
+    def hear(self, _event: str, _arguments: object) -> None:
+        if not self.on or threading.get_ident() != self.me:
+            return
+        self.on = False  # what follows is of interest, too
+        if os.getpid() == self.process and self.row.runs(sys._getframe(1)):  # noqa: SLF001
+            self.count += 1
+            if self.count - 1 == self.at:
+                self.ask()
+        self.on = True
+
+    def ask(self) -> None:
+        """Be asked for some statements. What is called by the library is of what it makes."""
+        interrupt(self.me)
+        number = 0
+        for each in range(10):
+            number += each
         clear_interrupt()
-    if raised is None:
-        (result,) = box
-    return count, result, raised
+
+    def tear(self, act: Callable[[], Any], at: int | None) -> Torn:
+        """Call it in a region, and ask while what the hook is told at that time is told."""
+        self.count, self.at, torn = 0, at, Torn()
+
+        def before() -> None:
+            self.on = True
+
+        try:
+            return torn.call(act, allow_interruption, before)
+        finally:
+            self.on = False
 
 
 class Scenario:
@@ -98,6 +176,7 @@ class Scenario:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.inside = False  # was it asked in the row's function?
 
     def prepare(self) -> None:
         """Before each call, outside of the region."""
@@ -753,6 +832,11 @@ class Watches(Scenario):
 
     raises = True  # the loop waits
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        if sys.version_info < (3, 12):
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
     async def run(self) -> None:
         self.process = await asyncio.create_subprocess_exec("true")
         self.pid = self.process.pid
@@ -764,9 +848,12 @@ class Watches(Scenario):
     def check(self, result: None, *, raised: bool) -> None:
         if not raised:
             assert self.process.returncode == 0
-        else:  # nobody waits for it any more
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
+            return
+        try:
+            os.waitpid(self.pid, 0)  # nobody waits for it any more
+        except ChildProcessError:
+            return
+        assert not self.inside, "the loop was told of its end, and has not reaped it"
 
 
 ROWS: dict[str, type[Scenario]] = {
@@ -836,35 +923,56 @@ def helpers() -> set[int]:
 
 
 def choose(count: int, rounds: int) -> Iterator[int]:
-    """So many of the lines, all over the operation; and its very beginning."""
-    yield -1
+    """So many of them, from all over."""
+    rounds = min(rounds, count)
     for number in range(rounds):
         yield number * count // rounds
 
 
-def main(row: str, rounds: int, folder: Path) -> None:
+def ways_to_tear(
+    scenario: Scenario, row: Row, rounds: int
+) -> Iterator[tuple[str, bool, Callable[[], Torn]]]:
+    """Where it is asked, whether that is in the row's function, and the call."""
+    scenario.prepare()
+    calm = tear(scenario.act, row, None)
+    scenario.check(calm.result, raised=False)
+    yield "as it was called", False, lambda: tear(scenario.act, row, -1)
+    for at in sorted({0, calm.own - 1}) if calm.own else ():
+        yield f"at its own line {at}", True, lambda at=at: tear(scenario.act, row, at, own=True)
+    for at in choose(calm.lines, rounds):
+        yield f"at line {at} of {calm.lines}", False, lambda at=at: tear(scenario.act, row, at)
+    if scenario.raises or row.kind not in ("makes", "cleans"):
+        return
+    hook = Hook(row)
+    scenario.prepare()
+    calm = hook.tear(scenario.act, None)
+    scenario.check(calm.result, raised=False)
+    count = hook.count
+    for at in choose(count, rounds):
+        yield f"in hook {at} of {count}", True, lambda at=at: hook.tear(scenario.act, at)
+
+
+def main(name: str, rounds: int, folder: Path) -> None:
     importlib.import_module("multiprocessing.popen_spawn_posix")
     (folder / "work").mkdir()
     (folder / "temporary").mkdir()
     tempfile.tempdir = str(folder / "temporary")
-    scenario = ROWS[row](folder / "work")
+    row, scenario = Row(name), ROWS[name](folder / "work")
     scenario.prepare()
     scenario.check(scenario.act(), raised=False)
-    scenario.prepare()
-    count, result, raised = tear(scenario.act, None)
-    scenario.check(result, raised=False)
-    del result
-    broken = 0
-    for at in choose(count, min(rounds, count)):
+    broken = done = 0
+    for where, inside, way in ways_to_tear(scenario, row, rounds):
         scenario.prepare()
-        _, result, raised = tear(scenario.act, at)
-        if raised is not None and not scenario.raises:
-            raise SystemExit(f"{raised}\n{row} was torn at its line {at} of {count}")
-        broken += raised is not None
-        scenario.check(result, raised=raised is not None)
-        del result
+        scenario.inside = inside
+        torn = way()
+        if torn.raised is not None and not scenario.raises:
+            raise SystemExit(f"{torn.raised}\n{name} was torn, asked {where}")
+        done += 1
+        broken += torn.raised is not None
+        scenario.check(torn.result, raised=torn.raised is not None)
+        del torn
     scenario.close()
-    del scenario, raised
+    del scenario, way
     gc.collect()
     left = {pid: state for pid, state in children().items() if pid not in helpers()}
     assert not left, f"children that nobody knows: {left}"
@@ -872,7 +980,7 @@ def main(row: str, rounds: int, folder: Path) -> None:
     files = [name for name in os.listdir(folder / "temporary") if not name.startswith("pymp-")]
     assert not files, files
     if broken:
-        print(f"broken off {broken} of {rounds + 1} times", file=sys.stderr)
+        print(f"broken off {broken} of {done} times", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from interruption import (
     interruption_fd,
     wait_for_interruption,
 )
+from interruption._interruption import _switch
 from support import PATIENCE, Started, expect_script, in_thread, until
 
 pytestmark = pytest.mark.skipif(
@@ -242,6 +243,39 @@ def test_a_wait_whose_descriptors_are_closed_still_ends_by_itself(call: Call) ->
     assert result is not ThreadExit
     call.shown(result)
     waiter.end()
+
+
+# Those that wait for a file of the library's own, beside the sockets that all are woken by.
+OWN = ["OpenFifoToRead", "OpenFifoToWrite", "Waitpid", "PopenWait", "Sigwait", "Sigtimedwait"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_no_wait_goes_on_for_a_file_that_got_the_number(name: str) -> None:  # S31
+    (kind,) = (each for each in KINDS if each.__name__ == name)
+    with made(kind) as call, contextlib.ExitStack() as stack:
+        before = open_now()
+        waiter = Waiter(call.wait)
+        waiter.begin()
+        numbers = [
+            number
+            for number in open_now() - before
+            if not os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+        ]
+        assert numbers
+        one, other = map(stack.enter_context, socket.socketpair())  # nothing happens in there
+        for number in numbers:
+            os.dup2(one.fileno(), number, inheritable=False)
+        _switch(waiter.thread, True, True)  # it looks for all anew
+        assert call.end is not None
+        call.end()
+        result = waiter.result()
+        assert result is not ThreadExit
+        call.shown(result)
+        waiter.end()
+        for number in numbers:
+            assert os.path.sameopenfile(number, one.fileno()), "it was closed"
+            os.close(number)
+        assert not select.select([one, other], [], [], 0)[0]
 
 
 def test_each_descriptor_of_a_wait_may_be_closed_alone(call: Call) -> None:  # S31

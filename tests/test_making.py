@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -49,7 +50,8 @@ def test_what_has_gone_is_refused_by_name_and_its_class_left_alone():
     expect_script(
         """
         import threading
-        from interruption import ThreadExit, allow_interruption, blocking, interrupt
+        from interruption import ThreadExit, allow_interruption, blocking
+        from interruption import clear_interrupt, interrupt
 
         start = threading.Thread.start
         start.__code__ = start.__code__.replace(co_qualname="Thread.launch")
@@ -65,14 +67,90 @@ def test_what_has_gone_is_refused_by_name_and_its_class_left_alone():
         (refused,) = blocking.status().refused
         assert refused.startswith("threading.Thread.start is not there"), refused
         assert refused in str(blocking.status())
+        clear_interrupt()
         try:
             with allow_interruption(async_interrupt=False):
-                threading.Event().wait()  # of another class
+                (interrupt(me), threading.Event().wait())  # of another class
         except ThreadExit:
             print("stopped")
     """,
         stdout="stopped\n",
     )
+
+
+def test_a_variable_that_has_gone_is_refused_by_name():
+    # S32: a later version calls it otherwise
+    expect_script("""
+        import threading
+        from multiprocessing.connection import Connection, Pipe
+        from interruption import allow_interruption, blocking, interrupt
+
+        code = Connection._send.__code__
+        names = tuple("count" if name == "n" else name for name in code.co_varnames)
+        Connection._send.__code__ = code.replace(co_varnames=names)
+        near, far = Pipe()
+        with allow_interruption(async_interrupt=False):
+            far.send((interrupt(threading.get_ident()), 1)[1])
+        (refused,) = blocking.status().refused
+        assert refused.startswith("multiprocessing.connection.Connection._send is not"), refused
+        assert near.recv() == 1
+    """)
+
+
+def test_a_module_that_is_being_imported_has_lost_nothing():
+    # S32: what it will have is not there yet
+    expect_script("""
+        import sys
+        from interruption import blocking
+
+        looks = []
+        def hear(event, arguments):
+            begun = sys.modules.get("smtplib")
+            if event == "import" and begun is not None and not hasattr(begun, "SMTP"):
+                looks.append(blocking.status().refused)
+        sys.addaudithook(hear)
+        import smtplib
+        assert looks and not any(looks), looks
+        assert blocking.status().refused == ()
+    """)
+
+
+@pytest.mark.parametrize("name", ["inside/threading", "unthreading"])
+def test_who_is_called_as_it_is_as_any_other(name, tmp_path):
+    # S10: in a program's file of the same name, and one whose name ends alike
+    path = tmp_path / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    lines = ["import time", "class Thread:", "    def start(self):", "        time.sleep(60)"]
+    path.write_text("\n".join(lines))
+    expect_script(
+        f"""
+        import sys, threading
+        import interruption
+        from interruption import ThreadExit, allow_interruption, interrupt
+
+        sys.path.insert(0, {str(tmp_path)!r})
+        from {name.replace("/", ".")} import Thread
+        if {name!r} == "unthreading":
+            interruption.protect("unthreading")
+        try:
+            with allow_interruption(async_interrupt=False):
+                (interrupt(threading.get_ident()), Thread().start())
+        except ThreadExit:
+            print("stopped")
+    """,
+        stdout="stopped\n",
+    )
+
+
+def test_a_message_that_has_not_begun_is_waited_for_as_anything():
+    # S10
+    near, far = multiprocessing.Pipe()
+    with near, far, pytest.raises(ThreadExit):
+        try:
+            with allow_interruption(async_interrupt=False):
+                (interrupt(threading.get_ident()), near.recv())
+        finally:
+            clear_interrupt()
 
 
 def test_a_table_that_is_whole_refuses_nothing():
@@ -99,8 +177,6 @@ class Reduced:
 
 def test_the_programs_code_that_is_called_in_between_is_not_interrupted_either(tmp_path):
     # S9, S31: between statements
-    import multiprocessing
-
     process = multiprocessing.get_context("spawn").Process(target=id, args=(Reduced(),))
     try:
         with allow_interruption:
@@ -126,6 +202,36 @@ def test_submit_in_the_last_moment_loses_no_future():
         clear_interrupt()
         future.result()
     assert ran == [True]
+
+
+@pytest.mark.parametrize(
+    "kind", [concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor]
+)
+def test_submit_is_whole_where_a_tool_has_wrapped_start(kind, monkeypatch):
+    # S9, S31: the tool's function is called when the task is in the queue already
+    start, me = threading.Thread.start, threading.get_ident()
+
+    def wrapped(thread):
+        if threading.get_ident() == me:
+            interrupt(me)
+            number = 0
+            for each in range(10):
+                number += each
+        start(thread)
+
+    future = None
+    with kind(1) as executor:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", wrapped)
+            try:
+                with allow_interruption:
+                    future = executor.submit(abs, -1)
+            except ThreadExit:
+                pass
+            finally:
+                clear_interrupt()
+        assert future is not None, "it is in the queue, and nobody knows it"
+        assert future.result() == 1
 
 
 def until_idle(executor):
