@@ -269,3 +269,32 @@ def test_forks_among_threads_that_do_everything():  # S18, S31
             time.sleep(0.001)
         asking.join()
     """)
+
+
+def test_threads_that_another_hook_has_started_in_the_child_stay():  # S18
+    """Hooks run in the order of their registration; one before ours may start threads."""
+    expect_script("""
+        import os, signal, threading
+        def start_again():
+            global thread
+            thread = interruption.Thread(target=work, interruptible=True)
+            thread.start()
+            ready.wait()
+        os.register_at_fork(after_in_child=start_again)
+        import interruption
+        from interruption import *
+        ready = threading.Event()
+        def work():
+            ready.set()
+            while True:
+                pass
+        for _ in range(5):
+            with allow_interruption:
+                pid = os.fork()
+            if pid == 0:
+                signal.alarm(60)
+                assert interrupt(thread)
+                thread.join()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+    """)

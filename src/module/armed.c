@@ -34,6 +34,18 @@ count_alive(const interruption_armed *set)
     return alive;
 }
 
+/* Free the places, and the references in them to what is gone. */
+static void
+free_places(interruption_armed_entry *entries, size_t capacity)
+{
+    for (size_t i = 0; i < capacity; i++) {
+        if (entries[i].key != NULL && interruption_is_dead_reference(entries[i].reference)) {
+            Py_DECREF(entries[i].reference); /* has no callback: nothing runs */
+        }
+    }
+    PyMem_RawFree(entries);
+}
+
 /* Make room for one more, at most three quarters full. False: there is no memory. */
 static bool
 make_room_for_code(interruption_armed *set)
@@ -51,23 +63,19 @@ make_room_for_code(interruption_armed *set)
     }
     for (size_t i = 0; i < set->capacity; i++) {
         interruption_armed_entry *from = &set->entries[i];
-        if (from->key == NULL) {
-            continue;
+        if (from->key != NULL && !interruption_is_dead_reference(from->reference)) {
+            *find_armed(&larger, from->key) = *from;
+            larger.count++;
         }
-        if (interruption_is_dead_reference(from->reference)) {
-            Py_DECREF(from->reference); /* has no callback: nothing runs */
-            continue;
-        }
-        *find_armed(&larger, from->key) = *from;
-        larger.count++;
     }
-    PyMem_RawFree(set->entries);
+    const interruption_armed smaller = *set;
     *set = larger;
+    free_places(smaller.entries, smaller.capacity);
     return true;
 }
 
 bool
-interruption_armed_add(interruption_armed *set, PyCodeObject *code)
+interruption_armed_add(interruption_armed *set, PyCodeObject *code, unsigned *counter)
 {
     if (!make_room_for_code(set)) {
         return false;
@@ -81,32 +89,43 @@ interruption_armed_add(interruption_armed *set, PyCodeObject *code)
         PyErr_Clear();
         return false;
     }
-    if (entry->key != NULL) {
-        Py_SETREF(entry->reference, reference); /* another code had the address, and is gone */
-        return true;
-    }
+    PyObject *dead = entry->reference; /* another code had the address, and is gone; or NULL */
+    set->count += entry->key == NULL;
     *entry = (interruption_armed_entry){code, reference};
-    set->count++;
+    ++*counter;
+    Py_XDECREF(dead);
     return true;
 }
 
+PyCodeObject *
+interruption_armed_next(interruption_armed *set)
+{
+    for (; set->taken < set->capacity; set->taken++) {
+        const interruption_armed_entry *entry = &set->entries[set->taken];
+        PyObject *code = entry->key == NULL ? NULL : interruption_referent(entry->reference);
+        if (code != NULL) {
+            return (PyCodeObject *)code;
+        }
+    }
+    return NULL;
+}
+
+void
+interruption_armed_remove(interruption_armed *set, PyCodeObject *code, unsigned *counter)
+{
+    interruption_armed_entry *entry = &set->entries[set->taken];
+    PyObject *reference = entry->reference;
+    entry->reference = (PyObject *)code;
+    set->taken++;
+    --*counter;
+    Py_DECREF(reference);
+}
+
 interruption_armed
-interruption_armed_take(interruption_armed *set, void (*visit)(PyCodeObject *code, void *arg),
-                        void *arg)
+interruption_armed_take(interruption_armed *set)
 {
     interruption_armed taken = *set;
     *set = (interruption_armed){.count = 0};
-    for (size_t i = 0; i < taken.capacity; i++) {
-        interruption_armed_entry *entry = &taken.entries[i];
-        if (entry->key == NULL) {
-            continue;
-        }
-        PyObject *code = interruption_referent(entry->reference);
-        if (code != NULL) {
-            visit((PyCodeObject *)code, arg);
-        }
-        Py_XSETREF(entry->reference, code);
-    }
     return taken;
 }
 

@@ -1,6 +1,12 @@
 /*
  * The code objects that have events set for a thread: a set that keeps none of them alive. Guarded
  * by the mutex of the threads' list: see thread.h.
+ *
+ * Each code counts the sets that it is in. A fork may find another thread with the mutex in hand,
+ * wherever that one is detached (lifecycle.h); setting events does that without a GIL. So a set and
+ * the counts change together, with nothing in between that detaches: code is in the set before it
+ * is given events, and until they are taken off. The child finds in the sets what is still armed,
+ * and ends what was begun.
  */
 #ifndef INTERRUPTION_ARMED_H
 #define INTERRUPTION_ARMED_H
@@ -11,23 +17,30 @@
 
 typedef struct {
     const void *key;     /* the code's address; NULL: the place is free */
-    PyObject *reference; /* a weak reference to it */
+    PyObject *reference; /* a weak reference to it, or itself once it was taken out */
 } interruption_armed_entry;
 
 typedef struct {
     interruption_armed_entry *entries; /* by the hash of the key, else in the next free place */
     size_t count;                      /* dead ones among them */
     size_t capacity;                   /* a power of two, more than `count`; or 0 */
+    size_t taken;                      /* so many places were taken out, from the first one on */
 } interruption_armed;
 
-/* Attached, with no exception set. Returns whether it was added: false if it was in the set, or
-   there is no memory. */
-bool interruption_armed_add(interruption_armed *set, PyCodeObject *code);
+/* Attached, with no exception set. Adds one to the code's counter if the code was added. Returns
+   whether it was: false if it was in the set, or there is no memory. */
+bool interruption_armed_add(interruption_armed *set, PyCodeObject *code, unsigned *counter);
 
-/* Call `visit` for each that is still alive, and empty the set. What is returned is to be freed by
-   interruption_armed_free when the mutex is not held any more: it keeps what was visited. */
-interruption_armed interruption_armed_take(interruption_armed *set,
-                                           void (*visit)(PyCodeObject *code, void *arg), void *arg);
+/* One that is in the set and alive: a new reference. NULL: there is none any more. To be called
+   until then, with interruption_armed_remove in between; nothing may be added meanwhile. */
+PyCodeObject *interruption_armed_next(interruption_armed *set);
+
+/* Take out what interruption_armed_next gave, whose reference it takes, and one off its counter. */
+void interruption_armed_remove(interruption_armed *set, PyCodeObject *code, unsigned *counter);
+
+/* Empty the set, when there is no next. What is returned keeps what was removed, and is to be freed
+   by interruption_armed_free when the mutex is not held any more. */
+interruption_armed interruption_armed_take(interruption_armed *set);
 
 void interruption_armed_free(interruption_armed *taken);
 

@@ -72,9 +72,9 @@ thread_ends(uint64_t serial)
        that are not there. What is left of it at interpreter exit is not asked any more. */
     bool own = thread == interruption_thread_self;
     interruption_lock_threads();
-    interruption_unlink_thread(thread);
     interruption_garbage garbage = {.count = 0};
-    interruption_events_disarm(thread, &garbage);
+    interruption_events_disarm(thread, &garbage); /* while it is in the list: a fork may cut it */
+    interruption_unlink_thread(thread);
     if (own) {
         (void)itr_disarm(thread->record);
         thread->record->embedder = NULL;
@@ -90,29 +90,38 @@ thread_ends(uint64_t serial)
     free_thread(thread);
 }
 
-/* In the child of a fork: drop what is kept of the other threads. */
+/* One of the parent's other threads, out of the list, with what is left of it; or NULL. */
+static interruption_thread *
+take_other(interruption_garbage *garbage)
+{
+    interruption_lock_threads();
+    interruption_thread *other = interruption_other_of_parent();
+    if (other != NULL) {
+        interruption_events_disarm(other, garbage); /* also what the fork has cut, to its end */
+        interruption_unlink_thread(other);
+    }
+    interruption_unlock_threads();
+    return other;
+}
+
+/* In the child of a fork: drop what is kept of the parent's other threads. */
 static void
 drop_other_threads(void)
 {
     interruption_thread *self = interruption_thread_self;
-    interruption_thread *older;
-    interruption_lock_threads();
-    interruption_thread *others = interruption_unlink_others();
     if (self != NULL) {
-        interruption_settle_callbacks(self);
-    }
-    interruption_unlock_threads();
-    if (self != NULL && (itr_flags(self->record) & ITR_ARMED)) {
-        interruption_disarm(self); /* its request was the parent's */
-    }
-    for (; others != NULL; others = older) {
-        older = others->older;
-        interruption_garbage garbage = {.count = 0};
         interruption_lock_threads();
-        interruption_events_disarm(others, &garbage);
+        interruption_settle_callbacks(self);
         interruption_unlock_threads();
+        if (itr_flags(self->record) & ITR_ARMED) {
+            interruption_disarm(self); /* its request was the parent's */
+        }
+    }
+    interruption_garbage garbage = {.count = 0};
+    for (interruption_thread *other; (other = take_other(&garbage)) != NULL;) {
         interruption_drop_garbage(&garbage);
-        free_thread(others);
+        garbage = (interruption_garbage){.count = 0};
+        free_thread(other);
     }
 }
 
@@ -145,7 +154,7 @@ in_child(void)
     interruption_watchdog_after_fork_child();
     interruption_child_watch_after_fork_child();
     interruption_second_look_after_fork_child();
-    interruption_free_threads_mutex();
+    interruption_threads_after_fork_child();
     interruption_free_code_mutex();
     interruption_free_interpose_mutex();
     interruption_free_families_mutex();

@@ -88,10 +88,7 @@ arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, 
         PyErr_Clear(); /* no memory: not armed, then */
         return;
     }
-    if (!interruption_armed_add(&thread->armed, code)) {
-        return;
-    }
-    if (info->armed++ == 0) {
+    if (interruption_armed_add(&thread->armed, code, &info->armed) && info->armed == 1) {
         set_events(to, code,
                    protected                                           ? to->calls
                    : interruption_points_have_mute_loops(info->points) ? to->mute
@@ -99,14 +96,18 @@ arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, 
     }
 }
 
-/* Under the list's mutex. */
+/* The events first, then what tells that they are there: a fork may come while they are being set,
+   and the child does then what is left. See armed.h. */
 static void
-disarm_code(PyCodeObject *code, void *Py_UNUSED(arg))
+disarm_codes(const connection *to, interruption_armed *armed)
 {
-    const connection *to = connection_now();
-    interruption_code *info = interruption_code_of(code); /* made when it was armed */
-    if (--info->armed == 0 && to != NULL) {
-        set_events(to, code, to->no_events);
+    PyCodeObject *code;
+    while ((code = interruption_armed_next(armed)) != NULL) {
+        interruption_code *info = interruption_code_of(code); /* made when it was armed */
+        if (info->armed == 1 && to != NULL) {
+            set_events(to, code, to->no_events);
+        }
+        interruption_armed_remove(armed, code, &info->armed);
     }
 }
 
@@ -114,12 +115,14 @@ void
 interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage)
 {
     const connection *to = connection_now();
-    garbage->disarmed = interruption_armed_take(&thread->armed, disarm_code, NULL);
+    disarm_codes(to, &thread->armed);
+    garbage->disarmed = interruption_armed_take(&thread->armed);
     if (thread->followed) {
-        thread->followed = false;
-        if (--followed == 0 && to != NULL) {
+        if (followed == 1 && to != NULL) {
             set_all_events(to, to->no_events);
         }
+        thread->followed = false;
+        followed--;
     }
 }
 

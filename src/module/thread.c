@@ -8,6 +8,10 @@ ITR_TLS interruption_thread *interruption_thread_self = NULL;
 static interruption_mutex threads_mutex = INTERRUPTION_MUTEX_INIT;
 static interruption_thread *newest_thread; /* guarded by the mutex */
 
+/* In the child of a fork: the newest one that was the parent's. Guarded by the mutex. Hooks of
+   others may start threads before ours is called. */
+static interruption_thread *newest_of_parent;
+
 void
 interruption_lock_threads(void)
 {
@@ -88,6 +92,9 @@ interruption_this_thread_slow(interruption_state *state)
 void
 interruption_unlink_thread(interruption_thread *thread)
 {
+    if (newest_of_parent == thread) {
+        newest_of_parent = thread->older;
+    }
     *(thread->newer != NULL ? &thread->newer->older : &newest_thread) = thread->older;
     if (thread->older != NULL) {
         thread->older->newer = thread->newer;
@@ -111,23 +118,18 @@ interruption_find_thread(uint64_t serial)
 }
 
 void
-interruption_free_threads_mutex(void)
+interruption_threads_after_fork_child(void)
 {
     interruption_mutex_reset(&threads_mutex);
+    newest_of_parent = newest_thread;
 }
 
 interruption_thread *
-interruption_unlink_others(void)
+interruption_other_of_parent(void)
 {
-    interruption_thread *others = NULL;
-    interruption_thread *older;
-    for (interruption_thread *thread = newest_thread; thread != NULL; thread = older) {
-        older = thread->older;
-        if (thread != interruption_thread_self) {
-            interruption_unlink_thread(thread);
-            thread->older = others;
-            others = thread;
-        }
+    interruption_thread *other = newest_of_parent;
+    if (other != NULL && other == interruption_thread_self) {
+        other = other->older;
     }
-    return others;
+    return other;
 }

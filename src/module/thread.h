@@ -76,11 +76,11 @@ interruption_thread *interruption_find_thread(uint64_t serial);
 /* Under the list's mutex: take it out of the list. */
 void interruption_unlink_thread(interruption_thread *thread);
 
-/* Under the list's mutex: take out all but the calling thread's. Returns them, linked by `older`.
- */
-interruption_thread *interruption_unlink_others(void);
+/* In the child of a fork, under the list's mutex: one that the parent had, but for the calling
+   thread's; or NULL. */
+interruption_thread *interruption_other_of_parent(void);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_threads_mutex(void);
+/* In the child of a fork, in fork() itself: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_threads_after_fork_child(void);
 
 #endif
