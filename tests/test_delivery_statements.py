@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 
@@ -54,6 +55,39 @@ def test_a_signal_handler_is_not_interrupted_but_what_it_interrupts():  # S9, S2
             order.append("delivered")
         assert order == ["handled", "delivered"], order
     """)
+
+
+EMPTY, FULL = ["pass"], ["len('')"]
+
+
+def indented(lines):
+    return [f"    {line}" for line in lines]
+
+
+def made_of_cleanup(tried, cleanup):
+    return ["try:", *indented(tried), "finally:", *indented(cleanup)]
+
+
+ONE = [made_of_cleanup(tried, cleanup) for tried in (EMPTY, FULL) for cleanup in (EMPTY, FULL)]
+TWO = [made_of_cleanup(one, cleanup) for one in ONE for cleanup in (EMPTY, FULL, *ONE)]
+TWO += [made_of_cleanup(tried, one) for one in ONE for tried in (EMPTY, FULL)]
+THREE = [made_of_cleanup(two, EMPTY) for two in TWO[::5]]
+
+
+@pytest.mark.parametrize("head", ["while True:", "while [1]:", "for _ in itertools.count():"])
+def test_a_loop_that_is_nothing_but_cleanup_stops_where_it_goes_round(head):  # S9
+    for body in (*ONE, *TWO, *THREE):
+        lines = ["def loop(begun):", "    begun()", f"    {head}", *indented(indented(body))]
+        names = {"itertools": itertools}
+        exec("\n".join(lines), names)
+
+        def work(started, loop=names["loop"]):
+            with pytest.raises(ThreadExit), allow_interruption:
+                loop(started.ready.set)
+
+        with Started(work) as started:
+            interrupt(started.thread)
+        started.finish()
 
 
 # What runs --------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ typedef struct {
     uint64_t *lines;    /* by line: the `finally` that it is in */
     uint64_t *finallys; /* by instruction: the same */
     uint64_t *turned;   /* by instruction: those out of whose bodies a jump leads back to it */
+    bool *vain;         /* by instruction: one leads back to it, with nothing but cleanup between */
     int first_line;
     int line_count;
     bool lines_are_useless;
@@ -201,6 +202,25 @@ finallys_of_line(const look *at, int number)
                : at->lines[instruction->line - at->first_line];
 }
 
+/* A jump leads back from there. If nothing but cleanup is between, and what is left of `try:`, then
+ * all of that is what the loop consists of. */
+static void
+find_turned(look *at, int jump, int target)
+{
+    uint64_t last = finallys_of_line(at, jump) | finallys_of_line(at, jump - 1), all = last;
+    int i = jump;
+    while (i-- > target) {
+        uint64_t here = finallys_of_line(at, i);
+        if (here == 0 && at->flow.bytecode.instructions[i].action != ACTION_GAP) {
+            break;
+        }
+        all |= here;
+    }
+    bool vain = i < target && all != 0;
+    at->vain[target] |= vain;
+    at->turned[target] |= vain ? all : last;
+}
+
 /* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
  * line between what the handler covers and the copy of the body: it is as good as within. So is a
  * whole `try` in which nothing can fail, of which no more is left; but not where a loop turns back
@@ -213,7 +233,7 @@ find_finallys(look *at)
     for (int i = 1; i < bytecode->count; i++) {
         int target = bytecode->instructions[i].target;
         if (target >= 0 && target <= i) {
-            at->turned[target] |= finallys_of_line(at, i) | finallys_of_line(at, i - 1);
+            find_turned(at, i, target);
         }
     }
     for (int i = bytecode->count; i-- > 0;) {
@@ -328,7 +348,7 @@ flags_of(const look *at, int number)
         flags |= at->headed[number] ? INTERRUPTION_POINT_HEAD : 0;
     }
     flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
-    flags |= is_gap(at, number) ? INTERRUPTION_POINT_GAP : 0;
+    flags |= is_gap(at, number) && !at->vain[number] ? INTERRUPTION_POINT_GAP : 0;
     return flags;
 }
 
@@ -438,11 +458,12 @@ fill(look *at, interruption_points *points)
     at->headed = PyMem_Calloc(count, sizeof(*at->headed));
     at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
     at->turned = PyMem_Calloc(count, sizeof(*at->turned));
+    at->vain = PyMem_Calloc(count, sizeof(*at->vain));
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
     if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        at->headed == NULL || at->finallys == NULL || at->turned == NULL || points->at == NULL ||
-        points->places == NULL) {
+        at->headed == NULL || at->finallys == NULL || at->turned == NULL || at->vain == NULL ||
+        points->at == NULL || points->places == NULL) {
         return -1;
     }
     tell_handlers(at);
@@ -481,6 +502,7 @@ interruption_points_new(PyCodeObject *code)
     PyMem_Free(at.lines);
     PyMem_Free(at.finallys);
     PyMem_Free(at.turned);
+    PyMem_Free(at.vain);
     if (done < 0) {
         interruption_points_free(points);
         return NULL;

