@@ -188,18 +188,3 @@ interruption_visit_contexts(PyThreadState *tstate, const interruption_blocks *bl
         }
     }
 }
-
-const interruption_block *
-interruption_region_not_in_force(const interruption_blocks *blocks)
-{
-    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-        for (const interruption_context *at = blocks->buckets[i]; at != NULL; at = at->next) {
-            for (uint32_t n = 0; at->regions > 0 && n < at->count; n++) {
-                if (!(at->blocks[n].kind & INTERRUPTION_BLOCK_SHIELD)) {
-                    return &at->blocks[n];
-                }
-            }
-        }
-    }
-    return NULL;
-}

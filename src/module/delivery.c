@@ -174,7 +174,7 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
 {
     if (view->regions == 0) {
         obstacle->kind = INTERRUPTION_NOT_OPEN;
-        place_of_block(interruption_region_not_in_force(&thread->blocks), obstacle);
+        place_of_block(interruption_suspended_region(thread->tstate, &thread->blocks), obstacle);
     }
     else if (interruption_statements_are_refused()) {
         obstacle->kind = INTERRUPTION_REFUSED;

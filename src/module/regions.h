@@ -47,10 +47,6 @@ int64_t interruption_leave_block(PyThreadState *tstate, interruption_blocks *blo
 void interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
                                  interruption_view *view);
 
-/* While none is in force: a region of one who is suspended, or NULL. By the owner, or while the
-   owner cannot run. */
-const interruption_block *interruption_region_not_in_force(const interruption_blocks *blocks);
-
 /* Is the block's frame this one? */
 bool interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame);
 

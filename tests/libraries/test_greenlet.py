@@ -17,6 +17,7 @@ from interruption import (
     check_interrupt,
     clear_interrupt,
     defer_interruption,
+    explain,
     interrupt,
     interruption_requested,
 )
@@ -524,3 +525,20 @@ def test_nothing_is_kept_of_greenlets_that_are_gone():
         return [ref for ref in seen if ref() is not None]
 
     assert in_thread(body) == []
+
+
+def test_explain_names_the_region_of_a_suspended_greenlet(entered):  # S19, S21
+    def body(started):
+        suspended = entered(allow_interruption)
+        started.ready.set()
+        started.go.wait()
+        suspended.throw(Given)
+
+    with Started(body) as started:
+        interrupt(started.thread)
+        found = explain(started.thread)
+    with pytest.raises(Given):
+        started.finish()
+    assert found.state == "not in a region"
+    assert "not in force while that is suspended" in found.reason
+    assert found.reason.endswith(str(found.place))

@@ -382,8 +382,6 @@ class Maker:
         return ["with defer_interruption:", *indented(body)]
 
     def region(self, at: Place) -> Lines:
-        if "generator" in at.kind:  # left by contextlib.aclosing() it raises
-            return [self.step()]
         return ["with allow_interruption:", *indented(self.body(at.inner()))]
 
     def locked(self, at: Place) -> Lines:
