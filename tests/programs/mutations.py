@@ -113,7 +113,8 @@ MUTATIONS = [
         "the standard library is left alone",
         "protected.c",
         "bool verdict = find_home(begin_reading(protected), code->co_filename, name);",
-        "bool verdict = find_home(begin_reading(protected), code->co_filename, name) && name == NULL;",
+        "bool verdict = "
+        "find_home(begin_reading(protected), code->co_filename, name) && name == NULL;",
     ),
 ]
 
