@@ -30,7 +30,7 @@
 
 enum { REASON_SIZE = 256 };
 
-static bool awaits_modules(PyObject *unused);
+static bool awaits_modules(PyObject *module);
 static PyObject *execute(const interruption_call *call);
 
 INTERRUPTION_REPLACEMENT(execute_dynamic, awaits_modules, execute);

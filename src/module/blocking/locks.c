@@ -311,6 +311,7 @@ static PyObject *
 restored_state(const interruption_call *call, int *levels)
 {
     PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
+    assert(state != NULL); /* the original has taken it */
     if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 1) {
         state = PyTuple_GET_ITEM(state, 0);
     }

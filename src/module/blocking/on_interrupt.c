@@ -270,6 +270,7 @@ callback_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (called < 0) {
         return NULL;
     }
+    assert(thread != NULL); /* else it had not been entered here */
     /* The call that the callback broke off has failed, in words of its own. */
     bool failed = nargs > 0 && PyExceptionClass_Check(args[0]) &&
                   PyType_IsSubtype((PyTypeObject *)args[0], (PyTypeObject *)PyExc_Exception);

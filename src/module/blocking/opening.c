@@ -218,6 +218,7 @@ open_and_wait(interruption_waiting *waiting, const opening *of)
         waiting->own = &own;
         if ((of->flags & O_ACCMODE) == O_RDONLY && wait_for_writer(waiting, of, &own) < 0) {
             itr_own_fd_close(&own);
+            waiting->own = NULL;
             return -1;
         }
         fd = hand_over(&own);
