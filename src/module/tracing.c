@@ -13,7 +13,7 @@
 
 /* Written while the GIL is held: start, stop. */
 static interruption_state *state_of_trace;
-static interruption_deliverer *deliver;
+static interruption_deliverer *deliver_in_trace;
 
 /* The owner leaves that frame, for now or for good: to keep it longer would keep alive what is in
    it. */
@@ -57,7 +57,7 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
         .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
         .destination = ours ? PyFrame_GetLasti(frame) : -1,
     };
-    return deliver(state_of_trace, thread, point);
+    return deliver_in_trace(state_of_trace, thread, point);
 }
 
 /* Set the function alone; the object stays, and with it what sys.gettrace() says. */
@@ -123,9 +123,9 @@ interruption_events_follow(interruption_thread *Py_UNUSED(thread))
 }
 
 int
-interruption_events_start(interruption_state *state, interruption_deliverer *called)
+interruption_events_start(interruption_state *state, interruption_deliverer *deliver)
 {
-    deliver = called;
+    deliver_in_trace = deliver;
     state_of_trace = state;
     return 0;
 }
