@@ -89,6 +89,25 @@ static const form forms[] = {
     {'p', "  a()"},
     {'.', " finally:"},
     {'f', "  await a()"},
+    /* Of a `try` that cannot fail compilers leave no handler that anything leads to. */
+    {'.', "def f(a):"},
+    {'p', " for x in a:"},
+    {'g', "  try: pass"},
+    {'.', "  finally:"},
+    {'f', "   a()"},
+    {'.', " while a:"},
+    {'.', "  try: break"},
+    {'.', "  finally:"},
+    {'f', "   a()"},
+    {'g', " try:"},
+    {'.', "  try: x = 1"},
+    {'.', "  finally:"},
+    {'f', "   a()"},
+    {'.', " finally:"},
+    {'f', "  a()"},
+    {'.', " try: return 1"},
+    {'.', " finally:"},
+    {'f', "  if a: a()"},
 };
 
 enum { FORMS = sizeof(forms) / sizeof(*forms), MOST_LINES = 1024 };
