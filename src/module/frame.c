@@ -168,6 +168,7 @@ interruption_check_frames(void)
     int lasti;
     PyCodeObject *code = interruption_frame_place(frame, &lasti);
     PyCodeObject *expected = PyFrame_GetCode(innermost);
+    assert(expected != NULL); /* each frame object has a code */
     bool right = interruption_frame_address(innermost) == frame && code == expected &&
                  lasti == PyFrame_GetLasti(innermost);
     Py_XDECREF(code);
