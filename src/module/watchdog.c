@@ -143,10 +143,27 @@ ring_at(int number, int64_t due)
     }
 }
 
+/* A child of a fork has no part in what its parent has installed, but has the handler in C until
+   Python is through with the fork, and for good if a library in C has forked. It ends there and
+   then, as it would without us. */
+static void
+end_child(int number)
+{
+    pid_t process =
+        number > 0 && number < NSIG
+            ? atomic_load_explicit(&watched_signals[number].process, memory_order_relaxed)
+            : 0;
+    if (process != 0 && process != getpid() &&
+        atomic_load_explicit(&watched_signals[number].fatal, memory_order_relaxed)) {
+        interruption_kill_by(number);
+    }
+}
+
 void
 interruption_signal_came(int number)
 {
     if (!is_watched(number)) {
+        end_child(number);
         return;
     }
     int64_t now = itr_now();
