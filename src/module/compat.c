@@ -268,14 +268,14 @@ interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
    static there, so it is learnt from the first thread that is found. Never changed afterwards. */
 static void (*release_lock_of_thread)(void *reference);
 
-static void (*tell_of_end)(const void *lock);
+static void (*told_of_end)(const void *lock);
 
 static void
 release_and_tell(void *reference)
 {
     PyObject *lock = PyWeakref_GET_OBJECT((PyObject *)reference); /* None: it has been dropped */
     release_lock_of_thread(reference);
-    tell_of_end(lock);
+    told_of_end(lock);
 }
 
 static bool
@@ -300,7 +300,7 @@ interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
         release_lock_of_thread = tstate->on_delete;
     }
     if (tstate->on_delete == release_lock_of_thread) {
-        tell_of_end = tell;
+        told_of_end = tell;
         tstate->on_delete = release_and_tell;
     }
 }
