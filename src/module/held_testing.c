@@ -6,11 +6,11 @@
 
 #include <unistd.h>
 
-#include "thread.h"
+#include "thread/thread.h"
 
-#include "blocking/locks.h"
-#include "blocking/process_locks.h"
-#include "held.h"
+#include "blocking/sync/locks.h"
+#include "blocking/sync/process_locks.h"
+#include "thread/held_locks.h"
 
 #define CAPSULE "interruption._interruption._tracker"
 

@@ -1,9 +1,9 @@
 /* See callers.h. */
-#include "callers.h"
+#include "blocking/callers.h"
 
-#include "frame.h"
-#include "numbers.h"
-#include "protected.h"
+#include "cpython/frame.h"
+#include "blocking/numbers.h"
+#include "safepoints/protected.h"
 
 typedef struct {
     const char *function; /* its qualified name, in protected code */

@@ -1,8 +1,8 @@
 /* See greenlets.h. C code that switches by greenlet's own C functions does not come by here: then
    the frames that have entered regions are armed (running.c), and those that these call. */
-#include "greenlets.h"
+#include "blocking/greenlets.h"
 
-#include "arming.h"
+#include "delivery/arming.h"
 
 /* A greenlet that has a region, perhaps: whose it is, nobody has to know. */
 static inline bool

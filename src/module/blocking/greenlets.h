@@ -6,7 +6,7 @@
 #ifndef INTERRUPTION_BLOCKING_GREENLETS_H
 #define INTERRUPTION_BLOCKING_GREENLETS_H
 
-#include "interpose.h"
+#include "interpose/interpose.h"
 
 extern interruption_family interruption_greenlets;
 

@@ -1,14 +1,14 @@
 /* See wait.h. */
-#include "wait.h"
+#include "blocking/wait.h"
 
 #include <errno.h>
 #include <math.h>
 #include <time.h>
 
-#include "arming.h"
-#include "making.h"
-#include "numbers.h"
-#include "raise.h"
+#include "delivery/arming.h"
+#include "safepoints/making.h"
+#include "blocking/numbers.h"
+#include "delivery/raise.h"
 
 #define NANOSECONDS_PER_SECOND 1000000000
 

@@ -20,8 +20,8 @@
 
 #include <poll.h>
 
-#include "delivery.h"
-#include "interpose.h"
+#include "delivery/obstacles.h"
+#include "interpose/interpose.h"
 #include "itr_lot.h"
 #include "itr_own_fd.h"
 

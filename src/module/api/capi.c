@@ -1,0 +1,123 @@
+/*
+ * See capi.h. What the functions do is said in include/interruption.h.
+ *
+ * They are called without a module, so they look it up when they need its state: never while
+ * nothing is asked.
+ */
+#include "api/capi.h"
+
+#include "thread/current.h"
+#include "interruption.h"
+#include "api/polling.h"
+#include "api/requests.h"
+
+/* The first member of a record is the flag that the header's inline look reads. */
+_Static_assert(offsetof(itr_record, flags) == 0, "the flag is the record's first member");
+_Static_assert(sizeof(_Atomic uint32_t) == sizeof(Interruption_Flag), "the flag is one plain word");
+_Static_assert((unsigned int)ITR_REQUESTED == INTERRUPTION_REQUESTED_BIT, "and this is its bit");
+
+/* A new reference to the module, or NULL with an exception set. */
+static PyObject *
+module_of_api(void)
+{
+    return PyImport_ImportModule("interruption._interruption");
+}
+
+/* The caller's exception, set aside: nothing of Python's may be called with one set. */
+typedef struct {
+    PyObject *type, *value, *traceback;
+} set_aside;
+
+static set_aside
+set_exception_aside(void)
+{
+    set_aside aside;
+    PyErr_Fetch(&aside.type, &aside.value, &aside.traceback);
+    return aside;
+}
+
+/* Put it back, if there was one: also in the place of an error of ours, which came later. */
+static void
+put_exception_back(set_aside aside)
+{
+    if (aside.type != NULL) {
+        PyErr_Restore(aside.type, aside.value, aside.traceback);
+    }
+}
+
+static const Interruption_Flag *
+api_current_flag(void)
+{
+    set_aside aside = set_exception_aside();
+    itr_record *record = NULL;
+    PyObject *module = module_of_api();
+    if (module != NULL) {
+        record = interruption_current(interruption_get_state(module));
+        Py_DECREF(module);
+    }
+    put_exception_back(aside);
+    return (const Interruption_Flag *)record;
+}
+
+static int
+api_check(void)
+{
+    if (interruption_nothing_asked()) {
+        return 0;
+    }
+    if (PyErr_Occurred()) {
+        return -1; /* the caller raises already: that wins, as at the end of a shield (S12) */
+    }
+    PyObject *module = module_of_api();
+    if (module == NULL) {
+        return -1;
+    }
+    int status = interruption_check(interruption_get_state(module));
+    Py_DECREF(module);
+    return status;
+}
+
+static int
+ask_ident(interruption_state *state, unsigned long thread_id, PyObject *exc_type, PyObject *reason)
+{
+    interruption_target target;
+    if (interruption_check_request(state, &exc_type, &reason) < 0 ||
+        interruption_find_ident(thread_id, &target) == INTERRUPTION_TARGET_ERROR) {
+        return -1;
+    }
+    return interruption_ask(state, &target, exc_type, reason);
+}
+
+static int
+api_interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
+{
+    set_aside aside = set_exception_aside();
+    int asked = -1;
+    PyObject *module = module_of_api();
+    if (module != NULL) {
+        asked = ask_ident(interruption_get_state(module), thread_id, exc_type, reason);
+        Py_DECREF(module);
+    }
+    put_exception_back(aside);
+    return asked;
+}
+
+static const Interruption_CAPI api = {
+    .abi_version = INTERRUPTION_ABI_VERSION,
+    .size = sizeof(Interruption_CAPI),
+    .current_flag = api_current_flag,
+    .check = api_check,
+    .interrupt = api_interrupt,
+};
+
+int
+interruption_capi_init(PyObject *module)
+{
+    PyObject *capsule = PyCapsule_New((void *)&api, INTERRUPTION_CAPSULE_NAME, NULL);
+    if (capsule == NULL) {
+        return -1;
+    }
+    int status = PyModule_AddObjectRef(module, "_C_API", capsule);
+    Py_DECREF(capsule);
+    return status;
+}

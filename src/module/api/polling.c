@@ -1,0 +1,158 @@
+/* See look.h. The first two functions are the library's hot path: a thread that has not been asked
+   pays a thread-local load, a load and a branch. */
+#include "api/polling.h"
+
+#include <math.h>
+
+#include "cpython/fastcall.h"
+#include "thread/current.h"
+#include "thread/payload.h"
+#include "delivery/raise.h"
+#include "thread/thread.h"
+
+/* The calling thread's record, which knows from now on that the thread looks by itself. */
+static itr_record *
+current_that_looks(interruption_state *state)
+{
+    itr_record *record = interruption_current(state);
+    if (record != NULL) {
+        atomic_store_explicit(&record->looks, true, memory_order_relaxed);
+    }
+    return record;
+}
+
+PyObject *
+interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    if (interruption_nothing_asked()) {
+        Py_RETURN_FALSE;
+    }
+    itr_record *record = current_that_looks(interruption_get_state(module));
+    return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
+}
+
+static bool
+is_shielded(void)
+{
+    const interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        return false;
+    }
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    return view.shields > 0;
+}
+
+int
+interruption_check(interruption_state *state)
+{
+    if (interruption_nothing_asked()) {
+        return 0;
+    }
+    itr_record *record = current_that_looks(state);
+    if (record == NULL) {
+        return -1;
+    }
+    return is_shielded() ? 0 : interruption_raise_request(state, record);
+}
+
+PyObject *
+interruption_check_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    /* Here, and again in interruption_check, which the C API calls: before the state is fetched. */
+    if (interruption_nothing_asked()) {
+        Py_RETURN_NONE;
+    }
+    if (interruption_check(interruption_get_state(module)) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    itr_record *record = interruption_current(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    itr_payload *dropped = NULL;
+    bool requested = itr_clear(record, &dropped);
+    interruption_nothing_waits(record);
+    interruption_payload_drop(dropped);
+    return PyBool_FromLong(requested);
+}
+
+/* The deadline that a `timeout` argument means. 0, or -1 with an exception set. */
+static int
+deadline_after(PyObject *timeout, itr_deadline *deadline)
+{
+    double seconds;
+    if (interruption_seconds(timeout, "timeout", &seconds) < 0) {
+        return -1;
+    }
+    double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
+    *deadline =
+        nanoseconds >= (double)INT64_MAX ? ITR_NEVER : itr_deadline_after((int64_t)nanoseconds);
+    return 0;
+}
+
+/* Wait until `deadline`, running signal handlers. 1, 0 on timeout, -1 with an exception set. */
+static int
+wait_for_request(itr_record *record, itr_deadline deadline)
+{
+    for (;;) {
+        itr_wait_result result;
+        Py_BEGIN_ALLOW_THREADS
+        result = itr_wait(record, deadline);
+        Py_END_ALLOW_THREADS
+        switch (result) {
+        case ITR_WAIT_REQUESTED:
+            return 1;
+        case ITR_WAIT_TIMEOUT:
+            return 0;
+        case ITR_WAIT_SIGNAL:
+            if (PyErr_CheckSignals() < 0) {
+                return -1;
+            }
+            break;
+        case ITR_WAIT_ERROR:
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+    }
+}
+
+PyObject *
+interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout", NULL};
+    static const interruption_signature signature = {"wait_for_interruption", names,
+                                                     .positional = 1};
+    PyObject *timeout;
+    itr_deadline deadline;
+    if (interruption_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||
+        deadline_after(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    itr_record *record = current_that_looks(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    if (itr_requested(record)) {
+        Py_RETURN_TRUE;
+    }
+    int requested = wait_for_request(record, deadline);
+    return requested < 0 ? NULL : PyBool_FromLong(requested);
+}
+
+PyObject *
+interruption_fd(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    itr_record *record = current_that_looks(interruption_get_state(module));
+    if (record == NULL) {
+        return NULL;
+    }
+    int fd = itr_wait_fd(record);
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);
+}

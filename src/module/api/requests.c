@@ -1,0 +1,383 @@
+/* See requests.h. Everything is checked before anything is asked, so an error changes nothing. */
+#include "api/requests.h"
+
+#include "cpython/fastcall.h"
+#include "delivery/arming.h"
+#include "api/on_interrupt.h"
+#include "cpython/compat.h"
+#include "shutdown/late_threads.h"
+#include "thread/payload.h"
+#include "shutdown/pulse.h"
+#include "delivery/rearm.h"
+#include "delivery/thread_exit.h"
+
+int
+interruption_check_request(interruption_state *state, PyObject **exc_type, PyObject **reason)
+{
+    if (*reason == Py_None) {
+        *reason = NULL;
+    }
+    if (*reason != NULL && !PyUnicode_Check(*reason)) {
+        PyErr_Format(PyExc_TypeError, "reason must be a str or None, not %.200s",
+                     Py_TYPE(*reason)->tp_name);
+        return -1;
+    }
+    if (*exc_type == (PyObject *)state->thread_exit) {
+        *exc_type = NULL;
+    }
+    return *exc_type == NULL ? 0 : interruption_check_exc_type(state, *exc_type, *reason);
+}
+
+PyObject *
+interruption_check_request_method(PyObject *module, PyObject *args)
+{
+    PyObject *exc_type, *reason;
+    if (!PyArg_ParseTuple(args, "OO:_check_request", &exc_type, &reason)) {
+        return NULL;
+    }
+    if (exc_type == Py_None) {
+        exc_type = NULL;
+    }
+    if (interruption_check_request(interruption_get_state(module), &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
+   already, for the caller may insist because nothing happens. Takes the reference. Returns what is
+   to be run when nothing else is left to do: in there the process may fork. */
+static interruption_callback *
+stop_open(interruption_state *state, itr_record *open)
+{
+    if (open == NULL) {
+        return NULL;
+    }
+    if (itr_runs_open(open)) {
+        interruption_stop_where_it_is(state, open);
+    }
+    interruption_callback *claimed =
+        itr_flags(open) & ITR_CALLS ? interruption_claim_callbacks(open) : NULL;
+    itr_release(open);
+    return claimed;
+}
+
+/* Takes the payload, and releases the target; as interruption_ask. */
+static int
+ask_with(interruption_state *state, interruption_target *target, itr_payload *payload)
+{
+    itr_record *open;
+    itr_answer answer = interruption_ask_target(target, payload, &open);
+    interruption_release_target(target);
+    interruption_callback *claimed = stop_open(state, open);
+    if (answer != ITR_NEW) {
+        interruption_payload_drop(payload);
+    }
+    interruption_run_callbacks(claimed);
+    interruption_payload_drop_orphans();
+    if (answer == ITR_NO_MEMORY) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return answer == ITR_NEW;
+}
+
+int
+interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
+                 PyObject *reason)
+{
+    itr_payload *payload;
+    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
+        interruption_release_target(target);
+        return -1;
+    }
+    return ask_with(state, target, payload);
+}
+
+int
+interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope,
+                       PyObject *exc_type, PyObject *reason)
+{
+    itr_payload *payload;
+    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
+        return -1;
+    }
+    itr_record *record = itr_find(thread_id);
+    if (record == NULL) {
+        interruption_payload_drop(payload);
+        return 0;
+    }
+    itr_answer answer = itr_request_scope(record, scope, payload);
+    if (answer != ITR_NEW) {
+        interruption_payload_drop(payload);
+    }
+    if (answer != ITR_FINISHED && itr_needs_more(record)) {
+        interruption_run_callbacks(stop_open(state, record));
+    }
+    else {
+        itr_release(record);
+    }
+    return answer != ITR_FINISHED;
+}
+
+PyObject *
+interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"thread", "exc_type", "reason", NULL};
+    static const interruption_signature signature = {"interrupt", names, .required = 1,
+                                                     .positional = 2};
+    interruption_state *state = interruption_get_state(module);
+    PyObject *places[3];
+    if (interruption_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
+        return NULL;
+    }
+    PyObject *thread = places[0], *exc_type = places[1], *reason = places[2];
+    if (interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    interruption_target target;
+    PyObject *otherwise;
+    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+        return otherwise;
+    }
+    int asked = interruption_ask(state, &target, exc_type, reason);
+    return asked < 0 ? NULL : PyBool_FromLong(asked);
+}
+
+/* What all are asked with. */
+typedef struct {
+    PyObject *reason; /* borrowed; or NULL */
+    uint64_t origin;
+} asked_with;
+
+/* One of many that are asked. */
+typedef struct {
+    itr_thread thread;
+    itr_payload *payload;
+    itr_record *open;
+    itr_answer answer;
+    interruption_callback *claimed;
+} asking;
+
+/* Is it one of those in C that attach now and then? */
+static bool
+is_of_ours(uintptr_t thread_id)
+{
+    return thread_id != 0 &&
+           (thread_id == interruption_looker() || thread_id == interruption_pulse_thread());
+}
+
+/* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,
+   if there is no memory. */
+static size_t
+prepare(const itr_thread *threads, size_t count, const asked_with *with, asking *all)
+{
+    uint64_t self = interruption_self().serial;
+    size_t prepared = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (threads[i].serial == self || is_of_ours(threads[i].thread_id)) {
+            continue;
+        }
+        all[prepared] = (asking){.thread = threads[i]};
+        if (interruption_payload_from(with->origin, NULL, with->reason, &all[prepared].payload) <
+            0) {
+            break;
+        }
+        prepared++;
+    }
+    return prepared;
+}
+
+/* What a request has left to do. Returns whether there was a thread to ask. */
+static bool
+finish_asking(interruption_state *state, asking *of)
+{
+    of->claimed = stop_open(state, of->open);
+    if (of->answer != ITR_NEW) {
+        interruption_payload_drop(of->payload);
+    }
+    if (of->answer == ITR_NO_MEMORY) {
+        PyErr_NoMemory();
+    }
+    return of->answer != ITR_FINISHED;
+}
+
+/*
+ * Ask every thread of the list but the caller. How many were asked, or -1 with MemoryError set.
+ *
+ * Detached: thousands that wake would otherwise all queue for the GIL until the last has been
+ * asked, and each look every few milliseconds whether it may have it.
+ */
+static Py_ssize_t
+ask_others(interruption_state *state, const itr_thread *threads, size_t count,
+           const asked_with *with)
+{
+    asking *all = PyMem_RawCalloc(count + 1, sizeof(*all));
+    if (all == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size_t prepared = prepare(threads, count, with, all);
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t i = 0; i < prepared; i++) {
+        all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].open);
+    }
+    Py_END_ALLOW_THREADS
+    Py_ssize_t asked = 0;
+    for (size_t i = 0; i < prepared; i++) {
+        asked += finish_asking(state, &all[i]);
+    }
+    for (size_t i = 0; i < prepared; i++) {
+        interruption_run_callbacks(all[i].claimed);
+    }
+    PyMem_RawFree(all);
+    return PyErr_Occurred() ? -1 : asked;
+}
+
+static uint64_t
+youngest(const itr_thread *threads, size_t count)
+{
+    uint64_t serial = 0;
+    for (size_t i = 0; i < count; i++) {
+        serial = threads[i].serial > serial ? threads[i].serial : serial;
+    }
+    return serial;
+}
+
+/* Ask all threads but the caller; `and_newborn`: those that will be born, too. How many were asked,
+   as an int; or NULL with an exception set. */
+static PyObject *
+ask_all(interruption_state *state, const asked_with *with, bool and_newborn)
+{
+    uint64_t epoch = itr_sweep_begin();
+    itr_thread *threads;
+    size_t count;
+    if (interruption_list_threads(&threads, &count) < 0) {
+        return NULL;
+    }
+    if (and_newborn) {
+        /* Before the others are asked: who is asked may start a thread. */
+        interruption_begin_asking_newborn(youngest(threads, count), with->reason, with->origin);
+    }
+    Py_ssize_t asked = ask_others(state, threads, count, with);
+    if (asked < 0 && and_newborn) {
+        interruption_end_asking_newborn();
+    }
+    itr_sweep(epoch, threads, count);
+    PyMem_RawFree(threads);
+    interruption_payload_drop_orphans();
+    return asked < 0 ? NULL : PyLong_FromSsize_t(asked);
+}
+
+PyObject *
+interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames)
+{
+    static const char *const names[] = {"reason", NULL};
+    static const interruption_signature signature = {"interrupt_all_threads", names,
+                                                     .positional = 1};
+    interruption_state *state = interruption_get_state(module);
+    PyObject *reason, *exc_type = NULL;
+    if (interruption_sort_arguments(&signature, args, nargs, kwnames, &reason) < 0 ||
+        interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    return ask_all(state, &(asked_with){reason, 0}, false);
+}
+
+PyObject *
+interruption_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    static _Atomic uint64_t newest; /* relaxed: only that no two are the same counts */
+    return PyLong_FromUnsignedLongLong(1 +
+                                       atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed));
+}
+
+/* (reason, origin, and_newborn) */
+PyObject *
+interruption_begin_shutdown(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *exc_type = NULL, *reason;
+    unsigned long long origin;
+    int and_newborn;
+    if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_newborn) ||
+        interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    return ask_all(state, &(asked_with){reason, origin}, and_newborn);
+}
+
+/* (thread, reason, origin) */
+PyObject *
+interruption_ask_in_shutdown(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *thread, *exc_type = NULL, *reason;
+    unsigned long long origin;
+    interruption_target target;
+    PyObject *otherwise;
+    itr_payload *payload;
+    if (!PyArg_ParseTuple(args, "OOK:_ask", &thread, &reason, &origin) ||
+        interruption_check_request(state, &exc_type, &reason) < 0) {
+        return NULL;
+    }
+    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+        return otherwise;
+    }
+    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
+        interruption_release_target(&target);
+        return NULL;
+    }
+    int asked = ask_with(state, &target, payload);
+    return asked < 0 ? NULL : PyBool_FromLong(asked);
+}
+
+/* (thread, origin, also_who_looks) */
+PyObject *
+interruption_take_back(PyObject *module, PyObject *args)
+{
+    PyObject *thread;
+    unsigned long long origin;
+    int also_who_looks;
+    interruption_target target;
+    PyObject *otherwise;
+    if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_looks)) {
+        return NULL;
+    }
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
+    }
+    itr_payload *dropped = NULL;
+    bool taken = false;
+    if (target.record == NULL) {
+        taken = itr_ask_no_more(target.thread, origin, &dropped);
+    }
+    else if (also_who_looks || !atomic_load_explicit(&target.record->looks, memory_order_relaxed)) {
+        taken = itr_take_back(target.record, origin, &dropped);
+    }
+    interruption_release_target(&target);
+    interruption_payload_drop(dropped);
+    return PyBool_FromLong(taken);
+}
+
+PyObject *
+interruption_end_shutdown(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    interruption_end_asking_newborn();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+interruption_requested_of(PyObject *module, PyObject *thread)
+{
+    interruption_target target;
+    PyObject *otherwise;
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
+    }
+    bool requested =
+        target.record != NULL ? itr_requested(target.record) : itr_asked(target.thread);
+    interruption_release_target(&target);
+    return PyBool_FromLong(requested);
+}

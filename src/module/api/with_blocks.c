@@ -1,0 +1,515 @@
+/*
+ * See with_blocks.h. `__enter__` and `__exit__` are the hot path of a region: a thread that has not
+ * been asked pays two thread-local loads and one atomic change of its flags for each.
+ *
+ * S11 holds because a request is raised by the thread itself, between statements (raise.c):
+ * while `__exit__` runs, no statement begins, and after it the block is not in force.
+ */
+#include "api/with_blocks.h"
+
+#include <stddef.h>
+
+#include "blocking/families.h"
+#include "api/on_interrupt.h"
+#include "cpython/compat.h"
+#include "delivery/arming.h"
+#include "delivery/events.h"
+#include "thread/left_locked.h"
+#include "api/polling.h"
+#include "delivery/raise.h"
+#include "delivery/shield.h"
+#include "thread/target.h"
+#include "safepoints/self_test.h"
+
+typedef struct {
+    PyObject_HEAD uint8_t kind; /* INTERRUPTION_BLOCK_... */
+} block;
+
+static interruption_state *
+state_of(PyObject *self)
+{
+    return (interruption_state *)PyType_GetModuleState(Py_TYPE(self));
+}
+
+/* What concerns more than the blocks themselves: the thread has been asked. */
+static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
+
+/* Entering. ----------------------------------------------------------------------------------- */
+
+/* A region has been entered by a thread that has been asked: if it is an outermost one that no
+   shield is around, leave it and raise (S7). 0, or -1 with an exception set. */
+static int
+enter_region_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
+{
+    interruption_view view;
+    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    if (view.regions > 1 || view.shields > 0) {
+        return 0;
+    }
+    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    if (flags < 0) {
+        return -1;
+    }
+    if (thread->blocks.regions == 0) {
+        interruption_thread_held = NULL; /* nothing ran since it was set */
+    }
+    interruption_settle(state, thread, (uint32_t)flags);
+    return interruption_check(state);
+}
+
+/* A first region connects us to the interpreter: to be called between statements, if it lets
+   requests in there, and where calls block. 0, or -1 with an exception set. */
+static int
+start_regions(interruption_state *state, interruption_thread *thread, uint8_t kind)
+{
+    bool statements = !(kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
+    if (thread->started || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+        return 0;
+    }
+    interruption_self_test_once();
+    bool connects = statements && !interruption_statements_are_refused();
+    if ((connects && interruption_events_start(state, interruption_deliver) < 0) ||
+        interruption_blocking_start() < 0) {
+        return -1;
+    }
+    thread->started = statements && interruption_blocking_is_whole();
+    return 0;
+}
+
+/* The calling thread's, where it is not at hand or a first region has to prepare it. NULL with an
+   exception set. */
+INTERRUPTION_SELDOM static interruption_thread *
+prepare_thread(PyObject *self)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        thread = interruption_this_thread_slow(state_of(self));
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    return start_regions(state_of(self), thread, ((block *)self)->kind) < 0 ? NULL : thread;
+}
+
+/* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
+   been left again. */
+INTERRUPTION_SELDOM static int
+entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
+{
+    interruption_state *state = state_of(self);
+    interruption_settle(state, thread, flags);
+    const uint8_t calm = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_PROGRAM;
+    if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & calm)) {
+        return enter_region_asked(state, thread, self);
+    }
+    return 0;
+}
+
+static PyObject *
+block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread) || !thread->started) {
+        thread = prepare_thread(self);
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    int64_t flags = interruption_enter_block(thread->tstate, &thread->blocks, thread->record, self,
+                                             ((block *)self)->kind);
+    if (flags < 0) {
+        return NULL;
+    }
+    if (thread->blocks.regions > 0 && interruption_current_held() == NULL) {
+        interruption_held_begin(&thread->held);
+    }
+    if ((flags & NOTEWORTHY) && entered_asked(thread, self, (uint32_t)flags) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(self);
+}
+
+/* Leaving. ------------------------------------------------------------------------------------ */
+
+/* Leave a block of a thread that has been asked. Leaving the outermost shield raises what waits,
+   unless the block raises already, or S9 forbids it here: then it waits on (S12). */
+INTERRUPTION_SELDOM static int
+leave_asked(interruption_state *state, interruption_thread *thread, const block *left, bool raising,
+            uint32_t flags)
+{
+    const interruption_point here = {.moment = INTERRUPTION_AT_EXIT};
+    if ((flags & ITR_PENDING) && (flags & ITR_CALLS)) {
+        interruption_run_own_callbacks(thread);
+        flags = itr_flags(thread->record);
+    }
+    if ((left->kind & INTERRUPTION_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
+        interruption_deliver(state, thread, here) < 0) {
+        return -1;
+    }
+    interruption_settle(state, thread, flags);
+    return 0;
+}
+
+static PyObject *
+block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    interruption_thread *thread = interruption_thread_self;
+    if (!interruption_is_thread_of_now(thread)) {
+        thread = interruption_this_thread_slow(state_of(self));
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    if (flags < 0) {
+        return NULL;
+    }
+    bool raising = nargs > 0 && args[0] != Py_None;
+    if (thread->blocks.regions == 0) {
+        interruption_thread_held = NULL;
+        if (!interruption_held_is_clear(&thread->held)) {
+            if (raising && (flags & ITR_REQUESTED)) {
+                interruption_leave_locked(state_of(self), thread);
+            }
+            interruption_held_clear(&thread->held);
+        }
+    }
+    if ((flags & NOTEWORTHY) &&
+        leave_asked(state_of(self), thread, (block *)self, raising, (uint32_t)flags) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Options, decorating. ------------------------------------------------------------------------ */
+
+/* What the Python part has, by its name. */
+static PyObject *
+in_python(const char *name)
+{
+    PyObject *decorators = PyImport_ImportModule("interruption._decorators");
+    PyObject *found = decorators == NULL ? NULL : PyObject_GetAttrString(decorators, name);
+    Py_XDECREF(decorators);
+    return found;
+}
+
+static PyObject *
+decorate(PyObject *self, PyObject *function)
+{
+    PyObject *decorator = in_python("decorate");
+    PyObject *decorated =
+        decorator == NULL ? NULL : PyObject_CallFunctionObjArgs(decorator, self, function, NULL);
+    Py_XDECREF(decorator);
+    return decorated;
+}
+
+/* Called with one thing, it decorates that. 1, 0 if it was called with options, -1 with TypeError
+   set. */
+static int
+is_decorating(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t given = PyTuple_GET_SIZE(args);
+    if (given == 0) {
+        return 0;
+    }
+    if (given > 1 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
+        PyErr_Format(PyExc_TypeError, "%R takes either one function to decorate or options by name",
+                     self);
+        return -1;
+    }
+    return 1;
+}
+
+/* An option: True or False, for PyArg_Parse. */
+static int
+flag(PyObject *given, void *option)
+{
+    if (!PyBool_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "an option is True or False, not %R", given);
+        return 0;
+    }
+    *(int *)option = given == Py_True;
+    return 1;
+}
+
+static PyObject *
+allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"async_interrupt", "io_interrupt", NULL};
+    int decorating = is_decorating(self, args, kwargs);
+    if (decorating != 0) {
+        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
+    }
+    const block *from = (block *)self;
+    int statements = !(from->kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
+    int waits = !(from->kind & INTERRUPTION_BLOCK_NO_WAITS);
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O&O&:allow_interruption", names, flag,
+                                     &statements, flag, &waits)) {
+        return NULL;
+    }
+    uint8_t kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |
+                             (waits ? 0 : INTERRUPTION_BLOCK_NO_WAITS));
+    if (kind == from->kind) {
+        return Py_NewRef(self);
+    }
+    if (kind == 0) {
+        return PyObject_GetAttrString(state_of(self)->module, "allow_interruption");
+    }
+    block *made = PyObject_New(block, Py_TYPE(self));
+    if (made != NULL) {
+        made->kind = kind;
+    }
+    return (PyObject *)made;
+}
+
+static PyObject *
+defer_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {NULL};
+    int decorating = is_decorating(self, args, kwargs);
+    if (decorating != 0) {
+        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":defer_interruption", names)) {
+        return NULL;
+    }
+    return Py_NewRef(self);
+}
+
+static PyObject *
+block_repr(PyObject *self)
+{
+    const block *of = (block *)self;
+    if (of->kind & INTERRUPTION_BLOCK_SHIELD) {
+        return PyUnicode_FromString("defer_interruption");
+    }
+    if (of->kind == 0) {
+        return PyUnicode_FromString("allow_interruption");
+    }
+    if (of->kind & INTERRUPTION_BLOCK_PROGRAM) {
+        return PyUnicode_FromString("_allow_in_program");
+    }
+    bool no_statements = of->kind & INTERRUPTION_BLOCK_NO_STATEMENTS;
+    bool no_waits = of->kind & INTERRUPTION_BLOCK_NO_WAITS;
+    return PyUnicode_FromFormat(
+        "allow_interruption(%s%s%s)", no_statements ? "async_interrupt=False" : "",
+        no_statements && no_waits ? ", " : "", no_waits ? "io_interrupt=False" : "");
+}
+
+/* Pickled, and copied: the two objects by their names, others by their options. */
+static PyObject *
+block_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    uint8_t kind = ((block *)self)->kind;
+    if (kind == 0 || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+        return block_repr(self);
+    }
+    PyObject *maker = in_python("configured");
+    return maker == NULL
+               ? NULL
+               : Py_BuildValue("N(NN)", maker,
+                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_STATEMENTS)),
+                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_WAITS)));
+}
+
+/* What inspect.signature() finds. */
+static PyObject *
+block_signature(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *maker = in_python("signature_of");
+    PyObject *signature = maker == NULL ? NULL : PyObject_CallOneArg(maker, self);
+    Py_XDECREF(maker);
+    return signature;
+}
+
+static void
+block_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A thread's switches. ------------------------------------------------------------------------ */
+
+/* A thread that has not begun its run() yet has nothing to set: it asks for its switches when it
+   does. Returns what is to be run now that a request may be let in. */
+static interruption_callback *
+set_switches(interruption_state *state, itr_record *record, uint32_t switches)
+{
+    interruption_lock_threads();
+    interruption_thread *thread = interruption_thread_of(record);
+    if (thread != NULL) {
+        atomic_store_explicit(&thread->switches, switches, memory_order_relaxed);
+        itr_set_deaf(record, (switches & INTERRUPTION_NO_WAITS) != 0);
+    }
+    interruption_unlock_threads();
+    itr_nudge(record); /* what waits looks anew */
+    const uint32_t waiting = ITR_PENDING | ITR_OPEN;
+    if ((itr_flags(record) & waiting) == waiting) {
+        interruption_stop_where_it_is(state, record);
+    }
+    return itr_flags(record) & ITR_CALLS ? interruption_claim_callbacks(record) : NULL;
+}
+
+static bool
+is_calling_thread(const interruption_target *target)
+{
+    return target->record != NULL ? target->record == itr_current()
+                                  : target->thread.serial == interruption_self().serial;
+}
+
+PyObject *
+interruption_switch(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *object;
+    int statements, waits;
+    if (!PyArg_ParseTuple(args, "Opp:_switch", &object, &statements, &waits)) {
+        return NULL;
+    }
+    interruption_target target;
+    switch (interruption_find_target(state, object, &target)) {
+    case INTERRUPTION_TARGET_ERROR:
+        return NULL;
+    case INTERRUPTION_TARGET_FINISHED:
+        Py_RETURN_NONE;
+    case INTERRUPTION_TARGET_LIVE:
+        break;
+    }
+    bool made = !is_calling_thread(&target) ||
+                interruption_is_thread_of_now(interruption_thread_self) ||
+                interruption_this_thread_slow(state) != NULL;
+    itr_record *record = is_calling_thread(&target) ? itr_current() : target.record;
+    interruption_callback *claimed = NULL;
+    if (made && record != NULL) {
+        claimed = set_switches(state, record,
+                               (statements ? 0 : INTERRUPTION_NO_STATEMENTS) |
+                                   (waits ? 0 : INTERRUPTION_NO_WAITS));
+    }
+    interruption_release_target(&target);
+    interruption_run_callbacks(claimed);
+    if (!made) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* The types. ---------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(
+    allow_doc,
+    "A region: the block of `with allow_interruption:` may be interrupted.\n\n"
+    "A thread that interrupt() is called for raises ThreadExit inside the block, between\n"
+    "two statements of it or of what it calls; never inside the standard library, while\n"
+    "it holds a lock that it took in the block, in `finally`, `except`, the entry or exit\n"
+    "of a `with`, in `__del__`, a weak reference's callback or an import: there it waits\n"
+    "for the next safe point (S9). If the thread has been asked already, entering\n"
+    "raises and the block is not run (S7). A region delivers a request once: cleanup is\n"
+    "left alone, until interrupt() is called again (S8). Leaving never raises (S11).\n\n"
+    "Also called with options, and as a decorator of functions of any kind:\n\n"
+    "async_interrupt: False leaves blocking calls only.\n"
+    "io_interrupt: False leaves statements only (S14).\n\n"
+    "Nested regions count as one, and each switches off what it says for its block.\n"
+    "Reentrant; one object serves all threads. In a generator or coroutine it is in force\n"
+    "only while that runs (S21).\n\n"
+    "RuntimeError: left out of order or in another thread than it was entered in; or, on\n"
+    "entry, no tool id of sys.monitoring is free.");
+
+PyDoc_STRVAR(
+    defer_doc,
+    "A shield: the block of `with defer_interruption:` is not interrupted.\n\n"
+    "Not by a region inside or around it, nor by check_interrupt(). Leaving the outermost\n"
+    "shield in a region raises what was asked meanwhile, unless the block raises something\n"
+    "else: then that wins, and the request stays pending (S12). Also as a decorator, and\n"
+    "called without arguments. Otherwise as allow_interruption.");
+
+PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nEnter the block in the calling thread.");
+PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
+                       "Leave the block; never swallows an exception.");
+
+PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nHelper for pickle.");
+
+static PyMethodDef block_methods[] = {
+    {"__enter__", block_enter, METH_NOARGS, enter_doc},
+    {"__exit__", _PyCFunction_CAST(block_exit), METH_FASTCALL, exit_doc},
+    {"__reduce__", block_reduce, METH_NOARGS, reduce_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef block_getset[] = {
+    {"__signature__", block_signature, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot allow_slots[] = {
+    {Py_tp_doc, (void *)allow_doc},
+    {Py_tp_methods, block_methods},
+    {Py_tp_getset, block_getset},
+    {Py_tp_call, allow_call},
+    {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},
+    {0, NULL},
+};
+
+static PyType_Slot defer_slots[] = {
+    {Py_tp_doc, (void *)defer_doc},
+    {Py_tp_methods, block_methods},
+    {Py_tp_getset, block_getset},
+    {Py_tp_call, defer_call},
+    {Py_tp_repr, block_repr},
+    {Py_tp_dealloc, block_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec allow_spec = {
+    .name = "interruption._interruption._AllowInterruption",
+    .basicsize = sizeof(block),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = allow_slots,
+};
+
+static PyType_Spec defer_spec = {
+    .name = "interruption._interruption._DeferInterruption",
+    .basicsize = sizeof(block),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = defer_slots,
+};
+
+static int
+add_block(PyObject *module, PyTypeObject *type, const char *name, uint8_t kind)
+{
+    block *made = type == NULL ? NULL : PyObject_New(block, type);
+    if (made == NULL) {
+        return -1;
+    }
+    made->kind = kind;
+    int status = PyModule_AddObjectRef(module, name, (PyObject *)made);
+    Py_DECREF(made);
+    return status;
+}
+
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
+int
+interruption_with_blocks_init(PyObject *module)
+{
+    PyTypeObject *allow = add_type(module, &allow_spec);
+    PyTypeObject *defer = allow == NULL ? NULL : add_type(module, &defer_spec);
+    int status = -1;
+    if (defer != NULL && add_block(module, allow, "allow_interruption", 0) == 0 &&
+        add_block(module, allow, "_allow_in_program", INTERRUPTION_BLOCK_PROGRAM) == 0) {
+        status = add_block(module, defer, "defer_interruption", INTERRUPTION_BLOCK_SHIELD);
+    }
+    Py_XDECREF(allow);
+    Py_XDECREF(defer);
+    return status;
+}

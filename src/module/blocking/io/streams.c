@@ -1,0 +1,397 @@
+/*
+ * See streams.h. Linux reads and writes pipes and sockets without waiting if it is asked to
+ * (RWF_NOWAIT), whatever the descriptor's flags are. For FIFOs and terminals, which it does not do
+ * that with, the same file is opened once more, by /proc, in a way that does not wait: its *twin*,
+ * for the time of one call. What has no twin is read when poll() finds it ready.
+ */
+#include "blocking/io/streams.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* One read or write. */
+typedef struct {
+    interruption_stream *stream;
+    char *buffer;
+    size_t size, done;
+    bool writes;
+    bool began; /* `waiting` and `deadline` are filled in, `waiting.own` with the twin, if any */
+    interruption_waiting waiting;
+    itr_deadline deadline;
+} transfer;
+
+/* What a step of it comes to, besides counts and -1. */
+enum { AGAIN = -4, NOT_SUPPORTED = -5, TWIN_LOST = -6 };
+
+/* Looking at a descriptor. -------------------------------------------------------------------- */
+
+static bool
+look_at_descriptor(int fd, interruption_stream *stream)
+{
+#if defined(__linux__) && defined(AT_STATX_DONT_SYNC)
+    /* Without the GIL being let go of, so no file server may be asked. */
+    struct statx found;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &found) < 0) {
+        return false;
+    }
+    *stream =
+        (interruption_stream){.fd = fd,
+                              .looked = true,
+                              .mode = found.stx_mode,
+                              .device = (uint64_t)found.stx_dev_major << 32 | found.stx_dev_minor,
+                              .inode = found.stx_ino};
+#else
+    struct stat found;
+    if (fstat(fd, &found) < 0) {
+        return false;
+    }
+    *stream = (interruption_stream){.fd = fd,
+                                    .looked = true,
+                                    .mode = found.st_mode,
+                                    .device = (uint64_t)found.st_dev,
+                                    .inode = (uint64_t)found.st_ino};
+#endif
+    return true;
+}
+
+bool
+interruption_stream_look(int fd, interruption_stream *stream)
+{
+    if (fd < 0) {
+        return false;
+    }
+    /* What has no position is none of the three below; to ask that is the quickest. */
+    if (lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE) {
+        *stream = (interruption_stream){.fd = fd};
+        return true;
+    }
+    return look_at_descriptor(fd, stream) && !S_ISREG(stream->mode) && !S_ISDIR(stream->mode) &&
+           !S_ISBLK(stream->mode);
+}
+
+int
+interruption_stream_enter(int fd)
+{
+    if (!interruption_is_asked()) {
+        return 0;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) ? 0 : interruption_wait_entry_asked();
+}
+
+/* The number may have been closed, and stand for another file. */
+static bool
+is_same(interruption_stream *stream)
+{
+    interruption_stream now;
+    return look_at_descriptor(stream->fd, &now) && now.device == stream->device &&
+           now.inode == stream->inode;
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+/* The socket's own time limit, after which a read or write of a blocking one fails. */
+static itr_deadline
+limit_of_socket(int fd, bool writes)
+{
+    struct timeval limit = {0, 0};
+    socklen_t size = sizeof(limit);
+    if (getsockopt(fd, SOL_SOCKET, writes ? SO_SNDTIMEO : SO_RCVTIMEO, &limit, &size) < 0 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0) || limit.tv_sec > INT32_MAX) {
+        return ITR_NEVER;
+    }
+    return itr_deadline_after((int64_t)limit.tv_sec * 1000000000 + (int64_t)limit.tv_usec * 1000);
+}
+
+/* It has to wait: may it, and be interrupted? */
+static bool
+begin_transfer(transfer *of)
+{
+    if (of->began) {
+        return true;
+    }
+    int fd = of->stream->fd;
+    int flags = fcntl(fd, F_GETFL);
+    if (!of->stream->looked && !look_at_descriptor(fd, of->stream)) {
+        return false;
+    }
+    if (flags < 0 || (flags & O_NONBLOCK) || !interruption_wait_begin(&of->waiting)) {
+        return false;
+    }
+    of->deadline = S_ISSOCK(of->stream->mode) ? limit_of_socket(fd, of->writes) : ITR_NEVER;
+    of->began = true;
+    return true;
+}
+
+/* It has been tried in vain. Wait for the descriptor, or its twin. AGAIN; INTERRUPTION_OVER; or -1
+   with an exception set. */
+static Py_ssize_t
+wait_for_descriptor(transfer *of, int fd)
+{
+    if (of->done > 0 && interruption_wait_asked(&of->waiting)) {
+        return INTERRUPTION_OVER;
+    }
+    if (interruption_wait_check(&of->waiting) < 0) {
+        return -1;
+    }
+    struct pollfd fds[2] = {{.fd = fd, .events = of->writes ? POLLOUT : POLLIN}};
+    of->waiting.quiet = of->done > 0; /* that is the result, then */
+    int ready = interruption_wait_for_fds(&of->waiting, fds, 1, of->deadline);
+    interruption_wait_over(&of->waiting);
+    if (ready < 0) {
+        return -1;
+    }
+    if (ready > 0 && fds[0].revents == 0) {
+        return INTERRUPTION_OVER;
+    }
+    errno = ready == 0 ? EAGAIN : EBADF;
+    if (ready == 0 || !is_same(of->stream)) {
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return AGAIN;
+}
+
+int
+interruption_stream_wait(interruption_stream *stream, short events, bool partly)
+{
+    transfer of = {.stream = stream, .writes = events == POLLOUT, .done = partly};
+    if (!begin_transfer(&of)) {
+        return INTERRUPTION_ORIGINALS;
+    }
+    Py_ssize_t step = wait_for_descriptor(&of, stream->fd);
+    return step == AGAIN ? 1 : (int)step;
+}
+
+/* Trying. ------------------------------------------------------------------------------------- */
+
+typedef enum {
+    ASK_KERNEL, /* not to wait, this time */
+    ASK_POLL,   /* whether it will have to wait, first */
+    PLAIN,      /* the descriptor does not wait, or may */
+} manner;
+
+static ssize_t
+transfer_some(const transfer *of, int fd, manner how)
+{
+    struct iovec part = {of->buffer + of->done, of->size - of->done};
+    if (how == ASK_POLL) {
+        struct pollfd look_at = {.fd = fd, .events = of->writes ? POLLOUT : POLLIN};
+        if (poll(&look_at, 1, 0) == 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+        if (of->writes && part.iov_len > PIPE_BUF) {
+            part.iov_len = PIPE_BUF;
+        }
+    }
+    if (how != ASK_KERNEL) {
+        return of->writes ? write(fd, part.iov_base, part.iov_len)
+                          : read(fd, part.iov_base, part.iov_len);
+    }
+#ifdef RWF_NOWAIT
+    return of->writes ? pwritev2(fd, &part, 1, -1, RWF_NOWAIT)
+                      : preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+#else
+    errno = EOPNOTSUPP;
+    return -1;
+#endif
+}
+
+/* So many bytes are copied sooner than the GIL is let go of and taken again. */
+enum { SMALL = 4096 };
+
+/* Try it once. A count, AGAIN, NOT_SUPPORTED, TWIN_LOST, INTERRUPTION_ORIGINALS, or -1 with an
+   exception set. */
+static Py_ssize_t
+try_once(const transfer *of, int fd, manner how)
+{
+    const itr_own_fd *twin = of->began ? of->waiting.own : NULL;
+    for (;;) {
+        if (twin != NULL && twin->fd == fd && !itr_own_fd_is_ours(twin)) {
+            return TWIN_LOST; /* the program has closed it */
+        }
+        ssize_t count;
+        int error;
+        if (how == ASK_KERNEL && of->size - of->done <= SMALL) {
+            count = transfer_some(of, fd, how);
+            error = errno;
+        }
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            count = transfer_some(of, fd, how);
+            error = errno;
+            Py_END_ALLOW_THREADS
+        }
+        if (count >= 0) {
+            return count;
+        }
+        if (error == EAGAIN || error == EWOULDBLOCK) {
+            return AGAIN;
+        }
+        if (how == ASK_KERNEL && (error == EOPNOTSUPP || error == ENOSYS)) {
+            return NOT_SUPPORTED;
+        }
+        if ((error == EBADF || error == EINVAL) && of->done == 0 && !of->began) {
+            return INTERRUPTION_ORIGINALS;
+        }
+        if (error != EINTR && of->done > 0) {
+            return 0; /* the part that was done is the result, the error is the next call's */
+        }
+        if (error != EINTR) {
+            errno = error;
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+}
+
+/* What is left, when it cannot be interrupted, or is not to be waited for: as write() does. */
+static Py_ssize_t
+finish_transfer(const transfer *of)
+{
+    Py_ssize_t count = try_once(of, of->stream->fd, PLAIN);
+    if (count == AGAIN) {
+        count = 0;
+    }
+    return count < 0 ? count : (Py_ssize_t)of->done + count;
+}
+
+/* Is it done with that step? `*result` is the result then. */
+static bool
+is_result(transfer *of, Py_ssize_t step, Py_ssize_t *result)
+{
+    if (step > 0) {
+        of->done += (size_t)step;
+    }
+    *result = step < 0 ? step : (Py_ssize_t)of->done;
+    return step < 0 ? step != AGAIN : !of->writes || step == 0 || of->done == of->size;
+}
+
+/* It has to wait, for `fd`. AGAIN, or the result. */
+static Py_ssize_t
+wait_for_transfer(transfer *of, int fd)
+{
+    if (!begin_transfer(of)) {
+        return of->done > 0 ? finish_transfer(of) : INTERRUPTION_ORIGINALS;
+    }
+    Py_ssize_t step = wait_for_descriptor(of, fd);
+    return step == INTERRUPTION_OVER ? (Py_ssize_t)of->done : step;
+}
+
+static Py_ssize_t
+transfer_by(transfer *of, int fd, manner how)
+{
+    Py_ssize_t result, step = try_once(of, fd, how);
+    while (!is_result(of, step, &result)) {
+        if (step == AGAIN) {
+            step = wait_for_transfer(of, fd);
+            if (step != AGAIN) {
+                return step;
+            }
+        }
+        step = try_once(of, fd, how);
+    }
+    return result;
+}
+
+/* Twins. -------------------------------------------------------------------------------------- */
+
+/* Has a read of the terminal its own rules about when it ends? */
+static bool
+is_timed(const struct termios *settings)
+{
+    return !(settings->c_lflag & ICANON) && settings->c_cc[VMIN] != 1;
+}
+
+/* The master of a pseudo-terminal cannot be opened twice: that makes another one. */
+static bool
+is_master(int fd)
+{
+#ifdef __linux__
+    unsigned int number;
+    return ioctl(fd, TIOCGPTN, &number) == 0;
+#else
+    (void)fd;
+    return true;
+#endif
+}
+
+/* Open the FIFO or terminal once more, so that it does not wait. False: that cannot be. */
+static bool
+open_twin(const transfer *of, itr_own_fd *twin)
+{
+    interruption_stream *stream = of->stream;
+    struct termios settings;
+    if (!S_ISFIFO(stream->mode) &&
+        (!S_ISCHR(stream->mode) || tcgetattr(stream->fd, &settings) < 0 ||
+         (!of->writes && is_timed(&settings)) || is_master(stream->fd))) {
+        return false;
+    }
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream->fd);
+    int fd = open(path, (of->writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    interruption_stream found;
+    if (!itr_own_fd_take(twin, fd)) {
+        return false;
+    }
+    if (!look_at_descriptor(fd, &found) || found.device != stream->device ||
+        found.inode != stream->inode) {
+        itr_own_fd_close(twin);
+        return false;
+    }
+    return true;
+}
+
+/* What the kernel always waits for. */
+static Py_ssize_t
+transfer_otherwise(transfer *of)
+{
+    if (!begin_transfer(of)) {
+        return INTERRUPTION_ORIGINALS;
+    }
+    itr_own_fd twin;
+    Py_ssize_t result = TWIN_LOST;
+    while (result == TWIN_LOST && open_twin(of, &twin)) {
+        of->waiting.own = &twin;
+        result = transfer_by(of, twin.fd, PLAIN);
+        of->waiting.own = NULL;
+        itr_own_fd_close(&twin);
+    }
+    return result == TWIN_LOST ? transfer_by(of, of->stream->fd, ASK_POLL) : result;
+}
+
+static Py_ssize_t
+run_transfer(transfer *of)
+{
+    Py_ssize_t result = transfer_by(of, of->stream->fd, ASK_KERNEL);
+    if (result == NOT_SUPPORTED) {
+        result = transfer_otherwise(of);
+    }
+    return result;
+}
+
+Py_ssize_t
+interruption_stream_read(interruption_stream *stream, void *buffer, size_t size)
+{
+    return run_transfer(&(transfer){.stream = stream, .buffer = buffer, .size = size});
+}
+
+Py_ssize_t
+interruption_stream_write(interruption_stream *stream, const void *buffer, size_t size)
+{
+    return run_transfer(
+        &(transfer){.stream = stream, .buffer = (char *)buffer, .size = size, .writes = true});
+}

@@ -1,0 +1,247 @@
+/*
+ * Making connections: accept and connect. See socket_call.h for how they wait.
+ *
+ * There is no flag for one call that makes accept not wait, and what makes a descriptor not wait is
+ * shared with other processes that accept there, too. So accept is called in turns, when the socket
+ * is ready. If somebody else is faster, another process or a thread outside of regions, then
+ * it waits in the system call for the next connection, or up to the socket's timeout.
+ *
+ * connect is called without a timeout, and what the system does about it then is waited for. For
+ * the moment of that call, which looks up the host's name if it must, the socket says that
+ * it has a timeout of 0. After an interruption, as after KeyboardInterrupt, the connection is being
+ * made all the same, and the socket is good for being closed only.
+ */
+#include "blocking/net/sockets.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "blocking/net/socket_call.h"
+
+static PyObject *
+accept_connection(const interruption_call *call)
+{
+    if (interruption_socket_enter(call, NULL) < 0) {
+        return NULL;
+    }
+    interruption_socket_call of;
+    if (!interruption_socket_begin(&of, call->self, POLLIN)) {
+        return interruption_call_original(call);
+    }
+    return interruption_socket_when_ready(call, &of, true);
+}
+
+INTERRUPTION_REPLACEMENT(socket_accept, interruption_called_inside, accept_connection);
+
+/* connect. ------------------------------------------------------------------------------------ */
+
+INTERRUPTION_ORIGINAL(original_settimeout);
+
+static bool
+set_socket_timeout(PyObject *socket, PyObject *timeout)
+{
+    PyObject *result = interruption_call_method(&original_settimeout, socket, &timeout, 1);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* Put the timeout back, whatever came of the call. If that fails, the socket has been closed. */
+static void
+restore_timeout(PyObject *socket, PyObject *timeout)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!set_socket_timeout(socket, timeout)) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+/* The original, without a timeout. */
+static PyObject *
+start_connecting(const interruption_call *call)
+{
+    PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(call->self, NULL);
+    PyObject *zero = timeout == NULL ? NULL : PyLong_FromLong(0);
+    PyObject *result = NULL;
+    if (zero != NULL && set_socket_timeout(call->self, zero)) {
+        result = interruption_call_original(call);
+        restore_timeout(call->self, timeout);
+    }
+    Py_XDECREF(zero);
+    Py_XDECREF(timeout);
+    return result;
+}
+
+/* The errno of the OSError that is set; it is cleared. 0: it has none, and stays. */
+static int
+take_error(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *number = PyObject_GetAttrString(value, "errno");
+    long error = number != NULL && PyLong_Check(number) ? PyLong_AsLong(number) : 0;
+    Py_XDECREF(number);
+    PyErr_Clear();
+    if (error <= 0) {
+        PyErr_Restore(type, value, traceback);
+        return 0;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return (int)error;
+}
+
+/* What the original said: connect by an exception, connect_ex by an errno. The result is gone if
+   it is that of a call that goes on; 0 then, else it is the call's. */
+static int
+error_of(PyObject **result)
+{
+    int error = 0;
+    if (*result == NULL) {
+        return PyErr_ExceptionMatches(PyExc_BlockingIOError) ? take_error() : 0;
+    }
+    if (PyLong_Check(*result)) {
+        error = (int)PyLong_AsLong(*result);
+    }
+    if (error == EINPROGRESS || error == EALREADY || error == EAGAIN) {
+        Py_CLEAR(*result);
+        return error;
+    }
+    return 0;
+}
+
+/* Say an errno as the original does. */
+static PyObject *
+answer(bool raises, int error)
+{
+    if (!raises) {
+        return PyLong_FromLong(error);
+    }
+    if (error == 0) {
+        Py_RETURN_NONE;
+    }
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* A socket that is closed is EBADF. */
+static int
+socket_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+        return errno;
+    }
+    return error == EISCONN ? 0 : error;
+}
+
+/* The connection is there. The system believes that we do not know until we ask once more, which a
+   blocking connect makes superfluous; whatever address is given then. */
+static void
+acknowledge(const interruption_socket_call *of)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    if (of->blocking && getpeername(of->fd, (struct sockaddr *)&address, &length) == 0) {
+        (void)connect(of->fd, (struct sockaddr *)&address, length);
+    }
+}
+
+/* The time is over: connect says so by TimeoutError, connect_ex by an errno. */
+static PyObject *
+not_connected(const interruption_socket_call *of, bool raises)
+{
+    if (raises || !of->is_late) {
+        return NULL;
+    }
+    PyErr_Clear();
+    return PyLong_FromLong(of->late);
+}
+
+/* The backlog of an AF_UNIX socket is full, of which nobody tells when that changes. */
+static bool
+is_backlog_full(const interruption_socket_call *of, int error)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    return error == EAGAIN && of->blocking &&
+           getsockname(of->fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
+}
+
+/* A blocking socket also waits for a connection that an earlier call began. */
+static bool
+is_under_way(const interruption_socket_call *of, int error)
+{
+    return error == EINPROGRESS || (error == EALREADY && of->blocking);
+}
+
+static PyObject *
+connect_interruptibly(const interruption_call *call, interruption_socket_call *of, bool raises)
+{
+    for (;;) {
+        PyObject *result = start_connecting(call);
+        int error = error_of(&result);
+        if (error == 0) {
+            return result;
+        }
+        bool full = is_backlog_full(of, error);
+        if (!full && !is_under_way(of, error)) {
+            return answer(raises, error);
+        }
+        if (interruption_socket_wait(of) != INTERRUPTION_SOCKET_AGAIN) {
+            return not_connected(of, raises);
+        }
+        if (!full) {
+            error = socket_error(of->fd);
+            if (error == 0) {
+                acknowledge(of);
+            }
+            return answer(raises, error);
+        }
+    }
+}
+
+static PyObject *
+connect_socket(const interruption_call *call, bool raises)
+{
+    interruption_socket_call of;
+    if (!interruption_socket_begin(&of, call->self, POLLOUT) ||
+        interruption_socket_option(of.fd, SO_TYPE, SOCK_DGRAM) == SOCK_DGRAM ||
+        !interruption_wait_begin(&of.waiting)) {
+        return interruption_call_original(call);
+    }
+    of.waits = of.may_be_interrupted = true;
+    of.late = of.blocking ? EINPROGRESS : EAGAIN;
+    return connect_interruptibly(call, &of, raises);
+}
+
+static PyObject *
+connect_or_raise(const interruption_call *call)
+{
+    return connect_socket(call, true);
+}
+
+static PyObject *
+connect_or_say(const interruption_call *call)
+{
+    return connect_socket(call, false);
+}
+
+INTERRUPTION_REPLACEMENT(socket_connect, interruption_called_inside, connect_or_raise);
+INTERRUPTION_REPLACEMENT(socket_connect_ex, interruption_called_inside, connect_or_say);
+
+static const interruption_row connection_rows[] = {
+    INTERRUPTION_SOCKET_ROWS,
+    {"_socket", "socket", "settimeout", &original_settimeout, false},
+    {"_socket", "socket", "_accept", &socket_accept, false},
+    {"_socket", "socket", "connect", &socket_connect, false},
+    {"_socket", "socket", "connect_ex", &socket_connect_ex, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+interruption_family interruption_connections = {.name = "connections", .rows = connection_rows};

@@ -1,0 +1,447 @@
+/*
+ * See tls.h. What _ssl does on a blocking socket, one call or many of the system, cannot be told
+ * beforehand: a record comes in parts, some are not for the program, a handshake goes to and fro.
+ * So the original is called in a window (tls_window.h), and where it would wait we wait, and call
+ * it again with the same arguments, as OpenSSL wants it. The socket's timeout is for all of it.
+ *
+ * A read that was interrupted has lost nothing: the parts are kept by OpenSSL for the next one. A
+ * write waits for room before it begins; interrupted then, nothing was written. After a write
+ * that was interrupted in its midst, as after one that has timed out, OpenSSL goes on only
+ * with the same data: the connection is good for being closed. A handshake and a shutdown may be
+ * called again.
+ *
+ * Threads outside of regions that come to a socket which others have windows of do likewise, though
+ * nobody interrupts them; see tls_turns.h.
+ */
+#include "blocking/net/tls.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "blocking/net/tls_turns.h"
+#include "blocking/net/tls_window.h"
+#include "blocking/wait.h"
+
+/* What differs between the calls. */
+typedef struct {
+    bool takes;      /* something in (S10b) */
+    bool needs_room; /* before it begins */
+    bool names_line; /* of _ssl.c, in what it says when the time is over: only _ssl knows it */
+    const char *late;
+} operation;
+
+/* One call, and the socket that it is about. */
+typedef struct {
+    const interruption_call *call;
+    const operation *what;
+    PyObject *socket; /* a reference */
+    int fd;
+    interruption_tls_calls *calls;
+    bool others_read;        /* when it joined them */
+    bool has_begun;          /* to wait */
+    bool may_be_interrupted; /* when it has begun */
+    bool has_timeout;
+    itr_deadline deadline;
+    interruption_waiting waiting;
+} tls_call;
+
+/* What would it have to wait for? An event of poll(); 0: it has a result, or failed. */
+static short
+wanted_by(const PyObject *result)
+{
+    const PyTypeObject *type = result == NULL ? (PyTypeObject *)PyErr_Occurred() : NULL;
+    if (type == NULL) {
+        return 0;
+    }
+    const char *dot = strrchr(type->tp_name, '.');
+    const char *name = dot == NULL ? type->tp_name : dot + 1;
+    return strcmp(name, "SSLWantReadError") == 0    ? POLLIN
+           : strcmp(name, "SSLWantWriteError") == 0 ? POLLOUT
+                                                    : 0;
+}
+
+/* The socket of an _SSLSocket: its owner, if that is an ssl.SSLSocket. NULL: another shape, or none
+   (ssl.SSLObject never waits). */
+static PyObject *
+socket_of(PyObject *self)
+{
+    PyObject *owner = PyObject_GetAttrString(self, "owner");
+    PyObject *back = NULL;
+    if (owner != NULL && interruption_tls_is_socket(owner)) {
+        back = PyObject_GetAttrString(owner, "_sslobj");
+    }
+    Py_XDECREF(back);
+    PyErr_Clear();
+    if (back != self) {
+        Py_CLEAR(owner);
+    }
+    return owner;
+}
+
+/* False: it never waits, or we do not know it; that is the original's. */
+static bool
+begin_tls_call(tls_call *of, const interruption_call *call, const operation *what)
+{
+    *of = (tls_call){.call = call, .what = what, .deadline = ITR_NEVER};
+    of->socket = socket_of(call->self);
+    if (of->socket == NULL) {
+        return false;
+    }
+    int64_t timeout = interruption_tls_timeout(of->socket);
+    of->fd = interruption_tls_descriptor(of->socket);
+    if (timeout == 0 || of->fd < 0) {
+        Py_CLEAR(of->socket);
+        return false;
+    }
+    of->has_timeout = timeout > 0;
+    if (of->has_timeout) {
+        of->deadline = itr_deadline_after(timeout);
+    }
+    return true;
+}
+
+/* In a turn: the original, which does not wait. */
+static PyObject *
+call_in_window(const tls_call *of)
+{
+    if (!interruption_tls_open_window(of->socket)) {
+        return PyErr_NoMemory();
+    }
+    PyObject *result = interruption_call_original(of->call);
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    interruption_tls_close_window(of->socket);
+    PyErr_Restore(type, value, traceback);
+    return result;
+}
+
+static PyObject *
+in_turn(const tls_call *of, PyObject *(*function)(const tls_call *of))
+{
+    bool ours = interruption_tls_take_turn(of->calls);
+    PyObject *result = function(of);
+    if (ours) {
+        interruption_tls_give_turn(of->calls);
+    }
+    return result;
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+/* As interruption_wait_for_fd. */
+static int
+wait_for_rest_of_tls(const tls_call *of, short events)
+{
+    for (;;) {
+        int64_t left = -1; /* in milliseconds, up; poll() takes -1 for ever */
+        if (of->has_timeout) {
+            int64_t nanoseconds = of->deadline - itr_now();
+            left = nanoseconds > 0 ? (nanoseconds + 999999) / 1000000 : 0;
+        }
+        struct pollfd fd = {.fd = of->fd, .events = events};
+        int ready, error;
+        Py_BEGIN_ALLOW_THREADS
+        ready = poll(&fd, 1, left < INT_MAX ? (int)left : INT_MAX);
+        error = errno;
+        Py_END_ALLOW_THREADS
+        if (ready > 0 || (ready == 0 && left < INT_MAX)) {
+            return ready;
+        }
+        if (ready < 0 && error != EINTR) {
+            errno = error;
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+}
+
+/* In a turn: the original, whose time is over at once; it may still succeed. NULL without an
+   exception: there is a window. */
+static PyObject *
+call_late(const tls_call *of)
+{
+    int64_t before;
+    if (!interruption_tls_end_time(of->socket, &before)) {
+        return NULL;
+    }
+    PyObject *result = interruption_call_original(of->call);
+    interruption_tls_restore_time(of->socket, before);
+    return result;
+}
+
+/* The time is over: what the original says then. */
+static PyObject *
+fail_late(const tls_call *of, short events)
+{
+    if (of->what->names_line) {
+        PyObject *result = in_turn(of, call_late);
+        if (result != NULL || PyErr_Occurred()) {
+            return result;
+        }
+    }
+    const char *late = of->what->late;
+    if (late == NULL) {
+        late = events == POLLOUT ? "The write operation timed out" : "The read operation timed out";
+    }
+    PyErr_SetString(PyExc_TimeoutError, late);
+    return NULL;
+}
+
+static bool
+may_be_interrupted(tls_call *of)
+{
+    if (!of->has_begun) {
+        of->has_begun = true;
+        of->may_be_interrupted = interruption_wait_begin(&of->waiting);
+    }
+    return of->may_be_interrupted;
+}
+
+/* Wait until the descriptor is ready. True: call the original again. False: `*result` is what has
+   become of the call. */
+static bool
+wait_for_tls(tls_call *of, short events, PyObject **result)
+{
+    int status = may_be_interrupted(of)
+                     ? interruption_wait_for_fd(&of->waiting, of->fd, events, of->deadline)
+                     : wait_for_rest_of_tls(of, events);
+    if (status <= 0) {
+        *result = status == 0 ? fail_late(of, events) : NULL;
+        return false;
+    }
+    /* OpenSSL would go on using the number. */
+    if (interruption_tls_descriptor(of->socket) != of->fd) {
+        errno = EBADF;
+        *result = PyErr_SetFromErrno(PyExc_OSError);
+        return false;
+    }
+    return true;
+}
+
+/* Is there something to write, and no room? What is no data is for the original to refuse. */
+static bool
+needs_room(const tls_call *of)
+{
+    PyObject *data = of->what->needs_room ? interruption_call_argument(of->call, 0, NULL) : NULL;
+    if (data == NULL || !PyObject_CheckBuffer(data)) {
+        return false;
+    }
+    Py_ssize_t length = PyObject_Size(data);
+    if (length <= 0) {
+        PyErr_Clear();
+        return false;
+    }
+    struct pollfd fd = {.fd = of->fd, .events = POLLOUT};
+    return poll(&fd, 1, 0) == 0;
+}
+
+/* `events`: what to wait for before the first attempt, or 0. */
+static PyObject *
+try_until_done(tls_call *of, short events)
+{
+    for (;;) {
+        PyObject *result = NULL;
+        if (events == 0) {
+            result = in_turn(of, call_in_window);
+            events = wanted_by(result);
+            if (events == 0) {
+                return result;
+            }
+            PyErr_Clear();
+        }
+        if (!wait_for_tls(of, events, &result)) {
+            return result;
+        }
+        events = 0;
+    }
+}
+
+/* Beside others, who may be in OpenSSL and block there. --------------------------------------- */
+
+/* What has to be there before the original can go on at all; 0: nothing, or it is not known. */
+static short
+wanted_before(const tls_call *of)
+{
+    if (!of->what->takes) {
+        return needs_room(of) ? POLLOUT : 0;
+    }
+    PyObject *pending = PyObject_CallMethod(of->call->self, "pending", NULL);
+    bool none = pending != NULL && PyObject_Not(pending) == 1;
+    Py_XDECREF(pending);
+    PyErr_Clear();
+    return none ? POLLIN : 0;
+}
+
+static bool
+join_tls_call(tls_call *of)
+{
+    of->calls = interruption_tls_enter(of->call->self, of->what->takes, true, &of->others_read);
+    if (of->calls == NULL) {
+        (void)PyErr_NoMemory();
+    }
+    return of->calls != NULL;
+}
+
+static void
+leave_tls_call(const tls_call *of)
+{
+    interruption_tls_leave(of->calls, of->what->takes);
+}
+
+/* It has joined. True: it goes on now, be it as CPython does. False: it is to wait for `*events`,
+   if any, without being one of the users. */
+static bool
+goes_on(tls_call *of, unsigned tries, short *events)
+{
+    if (of->calls->windows) {
+        return true;
+    }
+    bool others_read = of->what->takes && of->others_read;
+    if (tries == 0 && !others_read) {
+        return true;
+    }
+    *events = wanted_before(of);
+    return (*events == 0 && !others_read) || !may_be_interrupted(of);
+}
+
+/* Join when it can go on. With two who read, OpenSSL would crash sooner or later; so they who read
+   already go first. For them who write a little time is given to a reader, but no more: one of them
+   may wait for it to read. False: an exception is set. */
+static bool
+join_when_ready(tls_call *of)
+{
+    int64_t slice = 0;
+    for (unsigned tries = of->what->takes ? 3 : 1;; tries -= tries > 0) {
+        if (!join_tls_call(of)) {
+            return false;
+        }
+        short events = 0;
+        if (goes_on(of, tries, &events)) {
+            return true;
+        }
+        leave_tls_call(of);
+        PyObject *result;
+        if ((events != 0 && !wait_for_tls(of, events, &result)) ||
+            (of->what->takes && interruption_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
+            return false;
+        }
+    }
+}
+
+/* Calls in and outside of regions. ------------------------------------------------------------ */
+
+static PyObject *
+call_inside(const interruption_call *call, const operation *what)
+{
+    tls_call of;
+    if (!begin_tls_call(&of, call, what)) {
+        return interruption_call_original(call); /* it only looks: no place to be stopped (S10b) */
+    }
+    if (what->takes && interruption_wait_entry() < 0) {
+        Py_DECREF(of.socket);
+        return NULL;
+    }
+    PyObject *result = NULL;
+    /* With a timeout nobody blocks in OpenSSL, the descriptor being non-blocking: then ours may be
+       in windows beside others, as well as those are there beside each other. */
+    if (of.has_timeout ? join_tls_call(&of) : join_when_ready(&of)) {
+        result = of.calls->windows || of.has_timeout
+                     ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
+                     : interruption_call_original(call);
+        leave_tls_call(&of);
+    }
+    Py_DECREF(of.socket);
+    return result;
+}
+
+/* A call that is not interrupted. */
+static PyObject *
+call_outside(const interruption_call *call, const operation *what)
+{
+    bool others_read;
+    interruption_tls_calls *calls =
+        interruption_tls_enter(call->self, what->takes, false, &others_read);
+    if (calls == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *result;
+    tls_call of;
+    if (!calls->windows || !begin_tls_call(&of, call, what)) {
+        result = interruption_call_original(call);
+    }
+    else {
+        of.calls = calls;
+        of.has_begun = true;
+        result = try_until_done(&of, 0);
+        Py_DECREF(of.socket);
+    }
+    interruption_tls_leave(calls, what->takes);
+    return result;
+}
+
+static PyObject *
+call_operation(const interruption_call *call, const operation *what)
+{
+    return interruption_is_inside() ? call_inside(call, what) : call_outside(call, what);
+}
+
+/* The calls. ---------------------------------------------------------------------------------- */
+
+static PyObject *
+do_handshake(const interruption_call *call)
+{
+    static const operation handshake = {.names_line = true,
+                                        .late = "The handshake operation timed out"};
+    return call_operation(call, &handshake);
+}
+
+static PyObject *
+do_read(const interruption_call *call)
+{
+    static const operation read = {.takes = true, .late = "The read operation timed out"};
+    return call_operation(call, &read);
+}
+
+static PyObject *
+do_write(const interruption_call *call)
+{
+    static const operation write = {.needs_room = true, .late = "The write operation timed out"};
+    return call_operation(call, &write);
+}
+
+static PyObject *
+do_shutdown(const interruption_call *call)
+{
+    static const operation shutdown = {.late = NULL};
+    return call_operation(call, &shutdown);
+}
+
+INTERRUPTION_REPLACEMENT(tls_handshake, interruption_called_always, do_handshake);
+INTERRUPTION_REPLACEMENT(tls_read, interruption_called_always, do_read);
+INTERRUPTION_REPLACEMENT(tls_write, interruption_called_always, do_write);
+INTERRUPTION_REPLACEMENT(tls_shutdown, interruption_called_always, do_shutdown);
+INTERRUPTION_REPLACEMENT(tls_sendfile, interruption_called_always, do_write);
+
+static const interruption_row tls_rows[] = {
+    {"_ssl", "_SSLSocket", "do_handshake", &tls_handshake, false},
+    {"_ssl", "_SSLSocket", "read", &tls_read, false},
+    {"_ssl", "_SSLSocket", "write", &tls_write, false},
+    {"_ssl", "_SSLSocket", "shutdown", &tls_shutdown, false},
+    {"_ssl", "_SSLSocket", "sendfile", &tls_sendfile, true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static bool
+find_windows(void)
+{
+    if (!interruption_tls_windows_work()) {
+        PyErr_SetString(PyExc_RuntimeError, "a socket's timeout is not found");
+        return false;
+    }
+    return true;
+}
+
+interruption_family interruption_tls = {.name = "TLS", .rows = tls_rows, .check = find_windows};

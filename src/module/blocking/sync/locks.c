@@ -1,0 +1,396 @@
+/*
+ * See locks.h. What a thread takes inside its region is noted in its list (held.h). Where it has to
+ * wait for it, it does so in the parking lot, at the address of the lock, and each release wakes
+ * one of those (S10); threads outside of regions wait in the original, as they did, and are woken
+ * by it.
+ *
+ * Outside a region a replacement is a thread-local load, for a release of a plain lock one more
+ * load, and the original. All that can fail is the original's: it has the arguments as they came.
+ */
+#include "blocking/sync/locks.h"
+
+#include "blocking/callers.h"
+#include "blocking/sync/lock_calls.h"
+#include "blocking/wait.h"
+
+ITR_TLS const PyObject *interruption_left_lock;
+
+/* Somebody else may wait for the lock. Without a GIL that is to be asked after the release. */
+INTERRUPTION_INLINE bool
+is_inside_or_waited_for(PyObject *lock)
+{
+    return INTERRUPTION_FREE_THREADED || interruption_current_held() != NULL ||
+           interruption_waited_for(lock);
+}
+
+/* Only in the child of a fork, on a lock that some other thread may have held. */
+INTERRUPTION_INLINE PyObject *
+reset(const interruption_call *call)
+{
+    PyObject *result = interruption_call_original(call);
+    if (result != NULL) {
+        interruption_held_strike(call->self);
+    }
+    return result;
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+/* A lock that is waited for. */
+typedef struct {
+    PyObject *lock;
+    const interruption_method *acquire;
+    const interruption_method *release;
+} wanted_lock;
+
+/* See interruption_try. */
+static int
+try_lock(void *arg)
+{
+    const wanted_lock *wanted = arg;
+    return interruption_try_lock(wanted->acquire, wanted->lock);
+}
+
+/*
+ * Leave Condition.wait, whose own lock this is: from here on a notify() passes us over, because it
+ * finds the lock released; threading has it so that a wait which ended in an exception, and is
+ * still in the queue, costs no notification. If the lock is released already, one was spent on us:
+ * then that is the result (S10d).
+ */
+static bool
+leave_queue(void *arg)
+{
+    const wanted_lock *wanted = arg;
+    PyObject *released = interruption_call_method(wanted->release, wanted->lock, NULL, 0);
+    if (released == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    Py_DECREF(released);
+    return true;
+}
+
+/* The thread that a lock stands for has ended. */
+static void
+tell_of_end(const void *lock)
+{
+    interruption_wake(lock, 1);
+}
+
+/* May the wait be interrupted, and what does it take? (S10c) */
+static bool
+begin_lock_wait(interruption_waiting *waiting, const PyObject *lock)
+{
+    interruption_wait_view view;
+    interruption_left_lock = NULL;
+    if (!interruption_wait_look(waiting, &view)) {
+        return false;
+    }
+    switch (interruption_caller_of_lock(waiting->state, interruption_thread_self->tstate)) {
+    case INTERRUPTION_CALLER_PROGRAM:
+        if (view.cleanup) {
+            waiting->needed = ITR_PENDING | ITR_INSISTED;
+        }
+        return true;
+    case INTERRUPTION_CALLER_NOTIFIED:
+        waiting->may_leave = leave_queue;
+        return true;
+    case INTERRUPTION_CALLER_JOIN:
+        interruption_watch_end(lock, tell_of_end);
+        interruption_left_lock = lock; /* unless it gets it */
+        return true;
+    case INTERRUPTION_CALLER_EVENT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What an acquire(blocking=True, timeout=-1) is to do. False: it does not wait, or its arguments
+   are wrong: that is the original's. */
+static bool
+lock_may_wait(const interruption_call *call, itr_deadline *deadline)
+{
+    *deadline = ITR_NEVER;
+    PyObject *timeout;
+    if (!interruption_call_waits(call, "blocking", &timeout)) {
+        return false;
+    }
+    if (timeout == NULL) {
+        return true;
+    }
+    double seconds = interruption_seconds_of(timeout);
+    if (seconds == -1) {
+        return true;
+    }
+    return seconds > 0 && seconds <= (double)PY_TIMEOUT_MAX / 1e6 &&
+           interruption_deadline_after(timeout, deadline) == 0;
+}
+
+/* Let the original wait for what is left of the time. */
+static PyObject *
+wait_in_original_acquire(const wanted_lock *wanted, itr_deadline deadline)
+{
+    if (deadline == ITR_NEVER) {
+        return interruption_call_method(wanted->acquire, wanted->lock, NULL, 0);
+    }
+    PyObject *arguments[] = {Py_True, interruption_seconds_until(deadline)};
+    if (arguments[1] == NULL) {
+        return NULL;
+    }
+    PyObject *result = interruption_call_method(wanted->acquire, wanted->lock, arguments, 2);
+    Py_DECREF(arguments[1]);
+    return result;
+}
+
+/* Acquire a lock that another thread holds. */
+INTERRUPTION_SELDOM static PyObject *
+wait_for_lock(const interruption_call *call, const interruption_method *acquire,
+              const interruption_method *release)
+{
+    wanted_lock wanted = {call->self, acquire, release};
+    itr_deadline deadline;
+    interruption_waiting waiting;
+    if (!lock_may_wait(call, &deadline) || !begin_lock_wait(&waiting, call->self)) {
+        return interruption_call_original(call);
+    }
+    int result = interruption_wait_in_lot(&waiting, call->self, try_lock, &wanted, deadline);
+    if (result >= 0) {
+        interruption_left_lock = NULL;
+    }
+    if (result == INTERRUPTION_WAIT_OFF) {
+        return wait_in_original_acquire(&wanted, deadline);
+    }
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+/* Try at once what is called without arguments. NULL: it was not, or that would have to wait; or
+   with an exception set. */
+static PyObject *
+take_now(const interruption_call *call, const interruption_method *acquire)
+{
+    if (interruption_call_count(call) > 0) {
+        return NULL;
+    }
+    return interruption_try_lock(acquire, call->self) > 0 ? Py_NewRef(Py_True) : NULL;
+}
+
+/* The thread has been asked. If the lock is acquired at the beginning of a call that takes
+   something in, that is raised now (S10b); not if it only looks, as whether a thread has ended. 0,
+   or -1 with an exception set. */
+INTERRUPTION_SELDOM static int
+enter_lock_asked(const interruption_call *call)
+{
+    interruption_waiting waiting;
+    itr_deadline deadline;
+    if (!interruption_wait_enter(&waiting)) {
+        return 0;
+    }
+    interruption_caller caller =
+        interruption_caller_of_lock(waiting.state, interruption_thread_self->tstate);
+    if ((caller != INTERRUPTION_CALLER_TAKER && caller != INTERRUPTION_CALLER_JOIN) ||
+        !lock_may_wait(call, &deadline)) {
+        return 0;
+    }
+    int status = interruption_wait_check(&waiting);
+    interruption_left_lock = status < 0 && caller == INTERRUPTION_CALLER_JOIN ? call->self : NULL;
+    return status;
+}
+
+INTERRUPTION_INLINE int
+enter(const interruption_call *call)
+{
+    return interruption_is_asked() ? enter_lock_asked(call) : 0;
+}
+
+/* _thread.lock ----------------------------------------------------------------------------------
+ */
+
+INTERRUPTION_ORIGINAL(original_locked);
+
+static bool
+lock_looks_held(PyObject *lock)
+{
+    return interruption_says_yes(&original_locked, lock);
+}
+
+static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
+
+static PyObject *lock_take(const interruption_call *call);
+
+INTERRUPTION_INLINE PyObject *
+lock_release(const interruption_call *call)
+{
+    return interruption_release_noted(call, &plain);
+}
+
+/* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
+INTERRUPTION_INLINE PyObject *
+lock_leave(const interruption_call *call)
+{
+    if (call->shape == INTERRUPTION_FAST && call->count != 3) {
+        return interruption_call_original(call);
+    }
+    return interruption_release_noted(call, &plain);
+}
+
+INTERRUPTION_REPLACEMENT(lock_acquire, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_acquire_lock, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_enter, interruption_called_inside, lock_take);
+INTERRUPTION_REPLACEMENT(lock_do_release, interruption_called_inside_or_watched, lock_release);
+INTERRUPTION_REPLACEMENT(lock_release_lock, interruption_called_inside_or_watched, lock_release);
+INTERRUPTION_REPLACEMENT(lock_exit, interruption_called_inside_or_watched, lock_leave);
+INTERRUPTION_REPLACEMENT(lock_reset, interruption_called_inside_or_watched, reset);
+
+static PyObject *
+lock_take(const interruption_call *call)
+{
+    if (enter(call) < 0) {
+        return NULL;
+    }
+    /* With a GIL, a lock that is free now is free for the original, too. */
+    bool free = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self);
+    PyObject *result = free ? interruption_call_original(call)
+                            : wait_for_lock(call, &lock_acquire, &lock_do_release);
+    return interruption_note_taken(call->self, result, &plain);
+}
+
+/* _thread.RLock ---------------------------------------------------------------------------------
+ */
+
+INTERRUPTION_ORIGINAL(rlock_is_owned);
+INTERRUPTION_ORIGINAL(rlock_locked);
+
+static bool
+rlock_looks_held(PyObject *lock)
+{
+    return interruption_says_yes(&rlock_is_owned, lock);
+}
+
+/* Its text tells, on all versions, and to all threads. */
+static bool
+rlock_looks_taken_by(PyObject *lock, unsigned long ident)
+{
+    PyObject *text = PyObject_Repr(lock);
+    const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    const char *owner = words == NULL ? NULL : strstr(words, "owner=");
+    bool taken = owner == NULL || strtoul(owner + strlen("owner="), NULL, 10) == ident;
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return taken;
+}
+
+static const interruption_lock_kind recursive = {
+    .recursive = true, .looks_held = rlock_looks_held, .looks_taken_by = rlock_looks_taken_by};
+
+static PyObject *rlock_take(const interruption_call *call);
+
+INTERRUPTION_INLINE PyObject *
+rlock_release(const interruption_call *call)
+{
+    return interruption_release_noted(call, &recursive);
+}
+
+INTERRUPTION_INLINE PyObject *
+rlock_save(const interruption_call *call)
+{
+    PyObject *state = interruption_call_original(call);
+    interruption_held *held = interruption_current_held();
+    if (state != NULL) {
+        interruption_wake(call->self, 1);
+    }
+    if (state != NULL && held != NULL) {
+        interruption_held_save(held, call->self, state);
+    }
+    return state;
+}
+
+/* The state that was restored, and how many levels it says; as an argument or in a tuple of them.
+ */
+static PyObject *
+restored_state(const interruption_call *call, int *levels)
+{
+    PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
+    assert(state != NULL); /* the original has taken it */
+    if (PyTuple_Check(state) && PyTuple_GET_SIZE(state) == 1) {
+        state = PyTuple_GET_ITEM(state, 0);
+    }
+    PyObject *count = PySequence_GetItem(state, 0);
+    *levels = count == NULL ? 1 : (int)PyLong_AsLong(count);
+    Py_XDECREF(count);
+    PyErr_Clear();
+    return state;
+}
+
+INTERRUPTION_INLINE PyObject *
+rlock_restore(const interruption_call *call)
+{
+    PyObject *result = interruption_call_original(call);
+    interruption_held *held = interruption_current_held();
+    if (result != NULL && held != NULL) {
+        int levels;
+        PyObject *state = restored_state(call, &levels);
+        interruption_held_restore(held, &recursive, call->self, state, levels);
+    }
+    return result;
+}
+
+INTERRUPTION_REPLACEMENT(rlock_acquire, interruption_called_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_enter, interruption_called_inside, rlock_take);
+INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside_or_waited_for, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_exit, is_inside_or_waited_for, rlock_release);
+INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save);
+INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
+INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_watched, reset);
+
+/* Is it surely free for the calling thread? From 3.14 on it can tell (gh-115942); it stays so while
+   we have the GIL. */
+INTERRUPTION_INLINE bool
+rlock_is_free(PyObject *lock)
+{
+    return !INTERRUPTION_FREE_THREADED && interruption_original(&rlock_locked) != NULL &&
+           (!interruption_says_yes(&rlock_locked, lock) ||
+            interruption_says_yes(&rlock_is_owned, lock));
+}
+
+static PyObject *
+rlock_take(const interruption_call *call)
+{
+    if (enter(call) < 0) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (rlock_is_free(call->self)) {
+        result = interruption_call_original(call);
+    }
+    else {
+        result = take_now(call, &rlock_acquire);
+        if (result == NULL && !PyErr_Occurred()) {
+            result = wait_for_lock(call, &rlock_acquire, &rlock_do_release);
+        }
+    }
+    return interruption_note_taken(call->self, result, &recursive);
+}
+
+static const interruption_row lock_rows[] = {
+    {"_thread", "LockType", "locked", &original_locked, false},
+    {"_thread", "LockType", "acquire", &lock_acquire, false},
+    {"_thread", "LockType", "acquire_lock", &lock_acquire_lock, true},
+    {"_thread", "LockType", "__enter__", &lock_enter, false},
+    {"_thread", "LockType", "release", &lock_do_release, false},
+    {"_thread", "LockType", "release_lock", &lock_release_lock, true},
+    {"_thread", "LockType", "__exit__", &lock_exit, false},
+    {"_thread", "LockType", "_at_fork_reinit", &lock_reset, true},
+    {"_thread", "RLock", "_is_owned", &rlock_is_owned, false},
+    {"_thread", "RLock", "locked", &rlock_locked, true},
+    {"_thread", "RLock", "acquire", &rlock_acquire, false},
+    {"_thread", "RLock", "__enter__", &rlock_enter, false},
+    {"_thread", "RLock", "release", &rlock_do_release, false},
+    {"_thread", "RLock", "__exit__", &rlock_exit, false},
+    {"_thread", "RLock", "_release_save", &rlock_release_save, false},
+    {"_thread", "RLock", "_acquire_restore", &rlock_acquire_restore, false},
+    {"_thread", "RLock", "_at_fork_reinit", &rlock_reset, true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+interruption_family interruption_locks = {.name = "locks", .rows = lock_rows};

@@ -1,0 +1,349 @@
+/*
+ * See process_locks.h. Locks are noted as those of threads are (lock_calls.h); what counts permits
+ * is no lock. Who releases one may be another process, which tells us nothing: a wait that may be
+ * interrupted tries in slices.
+ */
+#include "blocking/sync/process_locks.h"
+
+#include <structmember.h> /* T_INT */
+
+#include "blocking/callers.h"
+#include "cpython/frame.h"
+#include "blocking/sync/lock_calls.h"
+#include "interpose/originals.h"
+
+INTERRUPTION_ORIGINAL(semaphore_is_zero);
+INTERRUPTION_ORIGINAL(semaphore_is_mine);
+
+/* Places of the members in a SemLock. Written by find_members before anything is interposed. */
+static Py_ssize_t kind_offset, maximum_offset;
+
+enum { RECURSIVE_MUTEX = 0 }; /* as in multiprocessing/synchronize.py */
+
+static int
+member(PyObject *semaphore, Py_ssize_t offset)
+{
+    return *(const int *)((const char *)semaphore + offset);
+}
+
+static bool
+process_lock_looks_held(PyObject *lock)
+{
+    return interruption_says_yes(&semaphore_is_zero, lock);
+}
+
+static bool
+process_rlock_looks_held(PyObject *lock)
+{
+    return interruption_says_yes(&semaphore_is_mine, lock);
+}
+
+static bool
+process_rlock_looks_taken_by(PyObject *lock, unsigned long Py_UNUSED(ident))
+{
+    return process_lock_looks_held(lock); /* by whom, only the taker can tell */
+}
+
+static const interruption_lock_kind process_plain = {.recursive = false,
+                                                     .looks_held = process_lock_looks_held};
+static const interruption_lock_kind process_recursive = {.recursive = true,
+                                                         .looks_held = process_rlock_looks_held,
+                                                         .looks_taken_by =
+                                                             process_rlock_looks_taken_by};
+
+/* NULL: it is no lock, but counts permits. */
+static const interruption_lock_kind *
+kind_of_semaphore(PyObject *semaphore)
+{
+    if (member(semaphore, kind_offset) == RECURSIVE_MUTEX) {
+        return &process_recursive;
+    }
+    return member(semaphore, maximum_offset) == 1 ? &process_plain : NULL;
+}
+
+static PyObject *semaphore_take(const interruption_call *call);
+INTERRUPTION_REPLACEMENT(semaphore_acquire, interruption_called_inside, semaphore_take);
+INTERRUPTION_REPLACEMENT(semaphore_enter, interruption_called_inside, semaphore_take);
+
+/* Leaving Condition.wait. -------------------------------------------------------------------------
+ *
+ * multiprocessing.Condition counts its sleepers in one semaphore and those that have woken in
+ * another. notify() takes a sleeper off the first, releases a permit to wake it, and waits until
+ * somebody has counted himself in the second; permits that are left then are taken back. Whoever
+ * times out counts himself, too: if that is what notify() has waited for, the notification is lost,
+ * though others sleep on.
+ *
+ * Who is interrupted shall not lose one (S10d). He takes a sleeper off the first semaphore himself,
+ * and does not count himself in the second. If there is none to take off, they are all accounted
+ * for by a notify() that is under way: then a permit is there for each, or comes at once, and that
+ * is the result. So the sleepers left, with those taken off by notify() and not yet counted as
+ * woken, are always as many as wait and as have been counted and not looked at, as without us.
+ */
+
+/* The wait that the calling thread leaves so, until its `finally` has tried to count it; compared
+   only. Thread-local. */
+static ITR_TLS struct {
+    const void *frame;     /* of Condition.wait; NULL: none */
+    const PyObject *woken; /* the semaphore that is not to be released */
+} left;
+
+/* The SemLock in an attribute of a condition; a new reference, or NULL with no exception set. */
+static PyObject *
+semaphore_of(PyObject *condition, const char *name, PyTypeObject *type)
+{
+    PyObject *wrapper = PyObject_GetAttrString(condition, name);
+    PyObject *semaphore = wrapper == NULL ? NULL : PyObject_GetAttrString(wrapper, "_semlock");
+    Py_XDECREF(wrapper);
+    PyErr_Clear();
+    if (semaphore != NULL && !Py_IS_TYPE(semaphore, type)) {
+        Py_CLEAR(semaphore);
+    }
+    return semaphore;
+}
+
+/* See interruption_try. */
+static int
+try_semaphore(void *semaphore)
+{
+    return interruption_try_lock(&semaphore_acquire, semaphore);
+}
+
+/* The calling thread is about to leave Condition.wait by an exception. False: it has been notified,
+   and has to wait for its permit. If something is not as expected it leaves as it would by any
+   other exception. */
+static bool
+withdraw(void *semaphore)
+{
+    PyThreadState *tstate = interruption_thread_self->tstate;
+    bool lost;
+    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
+    if (frame == NULL) {
+        return true;
+    }
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *condition = interruption_frame_argument(frame, code, 0);
+    Py_DECREF(code);
+    Py_DECREF(frame);
+    if (condition == NULL) {
+        return true;
+    }
+    PyTypeObject *type = Py_TYPE((PyObject *)semaphore);
+    PyObject *sleeping = semaphore_of(condition, "_sleeping_count", type);
+    PyObject *woken = semaphore_of(condition, "_woken_count", type);
+    int taken = sleeping == NULL || woken == NULL ? -1 : try_semaphore(sleeping);
+    PyErr_Clear();
+    if (taken > 0) {
+        left.frame = interruption_frame_now(tstate);
+        left.woken = woken;
+    }
+    Py_XDECREF(sleeping);
+    Py_XDECREF(woken);
+    Py_DECREF(condition);
+    return taken != 0;
+}
+
+/* Is it released by who has left so? Once. */
+static bool
+is_not_to_be_counted(const PyObject *semaphore)
+{
+    if (left.frame == NULL || left.woken != semaphore ||
+        left.frame != interruption_frame_now(PyThreadState_Get())) {
+        return false;
+    }
+    left.frame = NULL;
+    return true;
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+/* The longest timeout that is looked at here; the original may fail on longer ones. */
+static const double LONGEST = 1e9;
+
+/* What an acquire(block=True, timeout=None) is to do. False: it does not wait, or its arguments are
+   not understood: that is the original's. */
+static bool
+semaphore_may_wait(const interruption_call *call, itr_deadline *deadline)
+{
+    *deadline = ITR_NEVER;
+    PyObject *timeout;
+    if (!interruption_call_waits(call, "block", &timeout)) {
+        return false;
+    }
+    if (timeout == NULL || timeout == Py_None) {
+        return true;
+    }
+    double seconds = PyFloat_CheckExact(timeout)  ? PyFloat_AS_DOUBLE(timeout)
+                     : PyLong_CheckExact(timeout) ? PyLong_AsDouble(timeout)
+                                                  : 0;
+    PyErr_Clear();
+    return seconds > 0 && seconds <= LONGEST && interruption_deadline_after(timeout, deadline) == 0;
+}
+
+/* May the wait be interrupted, and what does it take? (S10c) `kind` is NULL if permits are waited
+   for. */
+static bool
+begin_semaphore_wait(interruption_waiting *waiting, const interruption_lock_kind *kind)
+{
+    interruption_wait_view view;
+    if (!interruption_wait_look(waiting, &view)) {
+        return false;
+    }
+    switch (interruption_caller_of_process_lock(waiting->state, interruption_thread_self->tstate)) {
+    case INTERRUPTION_CALLER_PROGRAM:
+        if (view.cleanup && kind != NULL) {
+            waiting->needed = ITR_PENDING | ITR_INSISTED;
+        }
+        return true;
+    case INTERRUPTION_CALLER_NOTIFIED:
+        waiting->may_leave = withdraw;
+        return kind == NULL; /* else it is the condition's own lock, acquired again (S10d) */
+    case INTERRUPTION_CALLER_RECEIVER:
+    case INTERRUPTION_CALLER_EVENT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The thread has been asked. If this is the beginning of a call that takes something in, that is
+   raised now (S10b). 0, or -1 with an exception set. */
+INTERRUPTION_SELDOM static int
+enter_semaphore_asked(const interruption_call *call, const interruption_lock_kind *kind)
+{
+    itr_deadline deadline;
+    interruption_waiting waiting;
+    if (!semaphore_may_wait(call, &deadline) || !interruption_wait_enter(&waiting)) {
+        return 0;
+    }
+    switch (interruption_caller_of_process_lock(waiting.state, interruption_thread_self->tstate)) {
+    case INTERRUPTION_CALLER_PROGRAM:
+        return kind == NULL ? interruption_wait_check(&waiting) : 0;
+    case INTERRUPTION_CALLER_TAKER:
+    case INTERRUPTION_CALLER_RECEIVER:
+        /* by the lock it begins; a semaphore may be its result, as in Event.wait */
+        return kind != NULL ? interruption_wait_check(&waiting) : 0;
+    default:
+        return 0;
+    }
+}
+
+static PyObject *
+acquire(const interruption_call *call, const interruption_lock_kind *kind)
+{
+    itr_deadline deadline;
+    interruption_waiting waiting;
+    if (!semaphore_may_wait(call, &deadline)) {
+        return interruption_call_original(call);
+    }
+    int taken = try_semaphore(call->self);
+    if (taken == 0) {
+        if (!begin_semaphore_wait(&waiting, kind)) {
+            return interruption_call_original(call);
+        }
+        taken = interruption_wait_in_slices(&waiting, try_semaphore, call->self, deadline);
+    }
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+/*
+ * Is the thread that takes it the one to release it? Not so with the room in a Queue, which whoever
+ * gets the item releases: in a Queue(1) that looks like a lock. It is acquired with both arguments,
+ * which spares other callers the question.
+ */
+static bool
+is_held_by_taker(const interruption_call *call)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    return interruption_call_count(call) < 2 || state == NULL ||
+           interruption_caller_of_process_lock(state, PyThreadState_Get()) !=
+               INTERRUPTION_CALLER_EVENT;
+}
+
+static PyObject *
+semaphore_take(const interruption_call *call)
+{
+    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
+    if (interruption_is_asked() && enter_semaphore_asked(call, kind) < 0) {
+        return NULL;
+    }
+    PyObject *result = acquire(call, kind);
+    if (kind == NULL || (kind == &process_plain && !is_held_by_taker(call))) {
+        return result;
+    }
+    return interruption_note_taken(call->self, result, kind);
+}
+
+INTERRUPTION_INLINE PyObject *
+semaphore_release(const interruption_call *call)
+{
+    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
+    if (kind != NULL) {
+        return interruption_release_noted(call, kind);
+    }
+    if (is_not_to_be_counted(call->self)) {
+        Py_RETURN_NONE;
+    }
+    return interruption_call_original(call);
+}
+
+/* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
+INTERRUPTION_INLINE PyObject *
+semaphore_leave(const interruption_call *call)
+{
+    if (call->shape == INTERRUPTION_FAST && call->count > 3) {
+        return interruption_call_original(call);
+    }
+    return semaphore_release(call);
+}
+
+INTERRUPTION_REPLACEMENT(semaphore_do_release, interruption_called_inside_or_watched,
+                         semaphore_release);
+INTERRUPTION_REPLACEMENT(semaphore_exit, interruption_called_inside_or_watched, semaphore_leave);
+
+static const interruption_row semaphore_rows[] = {
+    {"_multiprocessing", "SemLock", "_is_zero", &semaphore_is_zero, false},
+    {"_multiprocessing", "SemLock", "_is_mine", &semaphore_is_mine, false},
+    {"_multiprocessing", "SemLock", "acquire", &semaphore_acquire, false},
+    {"_multiprocessing", "SemLock", "__enter__", &semaphore_enter, false},
+    {"_multiprocessing", "SemLock", "release", &semaphore_do_release, false},
+    {"_multiprocessing", "SemLock", "__exit__", &semaphore_exit, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+/* The place of a C int among the members of SemLock; -1 with an exception set. */
+static Py_ssize_t
+find_member(PyObject *type, const char *name)
+{
+    PyObject *found = PyObject_GetAttrString(type, name);
+    if (found == NULL) {
+        return -1;
+    }
+    Py_ssize_t offset = -1;
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyDescr_TYPE(found) == (PyTypeObject *)type) {
+        const PyMemberDef *definition = ((PyMemberDescrObject *)found)->d_member;
+        offset = definition->type == T_INT ? definition->offset : -1;
+    }
+    Py_DECREF(found);
+    if (offset < 0) {
+        PyErr_Format(PyExc_RuntimeError, "SemLock.%s is not a C int", name);
+    }
+    return offset;
+}
+
+static bool
+find_members(void)
+{
+    PyObject *type = (PyObject *)interruption_find_type(semaphore_rows);
+    Py_ssize_t kind = type == NULL ? -1 : find_member(type, "kind");
+    Py_ssize_t maximum = kind < 0 ? -1 : find_member(type, "maxvalue");
+    Py_XDECREF(type);
+    if (maximum < 0) {
+        return false;
+    }
+    kind_offset = kind;
+    maximum_offset = maximum;
+    return true;
+}
+
+interruption_family interruption_process_locks = {
+    .name = "process locks", .rows = semaphore_rows, .check = find_members};

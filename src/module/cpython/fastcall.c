@@ -1,0 +1,137 @@
+/* See arguments.h. */
+#include "cpython/fastcall.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+static Py_ssize_t
+count_names(const interruption_signature *signature)
+{
+    Py_ssize_t count = 0;
+    while (signature->names[count] != NULL) {
+        count++;
+    }
+    return count;
+}
+
+/* Put one argument that was given by name in its place. */
+static int
+place_keyword(const interruption_signature *signature, PyObject *name, PyObject *value,
+              PyObject **places)
+{
+    for (Py_ssize_t i = 0; signature->names[i] != NULL; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) != 0) {
+            continue;
+        }
+        if (places[i] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'",
+                         signature->function, name);
+            return -1;
+        }
+        places[i] = value;
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'",
+                 signature->function, name);
+    return -1;
+}
+
+int
+interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames, PyObject **places)
+{
+    if (nargs > signature->positional) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional argument%s (%zd given)",
+                     signature->function, signature->positional,
+                     signature->positional == 1 ? "" : "s", nargs);
+        return -1;
+    }
+    Py_ssize_t count = count_names(signature);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        places[i] = i < nargs ? args[i] : NULL;
+    }
+    Py_ssize_t keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        if (place_keyword(signature, PyTuple_GET_ITEM(kwnames, i), args[nargs + i], places) < 0) {
+            return -1;
+        }
+    }
+    for (Py_ssize_t i = 0; i < signature->required; i++) {
+        if (places[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'",
+                         signature->function, signature->names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Is it a number, as whoever takes a float takes one? */
+static bool
+is_number(PyObject *given)
+{
+    const PyNumberMethods *methods = Py_TYPE(given)->tp_as_number;
+    return !PyBool_Check(given) && methods != NULL &&
+           (methods->nb_float != NULL || methods->nb_index != NULL);
+}
+
+/* -1 with TypeError set: that is no number of seconds. */
+static int
+refuse(PyObject *given, const char *name)
+{
+    const char *hint =
+        PyObject_HasAttrString(given, "total_seconds") ? ": give its total_seconds()" : "";
+    PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.200s%s", name,
+                 Py_TYPE(given)->tp_name, hint);
+    return -1;
+}
+
+int
+interruption_seconds(PyObject *given, const char *name, double *seconds)
+{
+    *seconds = Py_HUGE_VAL;
+    if (given == NULL || given == Py_None) {
+        return 0;
+    }
+    if (!is_number(given)) {
+        return refuse(given, name);
+    }
+    double number = PyFloat_AsDouble(given);
+    if (number == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* an int past the floats */
+        PyObject *zero = PyLong_FromLong(0);
+        int negative = zero == NULL ? -1 : PyObject_RichCompareBool(given, zero, Py_LT);
+        Py_XDECREF(zero);
+        if (negative < 0) {
+            return -1;
+        }
+        number = negative ? -Py_HUGE_VAL : Py_HUGE_VAL;
+    }
+    if (isnan(number)) {
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds or None, not NaN", name);
+        return -1;
+    }
+    if (number < 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "%s must be zero or more seconds, or None for no limit, not %R", name, given);
+        return -1;
+    }
+    *seconds = number;
+    return 0;
+}
+
+PyObject *
+interruption_seconds_method(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *given;
+    const char *name;
+    double seconds;
+    if (!PyArg_ParseTuple(args, "Os:_seconds", &given, &name) ||
+        interruption_seconds(given, name, &seconds) < 0) {
+        return NULL;
+    }
+    return PyFloat_FromDouble(seconds);
+}

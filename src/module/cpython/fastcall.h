@@ -1,0 +1,35 @@
+/*
+ * Arguments of METH_FASTCALL | METH_KEYWORDS functions, sorted into their places.
+ */
+#ifndef INTERRUPTION_FASTCALL_H
+#define INTERRUPTION_FASTCALL_H
+
+#include "state.h"
+
+typedef struct {
+    const char *function;     /* its name, for errors */
+    const char *const *names; /* of the parameters, in order; ends with NULL */
+    Py_ssize_t required;      /* so many must be given */
+    Py_ssize_t positional;    /* so many may be given by position; the rest by name only */
+} interruption_signature;
+
+/*
+ * Sort them: `places[i]` is the argument for `names[i]` (borrowed), or NULL. Returns 0, or -1 with
+ * TypeError set, worded as Python words it.
+ */
+int interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *kwnames, PyObject **places);
+
+/*
+ * A time that a user has given, in `*seconds`: None (or NULL) and infinity, and what is beyond all
+ * floats, are for ever. Returns 0, or -1 with an exception set that calls it `name`. TypeError: not
+ * a number (a bool is none). ValueError: negative, or NaN.
+ *
+ * The one rule for whatever takes seconds, also in Python.
+ */
+int interruption_seconds(PyObject *given, const char *name, double *seconds);
+
+/* _seconds(given, name): the above as a function. */
+PyObject *interruption_seconds_method(PyObject *module, PyObject *args);
+
+#endif

@@ -1,0 +1,116 @@
+/* See arming.h. */
+#include "delivery/arming.h"
+
+#include "cpython/compat.h"
+#include "delivery/obstacles.h"
+#include "delivery/events.h"
+#include "delivery/rearm.h"
+#include "safepoints/self_test.h"
+
+/* Does a request wait in an open thread, by its flags? */
+static bool
+is_in_need(uint32_t flags)
+{
+    const uint32_t need = ITR_OPEN | ITR_PENDING;
+    return (flags & need) == need;
+}
+
+/* Under the list's mutex. False: there is nothing to stop it for. */
+static bool
+arm_thread(interruption_state *state, interruption_thread *thread, interruption_garbage *garbage)
+{
+    /* The mark first. If the owner closes, or has the request, before it, we see that here; if
+       after, it sees the mark, and waits for the mutex to disarm. */
+    uint32_t flags = itr_arm(thread->record);
+    /* Not ours alone: the mark stays, its owner is about to take it off. Ours alone: it goes; if
+       the owner has opened meanwhile, it has seen the mark and left it to us. */
+    while (!is_in_need(flags) && !(flags & ITR_ARMED) && is_in_need(itr_disarm(thread->record))) {
+        flags = itr_arm(thread->record);
+    }
+    if (!is_in_need(flags)) {
+        return false;
+    }
+    interruption_events_arm(state, thread, garbage);
+    return true;
+}
+
+typedef struct {
+    interruption_state *state;
+    interruption_thread *thread;
+    interruption_obstacle obstacle;
+} work;
+
+static void
+look_at_work(void *arg)
+{
+    work *at = arg;
+    const interruption_point anywhere = {.moment = INTERRUPTION_AT_WORK};
+    interruption_look_for_obstacle(at->state, at->thread, anywhere, &at->obstacle);
+}
+
+/* Under the list's mutex. The thread was armed before, and its request still waits. If it does not
+   have to wait where the thread is, then that is somewhere that we are not told of: in C code,
+   which may call functions back, or on its way there. `left` is to be dropped without the mutex. */
+static void
+follow_runaway(interruption_state *state, interruption_thread *thread, PyObject *left[3])
+{
+    int lasti;
+    if (thread->followed || interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
+        return;
+    }
+    work at = {.state = state, .thread = thread};
+    interruption_while_stopped(look_at_work, &at);
+    if (at.obstacle.kind == INTERRUPTION_NOTHING || at.obstacle.kind == INTERRUPTION_PROTECTED) {
+        interruption_events_follow(thread);
+    }
+    left[2] = (PyObject *)at.obstacle.code;
+}
+
+static void
+arm(interruption_state *state, itr_record *record, bool again)
+{
+    interruption_garbage garbage = {.count = 0};
+    if (interruption_statements_are_refused()) {
+        return; /* it is woken where it waits, and stops where it looks */
+    }
+    PyObject *left[3] = {NULL};
+    interruption_lock_threads();
+    interruption_thread *thread = interruption_thread_of(record);
+    if (thread != NULL && arm_thread(state, thread, &garbage) && again) {
+        follow_runaway(state, thread, left);
+    }
+    interruption_unlock_threads();
+    for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
+        Py_XDECREF(left[i]);
+    }
+    interruption_drop_garbage(&garbage);
+}
+
+void
+interruption_stop_where_it_is(interruption_state *state, itr_record *record)
+{
+    arm(state, record, false);
+    interruption_look_again(record);
+}
+
+void
+interruption_arm_again(interruption_state *state, itr_record *record)
+{
+    arm(state, record, true);
+}
+
+void
+interruption_disarm(interruption_thread *thread)
+{
+    interruption_lock_threads();
+    if (is_in_need(itr_flags(thread->record))) {
+        /* Asked anew since the caller looked; who asked has armed it, or is about to. */
+        interruption_unlock_threads();
+        return;
+    }
+    (void)itr_disarm(thread->record);
+    interruption_garbage garbage = {.count = 0};
+    interruption_events_disarm(thread, &garbage);
+    interruption_unlock_threads();
+    interruption_drop_garbage(&garbage);
+}

@@ -1,0 +1,24 @@
+/*
+ * Arming: how a thread that is asked is made to look (S9).
+ *
+ * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
+ * thread, between statements, until the request is delivered, cleared, or the thread closes: see
+ * events.h. Nobody raises anything in another thread.
+ */
+#ifndef INTERRUPTION_ARMING_H
+#define INTERRUPTION_ARMING_H
+
+#include "thread/thread.h"
+
+/* A request waits in an open thread: make the thread look at once, and until the request has been
+   delivered or has come to another end. By anybody. */
+void interruption_stop_where_it_is(interruption_state *state, itr_record *record);
+
+/* It has not looked since, or nothing came of it: make it look at what it runs now. */
+void interruption_arm_again(interruption_state *state, itr_record *record);
+
+/* There is nothing to look for any more: disarm it, unless it has been asked anew. By the owner, or
+   when it can run no more. */
+void interruption_disarm(interruption_thread *thread);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * How the interpreter is made to call us between the statements of a thread: by sys.monitoring's
+ * events on the code that the thread runs (monitoring.c, from 3.12: gh-103082), or as its trace
+ * function (tracing.c, 3.11). One of the two is compiled.
+ */
+#ifndef INTERRUPTION_EVENTS_H
+#define INTERRUPTION_EVENTS_H
+
+#include "delivery/obstacles.h"
+
+/* What is called then, by the armed thread: 0, or -1 with an exception set, which it raises. */
+typedef int interruption_deliverer(interruption_state *state, interruption_thread *thread,
+                                   interruption_point point);
+
+/* Once, before the first is armed; any number of times, with the same function. 0, or -1 with
+   RuntimeError set: there is no way to be called. */
+int interruption_events_start(interruption_state *state, interruption_deliverer *deliver);
+
+/* References to be dropped when the mutex is not held any more. */
+typedef struct {
+    PyObject **objects; /* in memory for PyMem_RawFree, */
+    size_t count;
+    interruption_armed disarmed; /* what was armed, */
+    PyFrameObject *frame;        /* or up to 3.11 traced; or NULL */
+} interruption_garbage;
+
+void interruption_drop_garbage(interruption_garbage *garbage);
+
+/*
+ * Under the mutex of the threads' list: from now on the function is called between the
+ * statements of what the thread runs now and enters. May be called again, to look at what it runs
+ * now. Attached, with no exception set. What it cannot do, for want of memory, it leaves.
+ */
+void interruption_events_arm(interruption_state *state, interruption_thread *thread,
+                             interruption_garbage *garbage);
+
+/*
+ * Under the same mutex: the armed thread may run where nothing that is armed tells what it enters,
+ * in C code that calls functions back: have every function told that any thread enters.
+ */
+void interruption_events_follow(interruption_thread *thread);
+
+/* Under the same mutex: no more. */
+void interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage);
+
+/* The module is being cleared: nothing is armed any more, nor can be. */
+void interruption_events_stop(void);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * Delivery between statements (S9): whether a request may be raised where the thread is, and how
+ * the thread is made to look.
+ *
+ * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
+ * thread, between statements, until the request is delivered, cleared, or the thread closes: see
+ * events.h. Nobody raises anything in another thread. What was tried before: docs/rejected.md.
+ */
+#ifndef INTERRUPTION_OBSTACLES_H
+#define INTERRUPTION_OBSTACLES_H
+
+#include "thread/thread.h"
+
+/* Why a request is not delivered at a moment (S19). */
+typedef enum {
+    INTERRUPTION_NOTHING,  /* it is */
+    INTERRUPTION_NOT_OPEN, /* in no region; the place is that of a suspended generator's, if any */
+    INTERRUPTION_SHIELDED, /* by the shield entered at the place */
+    INTERRUPTION_SWITCHED_OFF,  /* by a region's option or the Thread's */
+    INTERRUPTION_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
+                                   the place: see blocking/families.h */
+    INTERRUPTION_REFUSED,       /* this interpreter's code is not as we know it: self_test.h */
+    INTERRUPTION_PACKAGES_OWN,  /* of a package's thread, which has not called the program's code */
+    INTERRUPTION_PROTECTED,     /* in code of the standard library, this package, or protect() */
+    INTERRUPTION_CLEANUP,       /* in a cleanup; `detail` is its interruption_cleanup */
+    INTERRUPTION_IMPORTING,     /* a module is being imported */
+    INTERRUPTION_SWALLOWED,     /* in a `__del__`, a weak reference's callback, a signal handler */
+    INTERRUPTION_LOCK_HELD,     /* that was taken at the place */
+    INTERRUPTION_IN_STATEMENT,  /* between two statements it may be */
+} interruption_obstacle_kind;
+
+typedef struct {
+    interruption_obstacle_kind kind;
+    int detail;
+    PyCodeObject *code; /* where; strong, or NULL */
+    int lasti;
+} interruption_obstacle;
+
+/* Where the thread is when it is asked. */
+typedef struct {
+    enum {
+        INTERRUPTION_AT_LINE,   /* a line of the innermost frame begins */
+        INTERRUPTION_AT_JUMP,   /* it jumps back, to `destination` */
+        INTERRUPTION_AT_HEAD,   /* it is at the head of a loop */
+        INTERRUPTION_AT_EXIT,   /* it leaves a shield */
+        INTERRUPTION_AT_WORK,   /* anywhere: what it does not depend on is asked for only */
+        INTERRUPTION_AT_CALLER, /* the same, of the frame that called the innermost one */
+    } moment;
+    int destination;
+} interruption_point;
+
+/*
+ * What keeps a request from being raised in the thread, now? By the thread, or while it cannot run;
+ * the locks that it holds are not looked at. `obstacle` is filled in; release its code. Attached
+ * with no exception set; never fails.
+ */
+void interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
+                                    interruption_point point, interruption_obstacle *obstacle);
+
+/* What holds for the calling thread's blocking calls, where it is (S10). */
+typedef struct {
+    bool open;    /* a wait may be interrupted */
+    bool cleanup; /* some frame of the region is in a `finally`, an `except`, the exit of a `with`;
+                     entries do not count */
+    bool importing; /* a module is being imported */
+    bool gives;     /* the standard library gives out (S10b), whatever it takes in for that; */
+    bool breaks;    /* or is in an exchange with another one, which breaks off with the wait */
+} interruption_wait_view;
+
+/* By the owner. Attached with no exception set; never fails. May run the garbage collector. */
+void interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
+                                 interruption_wait_view *view);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * The second look: while a request waits to be delivered, what its thread runs may have changed in
+ * ways that no event tells (a `key=` function is entered through C, a debugger replaced our trace
+ * function). So the thread is armed anew from time to time: after a millisecond, then ever less
+ * often. Nothing is looked at while no request waits.
+ */
+#ifndef INTERRUPTION_REARM_H
+#define INTERRUPTION_REARM_H
+
+#include "itr_record.h"
+#include "state.h"
+
+/* Look at the thread of that record again, as long as its request waits. Attached. If it cannot be
+   (no memory, no thread to do it, the interpreter exits), nothing happens. */
+void interruption_look_again(itr_record *record);
+
+/* Allow it, for the interpreter that the caller runs in. A look is a call of that function,
+   attached, with the record of a thread whose request waits. */
+void interruption_second_look_init(interruption_state *state,
+                                   void (*look)(interruption_state *state, itr_record *record));
+
+/* Around a fork: see lifecycle.h. */
+void interruption_second_look_before_fork(void);
+void interruption_second_look_after_fork_parent(void);
+void interruption_second_look_after_fork_child(void);
+
+/* A method of the module: end it, before threads cannot attach any more. */
+PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);
+
+/* The thread id of the thread that looks, which is nobody's to interrupt; 0 while there is none. */
+uintptr_t interruption_looker(void);
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * See thread_exit.h.
+ *
+ * ThreadExit is a SystemExit whose only argument is its reason: `.reason` is `.args[0]`, so
+ * pickling, copying and printing agree with it. Its `.code` stays None.
+ *
+ * S13 says that it ends a thread in silence, as SystemExit does. threading.excepthook is silent for
+ * SystemExit itself only, not for its subclasses, so the default hook is exchanged for one that
+ * knows ThreadExit as well; not at import, which changes nothing (S17), but whenever an instance is
+ * made and the default hook is in place. A hook that the user has put there is left alone: it is
+ * given every SystemExit too.
+ */
+#include "delivery/thread_exit.h"
+
+PyDoc_STRVAR(
+    thread_exit_doc,
+    "ThreadExit(reason=None)\n"
+    "--\n\n"
+    "The thread was asked to stop.\n\n"
+    "Raised in a thread that interrupt() or interrupt_all_threads() was called for: by\n"
+    "check_interrupt(), in a region, or on entering one. It is a SystemExit: unhandled in\n"
+    "a thread it ends the thread in silence, unhandled in the main thread it ends the\n"
+    "program, and `except Exception` does not swallow it (S13).\n\n"
+    "reason: the text given by whoever asked, or None; also as the attribute `reason`.");
+
+PyDoc_STRVAR(reason_doc, "Why the thread was asked to stop: a str, or None.");
+
+static PyObject *
+base_args(PyObject *self)
+{
+    return ((PyBaseExceptionObject *)self)->args;
+}
+
+static int
+check_reason(PyObject *reason)
+{
+    if (reason != Py_None && !PyUnicode_Check(reason)) {
+        PyErr_Format(PyExc_TypeError, "reason must be a str or None, not %.200s",
+                     Py_TYPE(reason)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+set_args(PyObject *self, PyObject *reason)
+{
+    PyObject *args = reason == Py_None ? PyTuple_New(0) : PyTuple_Pack(1, reason);
+    if (args == NULL) {
+        return -1;
+    }
+    int status = ((PyTypeObject *)PyExc_BaseException)->tp_init(self, args, NULL);
+    Py_DECREF(args);
+    return status;
+}
+
+static PyObject *
+get_reason(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *args = base_args(self);
+    PyObject *reason =
+        args != NULL && PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    return Py_NewRef(reason);
+}
+
+static int
+set_reason(PyObject *self, PyObject *reason, void *Py_UNUSED(closure))
+{
+    if (reason == NULL) {
+        reason = Py_None;
+    }
+    return check_reason(reason) < 0 ? -1 : set_args(self, reason);
+}
+
+static int
+keep_threads_silent(interruption_state *state)
+{
+    if (state == NULL || state->threading == NULL || state->excepthook == NULL) {
+        return 0; /* exiting: no thread ends by an exception any more */
+    }
+    PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
+    if (standard == NULL) {
+        return -1;
+    }
+    PyObject *hook = PyObject_GetAttrString(state->threading, "excepthook");
+    int status = hook == NULL ? -1 : 0;
+    if (hook == standard) {
+        status = PyObject_SetAttrString(state->threading, "excepthook", state->excepthook);
+    }
+    Py_XDECREF(hook);
+    Py_DECREF(standard);
+    return status;
+}
+
+static int
+thread_exit_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"reason", NULL};
+    PyObject *reason = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:ThreadExit", names, &reason) ||
+        check_reason(reason) < 0 || set_args(self, reason) < 0) {
+        return -1;
+    }
+    return keep_threads_silent(atomic_load_explicit(&interruption_state_now, memory_order_acquire));
+}
+
+static int
+thread_exit_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return ((PyTypeObject *)PyExc_SystemExit)->tp_traverse(self, visit, arg);
+}
+
+static int
+thread_exit_clear(PyObject *self)
+{
+    return ((PyTypeObject *)PyExc_SystemExit)->tp_clear(self);
+}
+
+static PyGetSetDef thread_exit_getset[] = {
+    {"reason", get_reason, set_reason, reason_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot thread_exit_slots[] = {
+    {Py_tp_doc, (void *)thread_exit_doc},   {Py_tp_init, thread_exit_init},
+    {Py_tp_traverse, thread_exit_traverse}, {Py_tp_clear, thread_exit_clear},
+    {Py_tp_getset, thread_exit_getset},     {0, NULL},
+};
+
+static PyType_Spec thread_exit_spec = {
+    .name = "interruption.ThreadExit",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = thread_exit_slots,
+};
+
+int
+interruption_thread_exit_init(PyObject *module, interruption_state *state)
+{
+    state->thread_exit =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &thread_exit_spec, PyExc_SystemExit);
+    return state->thread_exit == NULL ? -1 : PyModule_AddType(module, state->thread_exit);
+}
+
+PyObject *
+interruption_excepthook(PyObject *module, PyObject *args)
+{
+    interruption_state *state = interruption_get_state(module);
+    PyObject *exc_type = PyObject_GetAttrString(args, "exc_type");
+    if (exc_type == NULL) {
+        return NULL;
+    }
+    int ours = PyType_Check(exc_type) && state->thread_exit != NULL &&
+               PyType_IsSubtype((PyTypeObject *)exc_type, state->thread_exit);
+    Py_DECREF(exc_type);
+    if (ours || state->threading == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
+    if (standard == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallOneArg(standard, args);
+    Py_DECREF(standard);
+    return result;
+}
+
+/* Give an exception of somebody else's class its `.reason`; what it has already stays, if there is
+ * none. */
+static int
+set_foreign_reason(PyObject *exception, PyObject *reason)
+{
+    if (reason == NULL) {
+        PyObject *there = PyObject_GetAttrString(exception, "reason");
+        if (there != NULL) {
+            Py_DECREF(there);
+            return 0;
+        }
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        reason = Py_None;
+    }
+    return PyObject_SetAttrString(exception, "reason", reason);
+}
+
+static PyObject *
+make_exception(interruption_state *state, PyObject *exc_type, PyObject *reason)
+{
+    if (exc_type == NULL) {
+        /* NULL while the interpreter exits; the thread must stop all the same. */
+        PyObject *type =
+            state->thread_exit != NULL ? (PyObject *)state->thread_exit : PyExc_SystemExit;
+        return reason != NULL ? PyObject_CallOneArg(type, reason) : PyObject_CallNoArgs(type);
+    }
+    PyObject *exception = PyObject_CallNoArgs(exc_type);
+    if (exception == NULL) {
+        return NULL;
+    }
+    if (!PyExceptionInstance_Check(exception)) {
+        PyErr_Format(PyExc_TypeError, "calling %R should have returned an exception, not %.200s",
+                     exc_type, Py_TYPE(exception)->tp_name);
+        Py_DECREF(exception);
+        return NULL;
+    }
+    if (set_foreign_reason(exception, reason) < 0) {
+        Py_DECREF(exception);
+        return NULL;
+    }
+    return exception;
+}
+
+void
+interruption_raise(interruption_state *state, PyObject *exc_type, PyObject *reason)
+{
+    PyObject *exception = make_exception(state, exc_type, reason);
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+    }
+}
+
+/* Replace the pending Exception by a TypeError that it caused. Others (KeyboardInterrupt) stay, and
+   a lack of memory, for which the class is not to blame. */
+static void
+blame_exc_type(PyObject *exc_type)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return;
+    }
+    PyObject *type, *cause, *traceback;
+    PyErr_Fetch(&type, &cause, &traceback);
+    PyErr_NormalizeException(&type, &cause, &traceback);
+    PyErr_Format(
+        PyExc_TypeError,
+        "exc_type cannot be raised in the thread: it is called without arguments and given "
+        "a .reason, which failed for %R; give a class that allows both",
+        exc_type);
+    PyObject *error_type, *error, *error_traceback;
+    PyErr_Fetch(&error_type, &error, &error_traceback);
+    PyErr_NormalizeException(&error_type, &error, &error_traceback);
+    PyException_SetCause(error, cause); /* takes our reference */
+    PyErr_Restore(error_type, error, error_traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+}
+
+int
+interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason)
+{
+    if (!PyExceptionClass_Check(exc_type)) {
+        const char *hint = PyExceptionInstance_Check(exc_type)
+                               ? " (give the class, not an instance)"
+                           : PyUnicode_Check(exc_type) ? " (a text goes into reason=)"
+                                                       : "";
+        PyErr_Format(PyExc_TypeError, "exc_type must be a subclass of BaseException, not %R%s",
+                     exc_type, hint);
+        return -1;
+    }
+    PyObject *trial = make_exception(state, exc_type, reason);
+    if (trial == NULL) {
+        blame_exc_type(exc_type);
+        return -1;
+    }
+    Py_DECREF(trial);
+    return 0;
+}

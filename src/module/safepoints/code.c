@@ -1,0 +1,137 @@
+/*
+ * See code.h.
+ *
+ * The slot for extensions that a code object has is not guarded by the interpreter; our lock is,
+ * for what we do with it. It is held for a moment only, and nothing is analysed meanwhile: of two
+ * threads that do so at once, one throws its result away.
+ */
+#include "safepoints/code.h"
+#include "cpython/compat.h"
+
+static Py_ssize_t slot = -1; /* of this interpreter; written while the module is executed */
+static interruption_mutex code_mutex = INTERRUPTION_MUTEX_INIT;
+
+static void
+free_code(void *code)
+{
+    interruption_code *known = code;
+    if (known != NULL) {
+        interruption_points_free(known->points);
+        PyMem_Free(known);
+    }
+}
+
+/* An interpreter has few slots and takes none back: one is kept, also if the module is imported
+ * anew. */
+int
+interruption_code_init(void)
+{
+    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    PyObject *name = marks == NULL ? NULL : PyUnicode_FromString("interruption._code_slot");
+    if (name == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_RuntimeError, "the interpreter has no dictionary for extensions");
+        }
+        return -1;
+    }
+    PyObject *mark = PyDict_GetItemWithError(marks, name);
+    int done = mark == NULL && PyErr_Occurred() ? -1 : 0;
+    if (mark != NULL) {
+        slot = PyLong_AsSsize_t(mark);
+    }
+    else if (done == 0) {
+        slot = interruption_request_code_slot(free_code);
+        mark = PyLong_FromSsize_t(slot);
+        done = mark == NULL ? -1 : PyDict_SetItem(marks, name, mark);
+        Py_XDECREF(mark);
+    }
+    Py_DECREF(name);
+    if (done == 0 && slot < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "code objects have no slot left for extensions");
+        done = -1;
+    }
+    return done;
+}
+
+static interruption_code *
+analyse(PyCodeObject *code)
+{
+    interruption_code *made = PyMem_Calloc(1, sizeof(*made));
+    if (made != NULL) {
+        made->points = interruption_points_new(code);
+        made->maker = interruption_maker_of(code);
+        if (made->points == NULL) {
+            PyMem_Free(made);
+            made = NULL;
+        }
+    }
+    return made;
+}
+
+/* What is in the slot, or NULL; then `offered` is put there. Of no room, NULL is the answer. */
+static interruption_code *
+look_up_code(PyCodeObject *code, interruption_code *offered)
+{
+    void *found = NULL;
+    interruption_mutex_lock(&code_mutex);
+    int failed = interruption_get_code_slot(code, slot, &found);
+    if (!failed && found == NULL && offered != NULL) {
+        failed = interruption_set_code_slot(code, slot, offered);
+        found = failed ? NULL : offered;
+    }
+    interruption_mutex_unlock(&code_mutex);
+    if (failed) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
+interruption_code *
+interruption_code_of(PyCodeObject *code)
+{
+    interruption_code *known = look_up_code(code, NULL);
+    if (known != NULL) {
+        return known;
+    }
+    interruption_code *made = analyse(code);
+    known = made == NULL ? NULL : look_up_code(code, made);
+    if (known != made) {
+        free_code(made);
+    }
+    if (known == NULL) {
+        PyErr_NoMemory();
+    }
+    return known;
+}
+
+void
+interruption_free_code_mutex(void)
+{
+    interruption_mutex_reset(&code_mutex);
+}
+
+PyObject *
+interruption_code_points(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyCodeObject *code;
+    int since = -1;
+    if (!PyArg_ParseTuple(args, "O!|i:_points", &PyCode_Type, &code, &since)) {
+        return NULL;
+    }
+    const interruption_code *known = interruption_code_of(code);
+    PyObject *list = known == NULL ? NULL : PyList_New(0);
+    Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
+    for (int offset = 0; offset < size; offset += 2) {
+        PyObject *item = Py_BuildValue(
+            "(iIii)", offset, interruption_point_flags(known->points, offset),
+            (int)interruption_point_cleanup(known->points, offset, since, NULL),
+            (int)interruption_point_cleanup_outside(known->points, offset, since, NULL));
+        int failed = item == NULL ? -1 : PyList_Append(list, item);
+        Py_XDECREF(item);
+        if (failed) {
+            Py_CLEAR(list);
+            break;
+        }
+    }
+    return list;
+}

@@ -1,0 +1,30 @@
+/*
+ * What the library knows of a code object, kept with it until it is freed. Made at the first
+ * question, by whichever thread asks; the code object's lifetime is that of the answer.
+ */
+#ifndef INTERRUPTION_CODE_H
+#define INTERRUPTION_CODE_H
+
+#include "safepoints/making.h"
+#include "safepoints/safepoints.h"
+
+typedef struct {
+    interruption_points *points; /* does not change */
+    interruption_maker maker;    /* the same */
+    unsigned armed;              /* guarded by the mutex of thread.h: see monitoring.c */
+} interruption_code;
+
+/* To be called while the module is being executed. -1 with an exception set. */
+int interruption_code_init(void);
+
+/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
+void interruption_free_code_mutex(void);
+
+/* NULL with MemoryError set. The code object must stay alive while the result is used. */
+interruption_code *interruption_code_of(PyCodeObject *code);
+
+/* _points(code, since=-1, /): for the tests. A list with an entry for every code unit: (offset,
+ * flags, cleanup, cleanup but for that of the innermost `with`). */
+PyObject *interruption_code_points(PyObject *module, PyObject *args);
+
+#endif

@@ -1,0 +1,599 @@
+/*
+ * See points.h.
+ *
+ * Handlers are told by where they are entered: until its POP_EXCEPT an instruction is in one. The
+ * body of a `finally` is compiled twice or more, once into a handler and again wherever the `try`
+ * is left in peace; those copies are known by their lines, which a `finally` shares with nothing
+ * else. The entry and the exit of a `with` are where its exit is on the stack but would not be
+ * called if an exception were raised.
+ */
+#include "safepoints/safepoints.h"
+#include "safepoints/flow.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* Beyond that many `finally` in one code object, the rest share a bit, and it is never forgiven. */
+#define SHARED_FINALLY 63
+#define EVERY_FINALLY UINT64_MAX
+#define LINES_AT_MOST (1 << 22)
+
+/* What there is to say about an instruction; many say the same. */
+typedef struct {
+    uint64_t finally; /* a bit for each handler of a `finally` whose body it is a copy of */
+    int chain;
+    uint8_t flags;
+    uint8_t with;       /* interruption_cleanup: the entry or exit of a `with`, or nothing */
+    bool with_is_outer; /* not only of the innermost one */
+    bool known;
+} place;
+
+typedef struct {
+    int parent;
+    int line;
+    interruption_cleanup kind;
+} at_work;
+
+struct interruption_points {
+    int units;
+    uint16_t *at; /* unit -> place */
+    place *places;
+    at_work *chains;
+    int finally_lines[SHARED_FINALLY + 1];
+    bool mute_loops;
+};
+
+/* While a code object is being looked at. */
+typedef struct {
+    interruption_flow flow;
+    at_work *chains;
+    uint8_t *bits;      /* by chain: the bit of the `finally` that it is the handler of */
+    int *covers_from;   /* by handler: the first instruction that it covers; INT_MAX for others */
+    bool *looped;       /* by instruction: a jump back, or where one goes to */
+    bool *headed;       /* by instruction: where a jump back goes to */
+    uint64_t *lines;    /* by line: the `finally` that it is in */
+    uint64_t *finallys; /* by instruction: the same */
+    uint64_t *turned;   /* by instruction: those out of whose bodies a jump leads back to it */
+    bool *vain;         /* by instruction: one leads back to it, with nothing but cleanup between */
+    int first_line;
+    int line_count;
+    bool lines_are_useless;
+} look;
+
+static interruption_cleanup
+kind_of_handler(const interruption_bytecode *bytecode, int handler)
+{
+    int next = handler + 1;
+    while (next < bytecode->count && bytecode->instructions[next].action == ACTION_GAP) {
+        next++;
+    }
+    if (next == bytecode->count) {
+        return INTERRUPTION_IN_UNKNOWN;
+    }
+    switch (bytecode->instructions[next].action) {
+    case ACTION_EXIT_WITH:
+        return INTERRUPTION_IN_WITH_EXIT;
+    case ACTION_DISCARD: /* `except:` */
+        return INTERRUPTION_IN_EXCEPT;
+    default:
+        return INTERRUPTION_IN_FINALLY;
+    }
+}
+
+static void
+tell_handlers(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        int handler = at->flow.chains[i].handler;
+        at->chains[i].parent = at->flow.chains[i].parent;
+        at->chains[i].kind = kind_of_handler(bytecode, handler);
+        at->chains[i].line = -1;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        const interruption_instruction *instruction = &bytecode->instructions[i];
+        const interruption_stack *stack = &at->flow.stacks[i];
+        if (stack->depth < 0 || stack->chain == 0) {
+            continue;
+        }
+        at_work *handler = &at->chains[stack->chain];
+        if (instruction->action == ACTION_MATCH_EXCEPTION ||
+            instruction->action == ACTION_MATCH_GROUP) {
+            handler->kind = INTERRUPTION_IN_EXCEPT;
+        }
+        if (handler->line < 0 && instruction->action != ACTION_HANDLER) {
+            handler->line = instruction->line;
+        }
+    }
+}
+
+/* A handler may stand in several chains; its bit is the same in all. */
+static void
+number_finallys(look *at, interruption_points *points)
+{
+    int count = 0;
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        if (at->chains[i].kind != INTERRUPTION_IN_FINALLY) {
+            continue;
+        }
+        int same = 1;
+        while (at->flow.chains[same].handler != at->flow.chains[i].handler) {
+            same++;
+        }
+        at->bits[i] =
+            same < i ? at->bits[same] : (uint8_t)(count < SHARED_FINALLY ? count : SHARED_FINALLY);
+        if (same == i) {
+            count++;
+        }
+        points->finally_lines[at->bits[i]] = at->chains[i].line;
+    }
+}
+
+/* The `finally` whose handlers are at work, as bits. */
+static uint64_t
+finallys_of_chain(const look *at, int chain)
+{
+    uint64_t bits = 0;
+    for (; chain != 0; chain = at->chains[chain].parent) {
+        if (at->chains[chain].kind == INTERRUPTION_IN_FINALLY) {
+            bits |= UINT64_C(1) << at->bits[chain];
+        }
+    }
+    return bits;
+}
+
+/* Whose line says where it stands in the program. */
+static bool
+is_of_body(const interruption_instruction *instruction)
+{
+    return instruction->line >= 0 && instruction->action != ACTION_HANDLER;
+}
+
+static int
+collect_lines(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int first = INT_MAX, last = -1;
+    for (int i = 0; i < bytecode->count; i++) {
+        int line = bytecode->instructions[i].line;
+        first = line >= 0 && line < first ? line : first;
+        last = line > last ? line : last;
+    }
+    at->lines_are_useless = last < first || last - first >= LINES_AT_MOST;
+    if (at->lines_are_useless) {
+        return 1;
+    }
+    at->first_line = first;
+    at->line_count = last - first + 1;
+    at->lines = PyMem_Calloc((size_t)at->line_count, sizeof(*at->lines));
+    if (at->lines == NULL) {
+        return -1;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        const interruption_stack *stack = &at->flow.stacks[i];
+        if (stack->depth >= 0 && stack->chain != 0 && is_of_body(&bytecode->instructions[i])) {
+            at->lines[bytecode->instructions[i].line - first] |=
+                finallys_of_chain(at, stack->chain);
+        }
+    }
+    return 1;
+}
+
+static bool
+has_finally(const look *at)
+{
+    for (int i = 1; i < at->flow.chain_count; i++) {
+        if (at->chains[i].kind == INTERRUPTION_IN_FINALLY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t
+finallys_of_line(const look *at, int number)
+{
+    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    if (at->lines_are_useless) {
+        return has_finally(at) ? EVERY_FINALLY : 0;
+    }
+    return at->lines == NULL || instruction->line < 0
+               ? 0
+               : at->lines[instruction->line - at->first_line];
+}
+
+/* A jump leads back from there. If nothing but cleanup is between, and what is left of `try:`, then
+ * all of that is what the loop consists of. */
+static void
+find_turned(look *at, int jump, int target)
+{
+    uint64_t last = finallys_of_line(at, jump) | finallys_of_line(at, jump - 1), all = last;
+    int i = jump;
+    while (i-- > target) {
+        uint64_t here = finallys_of_line(at, i);
+        if (here == 0 && at->flow.bytecode.instructions[i].action != ACTION_GAP) {
+            break;
+        }
+        all |= here;
+    }
+    bool vain = i < target && all != 0;
+    at->vain[target] |= vain;
+    at->turned[target] |= vain ? all : last;
+}
+
+/* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
+ * line between what the handler covers and the copy of the body: it is as good as within. So is a
+ * whole `try` in which nothing can fail, of which no more is left; but not where a loop turns back
+ * to out of that body, or one that consists of it could never be left. A jump out of a body, on the
+ * other hand, has the line of what was last in there. */
+static void
+find_finallys(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 1; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            find_turned(at, i, target);
+        }
+    }
+    for (int i = bytecode->count; i-- > 0;) {
+        const interruption_instruction *instruction = &bytecode->instructions[i];
+        at->finallys[i] = finallys_of_line(at, i);
+        if (instruction->action == ACTION_JUMP) {
+            int to = instruction->target;
+            at->finallys[i] = to > i ? at->finallys[to] : finallys_of_line(at, to);
+        }
+        else if (i + 1 < bytecode->count &&
+                 (instruction->action == ACTION_GAP || instruction->action == ACTION_PLAIN ||
+                  instruction->action == ACTION_DISCARD)) {
+            at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];
+        }
+    }
+}
+
+static void
+find_loops_and_covers(look *at)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 0; i < bytecode->count; i++) {
+        at->covers_from[i] = INT_MAX;
+    }
+    for (int i = 0; i < bytecode->range_count; i++) {
+        int *from = &at->covers_from[bytecode->ranges[i].handler];
+        *from = bytecode->ranges[i].first < *from ? bytecode->ranges[i].first : *from;
+    }
+    for (int i = 0; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            at->looped[i] = at->looped[target] = at->headed[target] = true;
+        }
+    }
+}
+
+/* The handler that what an instruction raises comes to first, or -1. */
+static int
+next_handler(const interruption_bytecode *bytecode, int number)
+{
+    int range = bytecode->instructions[number].range;
+    return range < 0 ? -1 : bytecode->ranges[range].handler;
+}
+
+/* The same, if the program wrote it; or -1. */
+static int
+handler_of(const interruption_bytecode *bytecode, int number)
+{
+    int handler = next_handler(bytecode, number);
+    return handler >= 0 && bytecode->instructions[handler].action == ACTION_HANDLER ? handler : -1;
+}
+
+/* Does what an instruction raises come to that handler, be it by way of others? No way is longer
+   than there are ranges, but one that goes round. */
+static bool
+is_covered_by(const interruption_bytecode *bytecode, int number, int wanted)
+{
+    for (int i = 0; i < bytecode->range_count && number >= 0; i++) {
+        number = next_handler(bytecode, number);
+        if (number == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is it a jump back that is not covered by the program's handler that covers where it goes to? It
+   may belong into that `try`: some compilers leave the last jump of a loop out (CPython 3.13.0). */
+static bool
+is_astray(const interruption_bytecode *bytecode, int number)
+{
+    int target = bytecode->instructions[number].target;
+    int handler = target < 0 || target > number ? -1 : handler_of(bytecode, target);
+    return handler >= 0 && !is_covered_by(bytecode, number, handler);
+}
+
+/* Does a handler begin to cover right behind it? Or, where nothing does there because nothing can
+ * fail, does one around go on to? What is left of `try:` is covered by none. */
+static bool
+is_gap(const look *at, int number)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int handler = handler_of(bytecode, number);
+    for (int i = number; bytecode->instructions[i].action == ACTION_GAP;) {
+        if (++i == bytecode->count) {
+            return false;
+        }
+        int next = handler_of(bytecode, i);
+        if (next != handler) {
+            return next >= 0 && (handler < 0 || at->covers_from[next] == i);
+        }
+    }
+    return false;
+}
+
+static unsigned
+flags_of(const look *at, int number)
+{
+    const interruption_stack *stack = &at->flow.stacks[number];
+    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    uint64_t all = interruption_slots_below(stack->depth);
+    uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
+    unsigned flags = 0;
+    bool astray = is_astray(&at->flow.bytecode, number);
+    if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all && !astray) {
+        flags |= INTERRUPTION_POINT_CLEAR;
+        flags |= (blocks & all) == all ? INTERRUPTION_POINT_STATEMENT : 0;
+        bool handled = interruption_follow_is_handled(&at->flow, number);
+        if (at->looped[number] && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
+            flags |= INTERRUPTION_POINT_LOOP;
+        }
+        flags |= at->headed[number] ? INTERRUPTION_POINT_HEAD : 0;
+    }
+    flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
+    flags |= is_gap(at, number) && !at->vain[number] ? INTERRUPTION_POINT_GAP : 0;
+    return flags;
+}
+
+static void
+find_with(const look *at, int number, place *into)
+{
+    const interruption_stack *stack = &at->flow.stacks[number];
+    uint64_t exits = STACK_EXITS(stack);
+    uint64_t lost = exits & ~interruption_slots_below(interruption_follow_guard(&at->flow, number));
+    if (lost != 0) {
+        into->with = (lost & STACK_ENTERED(stack)) != 0 ? INTERRUPTION_IN_WITH_EXIT
+                                                        : INTERRUPTION_IN_WITH_ENTRY;
+        int top = INTERRUPTION_SLOTS - 1;
+        while ((exits >> top & 1) == 0) {
+            top--;
+        }
+        into->with_is_outer =
+            (lost & interruption_slots_below(top + 1 - INTERRUPTION_EXIT_SLOTS)) != 0;
+    }
+    if (at->flow.bytecode.instructions[number].action == ACTION_ENTER_WITH) {
+        into->with_is_outer = lost != 0;
+        into->with = lost != 0 ? into->with : INTERRUPTION_IN_WITH_ENTRY;
+    }
+}
+
+static place
+place_of_instruction(const look *at, int number)
+{
+    place found = {
+        .finally = at->finallys[number],
+        .chain = at->flow.stacks[number].chain,
+        .flags = (uint8_t)flags_of(at, number),
+        .known = true,
+    };
+    find_with(at, number, &found);
+    return found;
+}
+
+static bool
+same_place(const place *left, const place *right)
+{
+    return left->finally == right->finally && left->chain == right->chain &&
+           left->flags == right->flags && left->with == right->with &&
+           left->with_is_outer == right->with_is_outer && left->known == right->known;
+}
+
+/* Neighbours are alike; to look further for the same is not worth it. */
+static void
+describe_points(look *at, interruption_points *points)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    int count = 1;
+    for (int unit = 0, place_now = 0, number = -1; unit < bytecode->units; unit++) {
+        if (bytecode->at[unit] != number) {
+            number = bytecode->at[unit];
+            place_now = 0;
+            if (at->flow.stacks[number].depth >= 0 && count <= UINT16_MAX) {
+                place found = place_of_instruction(at, number);
+                for (int back = count - 1; back > 0 && back > count - 16; back--) {
+                    place_now = same_place(&points->places[back], &found) ? back : place_now;
+                }
+                if (place_now == 0) {
+                    points->places[place_now = count++] = found;
+                }
+            }
+        }
+        points->at[unit] = (uint16_t)place_now;
+    }
+    place *fewer = PyMem_Realloc(points->places, (size_t)count * sizeof(*fewer));
+    points->places = fewer != NULL ? fewer : points->places;
+}
+
+/* Of a loop: can it be left at its head, but not at its jump back? In a cleanup that both are in,
+   it can if the region was entered in there. */
+static bool
+is_mute(const place *head, const place *jump)
+{
+    return (head->flags & INTERRUPTION_POINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
+           head->chain == jump->chain &&
+           (!(head->flags & jump->flags & INTERRUPTION_POINT_LOOP) ||
+            jump->with != INTERRUPTION_IN_NOTHING || (jump->finally & ~head->finally) != 0);
+}
+
+static void
+find_mute_loops(const look *at, interruption_points *points)
+{
+    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 0; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
+        if (target >= 0 && target <= i) {
+            const place *head = &points->places[points->at[bytecode->instructions[target].unit]];
+            const place *jump = &points->places[points->at[bytecode->instructions[i].unit]];
+            points->mute_loops = points->mute_loops || is_mute(head, jump);
+        }
+    }
+}
+
+static int
+fill(look *at, interruption_points *points)
+{
+    size_t chains = (size_t)at->flow.chain_count;
+    size_t count = (size_t)at->flow.bytecode.count, units = (size_t)at->flow.bytecode.units;
+    at->chains = PyMem_Calloc(chains, sizeof(*at->chains));
+    at->bits = PyMem_Calloc(chains, sizeof(*at->bits));
+    at->covers_from = PyMem_Calloc(count, sizeof(*at->covers_from));
+    at->looped = PyMem_Calloc(count, sizeof(*at->looped));
+    at->headed = PyMem_Calloc(count, sizeof(*at->headed));
+    at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
+    at->turned = PyMem_Calloc(count, sizeof(*at->turned));
+    at->vain = PyMem_Calloc(count, sizeof(*at->vain));
+    points->at = PyMem_Calloc(units, sizeof(*points->at));
+    points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
+    if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
+        at->headed == NULL || at->finallys == NULL || at->turned == NULL || at->vain == NULL ||
+        points->at == NULL || points->places == NULL) {
+        return -1;
+    }
+    tell_handlers(at);
+    number_finallys(at, points);
+    if (has_finally(at) && collect_lines(at) < 0) {
+        return -1;
+    }
+    find_loops_and_covers(at);
+    find_finallys(at);
+    describe_points(at, points);
+    find_mute_loops(at, points);
+    points->chains = at->chains;
+    at->chains = NULL;
+    points->units = (int)units;
+    return 1;
+}
+
+interruption_points *
+interruption_points_new(PyCodeObject *code)
+{
+    interruption_points *points = PyMem_Calloc(1, sizeof(*points));
+    if (points == NULL) {
+        return NULL;
+    }
+    look at = {0};
+    int done = interruption_follow(&at.flow, code);
+    if (done > 0) {
+        done = fill(&at, points);
+    }
+    interruption_follow_free(&at.flow);
+    PyMem_Free(at.chains);
+    PyMem_Free(at.bits);
+    PyMem_Free(at.covers_from);
+    PyMem_Free(at.looped);
+    PyMem_Free(at.headed);
+    PyMem_Free(at.lines);
+    PyMem_Free(at.finallys);
+    PyMem_Free(at.turned);
+    PyMem_Free(at.vain);
+    if (done < 0) {
+        interruption_points_free(points);
+        return NULL;
+    }
+    return points; /* with no units, if it was not understood */
+}
+
+void
+interruption_points_free(interruption_points *points)
+{
+    if (points != NULL) {
+        PyMem_Free(points->at);
+        PyMem_Free(points->places);
+        PyMem_Free(points->chains);
+        PyMem_Free(points);
+    }
+}
+
+static const place *
+place_at(const interruption_points *points, int lasti)
+{
+    static const place nowhere;
+    return lasti < 0 || lasti / 2 >= points->units ? &nowhere
+                                                   : &points->places[points->at[lasti / 2]];
+}
+
+bool
+interruption_points_have_mute_loops(const interruption_points *points)
+{
+    return points->mute_loops;
+}
+
+unsigned
+interruption_point_flags(const interruption_points *points, int lasti)
+{
+    return place_at(points, lasti)->flags;
+}
+
+static bool
+is_below(const interruption_points *points, int chain, int of)
+{
+    while (of != 0 && of != chain) {
+        of = points->chains[of].parent;
+    }
+    return of == chain;
+}
+
+static interruption_cleanup
+find_cleanup(const interruption_points *points, int lasti, int since, bool outside, int *line)
+{
+    const place *here = place_at(points, lasti), *there = place_at(points, since);
+    *line = -1;
+    if (!here->known) {
+        return INTERRUPTION_IN_UNKNOWN;
+    }
+    if (here->with != INTERRUPTION_IN_NOTHING && (!outside || here->with_is_outer)) {
+        return here->with;
+    }
+    for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {
+        const at_work *handler = &points->chains[chain];
+        if (is_below(points, chain, there->chain)) {
+            break;
+        }
+        if (!outside || chain != here->chain || handler->kind != INTERRUPTION_IN_WITH_EXIT) {
+            *line = handler->line;
+            return handler->kind;
+        }
+    }
+    uint64_t left = here->finally & ~(there->finally & ~(UINT64_C(1) << SHARED_FINALLY));
+    if (left == 0) {
+        return INTERRUPTION_IN_NOTHING;
+    }
+    int bit = 0;
+    while ((left >> bit & 1) == 0) {
+        bit++;
+    }
+    *line = points->finally_lines[bit] > 0 ? points->finally_lines[bit] : -1;
+    return INTERRUPTION_IN_FINALLY;
+}
+
+interruption_cleanup
+interruption_point_cleanup(const interruption_points *points, int lasti, int since, int *line)
+{
+    int unused;
+    return find_cleanup(points, lasti, since, false, line != NULL ? line : &unused);
+}
+
+interruption_cleanup
+interruption_point_cleanup_outside(const interruption_points *points, int lasti, int since,
+                                   int *line)
+{
+    int unused;
+    return find_cleanup(points, lasti, since, true, line != NULL ? line : &unused);
+}

@@ -1,0 +1,75 @@
+/*
+ * At which instructions of a code object may an exception be raised in a frame of it without
+ * anything leaking (S9)? Read off the code object once, by following what its instructions do to
+ * the value stack and what its exception table covers. No Python code runs; whatever is not
+ * understood is never a point. The result does not change, so it needs no guard.
+ *
+ * An instruction is given as its offset in bytes, as in f_lasti; its inline caches count as it.
+ */
+#ifndef INTERRUPTION_SAFEPOINTS_H
+#define INTERRUPTION_SAFEPOINTS_H
+
+#include "state.h"
+
+#include <stdbool.h>
+
+typedef struct interruption_points interruption_points;
+
+enum {
+    /* Between two statements: only what blocks keep is on the value stack, that is iterators of
+       loops, exits of `with`, the exception that a handler handles. */
+    INTERRUPTION_POINT_STATEMENT = 1,
+    /* Nothing is on the value stack that came out of a call or another operation that may have had
+       an effect: what is dropped with the stack need not be given back. */
+    INTERRUPTION_POINT_CLEAR = 2,
+    /* CLEAR, and the jump back of a loop or where one goes to; also in a comprehension. A callback
+       of a JUMP event may raise, if both ends have it. (In 3.12 only outside of `try` and `with`:
+       there the exception would pass their handlers by.) */
+    INTERRUPTION_POINT_LOOP = 4,
+    /* The instruction may run Python code because the program says so. A frame that is below
+       another one and not at such an instruction was left behind its back: a signal handler, a
+       __del__, a callback of a weak reference or of the garbage collector runs above it. (That may
+       happen at an instruction with the flag, too.) */
+    INTERRUPTION_POINT_CALLS = 8,
+    /* What is left of `try:` before that which it protects: between `lock.acquire()` and `try`. */
+    INTERRUPTION_POINT_GAP = 16,
+    /* CLEAR, and where a jump back of a loop goes to. */
+    INTERRUPTION_POINT_HEAD = 32,
+};
+
+/* What an instruction is within. */
+typedef enum {
+    INTERRUPTION_IN_NOTHING, /* 0 */
+    INTERRUPTION_IN_FINALLY,
+    INTERRUPTION_IN_EXCEPT,
+    INTERRUPTION_IN_WITH_ENTRY,
+    INTERRUPTION_IN_WITH_EXIT,
+    INTERRUPTION_IN_UNKNOWN, /* nothing can be told about it: never a point */
+} interruption_cleanup;
+
+/* Analyse it: a new object, NULL if there is no memory (no exception is set). */
+interruption_points *interruption_points_new(PyCodeObject *code);
+void interruption_points_free(interruption_points *points);
+
+/* Is there a loop that can be left at its head, but not at its jump back? Compilers put that out of
+   the reach of the handlers around the loop, or a JUMP event does: see bytecode.h. */
+bool interruption_points_have_mute_loops(const interruption_points *points);
+
+/* INTERRUPTION_POINT_*, or 0. */
+unsigned interruption_point_flags(const interruption_points *points, int lasti);
+
+/*
+ * The innermost cleanup that the instruction at `lasti` is within, but for that which the
+ * instruction at `since` is within as well: one in which a region was entered does not close it.
+ * since: -1 for none. line: NULL, or where to put the first line of that cleanup, if it is known,
+ * else -1.
+ */
+interruption_cleanup interruption_point_cleanup(const interruption_points *points, int lasti,
+                                                int since, int *line);
+
+/* The same, but for the entry or exit of the innermost `with` at `lasti`: for the frame whose own
+ * `with` is being entered or left, by the manager that asks. */
+interruption_cleanup interruption_point_cleanup_outside(const interruption_points *points,
+                                                        int lasti, int since, int *line);
+
+#endif

@@ -1,0 +1,303 @@
+/* See newborn.h. `births` is guarded by the mutex, but for what is said at its members. */
+#include "shutdown/late_threads.h"
+
+#include "cpython/compat.h"
+#include "thread/current.h"
+#include "cpython/frame.h"
+#include "safepoints/installed.h"
+#include "interpose/interpose.h"
+#include "thread/payload.h"
+#include "safepoints/protected.h"
+#include "thread/target.h"
+
+static interruption_mutex newborn_mutex = INTERRUPTION_MUTEX_INIT;
+
+static struct {
+    _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
+                                  relaxed, for whom it lets in looks again under the mutex */
+    size_t shutdowns;
+    PyObject *reason;  /* strong, or NULL */
+    uint64_t origin;   /* what they are asked with can be taken back by that */
+    uint64_t *helpers; /* their serials, and those of who asks; PyMem_RawMalloc */
+    size_t helper_count;
+    size_t helper_capacity;
+} births = {.youngest = UINT64_MAX};
+
+static bool
+shutdown_is_on(PyObject *Py_UNUSED(self))
+{
+    return atomic_load_explicit(&births.youngest, memory_order_relaxed) != UINT64_MAX;
+}
+
+static PyObject *start_told_thread(const interruption_call *call);
+
+INTERRUPTION_REPLACEMENT(start_new_thread, shutdown_is_on, start_told_thread);
+INTERRUPTION_REPLACEMENT(start_new, shutdown_is_on, start_told_thread);
+INTERRUPTION_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_told_thread);
+
+static const interruption_row start_rows[] = {
+    {"_thread", NULL, "start_new_thread", &start_new_thread, false},
+    {"_thread", NULL, "start_new", &start_new, true},
+    {"_thread", NULL, "start_joinable_thread", &start_joinable_thread, true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static interruption_family starting_family = {.name = "starting threads", .rows = start_rows};
+
+/* Under the mutex. */
+static bool
+is_helper(uint64_t serial)
+{
+    for (size_t i = 0; i < births.helper_count; i++) {
+        if (births.helpers[i] == serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the mutex. Without memory it is asked as the others. */
+static void
+note_helper(uint64_t serial)
+{
+    if (births.helper_count == births.helper_capacity) {
+        size_t capacity = births.helper_capacity * 2 + 8;
+        uint64_t *larger = PyMem_RawRealloc(births.helpers, capacity * sizeof(*larger));
+        if (larger != NULL) {
+            births.helpers = larger;
+            births.helper_capacity = capacity;
+        }
+    }
+    if (births.helper_count < births.helper_capacity) {
+        births.helpers[births.helper_count++] = serial;
+    }
+}
+
+void
+interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin)
+{
+    if (interruption_family_enable(&starting_family) < 0) {
+        PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
+    }
+    interruption_mutex_lock(&newborn_mutex);
+    if (births.shutdowns++ == 0) {
+        births.reason = Py_XNewRef(reason);
+        births.origin = origin;
+        atomic_store_explicit(&births.youngest, youngest, memory_order_relaxed);
+    }
+    note_helper(interruption_self().serial);
+    interruption_mutex_unlock(&newborn_mutex);
+}
+
+void
+interruption_end_asking_newborn(void)
+{
+    PyObject *reason = NULL;
+    interruption_mutex_lock(&newborn_mutex);
+    if (births.shutdowns > 0 && --births.shutdowns == 0) {
+        births.helper_count = 0;
+        atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
+        reason = births.reason;
+        births.reason = NULL;
+    }
+    interruption_mutex_unlock(&newborn_mutex);
+    Py_XDECREF(reason);
+}
+
+/* Is the thread to be born asked? With the reason, a new reference or NULL, and the origin. */
+static bool
+is_newborn(const itr_record *record, PyObject **reason, uint64_t *origin)
+{
+    if (record->serial <= atomic_load_explicit(&births.youngest, memory_order_relaxed)) {
+        return false;
+    }
+    interruption_mutex_lock(&newborn_mutex);
+    bool newborn = record->serial > atomic_load_explicit(&births.youngest, memory_order_relaxed) &&
+                   !is_helper(record->serial);
+    *reason = newborn ? Py_XNewRef(births.reason) : NULL;
+    *origin = births.origin;
+    interruption_mutex_unlock(&newborn_mutex);
+    return newborn;
+}
+
+void
+interruption_ask_newborn(itr_record *record)
+{
+    PyObject *reason;
+    uint64_t origin;
+    if (!is_newborn(record, &reason, &origin)) {
+        return;
+    }
+    itr_payload *payload;
+    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
+        PyErr_Clear(); /* asked without the reason is better than not asked */
+    }
+    Py_XDECREF(reason);
+    if (itr_request(record, payload) != ITR_NEW) {
+        interruption_payload_drop(payload); /* somebody has asked it before it looked */
+    }
+}
+
+/* Starting threads. ---------------------------------------------------------------------------- */
+
+static bool
+is_main(interruption_state *state)
+{
+    PyObject *main = PyObject_GetAttrString(state->threading, "_main_thread");
+    PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
+    unsigned long number = ident == NULL ? 0 : PyLong_AsUnsignedLong(ident);
+    Py_XDECREF(ident);
+    Py_XDECREF(main);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+    }
+    return number == PyThread_get_thread_ident();
+}
+
+/* Is it a frame of `threading`, which starts threads for others? */
+static bool
+is_of_threading(interruption_state *state, PyFrameObject *frame)
+{
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    bool answer = globals == PyModule_GetDict(state->threading);
+    Py_XDECREF(globals);
+    return answer;
+}
+
+/* Whose code starts the thread: the program's? */
+static bool
+program_starts_it(interruption_state *state)
+{
+    bool lost, programs = true;
+    PyFrameObject *frame = interruption_frame_innermost(PyThreadState_Get(), &lost);
+    while (frame != NULL && is_of_threading(state, frame)) {
+        frame = interruption_frame_back(frame, &lost);
+    }
+    if (frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        programs = interruption_is_programs_frame(state, frame, code);
+        Py_DECREF(code);
+        Py_DECREF(frame);
+    }
+    return programs;
+}
+
+/* The flags of the calling thread; as if it were still to be told, when they cannot be had. */
+static uint32_t
+flags_now(interruption_state *state)
+{
+    itr_record *record =
+        state == NULL || state->threading == NULL ? NULL : interruption_current(state);
+    if (record == NULL) {
+        PyErr_Clear();
+        return ITR_REQUESTED | ITR_PENDING;
+    }
+    return itr_flags(record);
+}
+
+bool
+interruption_is_told(interruption_state *state)
+{
+    return shutdown_is_on(NULL) &&
+           (flags_now(state) & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED;
+}
+
+/* A thread that asks the others, as the main thread for a signal, goes on or cleans up: either way
+   what it starts is to run, and what that starts. One that has not been asked yet is about to be.
+   One that was asked and told cleans up: that of the program stops, too, or the threads would never
+   come to an end; but not a library's, nor in the main thread. */
+static bool
+starts_helpers(interruption_state *state)
+{
+    uint32_t flags = flags_now(state);
+    if (!(flags & ITR_REQUESTED)) {
+        interruption_mutex_lock(&newborn_mutex);
+        bool helper = is_helper(interruption_self().serial);
+        interruption_mutex_unlock(&newborn_mutex);
+        return helper;
+    }
+    return !(flags & ITR_PENDING) && (is_main(state) || !program_starts_it(state));
+}
+
+/* What a helper calls: first this. */
+static PyObject *
+begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
+{
+    interruption_mutex_lock(&newborn_mutex);
+    note_helper(interruption_self().serial);
+    interruption_mutex_unlock(&newborn_mutex);
+    return PyObject_Call(function, args, kwargs);
+}
+
+static PyMethodDef helper_method = {"helper", _PyCFunction_CAST(begin_helper),
+                                    METH_VARARGS | METH_KEYWORDS, NULL};
+
+/* The positional arguments, with the function that tells in the place of theirs: a new reference,
+   or NULL. */
+static PyObject *
+with_telling_function(PyObject *arguments)
+{
+    PyObject *telling = PyCFunction_New(&helper_method, PyTuple_GET_ITEM(arguments, 0));
+    Py_ssize_t count = PyTuple_GET_SIZE(arguments);
+    PyObject *made = telling == NULL ? NULL : PyTuple_New(count);
+    if (made == NULL) {
+        Py_XDECREF(telling);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, telling);
+    for (Py_ssize_t i = 1; i < count; i++) {
+        PyTuple_SET_ITEM(made, i, Py_NewRef(PyTuple_GET_ITEM(arguments, i)));
+    }
+    return made;
+}
+
+static PyObject *
+start_told_thread(const interruption_call *call)
+{
+    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    PyObject *arguments = call->argument; /* NULL: the shape is one that no version has had */
+    if (arguments == NULL || !PyTuple_CheckExact(arguments) || PyTuple_GET_SIZE(arguments) == 0 ||
+        !PyCallable_Check(PyTuple_GET_ITEM(arguments, 0)) || !starts_helpers(state)) {
+        return interruption_call_original(call); /* it has the words, if something is wrong */
+    }
+    interruption_call telling = *call;
+    telling.argument = with_telling_function(arguments);
+    if (telling.argument == NULL) {
+        return NULL;
+    }
+    PyObject *result = interruption_call_original(&telling);
+    Py_DECREF(telling.argument);
+    return result;
+}
+
+PyObject *
+interruption_is_helper(PyObject *module, PyObject *thread)
+{
+    interruption_target target;
+    PyObject *otherwise;
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+        return otherwise;
+    }
+    uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
+    interruption_mutex_lock(&newborn_mutex);
+    bool helper = is_helper(serial);
+    interruption_mutex_unlock(&newborn_mutex);
+    interruption_release_target(&target);
+    return PyBool_FromLong(helper);
+}
+
+void
+interruption_free_newborn_mutex(void)
+{
+    interruption_mutex_reset(&newborn_mutex);
+}
+
+void
+interruption_newborn_after_fork_child(void)
+{
+    births.shutdowns = 0;
+    births.helper_count = 0;
+    atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
+    Py_CLEAR(births.reason);
+}

@@ -1,0 +1,354 @@
+/*
+ * See signal_hook.h. `handlers_now` is guarded by the mutex. What is set in Python's table, and in
+ * the system's, is the main thread's.
+ */
+#include "shutdown/signal_hook.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <structmember.h>
+
+#include "cpython/compat.h"
+#include "interpose/interpose.h"
+#include "shutdown/resend_signal.h"
+#include "shutdown/watchdog.h"
+
+enum { WRAP, UNWRAP, SEE, FUNCTIONS };
+
+static interruption_mutex handlers_mutex = INTERRUPTION_MUTEX_INIT;
+
+static struct {
+    PyObject *functions[FUNCTIONS]; /* strong; or all NULL */
+    PyInterpreterState *interpreter;
+} handlers_now;
+
+/* The handler that CPython has for all signals with a handler in Python; NULL: not seen yet. */
+static void (*python_handler)(int);
+
+/* A new reference; NULL, and nothing set: nobody wants to know, or we are not in his interpreter.
+ */
+static PyObject *
+function_of(int which)
+{
+    PyObject *function = NULL;
+    interruption_mutex_lock(&handlers_mutex);
+    if (handlers_now.interpreter == PyInterpreterState_Get()) {
+        function = Py_XNewRef(handlers_now.functions[which]);
+    }
+    interruption_mutex_unlock(&handlers_mutex);
+    return function;
+}
+
+/* What stands in Python's table. */
+typedef struct {
+    PyObject_HEAD PyObject *program; /* the program's handler; strong */
+} handler;
+
+/* The interposed functions. -------------------------------------------------------------------- */
+
+static bool
+always_hooked(PyObject *Py_UNUSED(self))
+{
+    return true;
+}
+
+/* What the program is shown of a handler; takes the reference. NULL stays NULL. */
+static PyObject *
+unwrap(PyObject *handler)
+{
+    PyObject *function = handler == NULL ? NULL : function_of(UNWRAP);
+    if (function == NULL) {
+        return handler;
+    }
+    PyObject *shown = PyObject_CallOneArg(function, handler);
+    Py_DECREF(function);
+    Py_DECREF(handler);
+    return shown;
+}
+
+static PyObject *
+get_handler(const interruption_call *call)
+{
+    return unwrap(interruption_call_original(call));
+}
+
+/* Does it stand around the system's action, which ends the process? */
+static bool
+is_fatal(PyObject *set)
+{
+    PyObject *program = ((handler *)set)->program;
+    return PyLong_Check(program) && PyLong_AsLong(program) == (long)SIG_DFL;
+}
+
+/* Let every signal be told of; what has just been set, a handler of ours, is below Python's own. */
+static void
+look_after(PyObject *object, PyObject *ours)
+{
+    struct sigaction action;
+    int number = interruption_as_signal(object);
+    if (number < 0) {
+        PyErr_Clear(); /* it has been set, so it is one */
+        return;
+    }
+    if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+        action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+        python_handler = action.sa_handler;
+        interruption_watchdog_is_fatal(number, is_fatal(ours));
+        interruption_look_after_signal(number, &action, false);
+    }
+}
+
+static PyObject *
+set_handler(const interruption_call *call)
+{
+    PyObject *wrap = interruption_call_count(call) == 2 ? function_of(WRAP) : NULL;
+    if (wrap == NULL) {
+        return interruption_call_original(call); /* it has the words for it */
+    }
+    PyObject *number = interruption_call_argument(call, 0, NULL);
+    PyObject *given = interruption_call_argument(call, 1, NULL);
+    PyObject *handler = PyObject_CallFunctionObjArgs(wrap, number, given, NULL);
+    Py_DECREF(wrap);
+    if (handler == NULL) {
+        return NULL;
+    }
+    PyObject *arguments[] = {number, handler};
+    PyObject *before = interruption_call_again(call, arguments, 2);
+    if (before != NULL && handler != given) {
+        look_after(number, handler);
+    }
+    Py_DECREF(handler);
+    return unwrap(before);
+}
+
+INTERRUPTION_REPLACEMENT(signal_signal, always_hooked, set_handler);
+INTERRUPTION_REPLACEMENT(signal_getsignal, always_hooked, get_handler);
+
+static const interruption_row handler_rows[] = {
+    {"_signal", NULL, "signal", &signal_signal, false},
+    {"_signal", NULL, "getsignal", &signal_getsignal, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static interruption_family handlers_family = {.name = "signal handlers", .rows = handler_rows};
+
+PyObject *
+interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
+{
+    PyObject *members[FUNCTIONS] = {NULL};
+    if (functions != Py_None) {
+        if (!PyArg_ParseTuple(functions, "OOO:_hook_signals", &members[WRAP], &members[UNWRAP],
+                              &members[SEE]) ||
+            interruption_family_enable(&handlers_family) < 0) {
+            return NULL;
+        }
+    }
+    PyObject *before[FUNCTIONS];
+    interruption_mutex_lock(&handlers_mutex);
+    for (int i = 0; i < FUNCTIONS; i++) {
+        before[i] = handlers_now.functions[i];
+        handlers_now.functions[i] = Py_XNewRef(members[i]);
+    }
+    handlers_now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
+    interruption_mutex_unlock(&handlers_mutex);
+    if (functions == Py_None) {
+        interruption_family_disable(&handlers_family);
+    }
+    for (int i = 0; i < FUNCTIONS; i++) {
+        Py_XDECREF(before[i]);
+    }
+    Py_RETURN_NONE;
+}
+
+void
+interruption_free_signal_hook_mutex(void)
+{
+    interruption_mutex_reset(&handlers_mutex);
+}
+
+/* In the main thread. -------------------------------------------------------------------------- */
+
+/* Is it neither Python's nor one of the system's? */
+static bool
+is_foreign(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO ||
+           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN &&
+            action->sa_handler != python_handler);
+}
+
+static PyObject *
+call_original(PyObject *number, PyObject *handler)
+{
+    PyObject *module = PyImport_ImportModule("_signal");
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *arguments[] = {number, handler};
+    PyObject *before = interruption_call_method(&signal_signal, module, arguments, 2);
+    Py_DECREF(module);
+    return before;
+}
+
+PyObject *
+interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *object, *handler;
+    int looked_after;
+    if (!PyArg_ParseTuple(args, "OOp:_set_handler", &object, &handler, &looked_after)) {
+        return NULL;
+    }
+    int number = interruption_as_signal(object);
+    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
+        return NULL;
+    }
+    struct sigaction there, set_now;
+    bool known = sigaction(number, NULL, &there) == 0;
+    (void)interruption_handler_below(number, &there, &there);
+    PyObject *before = call_original(object, handler);
+    if (before == NULL || !known || sigaction(number, NULL, &set_now) != 0) {
+        return before;
+    }
+    if (set_now.sa_handler != SIG_DFL && set_now.sa_handler != SIG_IGN) {
+        python_handler = set_now.sa_handler;
+    }
+    bool foreign = is_foreign(&there);
+    if (looked_after) {
+        interruption_watchdog_is_fatal(number, !foreign && is_fatal(handler));
+        interruption_look_after_signal(number, foreign ? &there : &set_now, foreign);
+    }
+    else if (foreign) {
+        (void)sigaction(number, &there, NULL);
+    }
+    return before;
+}
+
+PyObject *
+interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *object, *handler;
+    if (!PyArg_ParseTuple(args, "OO:_leave_word_by", &object, &handler)) {
+        return NULL;
+    }
+    int number = interruption_as_signal(object);
+    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
+        return NULL;
+    }
+    PyObject *none = handler == Py_None ? PyLong_FromLong((long)SIG_DFL) : Py_NewRef(handler);
+    struct sigaction there;
+    bool known = none != NULL && sigaction(number, NULL, &there) == 0;
+    PyObject *before = none == NULL ? NULL : call_original(object, none);
+    Py_XDECREF(none);
+    if (before != NULL) {
+        if (known) {
+            (void)sigaction(number, &there, NULL);
+        }
+        interruption_leave_word_by(handler == Py_None ? 0 : number);
+    }
+    return before;
+}
+
+/* What stands in Python's table. --------------------------------------------------------------- */
+
+static PyObject *
+handler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"program", NULL};
+    PyObject *program;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:_Handler", names, &program)) {
+        return NULL;
+    }
+    handler *made = (handler *)type->tp_alloc(type, 0);
+    if (made != NULL) {
+        made->program = Py_NewRef(program);
+    }
+    return (PyObject *)made;
+}
+
+/* In C, so that no frame of ours is between the program and what it is told by an exception. */
+static PyObject *
+handler_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"signum", "frame", NULL};
+    PyObject *number, *frame;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:_Handler", names, &number, &frame)) {
+        return NULL;
+    }
+    PyObject *see = function_of(SEE);
+    if (see == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *next = PyObject_CallFunctionObjArgs(see, self, number, frame, NULL);
+    Py_DECREF(see);
+    if (next == NULL || next == Py_None) {
+        return next;
+    }
+    PyObject *result = NULL;
+    if (PyExceptionInstance_Check(next)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(next), next);
+    }
+    else {
+        result = PyObject_CallFunctionObjArgs(next, number, frame, NULL);
+    }
+    Py_DECREF(next);
+    return result;
+}
+
+static int
+handler_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((handler *)self)->program);
+    return 0;
+}
+
+static int
+handler_clear(PyObject *self)
+{
+    Py_CLEAR(((handler *)self)->program);
+    return 0;
+}
+
+static void
+handler_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)handler_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef handler_members[] = {
+    {"program", T_OBJECT, offsetof(handler, program), READONLY,
+     "The handler that the program has set."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(handler_doc, "_Handler(program)\n"
+                          "--\n\n"
+                          "Stands in Python's table of handlers around the program's.");
+
+static PyType_Slot handler_slots[] = {
+    {Py_tp_doc, (void *)handler_doc},   {Py_tp_new, handler_new},
+    {Py_tp_call, handler_call},         {Py_tp_members, handler_members},
+    {Py_tp_traverse, handler_traverse}, {Py_tp_clear, handler_clear},
+    {Py_tp_dealloc, handler_dealloc},   {0, NULL},
+};
+
+static PyType_Spec handler_spec = {
+    .name = "interruption._interruption._Handler",
+    .basicsize = sizeof(handler),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = handler_slots,
+};
+
+int
+interruption_signal_hook_init(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &handler_spec, NULL);
+    int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    return status;
+}

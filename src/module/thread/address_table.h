@@ -1,0 +1,40 @@
+/*
+ * Objects that somebody wants to hear of, hashed by address, so that a call that may concern one
+ * learns by one or two loads that nobody does: locks that are noted in a list (held.h), and what
+ * threads wait for in the parking lot (blocking/wait.h).
+ */
+#ifndef INTERRUPTION_ADDRESS_TABLE_H
+#define INTERRUPTION_ADDRESS_TABLE_H
+
+#include "cpython/compat.h"
+
+/* atomic: changed by interruption_add, by attached threads. */
+typedef struct {
+    _Atomic uint64_t taken;   /* the sum of the marks of locks that are noted: 0 when there is none,
+                                 a lock's own mark when it is the only one */
+    _Atomic uint64_t waiters; /* how many wait for an object with this hash */
+} interruption_slot;
+
+enum { INTERRUPTION_SLOTS = 4096 };
+extern interruption_slot interruption_slots[INTERRUPTION_SLOTS];
+
+static inline interruption_slot *
+interruption_slot_of(const void *object)
+{
+    uintptr_t address = (uintptr_t)object;
+    return &interruption_slots[(address >> 4 ^ address >> 16) % INTERRUPTION_SLOTS];
+}
+
+/*
+ * May somebody wait for it in the lot? With a GIL, asked before or after what they wait for: they
+ * looked at it and entered in one go. Without one, asked afterwards: then either they see that it
+ * has been done, or this sees them. That needs no fence here, for what was done ended in an atomic
+ * exchange (the release of a lock), and this load is sequentially consistent, too.
+ */
+static inline bool
+interruption_waited_for(const void *object)
+{
+    return atomic_load(&interruption_slot_of(object)->waiters) != 0;
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* See contexts.h. A table by key, open to all that a key may be: addresses of things that live at
+   the same time differ. */
+#include "thread/contexts.h"
+
+static interruption_context **
+bucket_of_context(const interruption_blocks *blocks, const void *key)
+{
+    uintptr_t hash = (uintptr_t)key / 16;
+    hash ^= hash / 4096;
+    return &blocks->buckets[hash & (blocks->bucket_count - 1)];
+}
+
+/* Is it of somebody who still is there? What has no object to ask is taken for there. */
+static bool
+is_current(const interruption_context *context)
+{
+    return context->owner == NULL || interruption_frame_address(context->owner) == context->key;
+}
+
+interruption_context *
+interruption_context_of(const interruption_blocks *blocks, const void *key)
+{
+    if (blocks->others == 0) {
+        return NULL;
+    }
+    interruption_context *context = *bucket_of_context(blocks, key);
+    while (context != NULL && !(context->key == key && is_current(context))) {
+        context = context->next;
+    }
+    return context;
+}
+
+void
+interruption_drop_block(const interruption_block *block)
+{
+    Py_DECREF(block->object);
+    Py_XDECREF(block->code);
+    Py_XDECREF(block->base);
+}
+
+/* Free a context that nobody finds any more. Runs other people's code. */
+static void
+free_context(interruption_context *context)
+{
+    for (uint32_t i = 0; i < context->count; i++) {
+        interruption_drop_block(&context->blocks[i]);
+    }
+    Py_XDECREF(context->owner);
+    PyMem_RawFree(context->blocks);
+}
+
+interruption_context *
+interruption_take_finished(interruption_blocks *blocks)
+{
+    interruption_context *finished = NULL;
+    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
+        interruption_context **place = &blocks->buckets[i];
+        while (*place != NULL) {
+            interruption_context *context = *place;
+            if (is_current(context)) {
+                place = &context->next;
+                continue;
+            }
+            *place = context->next;
+            context->next = finished;
+            finished = context;
+            blocks->others--;
+            blocks->regions -= context->regions;
+        }
+    }
+    return finished;
+}
+
+void
+interruption_free_contexts(interruption_context *list)
+{
+    while (list != NULL) {
+        interruption_context *next = list->next;
+        free_context(list);
+        PyMem_RawFree(list);
+        list = next;
+    }
+}
+
+/* Make room for one more. -1 with MemoryError set. */
+static int
+grow_buckets(interruption_blocks *blocks)
+{
+    if (blocks->others < blocks->bucket_count) {
+        return 0;
+    }
+    interruption_context *finished = interruption_take_finished(blocks);
+    interruption_blocks larger = *blocks;
+    larger.bucket_count = blocks->bucket_count == 0 ? 8 : 2 * blocks->bucket_count;
+    larger.buckets = PyMem_RawCalloc(larger.bucket_count, sizeof(interruption_context *));
+    if (larger.buckets != NULL) {
+        for (uint32_t i = 0; i < blocks->bucket_count; i++) {
+            interruption_context *context;
+            while ((context = blocks->buckets[i]) != NULL) {
+                blocks->buckets[i] = context->next;
+                interruption_context **bucket = bucket_of_context(&larger, context->key);
+                context->next = *bucket;
+                *bucket = context;
+            }
+        }
+        PyMem_RawFree(blocks->buckets);
+        *blocks = larger;
+    }
+    interruption_free_contexts(finished);
+    if (larger.buckets == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+interruption_context *
+interruption_make_context(interruption_blocks *blocks, const void *key, PyFrameObject *owner)
+{
+    interruption_context *context = interruption_context_of(blocks, key);
+    if (context != NULL) {
+        return context;
+    }
+    if (grow_buckets(blocks) < 0) {
+        return NULL;
+    }
+    context = PyMem_RawCalloc(1, sizeof(*context));
+    if (context == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    context->owner = (PyFrameObject *)Py_XNewRef((PyObject *)owner);
+    context->key = key;
+    interruption_context **bucket = bucket_of_context(blocks, key);
+    context->next = *bucket;
+    *bucket = context;
+    blocks->others++;
+    return context;
+}
+
+void
+interruption_drop_empty(interruption_blocks *blocks, interruption_context *context)
+{
+    if (context->count > 0 || context == &blocks->own) {
+        return;
+    }
+    interruption_context **place = bucket_of_context(blocks, context->key);
+    while (*place != context) {
+        place = &(*place)->next;
+    }
+    *place = context->next;
+    blocks->others--;
+    free_context(context);
+    PyMem_RawFree(context);
+}
+
+void
+interruption_drop_blocks(interruption_blocks *blocks)
+{
+    interruption_blocks dropped = *blocks;
+    *blocks = (interruption_blocks){.bucket_count = 0};
+    free_context(&dropped.own);
+    for (uint32_t i = 0; i < dropped.bucket_count; i++) {
+        interruption_context *context;
+        while ((context = dropped.buckets[i]) != NULL) {
+            dropped.buckets[i] = context->next;
+            free_context(context);
+            PyMem_RawFree(context);
+        }
+    }
+    PyMem_RawFree(dropped.buckets);
+}
+
+void
+interruption_visit_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
+                            void (*visit)(const interruption_context *context, void *arg),
+                            void *arg)
+{
+    if (blocks->own.regions > 0 && blocks->own.key != interruption_stack_now(tstate)) {
+        visit(&blocks->own, arg);
+    }
+    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
+        for (const interruption_context *context = blocks->buckets[i]; context != NULL;
+             context = context->next) {
+            if (context->regions > 0) {
+                visit(context, arg);
+            }
+        }
+    }
+}

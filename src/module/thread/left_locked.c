@@ -1,0 +1,111 @@
+/* See left.h. */
+#include "thread/left_locked.h"
+
+#include "cpython/compat.h"
+#include "cpython/frame.h"
+
+/* What one region was left with. Immutable, but that others strike what they release. */
+typedef struct {
+    PyObject_HEAD interruption_held held;
+    unsigned long ident; /* of the thread */
+} left;
+
+static void
+left_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    interruption_held_destroy(&((left *)self)->held);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+left_places(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    const left *of = (left *)self;
+    PyObject *list = PyList_New(0), *code;
+    int lasti, locked;
+    for (size_t i = 0; list != NULL && (locked = interruption_held_is_left(&of->held, i, of->ident,
+                                                                           &code, &lasti)) >= 0;
+         i++) {
+        if (!locked || code == NULL) {
+            continue;
+        }
+        PyObject *place = interruption_describe_place((PyCodeObject *)code, lasti);
+        if (place == NULL || PyList_Append(list, place) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(place);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(places_doc,
+             "places($self, /)\n"
+             "--\n\n"
+             "Where the locks were taken that are still locked, and that anybody knows: a\n"
+             "list of (filename, line, function).");
+
+static PyMethodDef left_methods[] = {
+    {"places", left_places, METH_NOARGS, places_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot left_slots[] = {
+    {Py_tp_dealloc, left_dealloc},
+    {Py_tp_methods, left_methods},
+    {0, NULL},
+};
+
+static PyType_Spec left_spec = {
+    .name = "interruption._interruption._Left",
+    .basicsize = sizeof(left),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = left_slots,
+};
+
+int
+interruption_left_init(PyObject *module, interruption_state *state)
+{
+    state->left_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &left_spec, NULL);
+    return state->left_type == NULL ? -1 : PyModule_AddType(module, state->left_type);
+}
+
+void
+interruption_leave_locked(interruption_state *state, interruption_thread *thread)
+{
+    left *made = state->left_type == NULL ? NULL : PyObject_New(left, state->left_type);
+    if (made == NULL) {
+        PyErr_Clear(); /* no memory, or the interpreter exits: nobody is told, then */
+        return;
+    }
+    made->held = (interruption_held){.thread_state = NULL};
+    made->ident = PyThread_get_thread_ident();
+    if (interruption_held_leave(&thread->held, &made->held)) {
+        PyObject *teller = PyImport_ImportModule("interruption._left");
+        PyObject *kept =
+            teller == NULL ? NULL : PyObject_CallMethod(teller, "keep", "O", (PyObject *)made);
+        if (kept == NULL) {
+            PyErr_WriteUnraisable((PyObject *)made);
+        }
+        Py_XDECREF(teller);
+        Py_XSETREF(thread->left, kept);
+    }
+    Py_DECREF(made);
+}
+
+void
+interruption_tell_left(PyObject *kept)
+{
+    if (kept == NULL) {
+        return;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *done = PyObject_CallMethod(kept, "tell", NULL);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(kept); /* where warnings are errors */
+    }
+    Py_XDECREF(done);
+    PyErr_Restore(type, value, traceback);
+}

@@ -1,0 +1,24 @@
+/*
+ * What a thread that was stopped leaves locked is told with its place (S31). Of a wait with a lock
+ * that no `with` and no `finally` gives back (`lock.acquire(); condition.wait()`), the exception
+ * leaves the region with the lock still taken. Others wait for it then, and have to learn why.
+ *
+ * interruption/_left.py keeps it with the `Thread`, for `explain` and reports, and warns at the
+ * thread's end. Whoever releases the lock meanwhile, in whichever thread, strikes it (held.h).
+ */
+#ifndef INTERRUPTION_LEFT_LOCKED_H
+#define INTERRUPTION_LEFT_LOCKED_H
+
+#include "thread/thread.h"
+
+/* 0, or -1 with an exception set. */
+int interruption_left_init(PyObject *module, interruption_state *state);
+
+/* The owner has left its outermost region by an exception, and has been asked to stop: what it
+   still holds is noted. Sets no exception. Runs Python code. */
+void interruption_leave_locked(interruption_state *state, interruption_thread *thread);
+
+/* The calling thread ends: warn of what it has left. NULL: nothing. Runs Python code. */
+void interruption_tell_left(PyObject *kept);
+
+#endif

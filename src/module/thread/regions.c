@@ -1,0 +1,599 @@
+/* See regions.h. */
+#include "thread/regions.h"
+
+#include "safepoints/code.h"
+#include "thread/contexts.h"
+
+/* Interned and kept for ever: a code object's name is the same object. */
+static struct {
+    PyObject *enter, *exit, *aenter, *aexit, *enter_context, *enter_async_context;
+} names;
+
+int
+interruption_regions_init(void)
+{
+    const struct {
+        PyObject **place;
+        const char *name;
+    } all[] = {
+        {&names.enter, "__enter__"},
+        {&names.exit, "__exit__"},
+        {&names.aenter, "__aenter__"},
+        {&names.aexit, "__aexit__"},
+        {&names.enter_context, "enter_context"},
+        {&names.enter_async_context, "enter_async_context"},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (*all[i].place == NULL) {
+            *all[i].place = PyUnicode_InternFromString(all[i].name);
+        }
+        if (*all[i].place == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+bool
+interruption_is_wrapper(const PyCodeObject *code)
+{
+    PyObject *name = code->co_name;
+    return name == names.enter || name == names.exit || name == names.aenter ||
+           name == names.aexit || name == names.enter_context || name == names.enter_async_context;
+}
+
+bool
+interruption_is_entering(const PyCodeObject *code)
+{
+    return code->co_name != names.exit && code->co_name != names.aexit;
+}
+
+/* Whose block is it? -------------------------------------------------------------------------- */
+
+/* Where a block is entered or left: seen from the calling thread's innermost frame. */
+typedef struct {
+    PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
+    const void *compiled;     /* the compiled generator it belongs to, or NULL */
+    PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
+    bool loose;
+    bool lost; /* there was no memory to look further */
+} origin;
+
+static bool
+is_wrapper_frame(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool wrapper = interruption_is_wrapper(code);
+    Py_DECREF(code);
+    return wrapper;
+}
+
+static bool
+is_generator_frame(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool generator = interruption_is_generator_code(code);
+    Py_DECREF(code);
+    return generator;
+}
+
+/* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
+   `__exit__` of contextlib.contextmanager does? Else it has called the frame. */
+static bool
+drives(PyFrameObject *frame, const void *generator)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *manager = code->co_argcount > 0 ? interruption_frame_argument(frame, code, 0) : NULL;
+    const char *type = manager == NULL ? "" : Py_TYPE(manager)->tp_name;
+    PyObject *driven = NULL;
+    if (strcmp(type, "_GeneratorContextManager") == 0 ||
+        strcmp(type, "_AsyncGeneratorContextManager") == 0) {
+        driven = PyObject_GetAttrString(manager, "gen");
+        PyErr_Clear();
+    }
+    const char *begin = (const char *)driven, *place = generator;
+    bool inside = driven != NULL && place > begin && place < begin + Py_TYPE(driven)->tp_basicsize;
+    Py_XDECREF(driven);
+    Py_XDECREF(manager);
+    Py_DECREF(code);
+    return inside;
+}
+
+/* Is the frame, which is the innermost, at the entry of a `with` statement of its own? */
+static bool
+is_at_with(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    const interruption_code *known = interruption_code_of(code);
+    PyErr_Clear(); /* no memory: then it is not known to be */
+    bool answer = known != NULL &&
+                  interruption_point_cleanup(known->points, PyFrame_GetLasti(frame), -1, NULL) ==
+                      INTERRUPTION_IN_WITH_ENTRY;
+    Py_DECREF(code);
+    return answer;
+}
+
+/*
+ * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
+ * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
+ * has them. (A frame of that name whose own `with` statement it is is none.) What comes first then
+ * is the frame whose block it is. If that or one below it is a generator, the block belongs to the
+ * generator; and to a compiled one, which has no frame, if that runs above all others.
+ */
+static void
+find_origin(PyThreadState *tstate, origin *found)
+{
+    *found = (origin){.loose = false};
+    const void *running = interruption_generator_now(tstate);
+    PyFrameObject *frame = interruption_frame_innermost(tstate, &found->lost);
+    if (frame != NULL && interruption_compiled_generator_runs(tstate) && is_wrapper_frame(frame) &&
+        drives(frame, running)) {
+        running = interruption_generator_below(tstate, running);
+    }
+    while (frame != NULL && found->generator == NULL && found->compiled == NULL) {
+        PyFrameObject *back =
+            interruption_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
+        bool generator = is_generator_frame(frame);
+        bool named = is_wrapper_frame(frame);
+        bool own = named && found->base == NULL && !found->loose && is_at_with(frame);
+        bool wrapper = !own && (named || (generator && back != NULL && is_wrapper_frame(back)));
+        bool runs = generator && interruption_is_generator_of(running, frame);
+        if (wrapper) {
+            found->loose = true;
+        }
+        else if (found->base == NULL) {
+            found->base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
+        }
+        if (generator && !runs && running != NULL) {
+            found->compiled = running;
+        }
+        else if (generator && !wrapper) {
+            found->generator = (PyFrameObject *)Py_NewRef((PyObject *)frame);
+        }
+        else if (runs) {
+            running = interruption_generator_below(tstate, running);
+        }
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    if (found->generator == NULL && found->compiled == NULL) {
+        found->compiled = running; /* nearly always NULL: none */
+    }
+}
+
+static void
+release_origin(origin *found)
+{
+    Py_XDECREF(found->generator);
+    Py_XDECREF(found->base);
+}
+
+/* Entering. ----------------------------------------------------------------------------------- */
+
+/* See to it that there is room for one more block. -1 with MemoryError set. */
+INTERRUPTION_SELDOM static int
+grow_context(interruption_context *context)
+{
+    if (context->count < context->capacity) {
+        return 0;
+    }
+    uint32_t capacity = context->capacity == 0 ? 4 : 2 * context->capacity;
+    interruption_block *larger =
+        PyMem_RawRealloc(context->blocks, capacity * sizeof(*context->blocks));
+    if (larger == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    context->blocks = larger;
+    context->capacity = capacity;
+    return 0;
+}
+
+/* Tell the record whether requests are let in. It knows the blocks of one stack only: with those of
+   generators, or several stacks, it may say open when nothing is. Returns the flags before. */
+static uint32_t
+update_record(interruption_blocks *blocks, itr_record *record)
+{
+    bool open = blocks->regions > 0 &&
+                (blocks->several || (blocks->own.shields == 0 && blocks->own.no_statements == 0));
+    if (open == blocks->open) {
+        return itr_flags(record);
+    }
+    blocks->open = open;
+    return open ? itr_open(record) : itr_close(record);
+}
+
+/* There is one block of the kind more or, with `one` being -1, less. */
+static inline void
+count_block(interruption_blocks *blocks, interruption_context *context, uint8_t kind, uint32_t one)
+{
+    if (kind & INTERRUPTION_BLOCK_SHIELD) {
+        context->shields += one;
+        return;
+    }
+    context->regions += one;
+    blocks->regions += one;
+    if (kind != 0) {
+        context->no_statements += kind & INTERRUPTION_BLOCK_NO_STATEMENTS ? one : 0;
+        context->no_waits += kind & INTERRUPTION_BLOCK_NO_WAITS ? one : 0;
+    }
+}
+
+/* The context of the stack that the calling thread is on, or NULL. */
+static const interruption_context *
+context_of_stack(PyThreadState *tstate, const interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    if (blocks->own.key == stack || blocks->own.key == NULL) {
+        return &blocks->own;
+    }
+    return interruption_context_of(blocks, stack);
+}
+
+/* The same, made if need be. NULL with MemoryError set. */
+static interruption_context *
+make_context_of_stack(PyThreadState *tstate, interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    interruption_context *own = &blocks->own;
+    if (own->key != stack && (own->count == 0 || own->key == NULL) &&
+        interruption_context_of(blocks, stack) == NULL) {
+        own->key = stack;
+    }
+    return own->key == stack ? own : interruption_make_context(blocks, stack, NULL);
+}
+
+/* Enter a block that may be another frame's than the innermost one's, or on another stack, `block`
+   being what it would be if not. */
+INTERRUPTION_SELDOM static int
+enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_block block)
+{
+    origin from;
+    find_origin(tstate, &from);
+    if (from.lost && from.generator == NULL) {
+        PyErr_NoMemory();
+        release_origin(&from);
+        return -1;
+    }
+    interruption_context *context =
+        from.generator != NULL
+            ? interruption_make_context(blocks, interruption_frame_address(from.generator),
+                                        from.generator)
+        : from.compiled != NULL ? interruption_make_context(blocks, from.compiled, NULL)
+                                : make_context_of_stack(tstate, blocks);
+    if (context == NULL || grow_context(context) < 0) {
+        if (context != NULL) {
+            interruption_drop_empty(blocks, context);
+        }
+        release_origin(&from);
+        return -1;
+    }
+    PyCodeObject *left_out = NULL;
+    if (from.loose) {
+        block.loose = true;
+        block.base = (PyFrameObject *)Py_XNewRef((PyObject *)from.base);
+        left_out = block.code;
+        block.code = from.base == NULL ? NULL : PyFrame_GetCode(from.base);
+        block.lasti = from.base == NULL ? -1 : PyFrame_GetLasti(from.base);
+    }
+    context->blocks[context->count++] = block;
+    blocks->several = blocks->several || context_of_stack(tstate, blocks) != &blocks->own;
+    count_block(blocks, context, block.kind, 1);
+    Py_XDECREF(left_out);
+    release_origin(&from);
+    return 0;
+}
+
+/* May the innermost frame, of that code, enter a block that is another's, or a generator's? */
+static inline bool
+may_be_wrapped(PyThreadState *tstate, const PyCodeObject *code)
+{
+    return (code != NULL && (interruption_is_generator_code(code) || code->co_name == names.enter ||
+                             code->co_name == names.enter_context)) ||
+           interruption_compiled_generator_runs(tstate);
+}
+
+/* Is the calling thread on the stack that the thread's own blocks are on? As it nearly always is:
+   there is but one, or the others have no blocks. */
+static inline bool
+is_on_own_stack(PyThreadState *tstate, interruption_blocks *blocks)
+{
+    const void *stack = interruption_stack_now(tstate);
+    if (blocks->own.key != stack && blocks->own.count == 0 && blocks->others == 0) {
+        blocks->own.key = stack;
+    }
+    return blocks->own.key == stack;
+}
+
+/*
+ * The hot path. The block is written where it will be kept, for to copy what was just written is
+ * slow.
+ */
+int64_t
+interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
+                         PyObject *object, uint8_t kind)
+{
+    interruption_context *own = &blocks->own;
+    if (own->count == own->capacity && grow_context(own) < 0) {
+        return -1;
+    }
+    interruption_block *made = &own->blocks[own->count];
+    void *frame = interruption_frame_now(tstate);
+    PyCodeObject *code = interruption_frame_place(frame, &made->lasti);
+    made->object = object;
+    made->code = code;
+    made->kind = kind;
+    made->loose = false;
+    made->frame = frame;
+    made->base = NULL;
+    if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
+        own->count++;
+        count_block(blocks, own, kind, 1);
+    }
+    else if (enter_wrapped(tstate, blocks, *made) < 0) {
+        Py_DECREF(code);
+        return -1;
+    }
+    Py_INCREF(object);
+    return update_record(blocks, record);
+}
+
+/* Leaving. ------------------------------------------------------------------------------------ */
+
+static const interruption_block *
+innermost(const interruption_context *context)
+{
+    return context == NULL || context->count == 0 ? NULL : &context->blocks[context->count - 1];
+}
+
+static int
+complain(PyObject *object, const interruption_block *inner)
+{
+    if (inner == NULL || inner->code == NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "%R is left where it was not entered: leave each block in the thread, and the "
+                     "generator, coroutine or greenlet, that has entered it",
+                     object);
+        return -1;
+    }
+    PyErr_Format(PyExc_RuntimeError,
+                 "%R is left out of order: the innermost block here is %R, entered at %U:%d; leave "
+                 "that first",
+                 object, inner->object, inner->code->co_filename,
+                 PyCode_Addr2Line(inner->code, inner->lasti));
+    return -1;
+}
+
+/* The context of who is found to enter or leave, or NULL. */
+static const interruption_context *
+context_of_origin(PyThreadState *tstate, const interruption_blocks *blocks, const origin *from)
+{
+    if (from->generator != NULL) {
+        return interruption_context_of(blocks, interruption_frame_address(from->generator));
+    }
+    if (from->compiled != NULL) {
+        return interruption_context_of(blocks, from->compiled);
+    }
+    return context_of_stack(tstate, blocks);
+}
+
+/* The context whose innermost block is being left; NULL with RuntimeError set. */
+static const interruption_context *
+find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *object, void *frame)
+{
+    const interruption_context *context = interruption_context_of(blocks, frame);
+    context = context != NULL ? context : context_of_stack(tstate, blocks);
+    const interruption_block *inner = innermost(context);
+    if (inner != NULL && inner->object == object && inner->frame == frame &&
+        !interruption_compiled_generator_runs(tstate)) {
+        return context;
+    }
+    /* Not by the frame that entered, or a generator's. Without memory to look, the stack's own
+       is taken for the one: a block that could not be left would stay for ever. */
+    origin from;
+    find_origin(tstate, &from);
+    context = context_of_origin(tstate, blocks, &from);
+    inner = innermost(context);
+    /* A generator's frame that is not found in its context entered in another thread: whatever else
+       is open here is not its own. */
+    int lasti;
+    PyCodeObject *code = interruption_frame_place(frame, &lasti);
+    bool strange = code != NULL && interruption_is_generator_code(code) && inner != NULL &&
+                   inner->frame != frame && !inner->loose && from.compiled == NULL;
+    Py_XDECREF(code);
+    release_origin(&from);
+    if (inner == NULL || inner->object != object || strange) {
+        (void)complain(object, strange ? NULL : inner);
+        return NULL;
+    }
+    return context;
+}
+
+/* Leave a block that find_left has to find. */
+INTERRUPTION_SELDOM static int64_t
+leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
+              PyObject *object, void *frame)
+{
+    interruption_context *context =
+        (interruption_context *)find_left(tstate, blocks, object, frame);
+    if (context == NULL) {
+        return -1;
+    }
+    interruption_block left = *innermost(context);
+    context->count--;
+    count_block(blocks, context, left.kind, (uint32_t)-1);
+    interruption_context *finished = NULL;
+    if (blocks->others > 0 && context == &blocks->own && ++blocks->left >= blocks->others) {
+        /* As many as were left: it costs each a step. */
+        blocks->left = 0;
+        finished = interruption_take_finished(blocks);
+    }
+    uint32_t flags = update_record(blocks, record);
+    interruption_drop_empty(blocks, context);
+    interruption_drop_block(&left);
+    interruption_free_contexts(finished);
+    return flags;
+}
+
+/* The hot path: the thread's own innermost block, by the frame that entered it. */
+int64_t
+interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
+                         PyObject *object)
+{
+    void *frame = interruption_frame_now(tstate);
+    interruption_context *own = &blocks->own;
+    const interruption_block *inner = innermost(own);
+    if (inner == NULL || inner->object != object || inner->frame != frame || inner->loose ||
+        blocks->others > 0) {
+        return leave_wrapped(tstate, blocks, record, object, frame);
+    }
+    PyCodeObject *code = inner->code;
+    own->count--;
+    count_block(blocks, own, inner->kind, (uint32_t)-1);
+    uint32_t flags = update_record(blocks, record);
+    Py_DECREF(object);
+    Py_XDECREF(code);
+    return flags;
+}
+
+/* Looking. ------------------------------------------------------------------------------------ */
+
+bool
+interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame)
+{
+    return block->loose ? block->base == frame : block->frame == interruption_frame_address(frame);
+}
+
+static const interruption_block *
+outermost(const interruption_context *context, bool shield)
+{
+    uint32_t i = 0;
+    while (((context->blocks[i].kind & INTERRUPTION_BLOCK_SHIELD) != 0) != shield) {
+        i++;
+    }
+    return &context->blocks[i];
+}
+
+static void
+add_to_view(interruption_view *view, const interruption_context *context)
+{
+    view->regions += context->regions;
+    view->shields += context->shields;
+    view->statements = view->statements && context->no_statements == 0;
+    view->waits = view->waits && context->no_waits == 0;
+    if (context->regions > 0) {
+        view->region = outermost(context, false);
+    }
+    if (context->shields > 0) {
+        view->shield = outermost(context, true);
+    }
+}
+
+/* The context of the innermost compiled generator that runs, from `*running` outwards, and has one;
+   or NULL. */
+static const interruption_context *
+next_compiled(PyThreadState *tstate, const interruption_blocks *blocks, const void **running)
+{
+    const interruption_context *context = NULL;
+    while (*running != NULL && context == NULL) {
+        context = interruption_context_of(blocks, *running);
+        *running = interruption_generator_below(tstate, *running);
+    }
+    return context;
+}
+
+/* Inwards to outwards, so that the outermost is what stays. What has no frame of its own is where
+   the frame is that was the innermost when it entered its outermost block; if that is no more, it
+   is taken for the outermost of all. False: there was no memory to look at all frames. */
+static bool
+add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
+             const interruption_context *own, interruption_view *view)
+{
+    const interruption_block *own_region =
+        own == NULL || own->regions == 0 ? NULL : outermost(own, false);
+    const void *running = interruption_generator_now(tstate);
+    const interruption_context *compiled = next_compiled(tstate, blocks, &running);
+    bool lost;
+    for (PyFrameObject *frame = interruption_frame_innermost(tstate, &lost); frame != NULL;
+         frame = interruption_frame_back(frame, &lost)) {
+        const interruption_context *context =
+            interruption_context_of(blocks, interruption_frame_address(frame));
+        if (context != NULL) {
+            add_to_view(view, context);
+        }
+        while (compiled != NULL && interruption_is_frame_of(&compiled->blocks[0], frame)) {
+            add_to_view(view, compiled);
+            compiled = next_compiled(tstate, blocks, &running);
+        }
+        if (own_region != NULL && interruption_is_frame_of(own_region, frame)) {
+            add_to_view(view, own);
+            own = NULL;
+            own_region = NULL;
+        }
+    }
+    for (; compiled != NULL; compiled = next_compiled(tstate, blocks, &running)) {
+        add_to_view(view, compiled);
+    }
+    if (own != NULL) {
+        add_to_view(view, own);
+    }
+    return !lost;
+}
+
+void
+interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
+                            interruption_view *view)
+{
+    *view = (interruption_view){.statements = true, .waits = true};
+    const interruption_context *own = context_of_stack(tstate, blocks);
+    if (blocks->others == 0) {
+        if (own != NULL) {
+            add_to_view(view, own);
+        }
+    }
+    else if (!add_contexts(tstate, blocks, own, view)) {
+        *view = (interruption_view){.regions = 0}; /* a shield may be among those not seen */
+    }
+}
+
+/* Looking for what is suspended. -------------------------------------------------------------- */
+
+typedef struct {
+    PyThreadState *tstate;
+    const interruption_blocks *blocks;
+    const interruption_block *region;
+} search;
+
+static bool
+runs(PyThreadState *tstate, const interruption_blocks *blocks, const interruption_context *context)
+{
+    bool found = context == context_of_stack(tstate, blocks);
+    for (const void *running = interruption_generator_now(tstate); running != NULL && !found;
+         running = interruption_generator_below(tstate, running)) {
+        found = context->key == running;
+    }
+    bool lost;
+    PyFrameObject *frame = found ? NULL : interruption_frame_innermost(tstate, &lost);
+    for (; frame != NULL; frame = interruption_frame_back(frame, &lost)) {
+        found = found || context->key == interruption_frame_address(frame);
+    }
+    return found;
+}
+
+static void
+note_suspended(const interruption_context *context, void *arg)
+{
+    search *of = arg;
+    if (of->region == NULL && !runs(of->tstate, of->blocks, context)) {
+        of->region = outermost(context, false);
+    }
+}
+
+const interruption_block *
+interruption_suspended_region(PyThreadState *tstate, const interruption_blocks *blocks)
+{
+    search of = {.tstate = tstate, .blocks = blocks};
+    interruption_visit_contexts(tstate, blocks, note_suspended, &of);
+    return of.region;
+}

@@ -1,0 +1,87 @@
+/*
+ * What the module keeps of a thread that has entered a region or shield, besides the core's record:
+ * made by its first block, kept until the Python thread ends.
+ *
+ * A thread's blocks and held locks are its own: another thread may look at them only while that
+ * thread cannot run. What is said to be guarded by the list is guarded by its mutex: see
+ * interruption_lock_threads.
+ */
+#ifndef INTERRUPTION_THREAD_H
+#define INTERRUPTION_THREAD_H
+
+#include <stdatomic.h>
+
+#include "thread/armed.h"
+#include "thread/current.h"
+#include "thread/held_locks.h"
+#include "thread/regions.h"
+
+/* What Thread.enable_async_interrupt and enable_io_interrupt have switched off (S14). */
+enum {
+    INTERRUPTION_NO_STATEMENTS = 1U << 0,
+    INTERRUPTION_NO_WAITS = 1U << 1,
+};
+
+typedef struct interruption_thread {
+    struct interruption_thread *newer; /* guarded by the list */
+    struct interruption_thread *older; /* guarded by the list */
+    uint64_t serial;                   /* constant */
+    PyThreadState *tstate;             /* constant; lives as long as this is in the list */
+    itr_record *record;                /* its record of now; written by the owner, under the list's
+                                          mutex. The record's `embedder` is this, with this guard */
+    interruption_blocks blocks;        /* owner only */
+    interruption_held held;            /* see held.h */
+    PyObject *left;                    /* owner only; strong, or NULL: see left.h */
+    bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
+    _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
+                                          nothing else hangs on it. Waits look at ITR_DEAF */
+    interruption_armed armed; /* guarded by the list: the code that has events set for us */
+    PyFrameObject *traced;    /* guarded by the list; strong, while it runs; up to 3.11: whose
+                                 instructions are traced for us */
+    bool followed;            /* guarded by the list: see interruption_events_follow */
+    struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
+                                                blocking/on_interrupt.h */
+    void *chained;                           /* guarded by the list; 3.11: see tracing.c */
+} interruption_thread;
+
+/* The calling thread's, or NULL before its first block. */
+extern ITR_TLS interruption_thread *interruption_thread_self;
+
+/* The calling thread's, made if need be: for when interruption_thread_self is not of now. NULL with
+   an exception set. */
+interruption_thread *interruption_this_thread_slow(interruption_state *state);
+
+/* Is it the calling thread's, of the life that it lives now? */
+static inline bool
+interruption_is_thread_of_now(const interruption_thread *thread)
+{
+    return thread != NULL && thread->record == itr_current() &&
+           !(itr_flags(thread->record) & ITR_ENDED);
+}
+
+/*
+ * The mutex of the list. Attached; detaches while it waits. Whoever holds it drops no reference and
+ * runs no Python code.
+ */
+void interruption_lock_threads(void);
+void interruption_unlock_threads(void);
+
+/* Under the list's mutex: the thread of a record, or NULL if it has ended. */
+interruption_thread *interruption_thread_of(const itr_record *record);
+
+/* The thread of that serial: the calling one or, at interpreter exit, one that runs no more. NULL:
+   it has entered no block. */
+interruption_thread *interruption_find_thread(uint64_t serial);
+
+/* Under the list's mutex: take it out of the list. */
+void interruption_unlink_thread(interruption_thread *thread);
+
+/* In the child of a fork, under the list's mutex: one that the parent had, but for the calling
+   thread's; or NULL. */
+interruption_thread *interruption_other_of_parent(void);
+
+/* In the child of a fork, in fork() itself: whoever held the mutex is not there. See lifecycle.h.
+ */
+void interruption_threads_after_fork_child(void);
+
+#endif
