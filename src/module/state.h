@@ -24,7 +24,7 @@ typedef struct {
     PyObject *threading;       /* the standard library's module */
     PyObject *thread_type;     /* threading.Thread */
     PyObject *excepthook;      /* this module's _excepthook */
-    PyTypeObject *left_type;   /* see left.c */
+    PyTypeObject *left_type;   /* see left_locked.c */
 
     /* see protected.h; outlives the others: until the module is freed */
     struct interruption_protected *protected_code;

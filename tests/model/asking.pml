@@ -54,8 +54,8 @@ inline itr_request(t, me)
 #define ITR_DISARM(t) flags = record[t].flags; record[t].flags = flags & ~ARMED
 #define IN_NEED(flags) ((flags & (PENDING | OPEN)) == (PENDING | OPEN))
 
-/* src/module/arming.c: interruption_stop_where_it_is, arm, arm_thread */
-/* src/module/thread.c: interruption_thread_of */
+/* src/module/delivery/arming.c: interruption_stop_where_it_is, arm, arm_thread */
+/* src/module/thread/thread.c: interruption_thread_of */
 inline interruption_stop_where_it_is(t)
 {
     atomic {
@@ -89,7 +89,7 @@ inline interruption_stop_where_it_is(t)
     atomic { flags = 0; list = 0 }
 }
 
-/* src/module/requests.c: interruption_ask, stop_open */
+/* src/module/api/requests.c: interruption_ask, stop_open */
 /* src/core/itr_record.h: itr_runs_open, itr_needs_more */
 proctype requester(byte me)
 {

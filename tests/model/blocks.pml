@@ -1,7 +1,7 @@
 /*
  * Part of interruption.pml: the owner, `me`, between statements and at the edges of its blocks.
  */
-/* src/module/arming.c: interruption_disarm */
+/* src/module/delivery/arming.c: interruption_disarm */
 inline interruption_disarm()
 {
     atomic {
@@ -17,7 +17,7 @@ inline interruption_disarm()
     }
 }
 
-/* src/module/raise.c: interruption_nothing_waits */
+/* src/module/delivery/raise.c: interruption_nothing_waits */
 inline interruption_nothing_waits()
 {
     if
@@ -46,7 +46,7 @@ inline itr_deliver()
     }
 }
 
-/* src/module/raise.c: interruption_raise_request */
+/* src/module/delivery/raise.c: interruption_raise_request */
 inline interruption_raise_request()
 {
     itr_deliver();
@@ -54,8 +54,8 @@ inline interruption_raise_request()
     interruption_nothing_waits()
 }
 
-/* src/module/raise.c: interruption_deliver */
-/* src/module/delivery.c: view_blocks */
+/* src/module/delivery/raise.c: interruption_deliver */
+/* src/module/delivery/obstacles.c: view_blocks */
 inline interruption_deliver()
 {
     if
@@ -78,7 +78,7 @@ inline interruption_deliver()
 
 /* The interpreter calls us between two statements if the thread is armed. It may call us when it
    is not: events belong to code, and another thread that runs the same may be armed. */
-/* src/module/monitoring.c: on_line */
+/* src/module/delivery/monitoring.c: on_line */
 inline statement()
 {
     /* What waits in an open thread is not forgotten: it is armed, or somebody is about to. */
@@ -94,7 +94,7 @@ inline statement()
 
 /* Blocks. ------------------------------------------------------------------------------------- */
 
-/* src/module/regions.c: update_record */
+/* src/module/thread/regions.c: update_record */
 /* src/core/itr_record.h: itr_open, itr_close */
 inline update_record()
 {
@@ -109,7 +109,7 @@ inline update_record()
 #endif
 }
 
-/* src/module/shield.c: interruption_settle */
+/* src/module/delivery/shield.c: interruption_settle */
 inline settle()
 {
     if
@@ -123,8 +123,8 @@ inline settle()
     fi
 }
 
-/* src/module/with_blocks.c: block_enter, entered_asked, enter_region_asked */
-/* src/module/regions.c: interruption_enter_block */
+/* src/module/api/with_blocks.c: block_enter, entered_asked, enter_region_asked */
+/* src/module/thread/regions.c: interruption_enter_block */
 inline enter_region()
 {
     regions = 1;
@@ -141,7 +141,7 @@ inline enter_region()
     seen = 0
 }
 
-/* src/module/with_blocks.c: block_enter, entered_asked */
+/* src/module/api/with_blocks.c: block_enter, entered_asked */
 inline enter_shield()
 {
     shields = 1;
@@ -150,8 +150,8 @@ inline enter_shield()
     seen = 0
 }
 
-/* src/module/with_blocks.c: block_exit, leave_asked */
-/* src/module/regions.c: interruption_leave_block */
+/* src/module/api/with_blocks.c: block_exit, leave_asked */
+/* src/module/thread/regions.c: interruption_leave_block */
 inline leave_region()
 {
     d_step { regions = 0; shield_inside = 0 };
@@ -160,7 +160,7 @@ inline leave_region()
     seen = 0
 }
 
-/* src/module/with_blocks.c: block_exit, leave_asked */
+/* src/module/api/with_blocks.c: block_exit, leave_asked */
 inline leave_shield()
 {
     d_step { shields = 0; shield_inside = 0 };

@@ -80,7 +80,7 @@ byte requesters_done;
 
 /* A program. ---------------------------------------------------------------------------------- */
 
-/* src/module/look.c: interruption_clear_interrupt */
+/* src/module/api/polling.c: interruption_clear_interrupt */
 /* src/core/record.c: itr_clear, drop_payloads */
 inline itr_clear()
 {

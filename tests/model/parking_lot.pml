@@ -38,7 +38,7 @@ bit bucket;              /* the mutex of the bucket, which guards: */
 byte queue[TARGETS];     /* who is in it, plus one, first come first */
 
 bit held = 1;            /* the lock */
-byte waiters;            /* of the lock's slot, in src/module/watched.h */
+byte waiters;            /* of the lock's slot, in src/module/thread/address_table.h */
 bit gil;
 bit late_release, late_waiter; /* in a store buffer */
 bit signals = 1;         /* so many come */
@@ -142,7 +142,7 @@ inline itr_lot_wake()
 }
 
 /* src/module/blocking/wait.h: interruption_wake */
-/* src/module/watched.h: interruption_waited_for */
+/* src/module/thread/address_table.h: interruption_waited_for */
 inline interruption_wake()
 {
     if
@@ -152,7 +152,7 @@ inline interruption_wake()
 }
 
 /* Releases the lock, attached. The exchange that a release ends in is CPython's. */
-/* src/module/blocking/locks.c: lock_release */
+/* src/module/blocking/sync/locks.c: lock_release */
 inline lock_release()
 {
 #ifdef MUTATION_wakes_before_it_releases
@@ -173,7 +173,7 @@ inline lock_release()
 
 #define ASKED record[me].pending
 
-/* src/module/blocking/locks.c: try_lock */
+/* src/module/blocking/sync/locks.c: try_lock */
 inline attempt()
 {
     d_step {
@@ -203,7 +203,7 @@ inline park()
 }
 
 /* src/module/blocking/wait.c: stay_in_lot, count_waiter */
-/* src/module/compat.h: interruption_add */
+/* src/module/cpython/compat.h: interruption_add */
 inline stay()
 {
 #ifdef MUTATION_gil_let_go_before_it_is_in_the_lot
@@ -265,7 +265,7 @@ inline wait_in_lot()
     od
 }
 
-/* src/module/blocking/locks.c: wait_for_lock, lock_take */
+/* src/module/blocking/sync/locks.c: wait_for_lock, lock_take */
 proctype target(byte me)
 {
     byte found;

@@ -201,8 +201,8 @@ inline itr_ask(with_id, s)
 
 /* A Thread that has been started is interrupted: its ident is looked up, then it is asked whether
    it is alive. */
-/* src/module/target.c: find_thread, look_up_thread, is_registered, interruption_ask_target */
-/* src/module/requests.c: interruption_interrupt */
+/* src/module/thread/target.c: find_thread, look_up_thread, is_registered, interruption_ask_target */
+/* src/module/api/requests.c: interruption_interrupt */
 inline interruption_interrupt(whom)
 {
     thread[whom].stage != UNMADE && thread[whom].stage != MADE;
@@ -269,8 +269,8 @@ inline itr_sweep()
     }
 }
 
-/* src/module/requests.c: interruption_interrupt_all_threads, ask_all, ask_others */
-/* src/module/compat.c: interruption_list_threads */
+/* src/module/api/requests.c: interruption_interrupt_all_threads, ask_all, ask_others */
+/* src/module/cpython/compat.c: interruption_list_threads */
 /* src/core/registry.c: itr_sweep_begin */
 inline interruption_interrupt_all_threads()
 {
@@ -307,7 +307,7 @@ proctype requester(byte what)
 /* A thread. ----------------------------------------------------------------------------------- */
 
 /* src/core/registry.c: itr_adopt */
-/* src/module/current.c: interruption_current_slow */
+/* src/module/thread/current.c: interruption_current_slow */
 inline itr_adopt()
 {
     d_step {
@@ -327,7 +327,7 @@ inline itr_adopt()
     }
 }
 
-/* src/module/look.c: interruption_check_interrupt, interruption_clear_interrupt */
+/* src/module/api/polling.c: interruption_check_interrupt, interruption_clear_interrupt */
 /* src/core/record.c: itr_deliver, itr_clear */
 inline look()
 {
@@ -341,7 +341,7 @@ inline look()
 }
 
 /* src/core/registry.c: itr_end */
-/* src/module/current.c: anchor_dealloc */
+/* src/module/thread/current.c: anchor_dealloc */
 inline itr_end()
 {
 #ifndef MUTATION_not_ended_before_its_successor

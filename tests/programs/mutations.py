@@ -34,19 +34,19 @@ class Mutation(NamedTuple):
 MUTATIONS = [
     Mutation(
         "copies of a finally are cleanup",
-        "points.c",
+        "safepoints/safepoints.c",
         "bits |= UINT64_C(1) << at->bits[chain];",
         "bits |= 0;",
     ),
     Mutation(
         "so are those of a try that cannot fail",
-        "follow.c",
+        "safepoints/flow.c",
         "return done > 0 ? follow_what_never_runs(at) : done;",
         "return follow_what_never_runs == NULL ? 0 : done;",
     ),
     Mutation(
         "handlers are cleanup",
-        "points.c",
+        "safepoints/safepoints.c",
         "for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {\n"
         "        const at_work *handler",
         "for (int chain = 0; chain != 0; chain = points->chains[chain].parent) {\n"
@@ -54,37 +54,37 @@ MUTATIONS = [
     ),
     Mutation(
         "the entry and the exit of a with are cleanup",
-        "points.c",
+        "safepoints/safepoints.c",
         "    if (lost != 0) {\n",
         "    if (lost != 0 && exits == 0) {\n",
     ),
     Mutation(
         "what leads into a finally belongs to it",
-        "points.c",
+        "safepoints/safepoints.c",
         "at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];",
         "at->finallys[i] |= 0;",
     ),
     Mutation(
         "the gap between acquire() and try is no point",
-        "points.c",
-        "flags |= is_gap(at, number) ? INTERRUPTION_POINT_GAP : 0;",
+        "safepoints/safepoints.c",
+        "flags |= is_gap(at, number) && !at->vain[number] ? INTERRUPTION_POINT_GAP : 0;",
         "flags |= is_gap(at, number) ? 0 : 0;",
     ),
     Mutation(
         "nor is a try that cannot fail in another",
-        "points.c",
+        "safepoints/safepoints.c",
         "(handler < 0 || at->covers_from[next] == i)",
         "at->covers_from[next] == i",
     ),
     Mutation(
         "in the middle of a statement is no point",
-        "points.c",
+        "safepoints/safepoints.c",
         "uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);",
         "uint64_t blocks = all, clear = blocks | STACK_HARMLESS(stack);",
     ),
     Mutation(
         "JUMP events that skip handlers are not used in a try",
-        "points.c",
+        "safepoints/safepoints.c",
         "!(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)",
         "(handled || !handled)",
         since=(3, 12),
@@ -92,26 +92,26 @@ MUTATIONS = [
     ),
     Mutation(
         "methods named __enter__ and __exit__ are cleanup",
-        "delivery.c",
+        "delivery/obstacles.c",
         "    if (at->since < 0 && interruption_is_wrapper(at->code)) {\n        obstacle->kind",
         "    if (at->code == NULL) {\n        obstacle->kind",
     ),
     Mutation(
         "a shield holds requests back",
-        "delivery.c",
+        "delivery/obstacles.c",
         "else if (view->shields > 0) {",
         "else if (view->shields > 1000) {",
     ),
     Mutation(
         "a lock that is held holds requests back",
-        "raise.c",
+        "delivery/raise.c",
         "Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */\n"
         "        return false;",
         "Py_XDECREF(taken_in);",
     ),
     Mutation(
         "the standard library is left alone",
-        "protected.c",
+        "safepoints/protected.c",
         "bool verdict = find_home(begin_reading(protected), code->co_filename, name);",
         "bool verdict = "
         "find_home(begin_reading(protected), code->co_filename, name) && name == NULL;",

@@ -1,5 +1,5 @@
-/* See look.h. The first two functions are the library's hot path: a thread that has not been asked
-   pays a thread-local load, a load and a branch. */
+/* See polling.h. The first two functions are the library's hot path: a thread that has not been
+   asked pays a thread-local load, a load and a branch. */
 #include "api/polling.h"
 
 #include <math.h>

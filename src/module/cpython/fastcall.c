@@ -1,4 +1,4 @@
-/* See arguments.h. */
+/* See fastcall.h. */
 #include "cpython/fastcall.h"
 
 #include <math.h>

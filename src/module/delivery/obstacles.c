@@ -1,4 +1,4 @@
-/* See delivery.h. */
+/* See obstacles.h. */
 #include "delivery/obstacles.h"
 
 #include "safepoints/callbacks.h"

@@ -1,5 +1,5 @@
 /*
- * See second_look.h.
+ * See rearm.h.
  *
  * A thread of ours does it, which is made when the first request waits and ends when none has for a
  * while. It attaches to the interpreter only while it looks, and not at all for requests that have

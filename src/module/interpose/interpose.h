@@ -5,8 +5,8 @@
  *
  * Which convention a method is called by differs between versions, and ours must have the same. So
  * a family of methods is a table of interruption_row, each with an INTERRUPTION_REPLACEMENT: one
- * function around any convention, and a quick look whether it is wanted. See blocking/locks.c. What
- * was tried before: docs/rejected.md.
+ * function around any convention, and a quick look whether it is wanted. See blocking/sync/locks.c.
+ * What was tried before: docs/rejected.md.
  */
 #ifndef INTERRUPTION_INTERPOSE_H
 #define INTERRUPTION_INTERPOSE_H

@@ -1,7 +1,7 @@
 /*
  * A code object, taken apart: its instructions, what each does to the value stack, and what its
  * exception table covers. All that depends on the bytecode of a version is in bytecode.c, behind
- * these names; points.c, which calls it, knows no opcode. Nothing here runs Python code.
+ * these names; safepoints.c, which calls it, knows no opcode. Nothing here runs Python code.
  */
 #ifndef INTERRUPTION_BYTECODE_H
 #define INTERRUPTION_BYTECODE_H

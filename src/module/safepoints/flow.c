@@ -1,5 +1,5 @@
 /*
- * See follow.h.
+ * See flow.h.
  *
  * An abstract interpretation: a list of instructions whose stack has changed, from which each in
  * turn changes that of those that may come after it, its exception handler among them. Kinds of

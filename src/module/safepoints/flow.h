@@ -1,5 +1,5 @@
 /*
- * Follows a code object's instructions, for points.c: what is on the value stack before each of
+ * Follows a code object's instructions, for safepoints.c: what is on the value stack before each of
  * them, and which handlers are at work there.
  */
 #ifndef INTERRUPTION_FLOW_H

@@ -1,5 +1,5 @@
 /*
- * See points.h.
+ * See safepoints.h.
  *
  * Handlers are told by where they are entered: until its POP_EXCEPT an instruction is in one. The
  * body of a `finally` is compiled twice or more, once into a handler and again wherever the `try`

@@ -1,8 +1,8 @@
 /*
  * Is this interpreter the one that we were made for? A wheel that was built on one release runs on
- * others of the same version; what is read off code (points.h) and the few private structs that we
- * look at may differ there. So the first region of the process compiles forms whose safe places are
- * known, and compares; and checks the layouts. What is not as expected turns delivery between
+ * others of the same version; what is read off code (safepoints.h) and the few private structs that
+ * we look at may differ there. So the first region of the process compiles forms whose safe places
+ * are known, and compares; and checks the layouts. What is not as expected turns delivery between
  * statements off (S32): nothing can be told safe then. Waits are still woken, as in cleanup.
  */
 #ifndef INTERRUPTION_SELF_TEST_H

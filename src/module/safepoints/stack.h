@@ -1,6 +1,6 @@
 /*
- * What is known of the value stack before an instruction, for points.c: the kind of each slot, and
- * the handlers that are at work. Only the first 64 slots are told apart; those above count as
+ * What is known of the value stack before an instruction, for safepoints.c: the kind of each slot,
+ * and the handlers that are at work. Only the first 64 slots are told apart; those above count as
  * results.
  */
 #ifndef INTERRUPTION_STACK_H
@@ -22,7 +22,7 @@ enum {
 typedef struct {
     uint64_t slots[SLOT_KINDS]; /* a bit of a slot's each; the lowest is the bottom of the stack */
     int depth;                  /* -1: not reached yet */
-    int chain;                  /* the handlers at work: a number that points.c gives */
+    int chain;                  /* the handlers at work: a number that safepoints.c gives */
 } interruption_stack;
 
 /* The bits of the lowest `depth` slots. */

@@ -1,4 +1,4 @@
-/* See newborn.h. `births` is guarded by the mutex, but for what is said at its members. */
+/* See late_threads.h. `births` is guarded by the mutex, but for what is said at its members. */
 #include "shutdown/late_threads.h"
 
 #include "cpython/compat.h"

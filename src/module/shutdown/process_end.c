@@ -1,4 +1,4 @@
-/* See ending.h. `ending` is written by attached threads, and read when only one is left. */
+/* See process_end.h. `ending` is written by attached threads, and read when only one is left. */
 #include "shutdown/process_end.h"
 
 #include <stdio.h>

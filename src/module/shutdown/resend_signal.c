@@ -1,6 +1,7 @@
 /*
- * See nudge.h. `nudged` is written by the main thread before the handler in C of that signal is in
- * place, and read by that handler, in whatever thread it runs; but for what is said there.
+ * See resend_signal.h. `nudged` is written by the main thread before the handler in C of that
+ * signal is in place, and read by that handler, in whatever thread it runs; but for what is said
+ * there.
  */
 #include "shutdown/resend_signal.h"
 
@@ -90,7 +91,8 @@ is_nudge(int number, siginfo_t *info)
     return true;
 }
 
-/* Its timer, made once a process. Without one it works, but for the moment that nudge.h tells of.
+/* Its timer, made once a process. Without one it works, but for the moment that resend_signal.h
+ * tells of.
  */
 static void
 make_timer(int number)

@@ -1,7 +1,7 @@
 /*
  * Objects that somebody wants to hear of, hashed by address, so that a call that may concern one
- * learns by one or two loads that nobody does: locks that are noted in a list (held.h), and what
- * threads wait for in the parking lot (blocking/wait.h).
+ * learns by one or two loads that nobody does: locks that are noted in a list (held_locks.h), and
+ * what threads wait for in the parking lot (blocking/wait.h).
  */
 #ifndef INTERRUPTION_ADDRESS_TABLE_H
 #define INTERRUPTION_ADDRESS_TABLE_H

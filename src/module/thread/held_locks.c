@@ -1,5 +1,5 @@
 /*
- * See held.h.
+ * See held_locks.h.
  *
  * A list is written by its owner alone, but for `lock` of an entry, which others may set to NULL.
  * Its memory is exchanged, and threads walk each other's lists, under `held_mutex`, in which no

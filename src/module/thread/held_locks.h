@@ -1,10 +1,10 @@
 /*
  * The locks that a thread has taken inside its region, and still holds (S9).
  *
- * Each thread writes its own list, without a lock. What others do to it, they do under held.c's
- * mutex: a thread that releases a lock which it has not taken itself strikes it from the list of
- * whoever has. Whether anybody has, `interruption_taken` tells it by one load. What was tried
- * before: docs/rejected.md.
+ * Each thread writes its own list, without a lock. What others do to it, they do under
+ * held_locks.c's mutex: a thread that releases a lock which it has not taken itself strikes it from
+ * the list of whoever has. Whether anybody has, `interruption_taken` tells it by one load. What was
+ * tried before: docs/rejected.md.
  *
  * All functions are for attached threads (that hold the GIL, where there is one).
  */
@@ -34,12 +34,12 @@ typedef struct {
 
 typedef struct {
     _Atomic(PyObject *) lock; /* the lock; NULL: released, dropped or struck. atomic: release by
-                                 the owner, acquire by others under held.c's mutex, who may set it
-                                 to NULL */
+                                 the owner, acquire by others under held_locks.c's mutex, who may
+                                 set it to NULL */
     PyObject *object;         /* a reference to it; of a saved one, to the state. owner only */
     PyObject *code;           /* where it was taken: a reference, or NULL. Written by the owner
                                  before `lock`; read by others between reading `lock` and giving
-                                 held.c's mutex back */
+                                 held_locks.c's mutex back */
     const interruption_lock_kind *kind; /* as `code` */
     int lasti;                          /* as `code` */
     int levels;                         /* of a recursive lock. owner only */
@@ -48,8 +48,8 @@ typedef struct {
 
 /* One a thread, zeroed to begin with. */
 typedef struct interruption_held {
-    interruption_held_entry *entries; /* written by the owner under held.c's mutex; the owner reads
-                                         it without, others under the mutex */
+    interruption_held_entry *entries; /* written by the owner under held_locks.c's mutex; the owner
+                                         reads it without, others under the mutex */
     _Atomic size_t count;             /* atomic: release by the owner, acquire by others */
     size_t capacity;                  /* owner only */
     PyThreadState *thread_state;      /* the owner's. owner only */
@@ -58,10 +58,10 @@ typedef struct interruption_held {
     uint32_t noting;                  /* owner only: interruption_noting when the region began */
     _Atomic bool being_read;          /* atomic: see interruption_held_by_other; written under the
                                          mutex, looked at by the owner */
-    struct interruption_held *next;   /* guarded by held.c's mutex */
-    struct interruption_held **link;  /* guarded by held.c's mutex: what points to this one */
-    unsigned epoch; /* owner only: that of held.c when it was linked. Another: it is not, and nobody
-                       else sees it */
+    struct interruption_held *next;   /* guarded by held_locks.c's mutex */
+    struct interruption_held **link;  /* guarded by held_locks.c's mutex: what points to this one */
+    unsigned epoch; /* owner only: that of held_locks.c when it was linked. Another: it is not, and
+                       nobody else sees it */
 } interruption_held;
 
 /* The calling thread's, while it is inside a region; else NULL. In a subinterpreter, too. */
@@ -178,8 +178,8 @@ interruption_taken_slot(const PyObject *lock)
 static inline bool
 interruption_taken(const PyObject *lock)
 {
-    /* Acquire: pairs with interruption_add in held.c. That the taker's push is seen by whoever
-       releases for it is the program's doing: it must know that the lock is taken. */
+    /* Acquire: pairs with interruption_add in held_locks.c. That the taker's push is seen by
+       whoever releases for it is the program's doing: it must know that the lock is taken. */
     uint64_t sum = atomic_load_explicit(interruption_taken_slot(lock), memory_order_acquire);
     return sum != 0 && (sum >> 52 != 1 || sum == interruption_taken_mark(lock));
 }

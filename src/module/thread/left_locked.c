@@ -1,4 +1,4 @@
-/* See left.h. */
+/* See left_locked.h. */
 #include "thread/left_locked.h"
 
 #include "cpython/compat.h"

@@ -30,8 +30,8 @@ typedef struct interruption_thread {
     itr_record *record;                /* its record of now; written by the owner, under the list's
                                           mutex. The record's `embedder` is this, with this guard */
     interruption_blocks blocks;        /* owner only */
-    interruption_held held;            /* see held.h */
-    PyObject *left;                    /* owner only; strong, or NULL: see left.h */
+    interruption_held held;            /* see held_locks.h */
+    PyObject *left;                    /* owner only; strong, or NULL: see left_locked.h */
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
                                           nothing else hangs on it. Waits look at ITR_DEAF */
@@ -40,7 +40,7 @@ typedef struct interruption_thread {
                                  instructions are traced for us */
     bool followed;            /* guarded by the list: see interruption_events_follow */
     struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
-                                                blocking/on_interrupt.h */
+                                                api/on_interrupt.h */
     void *chained;                           /* guarded by the list; 3.11: see tracing.c */
 } interruption_thread;
 

@@ -225,8 +225,8 @@ interruption_socket_wait(interruption_socket_call *of)
  */
 
 enum { TURNS = 1024 };
-static _Atomic(PyObject *) turns[TURNS]; /* atomic: sequentially consistent, see watched.h; only
-                                            compared */
+static _Atomic(PyObject *) turns[TURNS]; /* atomic: sequentially consistent, see address_table.h;
+                                            only compared */
 
 typedef struct {
     PyObject *socket;

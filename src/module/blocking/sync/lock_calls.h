@@ -1,7 +1,7 @@
 /*
  * What the calls of all kinds of locks have in common: what a thread takes inside its region is
- * noted in its list (held.h), what it releases is struck from there. Inlined into each method's
- * replacement, where the convention is known and the call costs no detour.
+ * noted in its list (held_locks.h), what it releases is struck from there. Inlined into each
+ * method's replacement, where the convention is known and the call costs no detour.
  */
 #ifndef INTERRUPTION_BLOCKING_LOCK_CALLS_H
 #define INTERRUPTION_BLOCKING_LOCK_CALLS_H

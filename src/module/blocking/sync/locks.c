@@ -1,8 +1,8 @@
 /*
- * See locks.h. What a thread takes inside its region is noted in its list (held.h). Where it has to
- * wait for it, it does so in the parking lot, at the address of the lock, and each release wakes
- * one of those (S10); threads outside of regions wait in the original, as they did, and are woken
- * by it.
+ * See locks.h. What a thread takes inside its region is noted in its list (held_locks.h). Where it
+ * has to wait for it, it does so in the parking lot, at the address of the lock, and each release
+ * wakes one of those (S10); threads outside of regions wait in the original, as they did, and are
+ * woken by it.
  *
  * Outside a region a replacement is a thread-local load, for a release of a plain lock one more
  * load, and the original. All that can fail is the original's: it has the arguments as they came.
