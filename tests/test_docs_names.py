@@ -97,6 +97,19 @@ def test_every_source_file_has_its_place_in_the_architecture():
         ), name
 
 
+def test_every_answer_of_where_it_is_leads_somewhere():
+    answers = re.findall(r"^\|.*\| (.*) \|$", (ROOT / "docs/where.md").read_text(), re.MULTILINE)
+    assert len(answers) > 20
+    for answer in answers:
+        path = None
+        for word in re.findall(r"`([^`]+)`", answer):
+            if "/" in word:
+                path = ROOT / word
+                assert path.exists(), word
+            else:
+                assert re.search(rf"\b{word}\b", path.read_text()), f"there is no {word} in {path}"
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs/index.md").read_text(encoding="utf-8").split()
     for page in (ROOT / "docs").glob("*.md"):
