@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import interruption
 import pytest
-from interruption import _command
+from interruption._cli.command import seconds as seconds_of
 from support import PATIENCE
 
 
@@ -56,7 +56,7 @@ def both(program, *options, cwd):
     ],
 )
 def test_durations_are_given_as_people_write_them(text, seconds):
-    assert _command.seconds(text) == pytest.approx(seconds)
+    assert seconds_of(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_durations_are_given_as_people_write_them(text, seconds):
 )
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="give a number with ms, s, m or h"):
-        _command.seconds(text)
+        seconds_of(text)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from contextlib import ExitStack
 
 import interruption
 import pytest
-from interruption import _doctor, _probes, blocking
+from interruption import blocking
+from interruption._cli import probes
+from interruption._cli.doctor import Patient
 from support import PATIENCE
 
 # Families that nothing waits in: there is nothing to be woken from.
@@ -101,10 +103,10 @@ def test_all_of_it_is_data_too():
 def test_every_family_is_tried():
     blocking.enable()
     families = {family.name for family in blocking.status().families}
-    assert {probe.family for probe in _probes.PROBES} == families - NO_WAITS
+    assert {probe.family for probe in probes.PROBES} == families - NO_WAITS
 
 
-@pytest.mark.parametrize("probe", _probes.PROBES, ids=lambda probe: probe.call)
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.call)
 def test_what_is_tried_really_blocks(probe):
     """Each probe fails if nobody is asked: so it is the request that ends the call."""
     ended = []
@@ -118,9 +120,9 @@ def test_what_is_tried_really_blocks(probe):
     with ExitStack() as stack:
         try:
             call = probe.open(stack)
-        except _probes.Absent as absent:
+        except probes.Absent as absent:
             pytest.skip(str(absent))
-        patient = _doctor.Patient(body, call)
+        patient = Patient(body, call)
         patient.thread.start()
         patient.thread.join(0.05)
         assert patient.thread.is_alive()

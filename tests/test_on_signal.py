@@ -172,7 +172,7 @@ def test_the_third_gives_up_waiting(where):
         atexit.register(say, "atexit")
         thread = start(stuck)
         def thrice():
-            from interruption._signals import _state
+            from interruption._shutdown.signals import _state
             for seen in range(3):
                 while len(_state.signals) < seen:  # or two would be one
                     time.sleep(0.001)
@@ -269,7 +269,7 @@ def test_the_end_waits_for_the_last_words_of_each_shutdown():
     status, said, _ = run(
         textwrap.dedent(WORDS)
         + textwrap.dedent("""
-        from interruption import _signals
+        from interruption._shutdown import signals
         slow = 0.5
         interrupt_on_exit()
         interrupt_on_signal()
@@ -278,7 +278,7 @@ def test_the_end_waits_for_the_last_words_of_each_shutdown():
             while threading.main_thread().is_alive():
                 time.sleep(0.001)
             kill()
-            while not (_signals._state.signals and _signals._state.under_way):
+            while not (signals._state.signals and signals._state.under_way):
                 time.sleep(0.001)
         start(kill_at_the_end)
         sys.exit(3)

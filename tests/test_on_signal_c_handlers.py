@@ -130,7 +130,7 @@ def test_one_that_tells_python_is_counted_once(library):  # S30
                 assert seen()
                 for _ in range(1000):        # let a message come late
                     pass
-                assert len(interruption._signals._state.signals) == times
+                assert len(interruption._shutdown.signals._state.signals) == times
             worker.join()
         assert seen()
         assert library.times() == 4

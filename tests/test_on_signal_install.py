@@ -142,7 +142,7 @@ def test_a_program_raises_again_what_it_has_handled():  # S30
                 signal.raise_signal(signal.SIGTERM)
             except SignalExit:
                 say("stopped")
-        assert len(interruption._signals._state.signals) == 1
+        assert len(interruption._shutdown.signals._state.signals) == 1
         again.release()
         worker.join()
     """) == (0, ["stopped"] * 5, "")
@@ -186,7 +186,7 @@ def test_a_signal_is_seen_to_once_however_often_it_is_installed():
             time.sleep(60)
         except SystemExit:
             worker.join()
-            os._exit(len(interruption._signals._state.signals))
+            os._exit(len(interruption._shutdown.signals._state.signals))
     """) == (1, ["stopped by second"], "")
 
 

@@ -127,16 +127,16 @@ found_by_path = pytest.mark.skipif(
 )
 
 # What only the command line needs.
-COMMAND = {"__main__", "_command", "_demo", "_doctor", "_probes", "_run", "_run_threads"}
+COMMAND = ("interruption.__main__", "interruption._cli")
 
 
 @found_by_path
 def test_what_follows_imports_finds_every_module(tmp_path):
     package = Path(interruption.__file__).parent
-    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
-    every = {"interruption", "interruption._interruption"}
-    every |= {f"interruption.{name}" for name in files}
-    of_command = {f"interruption.{name}" for name in COMMAND}
+    files = [path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py")]
+    every = {".".join(path.parts).removesuffix(".__init__") for path in files}
+    every.add("interruption._interruption")
+    of_command = {name for name in every if name.startswith(COMMAND)}
     assert found_by_following("import interruption", tmp_path) >= every - of_command
     assert found_by_following("import interruption.__main__", tmp_path) == every
 
@@ -170,11 +170,13 @@ def test_a_program_of_the_modules_that_were_found_runs(tmp_path):
     )
     finder = modulefinder.ModuleFinder(excludes=["asyncio", "test"])
     finder.run_script(str(program))
-    ours = [module for name, module in finder.modules.items() if name.startswith("interruption")]
     only = tmp_path / "only"
-    (only / "interruption").mkdir(parents=True)
-    for module in ours:
-        shutil.copy(module.__file__, only / "interruption")
+    package = Path(interruption.__file__).parent
+    for name, module in finder.modules.items():
+        if name.startswith("interruption"):
+            copy = only / Path(module.__file__).relative_to(package.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(module.__file__, copy)
     done = subprocess.run(
         [sys.executable, "-S", str(program)],
         env={**os.environ, "PYTHONPATH": str(only)},

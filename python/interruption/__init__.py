@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from ._install import install, uninstall
     from ._process import run_in_process
     from ._protected import protect, unprotect
-    from ._shutdown import ShutdownReport, ThreadReport, shutdown
-    from ._signals import Installation, SignalExit, interrupt_on_exit, interrupt_on_signal
+    from ._shutdown.shutdown import ShutdownReport, ThreadReport, shutdown
+    from ._shutdown.signals import Installation, SignalExit, interrupt_on_exit, interrupt_on_signal
     from ._thread import Thread
 
 __all__ = [
@@ -102,21 +102,21 @@ __version__ = _version  # meson.build's
 # programs that import this package have.
 _LATER = {
     "Explanation": "_explain",
-    "Installation": "_signals",
-    "ShutdownReport": "_shutdown",
-    "SignalExit": "_signals",
+    "Installation": "_shutdown.signals",
+    "ShutdownReport": "_shutdown.shutdown",
+    "SignalExit": "_shutdown.signals",
     "Thread": "_thread",
     "ThreadPoolExecutor": "_executor",
-    "ThreadReport": "_shutdown",
+    "ThreadReport": "_shutdown.shutdown",
     "blocking": "blocking",
     "explain": "_explain",
     "explain_all": "_explain",
     "install": "_install",
-    "interrupt_on_exit": "_signals",
-    "interrupt_on_signal": "_signals",
+    "interrupt_on_exit": "_shutdown.signals",
+    "interrupt_on_signal": "_shutdown.signals",
     "protect": "_protected",
     "run_in_process": "_process",
-    "shutdown": "_shutdown",
+    "shutdown": "_shutdown.shutdown",
     "uninstall": "_install",
     "unprotect": "_protected",
 }

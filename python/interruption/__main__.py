@@ -2,7 +2,7 @@
 
 import sys
 
-from ._command import main
+from ._cli.command import main
 
 # Nothing follows: what is here is the program's by now, if one was run.
 main(sys.argv[1:])

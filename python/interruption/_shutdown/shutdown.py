@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from . import _ending
-from ._arguments import flag
-from ._explain import Explanation, Place, and_locked, explain, left_locked
-from ._interruption import (
+from .._arguments import flag
+from .._explain import Explanation, Place, and_locked, explain, left_locked
+from .._interruption import (
     _ask,
     _begin_shutdown,
     _end_shutdown,
@@ -20,6 +19,7 @@ from ._interruption import (
     _seconds,
     _take_back,
 )
+from . import ending
 
 LOGGER = "interruption.shutdown"
 
@@ -200,7 +200,7 @@ class Shutdown:
             for thread in threading.enumerate()
             if thread.ident is None and (self._daemon or not thread.daemon)
         }
-        return any(now - since < _ending.BEGINS_WITHIN for since in self._beginning.values())
+        return any(now - since < ending.BEGINS_WITHIN for since in self._beginning.values())
 
     def report(self) -> ShutdownReport:
         """What there is to tell now."""
@@ -241,7 +241,7 @@ class Shutdown:
         alive = frozenset(there)
         for thread in self.running():
             # One that has ended leaves the list of `threading` first, and is alive a moment longer.
-            if thread not in alive and (_ending.is_given_up(thread) or not thread.is_alive()):
+            if thread not in alive and (ending.is_given_up(thread) or not thread.is_alive()):
                 self._ended[thread] = now
 
     def _is_waited_for(self, thread: threading.Thread) -> bool:
@@ -250,7 +250,7 @@ class Shutdown:
             or thread in self._without
             or (thread.daemon and not self._daemon)
             or isinstance(thread, threading._DummyThread)  # noqa: SLF001  (of a C library)
-            or _ending.is_given_up(thread)
+            or ending.is_given_up(thread)
         ):
             return False
         # `threading` keeps the main thread in its list when that is past its last line.
@@ -338,7 +338,7 @@ def shutdown(
         _end_shutdown()
     if abandon:
         for thread in under_way.running():
-            _ending.abandon(thread)
+            ending.abandon(thread)
     report = under_way.report()
     take_back(origin, who_looks=True)
     tell(report)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol, cast
 
-from ._interruption import _make_daemon
+from .._interruption import _make_daemon
 
 _threading = cast("Any", threading)  # for what has no place in its types
 

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import blocking
-from ._explain import explain
-from ._interruption import ThreadExit, _makers, allow_interruption, interrupt
-from ._probes import PROBES, Absent
+from .. import blocking
+from .._explain import explain
+from .._interruption import ThreadExit, _makers, allow_interruption, interrupt
+from .probes import PROBES, Absent
 
 # How long to wait for a thread to block where the system does not tell, or it does not: in seconds.
 _MOMENT = 0.1
@@ -231,7 +231,7 @@ def diagnose(patience: float) -> Diagnosis:
 
     patience: how many seconds a thread is given to stop.
     """
-    from . import __version__  # noqa: PLC0415  (the package is being imported before)
+    from .. import __version__  # noqa: PLC0415  (the package is being imported before)
 
     blocking.enable()
     program = _load_program()

@@ -25,8 +25,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from . import _thread
-from ._interruption import (
+from .. import _thread
+from .._interruption import (
     ThreadExit,
     _allow_in_program,
     _cancel_futures,
@@ -35,7 +35,7 @@ from ._interruption import (
     _is_told,
     allow_interruption,
 )
-from ._shutdown import ShutdownReport, ThreadReport
+from .._shutdown.shutdown import ShutdownReport, ThreadReport
 
 _work_item: Any = concurrent.futures.thread._WorkItem
 

@@ -15,7 +15,7 @@ import time
 from types import FrameType
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from ._interruption import (
+from .._interruption import (
     _foreign_signals,
     _Handler,
     _hook_signals,

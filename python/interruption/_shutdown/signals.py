@@ -16,9 +16,8 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, cast
 
-from . import _ending, _handlers
-from ._arguments import flag
-from ._interruption import (
+from .._arguments import flag
+from .._interruption import (
     _begin_shutdown,
     _end_by_signal,
     _end_shutdown,
@@ -26,8 +25,9 @@ from ._interruption import (
     _new_origin,
     _watch_signal,
 )
-from ._shutdown import REPORT_AFTER, prepare_log, take_back
-from ._under_way import MARGIN, Options, UnderWay
+from . import ending, handlers
+from .shutdown import REPORT_AFTER, prepare_log, take_back
+from .under_way import MARGIN, Options, UnderWay
 
 # The signals that mean "stop", on systems that have them.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -182,7 +182,7 @@ class _State:
         for signum in signals:
             options = self._options_of(signum)
             if options is None:
-                _handlers.let_go(signum)
+                handlers.let_go(signum)
             else:
                 _watch(signum, options)
 
@@ -205,7 +205,7 @@ class _State:
     def main_has_ended(self, *, by_exception: bool) -> None:
         """Ask, if that is wanted. Somebody waits from here on, whoever has been asked before."""
         self.past_end = True
-        signum = _handlers.signal_that_ends(_unhandled() if by_exception else None)
+        signum = handlers.signal_that_ends(_unhandled() if by_exception else None)
         if self.unaware and not by_exception:
             signum = signum or self._raised_for
         if signum is not None and self.signals:
@@ -242,13 +242,13 @@ class _State:
         if not any(each.signals for each in self.installed):
             self._forget_signals()
         if not self.installed and all(each.is_done() for each in self._begun):
-            _ending.stop_watching()
+            ending.stop_watching()
 
     def _forget_signals(self) -> None:
         """The program goes on: nobody is asked any more, nor will be (S29)."""
         came, self.signals, self._done = self.signals, [], 0
         self._raised_for = None
-        _handlers.forget()
+        handlers.forget()
         if not self._over:
             _end_within(None)
         while self._asks_newborn:
@@ -267,7 +267,7 @@ class _State:
         for installation in tuple(self.installed):
             installation.put_back()
         self.__init__()  # type: ignore[misc]
-        _ending.after_fork_in_child()
+        ending.after_fork_in_child()
 
 
 def _watch(signum: int, options: Options) -> None:
@@ -299,7 +299,7 @@ def _there_are_threads() -> bool:
     """Whether the end of the interpreter has somebody to wait for."""
     main = threading.main_thread()
     return any(
-        not (thread is main or thread.daemon or _ending.is_given_up(thread))
+        not (thread is main or thread.daemon or ending.is_given_up(thread))
         for thread in threading.enumerate()
     )
 
@@ -312,8 +312,8 @@ def _is_past_end(frame: FrameType | None) -> bool:
     """Whether the interpreter is on its way to its end already, with the frame on its stack."""
     if frame is None:
         return False
-    outermost = _ending.outermost_frame(frame)
-    return outermost.f_code is _code_getter or _ending.is_at_end(outermost)
+    outermost = ending.outermost_frame(frame)
+    return outermost.f_code is _code_getter or ending.is_at_end(outermost)
 
 
 class Installation:
@@ -425,7 +425,7 @@ def _ask_on_exit(options: Options, *, at_end: bool) -> Installation:
     prepare_log()
     installation = Installation(on_exit=options, at_end=at_end)
     _state.installed.append(installation)
-    _ending.watch(_state)
+    ending.watch(_state)
     return installation
 
 
@@ -438,11 +438,11 @@ def _heed(signals: tuple[signal.Signals, ...], options: Options) -> Installation
     prepare_log()
     installation = Installation(heeded, on_signal=options)
     _state.installed.append(installation)
-    _ending.watch(_state)
+    ending.watch(_state)
     try:
         for signum in heeded:
             unless_handled = by_default and signum == _RELOADING
-            _handlers.look_after(signum, _state, unless_handled=unless_handled)
+            handlers.look_after(signum, _state, unless_handled=unless_handled)
             _watch(signum, options)
     except BaseException:
         installation.close()

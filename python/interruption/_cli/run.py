@@ -17,11 +17,12 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Literal, NamedTuple, cast
 
-from . import _run_threads, blocking
-from ._interruption import _set_own
-from ._protected import is_sure, not_found, protect
-from ._shutdown import LOGGER, REPORT_AFTER, ShutdownReport
-from ._signals import end_by_swallowed_signals, exits_with, interrupt_for_run
+from .. import blocking
+from .._interruption import _set_own
+from .._protected import is_sure, not_found, protect
+from .._shutdown.shutdown import LOGGER, REPORT_AFTER, ShutdownReport
+from .._shutdown.signals import end_by_swallowed_signals, exits_with, interrupt_for_run
+from . import run_threads
 
 Region = Literal["all", "ours", "none"]
 
@@ -160,7 +161,7 @@ def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None
         return traceback  # it came from us, not from the program
     while at is not None and _is_beginning(at):
         at = at.tb_next
-    _run_threads.take_out_our_frames(at)
+    run_threads.take_out_our_frames(at)
     return at
 
 
@@ -210,7 +211,7 @@ class _OnStderr(logging.Handler):
         report = record.__dict__.get("report")
         if not isinstance(report, ShutdownReport):
             return super().format(record)
-        return str(record.msg) % _run_threads.without_our_frames(report)
+        return str(record.msg) % run_threads.without_our_frames(report)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it. In the thread that waits for the others (see ``_signals``)."""
@@ -272,7 +273,7 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
         protect(name, missing_ok=True)
     _set_own(wanted.own)
     if wanted.region == "all":
-        _run_threads.make_regions()
+        run_threads.make_regions()
     elif wanted.region == "none":
         blocking.disable()
     try:

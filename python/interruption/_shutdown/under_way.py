@@ -9,9 +9,9 @@ import math
 import threading
 from typing import Any
 
-from . import _ending
-from ._interruption import _seconds, _start_thread
-from ._shutdown import Shutdown, tell
+from .._interruption import _seconds, _start_thread
+from . import ending
+from .shutdown import Shutdown, tell
 
 # How many seconds the end of the interpreter waits for the last words of a shutdown: they go
 # through handlers of `logging`, which may wait for a thread that has been given up.
@@ -110,7 +110,7 @@ class UnderWay:
             self.shutdown.wait()
             report = self.shutdown.report()
             for thread in self.shutdown.running():
-                _ending.give_up(thread)  # first of all: what logs may have to wait
+                ending.give_up(thread)  # first of all: what logs may have to wait
             tell(report)
         finally:
             self._done.release()

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from . import __version__
+from .. import __version__
 
 _PROG = "python -m interruption"
 
@@ -249,7 +249,7 @@ def _run(arguments: Sequence[str]) -> None:
     places = [place for place in chosen.region if place in _PLACES]
     if len(places) > 1:
         parser.error(f"--region: one of {', '.join(_PLACES)} only")
-    from . import _run as runner  # noqa: PLC0415  (not before it is needed)
+    from . import run as runner  # noqa: PLC0415  (not before it is needed)
 
     own = [name for name in chosen.region if name not in _PLACES]
     if module is not None:
@@ -274,7 +274,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 def _doctor(arguments: Sequence[str]) -> None:
     chosen = _parse(_doctor_parser(), arguments, "--patience")
-    from . import _doctor as doctor  # noqa: PLC0415  (imports much)
+    from . import doctor  # noqa: PLC0415  (imports much)
 
     status = doctor.run(as_json=chosen.json, patience=chosen.patience)
     if status != 0:
@@ -285,7 +285,7 @@ def _demo(arguments: Sequence[str]) -> None:
     argparse.ArgumentParser(
         prog=f"{_PROG} demo", description=_DEMO_HELP, allow_abbrev=False
     ).parse_args(arguments)
-    from . import _demo as demo  # noqa: PLC0415  (not before it is needed)
+    from . import demo  # noqa: PLC0415  (not before it is needed)
 
     status = demo.run()
     if status != 0:

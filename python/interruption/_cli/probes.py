@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from ._interruption import wait_for_interruption
+from .._interruption import wait_for_interruption
 
 _LONG = 86_400.0  # seconds: nobody waits for that
 

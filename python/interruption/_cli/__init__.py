@@ -1,0 +1,1 @@
+"""``python -m interruption``: its command line, and what each command does."""
