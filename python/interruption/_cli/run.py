@@ -1,7 +1,7 @@
 """``python -m interruption run``: an unchanged program, whose threads stop when they are asked.
 
 All of it happens in the main thread, before the program begins; the process is the program's from
-there on. What is done about its threads is in ``_run_threads``.
+there on. What is done about its threads is in ``run_threads``.
 """
 
 import atexit
@@ -214,7 +214,7 @@ class _OnStderr(logging.Handler):
         return str(record.msg) % run_threads.without_our_frames(report)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it. In the thread that waits for the others (see ``_signals``)."""
+        """Write it. In the thread that waits for the others (see ``_shutdown.signals``)."""
         streams = [
             handler.stream
             for handler in logging.root.handlers

@@ -98,7 +98,7 @@ def _name(signum: int) -> str:
 
 
 class _State:
-    """What has come so far, and what is installed: of the main thread, and for ``_ending``."""
+    """What has come so far, and what is installed: of the main thread, and for ``ending``."""
 
     def __init__(self) -> None:
         self.signals: list[tuple[Options, int]] = []  # those that have come
