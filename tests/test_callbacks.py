@@ -242,6 +242,16 @@ def test_what_cannot_be_told_from_a_callback_is_said_to_be_so(call):  # S9, S19
 # Callbacks --------------------------------------------------------------------------------------
 
 
+def by_a_partial_of_more(order):
+    """No argument that callbacks are given is where it would be in one."""
+
+    def callback(order, _one, _other, _reference):
+        waits(order)
+        order.append("called back")
+
+    return functools.partial(callback, order, 1, 2)
+
+
 class Calling:
     """Has a callback as a method."""
 
@@ -338,6 +348,18 @@ DROPS = [
     dropped_at_a_return,
     dropped_by_the_collector,
 ]
+
+
+def test_a_callback_is_told_by_where_it_is_called_from():  # S9
+    """No call is made there: nobody would get what is raised."""
+
+    def situation(order):
+        reference = dropped_by_a_statement(
+            lambda value: weakref.ref(value, by_a_partial_of_more(order))
+        )
+        del reference
+
+    assert run(situation) == ["waited", "called back", "delivered"]
 
 
 @pytest.mark.parametrize("drop", DROPS, ids=lambda drop: drop.__name__)

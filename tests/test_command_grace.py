@@ -180,8 +180,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_thread_of_an_installed_package_is_ended_by_who_has_begun_it(folder):  # S30
-    status, said, told = finish(start(folder, OBSERVES), signal.SIGINT, blocked=True)
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_a_thread_of_an_installed_package_is_ended_by_who_has_begun_it(packages, folder):  # S30
+    (folder / "site-packages").rename(folder / packages)
+    source = OBSERVES.replace("site-packages", packages)
+    status, said, told = finish(start(folder, source), signal.SIGINT, blocked=True)
     assert (status, said) == (-signal.SIGINT, ["ended", "running"])
     assert "interruption:" not in told
 
@@ -220,6 +223,15 @@ def test_but_one_that_runs_the_programs_own_function_is_stopped(folder):
         blocked=True,
     )
     assert (status, said) == (-signal.SIGTERM, ["wait stopped"])
+
+
+def test_one_whose_name_begins_alike_is_not(folder):
+    path = folder / "site-packages"
+    (path / "install.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    process = start(folder, OBSERVES, "--region", "install", "--region", "all", env=environment)
+    status, said, _ = finish(process, signal.SIGINT, blocked=True)
+    assert (status, said) == (-signal.SIGINT, ["ended", "running"])
 
 
 def test_a_package_may_be_the_programs_own(folder):

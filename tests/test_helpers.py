@@ -68,6 +68,58 @@ start()
     assert told == ""
 
 
+def test_so_does_that_of_one_that_another_thread_has_stopped():  # S30
+    status, said, _ = run(f"""{IMPORTS}
+answers = queue.Queue()
+def body():
+    with allow_interruption:
+        answers.put("asked" if interruption_requested() else "answered")
+def ask():
+    begun.acquire()
+    shutdown(60)
+threading.Thread(target=ask).start()
+try:
+    with allow_interruption:
+        begun.release()
+        time.sleep(60)
+except ThreadExit:
+    threading.Thread(target=body).start()
+    say(answers.get(timeout=60))
+""")
+    assert (status, said) == (0, ["answered"])
+
+
+IN_CLEANUP = {
+    "library": "with concurrent.futures.ThreadPoolExecutor(1) as pool: pool.submit(inside).result()",
+    "program": "helper = threading.Thread(target=inside); helper.start(); helper.join()",
+}
+
+
+@pytest.mark.parametrize("who", IN_CLEANUP)
+def test_in_a_workers_cleanup_libraries_get_theirs_and_the_program_none(who):  # S7, S30
+    """Who starts threads while it is to end would never come to its end."""
+    status, said, _ = run(f"""{IMPORTS}
+def inside():
+    with allow_interruption:
+        say("ran")
+def body():
+    try:
+        with allow_interruption:
+            begun.release()
+            time.sleep(60)
+    finally:
+        {IN_CLEANUP[who]}
+interrupt_on_signal()
+worker = start(body)
+try:
+    kill()
+    time.sleep(60)
+finally:
+    worker.join()
+""")
+    assert (status, said) == (-15, ["ran"] if who == "library" else [])
+
+
 @pytest.mark.parametrize("runner", ["main", "worker"])
 def test_an_event_loop_shuts_its_executor_down(runner):  # S30
     """asyncio does so by a thread of its own, for which the loop waits."""

@@ -191,6 +191,32 @@ def test_the_programs_code_that_is_called_in_between_is_not_interrupted_either(t
     process.close()
 
 
+def test_a_child_is_not_in_the_midst_of_its_own_start():
+    # S9, S18
+    expect_script(
+        """
+        import multiprocessing, threading
+        from interruption import ThreadExit, allow_interruption, interrupt
+
+        def stops():
+            try:
+                with allow_interruption:
+                    interrupt(threading.get_ident())
+                    count = 0
+                    while count < 1_000_000:
+                        count += 1
+            except ThreadExit:
+                print("stopped")
+
+        process = multiprocessing.get_context("fork").Process(target=stops)
+        with allow_interruption:
+            process.start()
+            process.join()
+    """,
+        stdout="stopped\n",
+    )
+
+
 def test_submit_in_the_last_moment_loses_no_future():
     # S10b, S31
     ran = []

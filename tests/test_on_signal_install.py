@@ -80,6 +80,17 @@ def test_a_handler_that_is_set_later_stays_and_calls_the_one_before():  # S30
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMAX"), reason="the system has none")
+def test_a_signal_that_nobody_handles_ends_the_process_all_the_same():  # S30
+    """One of these is how C code leaves word, within the process."""
+    status, said, _ = run("""
+        interrupt_on_signal()
+        kill(signal.SIGRTMAX)
+        say("goes on")
+    """)
+    assert (status, said) == (-signal.SIGRTMAX, [])
+
+
 def test_threads_are_asked_beside_a_handler_that_is_set_later():  # S30
     """The handler decides what the signal means for the main thread, as it does without us."""
     status, said, told = run("""

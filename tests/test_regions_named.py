@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 
 import pytest
 from delivery_parts import ask_myself, statements
@@ -109,6 +110,34 @@ def test_a_region_in_a_method_of_that_name(way):  # S21
             WAYS[way](Named(started.ready))
 
     with Started(body) as started:
+        interrupt(started.thread)
+    started.finish()
+
+
+def test_a_lock_is_given_up_in_a_region_in_an_exit():  # S10c, S21
+    """What the region is in is cleanup; what is in the region is not."""
+    lock = threading.Lock()
+    lock.acquire()
+
+    class Leaving:
+        def __init__(self, ready):
+            self.ready = ready
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *exc_info):
+            with allow_interruption:
+                self.ready.set()
+                lock.acquire()
+
+    def body(started):
+        with pytest.raises(ThreadExit):
+            with Leaving(started.ready):
+                pass
+
+    with Started(body) as started:
+        started.until_blocked()
         interrupt(started.thread)
     started.finish()
 

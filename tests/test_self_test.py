@@ -122,6 +122,8 @@ def test_cleanup_is_not_cut_when_it_cannot_be_told():
         thread.start()
         ready.wait()
         interrupt(thread)
+        thread.join(0.2)  # time to be stopped
+        assert thread.is_alive()
         lock.release()
         thread.join()
     """,

@@ -17,6 +17,7 @@ from interruption import (
     shutdown,
     wait_for_interruption,
 )
+from interruption._interruption import _is_helper
 from on_signal_parts import run
 from support import PATIENCE, Started, until
 
@@ -44,6 +45,35 @@ def test_an_idle_worker_of_a_pool_goes_on_after_a_shutdown(pool):
     assert [thread.stopped for thread in shutdown(0).threads] == [False]
     assert pool.submit(interruption_requested).result() is False
     assert pool.submit(in_region).result() == "fine"
+
+
+def test_who_is_born_meanwhile_goes_on():
+    go, ended, born = threading.Event(), [], []
+
+    def child(started):
+        assert go.wait(PATIENCE)
+        ended.append(in_region())
+
+    def parent(started):
+        started.ready.set()
+        while not interruption_requested():
+            pass
+        born.append(Started(child))
+        assert go.wait(PATIENCE)
+
+    started = Started(parent)
+    assert started.ready.wait(PATIENCE)
+    shutdown(0.3)
+    until(lambda: born)
+    go.set()
+    started.finish()
+    born[0].finish()
+    assert ended == ["fine"]
+
+
+def test_nobody_helps_any_more_when_it_is_over():
+    shutdown(0)
+    assert not _is_helper(threading.current_thread())
 
 
 def test_it_goes_on_when_the_block_of_a_signal_is_left():
