@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -111,12 +112,16 @@ class Hook:
                 self.ask()
         self.on = True
 
+    hear.__cantrace__ = True  # type: ignore[attr-defined]  # it is code as any other
+
     def ask(self) -> None:
-        """Be asked for some statements. What is called by the library is of what it makes."""
+        """Be asked for some statements and a wait. What the library calls is of what it makes."""
         interrupt(self.me)
         number = 0
         for each in range(10):
             number += each
+        if self.row.kind == "makes":  # what cleans up is woken where it waits (S10c)
+            time.sleep(0.0001)
         clear_interrupt()
 
     def tear(self, act: Callable[[], Any], at: int | None) -> Torn:

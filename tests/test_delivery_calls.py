@@ -12,12 +12,13 @@ import functools
 import itertools
 import re
 import sqlite3
+import sys
 import threading
 import time
 
 import pytest
-from interruption import ThreadExit, allow_interruption, explain, interrupt
-from support import Started, until
+from interruption import Thread, ThreadExit, allow_interruption, explain, interrupt
+from support import PATIENCE, Started, until
 
 
 def reduces():
@@ -111,6 +112,92 @@ def test_what_c_code_calls_is_interrupted(caller):  # S9
         time.sleep(0.01)  # to be found at work: neither sooner nor later goes wrong
         interrupt(started.thread)
     started.finish()
+
+
+@pytest.fixture
+def _kept():
+    """The GIL is given up by C code alone: who looks at a thread finds it in nothing else."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+# Each row takes its time, in C.
+ROWS = """
+    with recursive row(n) as (select 1 union all select n + 1 from row)
+    select count(double(n)) + count(hex(randomblob(20000))) from row
+"""
+
+
+def double(number):
+    doubled = number + number
+    return doubled  # noqa: RET504
+
+
+def make_rows():
+    for number in itertools.count():
+        blob = b"1" * (number % 2)
+        yield (blob,)
+
+
+@pytest.fixture
+def database():
+    with contextlib.closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        connection.create_function("double", 1, double)
+        connection.execute("create table made (one)")
+        yield connection
+
+
+SELDOM_FOUND = {
+    "a function": lambda database: database.execute(ROWS).fetchall(),
+    "a generator": lambda database: database.executemany(
+        "insert into made select ? where length(hex(randomblob(20000))) = 0", make_rows()
+    ),
+}
+
+
+@pytest.mark.usefixtures("_kept")
+@pytest.mark.parametrize("what", SELDOM_FOUND)
+def test_what_is_never_found_at_work_is_interrupted(what, database):  # S9
+    def body(started):
+        with pytest.raises((ThreadExit, sqlite3.OperationalError)), allow_interruption:
+            started.ready.set()
+            SELDOM_FOUND[what](database)
+
+    with Started(body) as started:
+        time.sleep(0.01)  # as above
+        interrupt(started.thread)
+    started.finish()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of SQLite's
+@pytest.mark.usefixtures("_kept")
+def test_nor_where_the_library_has_called_the_c_code(database):  # S9
+    """A thread's run() is the innermost function in Python then."""
+    thread = Thread(target=database.execute, args=(ROWS,), interruptible=True)
+    thread.start()
+    time.sleep(0.01)
+    interrupt(thread)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("_kept")
+def test_a_function_on_one_line_is_interrupted_by_itself():  # S9
+    """Nobody has the GIL to look at the thread."""
+    ended = []
+    # fmt: off
+    def left_of(left, _right): return left
+    # fmt: on
+
+    def body(_started):
+        me = threading.get_ident()
+        with pytest.raises(ThreadExit), allow_interruption:
+            ended.append((interrupt(me), functools.reduce(left_of, itertools.repeat(1, 10**5))))
+
+    Started(body).finish()
+    assert ended == []
 
 
 def test_other_threads_run_the_same_functions_meanwhile():  # S9

@@ -90,7 +90,7 @@ except ThreadExit:
 
 
 IN_CLEANUP = {
-    "library": "with concurrent.futures.ThreadPoolExecutor(1) as pool: pool.submit(inside).result()",
+    "library": "pool = concurrent.futures.ThreadPoolExecutor(1); pool.submit(inside).result()",
     "program": "helper = threading.Thread(target=inside); helper.start(); helper.join()",
 }
 
