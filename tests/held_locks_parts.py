@@ -8,7 +8,11 @@ import operator
 import threading
 
 import pytest
-from interruption._interruption import _held, _held_size, _interpose_locks, _track_locks
+
+try:
+    from interruption._interruption import _held, _held_size, _interpose_locks, _track_locks
+except ImportError:
+    pytest.skip("this was built with -Dtesting=false, as wheels are", allow_module_level=True)
 
 try:
     import multiprocessing.synchronize

@@ -1,10 +1,13 @@
 /*
- * What the tests of held locks ask the module for: private methods, which no user calls.
+ * What the tests of held locks ask the module for: private methods, which no user calls, and which
+ * wheels are built without (meson.options: testing).
  */
 #ifndef INTERRUPTION_HELD_TESTING_H
 #define INTERRUPTION_HELD_TESTING_H
 
 #include "state.h"
+
+#ifdef INTERRUPTION_TESTING
 
 PyObject *interruption_testing_interpose(PyObject *module, PyObject *args);
 PyObject *interruption_testing_track(PyObject *module, PyObject *on);
@@ -26,5 +29,9 @@ PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *for
     {                                                                                              \
         "_held_by", interruption_testing_held_by, METH_O, NULL                                     \
     }
+
+#else
+#define INTERRUPTION_HELD_TESTING_METHODS {NULL, NULL, 0, NULL}
+#endif
 
 #endif
