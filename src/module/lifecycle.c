@@ -132,7 +132,7 @@ drop_other_threads(void)
 static void
 before_module_fork(void)
 {
-    interruption_second_look_before_fork();
+    interruption_rearm_before_fork();
     interruption_child_watch_before_fork();
     interruption_watchdog_before_fork();
     interruption_pulse_before_fork();
@@ -144,7 +144,7 @@ in_parent(void)
     interruption_pulse_after_fork_parent();
     interruption_watchdog_after_fork_parent();
     interruption_child_watch_after_fork_parent();
-    interruption_second_look_after_fork_parent();
+    interruption_rearm_after_fork_parent();
 }
 
 static void
@@ -153,12 +153,12 @@ in_child(void)
     interruption_pulse_after_fork_child();
     interruption_watchdog_after_fork_child();
     interruption_child_watch_after_fork_child();
-    interruption_second_look_after_fork_child();
+    interruption_rearm_after_fork_child();
     interruption_threads_after_fork_child();
     interruption_free_code_mutex();
     interruption_free_interpose_mutex();
     interruption_free_families_mutex();
-    interruption_free_newborn_mutex();
+    interruption_free_late_threads_mutex();
     interruption_free_signal_hook_mutex();
     interruption_free_tls_turns_mutex();
     interruption_free_tls_windows_mutex();
@@ -174,7 +174,7 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     interruption_tls_forget_calls();
     interruption_tls_forget_windows();
     drop_other_threads();
-    interruption_newborn_after_fork_child();
+    interruption_late_threads_after_fork_child();
     interruption_payload_drop_orphans();
     Py_RETURN_NONE;
 }
@@ -229,7 +229,7 @@ register_exit(PyObject *module)
 int
 interruption_lifecycle_init(PyObject *module, interruption_state *state)
 {
-    static const interruption_life life = {interruption_ask_newborn, thread_ends};
+    static const interruption_life life = {interruption_ask_late_thread, thread_ends};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
     if (watch_error != 0) {
@@ -241,6 +241,6 @@ interruption_lifecycle_init(PyObject *module, interruption_state *state)
         register_exit(module) < 0) {
         return -1;
     }
-    interruption_second_look_init(state, interruption_arm_again);
+    interruption_rearm_init(state, interruption_arm_again);
     return 0;
 }

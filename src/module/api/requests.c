@@ -257,11 +257,12 @@ ask_all(interruption_state *state, const asked_with *with, bool and_newborn)
     }
     if (and_newborn) {
         /* Before the others are asked: who is asked may start a thread. */
-        interruption_begin_asking_newborn(youngest(threads, count), with->reason, with->origin);
+        interruption_begin_asking_late_threads(youngest(threads, count), with->reason,
+                                               with->origin);
     }
     Py_ssize_t asked = ask_others(state, threads, count, with);
     if (asked < 0 && and_newborn) {
-        interruption_end_asking_newborn();
+        interruption_end_asking_late_threads();
     }
     itr_sweep(epoch, threads, count);
     PyMem_RawFree(threads);
@@ -364,7 +365,7 @@ interruption_take_back(PyObject *module, PyObject *args)
 PyObject *
 interruption_end_shutdown(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_end_asking_newborn();
+    interruption_end_asking_late_threads();
     Py_RETURN_NONE;
 }
 

@@ -222,13 +222,13 @@ make_condition(void)
 }
 
 void
-interruption_second_look_before_fork(void)
+interruption_rearm_before_fork(void)
 {
     (void)pthread_mutex_lock(&looks_mutex);
 }
 
 void
-interruption_second_look_after_fork_parent(void)
+interruption_rearm_after_fork_parent(void)
 {
     (void)pthread_mutex_unlock(&looks_mutex);
 }
@@ -236,7 +236,7 @@ interruption_second_look_after_fork_parent(void)
 /* The thread does not exist in the child. The references that it watched by are gone, too: the
    registry counts them anew. */
 void
-interruption_second_look_after_fork_child(void)
+interruption_rearm_after_fork_child(void)
 {
     watch_count = 0;
     running = false;
@@ -246,8 +246,8 @@ interruption_second_look_after_fork_child(void)
 }
 
 void
-interruption_second_look_init(interruption_state *module_state,
-                              void (*look)(interruption_state *, itr_record *))
+interruption_rearm_init(interruption_state *module_state,
+                        void (*look)(interruption_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_condition);

@@ -16,13 +16,13 @@ void interruption_look_again(itr_record *record);
 
 /* Allow it, for the interpreter that the caller runs in. A look is a call of that function,
    attached, with the record of a thread whose request waits. */
-void interruption_second_look_init(interruption_state *state,
-                                   void (*look)(interruption_state *state, itr_record *record));
+void interruption_rearm_init(interruption_state *state,
+                             void (*look)(interruption_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
-void interruption_second_look_before_fork(void);
-void interruption_second_look_after_fork_parent(void);
-void interruption_second_look_after_fork_child(void);
+void interruption_rearm_before_fork(void);
+void interruption_rearm_after_fork_parent(void);
+void interruption_rearm_after_fork_child(void);
 
 /* A method of the module: end it, before threads cannot attach any more. */
 PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);

@@ -10,7 +10,7 @@
 #include "safepoints/protected.h"
 #include "thread/target.h"
 
-static interruption_mutex newborn_mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex late_threads_mutex = INTERRUPTION_MUTEX_INIT;
 
 static struct {
     _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
@@ -74,58 +74,58 @@ note_helper(uint64_t serial)
 }
 
 void
-interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin)
+interruption_begin_asking_late_threads(uint64_t youngest, PyObject *reason, uint64_t origin)
 {
     if (interruption_family_enable(&starting_family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
     }
-    interruption_mutex_lock(&newborn_mutex);
+    interruption_mutex_lock(&late_threads_mutex);
     if (births.shutdowns++ == 0) {
         births.reason = Py_XNewRef(reason);
         births.origin = origin;
         atomic_store_explicit(&births.youngest, youngest, memory_order_relaxed);
     }
     note_helper(interruption_self().serial);
-    interruption_mutex_unlock(&newborn_mutex);
+    interruption_mutex_unlock(&late_threads_mutex);
 }
 
 void
-interruption_end_asking_newborn(void)
+interruption_end_asking_late_threads(void)
 {
     PyObject *reason = NULL;
-    interruption_mutex_lock(&newborn_mutex);
+    interruption_mutex_lock(&late_threads_mutex);
     if (births.shutdowns > 0 && --births.shutdowns == 0) {
         births.helper_count = 0;
         atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
         reason = births.reason;
         births.reason = NULL;
     }
-    interruption_mutex_unlock(&newborn_mutex);
+    interruption_mutex_unlock(&late_threads_mutex);
     Py_XDECREF(reason);
 }
 
 /* Is the thread to be born asked? With the reason, a new reference or NULL, and the origin. */
 static bool
-is_newborn(const itr_record *record, PyObject **reason, uint64_t *origin)
+is_late_thread(const itr_record *record, PyObject **reason, uint64_t *origin)
 {
     if (record->serial <= atomic_load_explicit(&births.youngest, memory_order_relaxed)) {
         return false;
     }
-    interruption_mutex_lock(&newborn_mutex);
-    bool newborn = record->serial > atomic_load_explicit(&births.youngest, memory_order_relaxed) &&
-                   !is_helper(record->serial);
-    *reason = newborn ? Py_XNewRef(births.reason) : NULL;
+    interruption_mutex_lock(&late_threads_mutex);
+    bool late = record->serial > atomic_load_explicit(&births.youngest, memory_order_relaxed) &&
+                !is_helper(record->serial);
+    *reason = late ? Py_XNewRef(births.reason) : NULL;
     *origin = births.origin;
-    interruption_mutex_unlock(&newborn_mutex);
-    return newborn;
+    interruption_mutex_unlock(&late_threads_mutex);
+    return late;
 }
 
 void
-interruption_ask_newborn(itr_record *record)
+interruption_ask_late_thread(itr_record *record)
 {
     PyObject *reason;
     uint64_t origin;
-    if (!is_newborn(record, &reason, &origin)) {
+    if (!is_late_thread(record, &reason, &origin)) {
         return;
     }
     itr_payload *payload;
@@ -212,9 +212,9 @@ starts_helpers(interruption_state *state)
 {
     uint32_t flags = flags_now(state);
     if (!(flags & ITR_REQUESTED)) {
-        interruption_mutex_lock(&newborn_mutex);
+        interruption_mutex_lock(&late_threads_mutex);
         bool helper = is_helper(interruption_self().serial);
-        interruption_mutex_unlock(&newborn_mutex);
+        interruption_mutex_unlock(&late_threads_mutex);
         return helper;
     }
     return !(flags & ITR_PENDING) && (is_main(state) || !program_starts_it(state));
@@ -224,9 +224,9 @@ starts_helpers(interruption_state *state)
 static PyObject *
 begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
 {
-    interruption_mutex_lock(&newborn_mutex);
+    interruption_mutex_lock(&late_threads_mutex);
     note_helper(interruption_self().serial);
-    interruption_mutex_unlock(&newborn_mutex);
+    interruption_mutex_unlock(&late_threads_mutex);
     return PyObject_Call(function, args, kwargs);
 }
 
@@ -280,21 +280,21 @@ interruption_is_helper(PyObject *module, PyObject *thread)
         return otherwise;
     }
     uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
-    interruption_mutex_lock(&newborn_mutex);
+    interruption_mutex_lock(&late_threads_mutex);
     bool helper = is_helper(serial);
-    interruption_mutex_unlock(&newborn_mutex);
+    interruption_mutex_unlock(&late_threads_mutex);
     interruption_release_target(&target);
     return PyBool_FromLong(helper);
 }
 
 void
-interruption_free_newborn_mutex(void)
+interruption_free_late_threads_mutex(void)
 {
-    interruption_mutex_reset(&newborn_mutex);
+    interruption_mutex_reset(&late_threads_mutex);
 }
 
 void
-interruption_newborn_after_fork_child(void)
+interruption_late_threads_after_fork_child(void)
 {
     births.shutdowns = 0;
     births.helper_count = 0;

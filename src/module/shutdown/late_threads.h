@@ -21,13 +21,13 @@
 /*
  * From now on, threads with a larger serial than `youngest` are born asked, with that reason
  * (borrowed; or NULL) and origin (see itr_take_back). Until as many calls of
- * interruption_end_asking_newborn; the first of several says what they are asked with.
+ * interruption_end_asking_late_threads; the first of several says what they are asked with.
  */
-void interruption_begin_asking_newborn(uint64_t youngest, PyObject *reason, uint64_t origin);
-void interruption_end_asking_newborn(void);
+void interruption_begin_asking_late_threads(uint64_t youngest, PyObject *reason, uint64_t origin);
+void interruption_end_asking_late_threads(void);
 
 /* By a thread that has just got its first record: ask it, if it is to be born asked. */
-void interruption_ask_newborn(itr_record *record);
+void interruption_ask_late_thread(itr_record *record);
 
 /* _is_helper(thread): was it started by cleanup, while a shutdown is on? What is named by `thread`,
    and errors: as interrupt(). */
@@ -37,9 +37,9 @@ PyObject *interruption_is_helper(PyObject *module, PyObject *thread);
 bool interruption_is_told(interruption_state *state);
 
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_newborn_mutex(void);
+void interruption_free_late_threads_mutex(void);
 
 /* In the child of a fork: a shutdown of the parent's is not its own. */
-void interruption_newborn_after_fork_child(void);
+void interruption_late_threads_after_fork_child(void);
 
 #endif
