@@ -389,7 +389,7 @@ def main_without_descriptors(family: str) -> None:
     """A handler of a signal runs while the main thread waits, and it can be interrupted."""
     blocking.enable()
     for kind in calls_of(family):
-        if kind.main and kind.end is not None:
+        if kind.end is not None:
             try:
                 handled_with_few(kind)
             except BaseException as error:

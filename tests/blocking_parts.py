@@ -1,7 +1,7 @@
-"""What test_blocking.py does in processes of their own, with a call of the table by its name.
+"""What test_blocking.py does in processes of their own, with calls of the table by their names.
 
-The main thread waits, so another one has made the call and ends it: the owner. Each part prints
-"done", and nothing else if all is well.
+The main thread waits, so another one has made the call and ends it: the owner. One process does a
+part with one call after the other; it prints "done", and nothing else if all is well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from blocking_calls import CALLS, Call
+from blocking_calls import Call, named
 from interruption import ThreadExit, allow_interruption, interrupt
 from support import PATIENCE, Started, until_blocked
 
@@ -25,15 +25,40 @@ signal.alarm(int(PATIENCE))
 os.register_at_fork(after_in_child=lambda: signal.alarm(int(PATIENCE)))
 
 
+def run(part: Callable[[Owner, str], None], *names: str) -> None:
+    """Do that part with each of the calls.
+
+    The owners stay: a thread that ends may hand its ident, and so its RLock, on.
+    """
+    owners = []
+    for name in names:
+        signal.alarm(int(PATIENCE))
+        owners.append(owner := Owner())
+        try:
+            part(owner, name)
+        except BaseException as error:
+            error.add_note(f"{part.__name__}, {name}")
+            raise
+        if part is not exit_while_parked:
+            owner.close()
+    print("done")  # noqa: T201
+
+
 class Owner:
     """A thread that does what it is told to."""
 
     def __init__(self) -> None:
         self.pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.made: list[Call] = []
 
     def make(self, name: str) -> Call:
-        (kind,) = (kind for kind in CALLS if kind.__name__ == name)
-        return self.pool.submit(kind).result()
+        self.made.append(self.pool.submit(named(name)).result())
+        return self.made[-1]
+
+    def close(self) -> None:
+        """Let go of what it has made; no wait is under way."""
+        for call in self.made:
+            self.pool.submit(call.close).result(PATIENCE)
 
     def once_main_is_blocked(self, *functions: Callable[[], Any]) -> None:
         """Have each called when the main thread is blocked again."""
@@ -83,9 +108,8 @@ class Handler:
         assert self.called.acquire(timeout=PATIENCE), "the handler did not run"
 
 
-def handlers(name: str) -> None:
+def handlers(owner: Owner, name: str) -> None:
     """They run while the main thread waits, and it waits on; what they raise ends the wait."""
-    owner = Owner()
     expected = shown_outside(owner, name)
     call = owner.make(name)
     handler = Handler()
@@ -105,7 +129,8 @@ def handlers(name: str) -> None:
     except ZeroDivisionError:
         owner.has_done()
         next_gets_it(owner, call)
-        print("done")  # noqa: T201
+    else:
+        raise AssertionError("what the handler raised is lost")
 
 
 def shown_outside(owner: Owner, name: str) -> Any:
@@ -116,8 +141,7 @@ def shown_outside(owner: Owner, name: str) -> Any:
     return call.shown(started.finish())
 
 
-def control_c(name: str) -> None:
-    owner = Owner()
+def control_c(owner: Owner, name: str) -> None:
     call = owner.make(name)
     owner.once_main_is_blocked(lambda: os.kill(os.getpid(), signal.SIGINT))
     try:
@@ -126,7 +150,8 @@ def control_c(name: str) -> None:
     except KeyboardInterrupt:
         owner.has_done()
         next_gets_it(owner, call)
-        print("done")  # noqa: T201
+    else:
+        raise AssertionError("the KeyboardInterrupt is lost")
 
 
 def park(call: Call, **options: Any) -> threading.Thread:
@@ -145,17 +170,15 @@ def park(call: Call, **options: Any) -> threading.Thread:
     return thread
 
 
-def exit_while_parked(name: str) -> None:
-    """Some are in it when the interpreter ends."""
-    owner = Owner()
+def exit_while_parked(owner: Owner, name: str) -> None:
+    """Some are in each of the calls when the interpreter ends."""
     for _ in range(3):
         park(owner.make(name), daemon=True)
-    print("done")  # noqa: T201
 
 
 def check_works(name: str) -> None:
     """In a child: one that waits is woken."""
-    owner = Owner()  # it stays: a thread that ends may hand its ident, and so its RLock, on
+    owner = Owner()
     thread = park(owner.make(name))
     interrupt(thread)
     thread.join(PATIENCE)
@@ -180,9 +203,8 @@ def expect_child(pid: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def fork_while_parked(name: str) -> None:
+def fork_while_parked(owner: Owner, name: str) -> None:
     """Another thread is in it: the child is without it, the parent goes on."""
-    owner = Owner()  # it stays: a thread that ends may hand its ident, and so its RLock, on
     thread = park(owner.make(name))
     pid = os.fork()
     if pid == 0:
@@ -191,12 +213,10 @@ def fork_while_parked(name: str) -> None:
     interrupt(thread)
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    print("done")  # noqa: T201
 
 
-def fork_in_a_handler(name: str) -> None:
+def fork_in_a_handler(owner: Owner, name: str) -> None:
     """The main thread is in it: in the child it waits on, and can be interrupted."""
-    owner = Owner()
     expected = shown_outside(owner, name)
     call = owner.make(name)
     pids = []
@@ -220,7 +240,6 @@ def fork_in_a_handler(name: str) -> None:
     assert not raised
     assert call.shown(result) == expected
     owner.has_done()
-    print("done")  # noqa: T201
 
 
 def interrupt_main() -> None:

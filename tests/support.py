@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,12 +10,22 @@ import textwrap
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 # Long enough for a loaded machine, a debug build, valgrind: reached only when something hangs.
 PATIENCE = 120.0
+
+
+@contextlib.contextmanager
+def told(which: str) -> Iterator[None]:
+    """What fails in the block says in which of several it was."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(which)
+        raise
 
 
 def scaled(count: int) -> int:

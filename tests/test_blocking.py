@@ -7,6 +7,7 @@ by them. No time is measured: what should not be woken is asked, seen asleep aga
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocking_calls import CALLS, Call, made, outcome
+from blocking_calls import CALLS, Call, family_of, made, outcome
 from interruption import (
     Thread,
     ThreadExit,
@@ -26,7 +27,7 @@ from interruption import (
     interrupt,
     wait_for_interruption,
 )
-from support import PATIENCE, Started, expect_script, in_thread, scaled
+from support import PATIENCE, Started, expect_script, in_thread, told
 
 BRIEF = 0.05  # seconds that a wait takes which has to time out
 
@@ -54,9 +55,15 @@ CLOSED: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
 }
 
 
-@pytest.fixture(params=CALLS, ids=lambda kind: kind.__name__)
-def kind(request: pytest.FixtureRequest) -> type[Call]:
-    return request.param
+def each(applies: Callable[[type[Call]], Any] = lambda _: True) -> pytest.MarkDecorator:
+    """The test is one of each call of the table that this applies to."""
+    kinds = [kind for kind in CALLS if applies(kind)]
+    return pytest.mark.parametrize("kind", kinds, ids=lambda kind: kind.__name__)
+
+
+def is_there_early(kind: type[Call]) -> bool:
+    """What is waited for can be there before anybody waits."""
+    return kind.end is not None and kind.remembers
 
 
 @pytest.fixture
@@ -103,6 +110,12 @@ def normally(kind: type[Call], region: contextlib.AbstractContextManager[Any]) -
         return end(call, waiting(call.wait, region))
 
 
+@functools.cache
+def result_of(kind: type[Call]) -> Any:
+    """What it returns where there is no region."""
+    return normally(kind, contextlib.nullcontext())
+
+
 def check_the_next(call: Call, expected: Any) -> None:
     """Nothing is left behind, and whoever comes next gets what there was to get."""
     call.check_untouched()
@@ -119,16 +132,23 @@ class WithoutWaits(Thread):
 # Woken, or not. -----------------------------------------------------------------------------------
 
 
-def test_it_is_woken_in_an_open_region(call: Call) -> None:  # S10
-    for wait in ways(call):
-        started = waiting(wait, waits)
-        assert interrupt(started.thread, reason="enough")
-        with pytest.raises(ThreadExit) as caught:
-            started.finish()
-        assert caught.value.reason == "enough"
-        call.check_untouched()
+@each()
+def test_it_is_woken_in_an_open_region_and_whoever_comes_next_gets_it(
+    kind: type[Call],
+) -> None:  # S10, S10a
+    expected = result_of(kind)
+    with made(kind) as call:
+        for wait in ways(call):
+            started = waiting(wait, waits)
+            assert interrupt(started.thread, reason="enough")
+            with pytest.raises(ThreadExit) as caught:
+                started.finish()
+            assert caught.value.reason == "enough"
+            call.check_untouched()
+        check_the_next(call, expected)
 
 
+@each()
 def test_it_is_woken_where_statements_are_interrupted_too(call: Call) -> None:  # S10, S14
     for wait in ways(call):
         started = waiting(wait, allow_interruption)
@@ -138,24 +158,12 @@ def test_it_is_woken_where_statements_are_interrupted_too(call: Call) -> None:  
         call.check_untouched()
 
 
-def test_whoever_comes_next_gets_it(kind: type[Call]) -> None:  # S10a
-    expected = normally(kind, contextlib.nullcontext())
-    with made(kind) as call:
-        for wait in ways(call):
-            started = waiting(wait, waits)
-            interrupt(started.thread)
-            with pytest.raises(ThreadExit):
-                started.finish()
-        check_the_next(call, expected)
-
-
+@each(lambda kind: kind.end is not None and kind.shared)
 def test_whoever_waits_behind_gets_it(kind: type[Call]) -> None:  # S10a, S10d
     """One in a region and one outside wait for the same thing, in either order."""
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     for regions in ((waits, contextlib.nullcontext()), (contextlib.nullcontext(), waits)):
         with made(kind) as call:
-            if call.end is None or not call.shared:
-                pytest.skip("there is nothing to be shared")
             both = [waiting(call.wait, region) for region in regions]
             interrupted = both.pop(regions.index(waits))
             interrupt(interrupted.thread)
@@ -164,32 +172,29 @@ def test_whoever_waits_behind_gets_it(kind: type[Call]) -> None:  # S10a, S10d
             assert end(call, both.pop()) == expected
 
 
-@pytest.mark.parametrize("where", CLOSED)
-def test_it_is_not_woken_where_that_is_not_allowed(
-    kind: type[Call], where: str
-) -> None:  # S10, S14
-    expected = normally(kind, contextlib.nullcontext())
-    with made(kind) as call:
-        wait = call.wait if call.end is not None else lambda: call.timed(10 * BRIEF)
-        started = waiting(wait, CLOSED[where]())
-        interrupt(started.thread)
-        if call.end is not None:
-            started.until_blocked()
-        assert end(call, started) == expected
+@each()
+def test_it_is_not_woken_where_that_is_not_allowed(kind: type[Call]) -> None:  # S10, S14
+    expected = result_of(kind)
+    for where, region in CLOSED.items():
+        with told(where), made(kind) as call:
+            wait = call.wait if call.end is not None else functools.partial(call.timed, 10 * BRIEF)
+            started = waiting(wait, region())
+            interrupt(started.thread)
+            if call.end is not None:
+                started.until_blocked()
+            assert end(call, started) == expected
 
 
+@each(lambda kind: kind.end is not None)
 def test_it_is_not_woken_in_a_thread_without_waits(call: Call) -> None:  # S14
-    if call.end is None:
-        pytest.skip("it cannot be ended")
     started = waiting(call.wait, contextlib.nullcontext(), thread_type=WithoutWaits)
     interrupt(started.thread)
     end(call, started.until_blocked())
 
 
+@each(lambda kind: not kind.keeps)  # nothing is raised while the thread holds what it got
 def test_a_request_in_a_shield_is_raised_when_it_ends(kind: type[Call]) -> None:  # S10, S12
-    if kind.keeps:
-        pytest.skip("nothing is raised while the thread holds what it got")
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     with made(kind) as call:
         results = []
 
@@ -218,40 +223,43 @@ def originals() -> Iterator[None]:
         blocking.enable()
 
 
+@each()
 def test_its_end_is_as_outside(kind: type[Call]) -> None:
     with originals():
         expected = normally(kind, contextlib.nullcontext())
-    assert normally(kind, contextlib.nullcontext()) == expected
+    assert result_of(kind) == expected
     assert normally(kind, waits) == expected
     assert normally(kind, allow_interruption) == expected
 
 
+@each(lambda kind: kind.timed is not None)
 def test_its_timeout_is_as_outside(kind: type[Call]) -> None:
-    if kind.timed is None:
-        pytest.skip("it has none")
+    outside = contextlib.nullcontext()
     for seconds in (0, 0.0, 1e-9, BRIEF):
         may_hang = kind.hangs_when_late and seconds > 0
         with originals():
-            expected = timed_out(kind, contextlib.nullcontext(), 0 if may_hang else seconds)
-        outside = () if may_hang else (contextlib.nullcontext(), no_waits)
-        for region in (*outside, waits, allow_interruption):
-            assert timed_out(kind, region, seconds) == expected
+            (expected,) = timed_out(kind, 0 if may_hang else seconds, outside)
+        regions = () if may_hang else (outside, no_waits)
+        for result in timed_out(kind, seconds, *regions, waits, allow_interruption):
+            assert result == expected
 
 
-def timed_out(kind: type[Call], region: Any, seconds: float) -> Any:
-    with made(kind) as call:
+def timed_out(kind: type[Call], seconds: float, *regions: Any) -> list[Any]:
+    """What comes of it in each of the regions, in threads side by side."""
+
+    def body(call: Call, region: Any) -> Any:
         begun = time.monotonic()
-        result = in_thread_of(call, region, seconds)
+        with region:
+            result = outcome(call, lambda: call.timed(seconds))
         assert time.monotonic() - begun >= seconds
         return result
 
-
-def in_thread_of(call: Call, region: Any, seconds: float) -> Any:
-    def body() -> Any:
-        with region:
-            return outcome(call, lambda: call.timed(seconds))
-
-    return in_thread(body)
+    with contextlib.ExitStack() as stack:
+        started = []
+        for region in regions:
+            call = stack.enter_context(made(kind))
+            started.append(Started(lambda _, call=call, region=region: body(call, region)))
+        return [one.finish() for one in started]
 
 
 def errors_of(kind: type[Call], region: Any) -> list[Any]:
@@ -263,6 +271,7 @@ def errors_of(kind: type[Call], region: Any) -> list[Any]:
         return in_thread(body)
 
 
+@each()
 def test_its_errors_are_as_outside(kind: type[Call]) -> None:
     with originals():
         expected = errors_of(kind, contextlib.nullcontext())
@@ -273,17 +282,11 @@ def test_its_errors_are_as_outside(kind: type[Call]) -> None:
 # The result, and a request. -----------------------------------------------------------------------
 
 
-def ready(call: Call) -> None:
-    """What is waited for is there."""
-    if call.end is None or not call.remembers:
-        pytest.skip("one that begins now blocks")
-    call.end()
-
-
+@each(is_there_early)
 def test_one_that_takes_something_in_raises_on_entry(kind: type[Call]) -> None:  # S10b
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     with made(kind) as call:
-        ready(call)
+        call.end()
 
         def body() -> Any:
             with waits:
@@ -298,11 +301,12 @@ def test_one_that_takes_something_in_raises_on_entry(kind: type[Call]) -> None: 
             assert call.shown(in_thread(body)) == expected
 
 
+@each(is_there_early)
 def test_in_cleanup_none_raises_on_entry(kind: type[Call]) -> None:  # S10b
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     for cleanup in CLEANUPS.values():
         with made(kind) as call:
-            ready(call)
+            call.end()
             results: list[Any] = []
 
             def body(cleanup: Any = cleanup, call: Call = call, results: Any = results) -> None:
@@ -314,19 +318,19 @@ def test_in_cleanup_none_raises_on_entry(kind: type[Call]) -> None:  # S10b
             assert [call.shown(result) for result in results] == [expected]
 
 
-@pytest.mark.parametrize("interval", [1e-6, 1000])
-def test_the_result_wins_over_a_request(kind: type[Call], interval: float) -> None:  # S10a
+@each(lambda kind: kind.end is not None and kind.whole)  # of several the next one is interrupted
+def test_the_result_wins_over_a_request(kind: type[Call]) -> None:  # S10a
     """It is there first; the waiter looks when both are there, if it gets the GIL late."""
-    if not kind.whole or kind.end is None:
-        pytest.skip("of several waits the next one is interrupted")
-    expected = normally(kind, contextlib.nullcontext())
-    with made(kind) as call, switching(interval):
-        started = waiting(lambda: (call.wait(), wait_for_interruption(PATIENCE)), waits)
-        call.end()
-        assert interrupt(started.thread)
-        result, asked = started.finish()
-        assert call.shown(result) == expected
-        assert asked
+    expected = result_of(kind)
+    for interval in (1e-6, 1000):
+        with told(f"switching after {interval} s"), made(kind) as call, switching(interval):
+            wait = call.wait
+            started = waiting(lambda wait=wait: (wait(), wait_for_interruption(PATIENCE)), waits)
+            call.end()
+            assert interrupt(started.thread)
+            result, asked = started.finish()
+            assert call.shown(result) == expected
+            assert asked
 
 
 @contextlib.contextmanager
@@ -345,7 +349,7 @@ def switching(interval: float) -> Iterator[None]:
 
 def in_finally(clean_up: Callable[[], Any]) -> None:
     try:
-        ready  # noqa: B018  (compilers leave out a `try` that does nothing)
+        waits  # noqa: B018  (compilers leave out a `try` that does nothing)
     finally:
         clean_up()
 
@@ -376,24 +380,25 @@ def in_exit_of_ours(clean_up: Callable[[], Any]) -> None:
 CLEANUPS = {function.__name__: function for function in (in_finally, in_except, in_exit_of_ours)}
 
 
-@pytest.mark.parametrize("cleanup", CLEANUPS)
-def test_a_wait_in_cleanup_is_woken(call: Call, cleanup: str) -> None:  # S10c
+@each()
+def test_a_wait_in_cleanup_is_woken(call: Call) -> None:  # S10c
     """By the first request, but for a mutex, which is given up at the second."""
-    for wait in ways(call):
-        started = waiting(lambda wait=wait: CLEANUPS[cleanup](wait), waits)
-        assert interrupt(started.thread, reason="once")
-        if call.mutex:
-            started.until_blocked()
-            assert not interrupt(started.thread, reason="twice"), "the first is not pending"
-        with pytest.raises(ThreadExit):
-            started.finish()
-        call.check_untouched()
+    for name, cleanup in CLEANUPS.items():
+        for wait in ways(call):
+            with told(name):
+                started = waiting(functools.partial(cleanup, wait), waits)
+                assert interrupt(started.thread, reason="once")
+                if call.mutex:
+                    started.until_blocked()
+                    assert not interrupt(started.thread, reason="twice"), "the first is not pending"
+                with pytest.raises(ThreadExit):
+                    started.finish()
+                call.check_untouched()
 
 
+@each(lambda kind: kind.mutex)
 def test_a_mutex_in_cleanup_is_acquired_though_one_asks(kind: type[Call]) -> None:  # S10c
-    if not kind.mutex:
-        pytest.skip("it is none")
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     with made(kind) as call:
         results: list[Any] = []
         started = waiting(lambda: in_finally(lambda: results.append(call.wait())), waits)
@@ -403,12 +408,11 @@ def test_a_mutex_in_cleanup_is_acquired_though_one_asks(kind: type[Call]) -> Non
         assert [call.shown(result) for result in results] == [expected]
 
 
+@each(lambda kind: kind.end is not None)
 def test_what_cleans_up_after_a_delivery_is_left_alone(kind: type[Call]) -> None:  # S8
     """The region has delivered; a new request wakes it again."""
-    expected = normally(kind, contextlib.nullcontext())
+    expected = result_of(kind)
     with made(kind) as call:
-        if call.end is None:
-            return
         results = []
 
         def wait() -> None:
@@ -428,33 +432,28 @@ def test_what_cleans_up_after_a_delivery_is_left_alone(kind: type[Call]) -> None
 # The main thread, forks, and the end. -------------------------------------------------------------
 
 
-def run_part(part: str, kind: type[Call]) -> None:
-    """In a process of its own: see blocking_parts.py.
-
-    That takes its time. With the stress scaled down, as where one version after the other is
-    tested, each version takes its share of the calls, another one than the next version.
-    """
-    shares = 5 if scaled(100) < 100 else 1
-    if (CALLS.index(kind) - sys.version_info.minor) % shares != 0:
-        pytest.skip("another version's share")
+def run_part(part: str, kinds: list[type[Call]]) -> None:
+    """In a process of their own: see blocking_parts.py."""
     folder = str(Path(__file__).parent)
     source = f"import sys; sys.path.insert(0, {folder!r}); import blocking_parts as parts"
-    expect_script(f"{source}; parts.{part}({kind.__name__!r})", stdout="done\n")
+    names = [kind.__name__ for kind in kinds]
+    expect_script(f"{source}; parts.run(parts.{part}, *{names!r})", stdout="done\n")
+
+
+FAMILIES = sorted({family_of(kind) for kind in CALLS})
 
 
 @pytest.mark.parametrize("part", ["handlers", "control_c", "exit_while_parked"])
-def test_the_main_thread(kind: type[Call], part: str) -> None:  # S10e, S18
-    if part != "exit_while_parked" and not kind.main:
-        pytest.skip("not a call for the main thread")
-    run_part(part, kind)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_main_thread(family: str, part: str) -> None:  # S10e, S18
+    run_part(part, [kind for kind in CALLS if family_of(kind) == family])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("part", ["fork_while_parked", "fork_in_a_handler"])
-def test_forks(kind: type[Call], part: str) -> None:  # S18
-    if not kind.forks:
-        pytest.skip("what it waits for is not the child's")
-    run_part(part, kind)
+@pytest.mark.parametrize("family", sorted({family_of(kind) for kind in CALLS if kind.forks}))
+def test_forks(family: str, part: str) -> None:  # S18
+    run_part(part, [kind for kind in CALLS if kind.forks and family_of(kind) == family])
 
 
 def test_the_status_is_short_where_it_is_shown_and_long_where_it_is_printed():

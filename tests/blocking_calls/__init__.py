@@ -12,4 +12,5 @@ from .base import CALLS as CALLS
 from .base import Call as Call
 from .base import family_of as family_of
 from .base import made as made
+from .base import named as named
 from .base import outcome as outcome

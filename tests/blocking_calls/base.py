@@ -28,7 +28,6 @@ class Call:
     keeps: ClassVar[bool] = False  # a lock, so that there is no delivery after it (S9)
     whole: ClassVar[bool] = True  # one call: what has its result returns it (S10a)
     hangs_when_late: ClassVar[bool] = False  # the original: when its time is up before it looks
-    main: ClassVar[bool] = True  # the main thread can wait in it
     forks: ClassVar[bool] = True  # the wait can go on in the child of a fork, too
     # wait, with a timeout in seconds. An end() of None means that only this ends it.
     timed: ClassVar[Callable[[Any, float], Any] | None] = None
@@ -60,6 +59,11 @@ class Call:
 def family_of(kind: type[Call]) -> str:
     """The file of the table that it is in, or the folder."""
     return kind.__module__.split(".")[1]
+
+
+def named(name: str) -> type[Call]:
+    (kind,) = (kind for kind in CALLS if kind.__name__ == name)
+    return kind
 
 
 def leave_out(name: str) -> None:
