@@ -56,6 +56,9 @@ HAS_TESTS = (
 LIBRARIES = ["requests", "urllib3", "httpx", "psycopg[binary]", "redis", "grpcio"]
 BESIDE = ["greenlet", "gevent", "eventlet", "cython"]
 PLUGINS = ["pytest-timeout", "pytest-xdist"]
+# The suite mostly waits, so more of it runs at once than there are processors.
+SIDE_BY_SIDE = ["-n", "4", "--dist", "loadgroup"]
+ALL = ["-m", ""]  # what is marked as stress, too
 # They handle signals in their own ways.
 FRAMEWORKS = [
     *("twisted", "trio", "anyio", "uvloop", "uvicorn", "hypercorn", "gunicorn", "waitress"),
@@ -114,9 +117,9 @@ def _interpreters() -> list[str]:
 
 @nox.session(python=_interpreters())
 def tests(session: nox.Session) -> None:
-    """The suite, with the C core's own tests. Warnings of the compiler are errors."""
+    """The suite, with what takes long. Warnings of the compiler are errors."""
     session.install(".[test]", "--config-settings=setup-args=-Dwerror=true")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *ALL, *session.posargs)
 
 
 @nox.session(python=_interpreters())
@@ -274,7 +277,8 @@ def _coverage_of_c(session: nox.Session, suite: list[str], target: Path) -> None
     session.install("--force-reinstall", "--no-deps", ".", *(f"-C{each}" for each in settings))
     session.run(*suite, env=preload, success_codes=[0, 1])
     every = {**preload, "INTERRUPTION_STRESS": "100"}
-    session.run("pytest", "-q", "tests/test_blocking_faults.py", env=every, success_codes=[0, 1])
+    faults = ["tests/test_blocking_faults.py", *ALL]
+    session.run("pytest", "-q", *faults, env=every, success_codes=[0, 1])
     options = ["--root=.", "--filter=src/", "--filter=include/", f"--json={target}"]
     options.append("--gcov-suspicious-hits-threshold=0")  # in the stress tests lines run often
     session.run("gcovr", *options, *map(str, builds))
@@ -290,7 +294,8 @@ def coverage(session: nox.Session) -> None:
     session.install(".[test]", "gcovr")
     folder = Path(session.cache_dir, "coverage").absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    suite = ["pytest", *(f"--ignore=tests/test_{name}.py" for name in UNMEASURED), *session.posargs]
+    unmeasured = [f"--ignore=tests/test_{name}.py" for name in UNMEASURED]
+    suite = ["pytest", *ALL, *unmeasured, *session.posargs]
     _coverage_of_python(session, suite, folder / f"python-{session.python}.json")
     _coverage_of_c(session, suite, folder / f"c-{session.python}.json")
     session.run("python", "tests/lines/uncovered.py", str(folder))

@@ -27,6 +27,7 @@ from typing import Any
 
 import interruption
 from blocking_calls.tls import connected
+from support import seeded
 
 # A call that waits for ever, in or out of a region, ends by a signal.
 LIMIT = 0.05
@@ -435,18 +436,18 @@ def described(value: Any) -> str:
     return f"{type(value).__name__} {text}"
 
 
-def outcome(plan: Plan, region: Any) -> tuple[str, str]:
+def outcome(plan: Plan, region: Any, limit: float) -> tuple[str, str]:
     """What comes of it, but for what can be closed no more, because open() had its descriptor."""
     found: list[tuple[str, str]] = []
     try:
-        _try(plan, region, found)
+        _try(plan, region, limit, found)
     except OSError:
         if not found:
             raise
     return found[0]
 
 
-def _try(plan: Plan, region: Any, found: list[tuple[str, str]]) -> None:
+def _try(plan: Plan, region: Any, limit: float, found: list[tuple[str, str]]) -> None:
     """What comes of it: the result or exception in words, and what is to be seen afterwards."""
     place, _, name = plan.call.rpartition(".")
     with contextlib.ExitStack() as stack:
@@ -475,7 +476,7 @@ def _try(plan: Plan, region: Any, found: list[tuple[str, str]]) -> None:
         given, named = plan.arguments(valid, values)
         result: Any = None
         ASKED.clear()
-        signal.setitimer(signal.ITIMER_REAL, LIMIT)
+        signal.setitimer(signal.ITIMER_REAL, limit)
         try:
             with region:
                 result = call(*given, **named)
@@ -517,14 +518,14 @@ def main() -> None:
     families = interruption.blocking.status().families
     calls = sorted({call for family in families for call in family.calls} - SKIPPED)
     calls = [call for call in calls if not wanted or call in wanted]
-    chance = random.Random(int(seed))
+    chance = seeded(int(seed))
     made = 0
     for call in calls * int(count):
         plan = Plan(call, chance)
         made += 1
-        for _ in range(5):  # on a loaded machine the limit comes at a chance moment
-            outside = outcome(plan, contextlib.nullcontext())
-            inside = outcome(plan, interruption.allow_interruption)
+        for attempt in range(5):  # on a loaded machine the limit comes at a chance moment
+            outside = outcome(plan, contextlib.nullcontext(), LIMIT * 2**attempt)
+            inside = outcome(plan, interruption.allow_interruption, LIMIT * 2**attempt)
             if outside == inside:
                 break
         else:

@@ -1,4 +1,4 @@
-"""What test_blocking_faults.py does in processes of their own, with the calls of one family.
+"""What test_blocking_faults.py does in processes of their own, with calls of one family.
 
 Each part prints "done" if all is well; what is wrong is told with the name of the call.
 """
@@ -13,15 +13,14 @@ import os
 import re
 import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from blocking_calls import CALLS, Call, family_of, made
+from blocking_calls import Call, made, named
 from interruption import ThreadExit, allow_interruption, blocking, clear_interrupt, interrupt
-from support import PATIENCE, Started, scaled
+from support import PATIENCE, Started
 
 waits = allow_interruption(async_interrupt=False)
 
@@ -29,19 +28,6 @@ waits = allow_interruption(async_interrupt=False)
 signal.alarm(int(PATIENCE))
 # What is sent to a thread that had no memory to wait for it.
 signal.signal(signal.SIGUSR2, lambda *_: None)
-
-
-def calls_of(family: str) -> Iterator[type[Call]]:
-    """The calls of a file of the table.
-
-    With the stress scaled down each version takes its share, another one than the next version.
-    """
-    shares = 5 if scaled(100) < 100 else 1
-    for number, kind in enumerate(CALLS):
-        mine = (number - sys.version_info.minor) % shares == 0
-        quick = kind.__name__ != "SleepAnIndex"  # which takes a second at least
-        if mine and quick and family_of(kind) == family:
-            yield kind
 
 
 def waiting_of(call: Call) -> Callable[[], Any]:
@@ -238,9 +224,9 @@ def each(kind: type[Call], way: Callable[[Call, int], bool]) -> None:
             break
 
 
-def no_memory(family: str) -> None:
+def no_memory(*names: str) -> None:
     memory = Memory()
-    for kind in calls_of(family):
+    for kind in map(named, names):
         with made(kind) as call:
             expected = outside(call)
         for name, way in no_memory_ways(memory, kind, expected):
@@ -345,9 +331,9 @@ class Scarce:
         assert self.raised.errno == errno.EMFILE
 
 
-def few_descriptors(family: str) -> None:
+def few_descriptors(*names: str) -> None:
     blocking.enable()
-    for kind in calls_of(family):
+    for kind in map(named, names):
         with made(kind) as call:
             expected = outside(call)
         for free in (0, 1, 2):
@@ -385,10 +371,10 @@ def ended_with_few(call: Call, free: int, expected: Any) -> None:
         scarce.check_failed()
 
 
-def main_without_descriptors(family: str) -> None:
+def main_without_descriptors(*names: str) -> None:
     """A handler of a signal runs while the main thread waits, and it can be interrupted."""
     blocking.enable()
-    for kind in calls_of(family):
+    for kind in map(named, names):
         if kind.end is not None:
             try:
                 handled_with_few(kind)

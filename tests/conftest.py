@@ -28,11 +28,24 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(_number, _as_ever)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes ``percent`` is short, and once more, as stress, of its full length."""
+    if "percent" in metafunc.fixturenames:
+        full = pytest.param(100, marks=pytest.mark.stress, id="long")
+        metafunc.parametrize("percent", [pytest.param(20, id="short"), full])
+
+
 @pytest.fixture(autouse=True)
 def _not_asked() -> Iterator[None]:
     assert not interruption.interruption_requested()
     yield
     interruption.clear_interrupt()
+
+
+@pytest.fixture
+def bystanders() -> int:
+    """How many threads there are beside the test's own: pytest-xdist has one."""
+    return interruption.interrupt_all_threads()
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import sys
 import threading
 import types
 
 import interruption
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 
@@ -143,8 +145,26 @@ MAKERS = [
     *(lambda kind=kind: kind for kind in (int, str, type, BaseException, KeyboardInterrupt)),
 ]
 
-VALUES = st.one_of(
-    st.sampled_from(MAKERS).map(lambda make: make()),
+
+class Made:
+    """A value that is made anew each time, and the same each time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"MAKERS[{self.number}]()"
+
+
+def fresh(value):
+    """For one call: what it was drawn as, made or copied."""
+    if isinstance(value, Made):
+        return MAKERS[value.number]()
+    return value.copy() if isinstance(value, (list, dict)) else value
+
+
+_DRAWN = st.one_of(
+    st.integers(0, len(MAKERS) - 1).map(Made),
     st.integers(),
     st.sampled_from([-1, 0, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), 10**400]),
     st.floats(),
@@ -155,6 +175,8 @@ VALUES = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=3),
 )
 
+VALUES = _DRAWN.map(fresh)
+
 NAMES = st.sampled_from(
     [
         *("thread", "exc_type", "reason", "timeout", "callback", "function", "async_interrupt"),
@@ -163,5 +185,25 @@ NAMES = st.sampled_from(
     ]
 )
 
-ARGUMENTS = st.lists(VALUES, max_size=5)
-KEYWORDS = st.dictionaries(NAMES, VALUES, max_size=3)
+_ARGUMENTS = st.tuples(st.lists(_DRAWN, max_size=5), st.dictionaries(NAMES, _DRAWN, max_size=3))
+
+
+@functools.cache
+def arguments(count):
+    """So many lists of arguments, each with keywords: the same each time. Make them fresh()."""
+    drawn = []
+
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(_ARGUMENTS)
+    def draw(one):
+        drawn.append(one)
+
+    draw()
+    return drawn

@@ -1,4 +1,4 @@
-"""What the standard library makes, torn: ``making_program.py ROW ROUNDS FOLDER``.
+"""What the standard library makes, torn: ``making_program.py ROUNDS FOLDER ROW...``.
 
 An operation is called in a region again and again, and the thread is asked to stop when the
 standard library begins one line of its own in there, another one each time; or while it calls code
@@ -62,7 +62,6 @@ from making_processes import (
     Threads,
     Unlinks,
 )
-
 
 
 ROWS: dict[str, type[Scenario]] = {
@@ -161,9 +160,8 @@ def ways_to_tear(
         yield f"in hook {at} of {count}", True, lambda at=at: hook.tear(scenario.act, at)
 
 
-def main(name: str, rounds: int, folder: Path) -> None:
-    for module in ("pool", "popen_spawn_posix"):
-        importlib.import_module(f"multiprocessing.{module}")
+def tear_row(name: str, rounds: int, folder: Path) -> None:
+    folder.mkdir()
     (folder / "work").mkdir()
     (folder / "temporary").mkdir()
     tempfile.tempdir = str(folder / "temporary")
@@ -190,8 +188,24 @@ def main(name: str, rounds: int, folder: Path) -> None:
     files = [name for name in os.listdir(folder / "temporary") if not name.startswith("pymp-")]
     assert not files, files
     if broken:
-        print(f"broken off {broken} of {done} times", file=sys.stderr)
+        print(f"{name}: broken off {broken} of {done} times", file=sys.stderr)
+
+
+def main(rounds: int, folder: Path, *rows: str) -> None:
+    """Each row in a child of its own, which begins with what is imported here."""
+    for module in ("pool", "popen_spawn_posix"):
+        importlib.import_module(f"multiprocessing.{module}")
+    failed = []
+    for number, row in enumerate(rows):
+        child = os.fork()
+        if child == 0:
+            tear_row(row, rounds, folder / str(number))
+            sys.exit()
+        if os.waitpid(child, 0)[1] != 0:
+            failed.append(row)
+    if failed:
+        sys.exit(f"torn: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

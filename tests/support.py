@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -28,9 +29,18 @@ def told(which: str) -> Iterator[None]:
         raise
 
 
-def scaled(count: int) -> int:
-    """``count``, scaled by INTERRUPTION_STRESS percent (10 unless set); at least one."""
-    return max(1, count * int(os.environ.get("INTERRUPTION_STRESS", "10")) // 100)
+def seeded(seed: float | str) -> random.Random:
+    """What is random in a test: with one seed the same each time.
+
+    With INTERRUPTION_SEED, any text, it is another, for who looks for what no run has met.
+    """
+    other = os.environ.get("INTERRUPTION_SEED")
+    return random.Random(f"{other}, {seed}" if other else seed)  # noqa: S311
+
+
+def scaled(count: int, percent: int = 100) -> int:
+    """``percent`` of it, scaled by INTERRUPTION_STRESS percent (10 unless set); at least one."""
+    return max(1, count * percent * int(os.environ.get("INTERRUPTION_STRESS", "10")) // 10_000)
 
 
 def _is_blocked(folder: str) -> tuple[bool, str]:

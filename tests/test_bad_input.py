@@ -119,10 +119,10 @@ def test_bad_input_is_refused_in_words_and_nobody_is_asked(call, error, words): 
         assert not interruption_requested()
 
 
-def test_keywords_are_taken():
+def test_keywords_are_taken(bystanders):
     with Started(lambda started: started.ready.set() or started.go.wait(PATIENCE)) as other:
         assert interrupt(thread=other.thread, exc_type=ThreadExit, reason=None) is True
-        assert interrupt_all_threads(reason="why") == 1
+        assert interrupt_all_threads(reason="why") == bystanders + 1
 
 
 def test_what_went_wrong_with_an_exception_class_is_its_cause():

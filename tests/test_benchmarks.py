@@ -179,6 +179,7 @@ def test_what_was_not_measured_is_said(tmp_path, good):
     assert done.stdout.count("not measured") == done.stdout.count("| <= ")
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not installed("pyperf", "setuptools"), reason="the extra bench is not there")
 @pytest.mark.skipif(one_version_is_enough(), reason="on 3.11 only, below full scale")
 def test_every_part_works(tmp_path):

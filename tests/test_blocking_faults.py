@@ -18,10 +18,27 @@ from blocking_calls.base import FREE_THREADED
 from interruption import ThreadExit, allow_interruption, interrupt
 from support import PATIENCE, Started, in_thread, run_script
 
-FAMILIES = sorted({family_of(kind) for kind in CALLS})
+SHARES = 5
 waits = allow_interruption(async_interrupt=False)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
+
+
+def each_family() -> pytest.MarkDecorator:
+    """The test has the names of calls of a family: of a fifth, and then, as stress, of the others.
+
+    Each version begins with another fifth than the next version.
+    """
+    kinds = [kind for kind in CALLS if kind.__name__ != "SleepAnIndex"]  # which takes a second
+    cases = []
+    for family in sorted({family_of(kind) for kind in kinds}):
+        shares: dict[bool, list[str]] = {True: [], False: []}
+        for number, kind in enumerate(kinds):
+            if family_of(kind) == family:
+                shares[(number - sys.version_info.minor) % SHARES == 0].append(kind.__name__)
+        cases.append(pytest.param(shares[True], id=family))
+        cases.append(pytest.param(shares[False], id=f"{family}, others", marks=pytest.mark.stress))
+    return pytest.mark.parametrize("names", [case for case in cases if case.values[0]])
 
 
 def run_part(part: str, *arguments: str) -> None:
@@ -39,20 +56,22 @@ def run_part(part: str, *arguments: str) -> None:
     reason="without memory it crashes by itself, where it makes a function",
 )
 @pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="no _testcapi")
-@pytest.mark.parametrize("family", FAMILIES)
-def test_without_memory_nothing_is_lost(family: str) -> None:  # S10a
+@each_family()
+def test_without_memory_nothing_is_lost(names: list[str]) -> None:  # S10a
     """One allocation after the other fails. The call raises MemoryError, or what was asked, or has
     its result, or waits as the original; whoever comes next gets what there is.
     """
-    run_part("no_memory", family)
+    run_part("no_memory", *names)
 
 
 @needs_proc
 @pytest.mark.parametrize("part", ["few_descriptors", "main_without_descriptors"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_without_descriptors_it_is_woken_all_the_same(family: str, part: str) -> None:  # S10, S10e
+@each_family()
+def test_without_descriptors_it_is_woken_all_the_same(
+    names: list[str], part: str
+) -> None:  # S10, S10e
     """Or it says that there are none: no wake-up descriptor can be made."""
-    run_part(part, family)
+    run_part(part, *names)
 
 
 def test_what_is_not_interposed_for_want_of_descriptors_can_be_later() -> None:

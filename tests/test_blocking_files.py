@@ -6,7 +6,6 @@ import gc
 import io
 import os
 import pty
-import random
 import shutil
 import socket
 import threading
@@ -14,7 +13,7 @@ import threading
 import pytest
 from blocking_files_parts import HERE, interrupted, waiting, waits
 from interruption import ThreadExit, interrupt
-from support import expect_script, in_thread
+from support import expect_script, in_thread, seeded
 
 # Files and folders. -------------------------------------------------------------------------------
 
@@ -93,7 +92,7 @@ def test_files_are_read_as_outside(tmp_path):
 
 
 def test_sendfile_sends_all(tmp_path):
-    data = random.Random(3).randbytes(1_000_003)  # noqa: S311
+    data = seeded(3).randbytes(1_000_003)
     path = tmp_path / "file"
     path.write_bytes(data)
     one, other = socket.socketpair()

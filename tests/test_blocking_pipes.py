@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import signal
 import socket
 import struct
@@ -23,7 +22,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, in_thread, scaled, until_blocked
+from support import PATIENCE, Started, in_thread, scaled, seeded, until_blocked
 
 # Several readers, closing. ------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class Feed:
 def test_each_byte_is_read_once_by_readers_interrupted_at_random(make):  # S10a
     """A record is written at once, so that each reader gets whole ones."""
     seed = 7
-    chance = random.Random(seed)  # noqa: S311
+    chance = seeded(seed)
     reader, writer = make()
     feed = Feed(reader, scaled(20000))
     readers = [Started(feed.read_on) for _ in range(3)]
@@ -137,9 +136,9 @@ def test_each_byte_is_read_once_by_readers_interrupted_at_random(make):  # S10a
 @pytest.mark.parametrize("make", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]])
 def test_each_byte_is_written_once_by_a_writer_interrupted_at_random(make):  # S10a
     seed = 8
-    chance = random.Random(seed)  # noqa: S311
+    chance = seeded(seed)
     reader, writer = make()
-    data = random.Random(seed).randbytes(scaled(20_000_000))  # noqa: S311
+    data = seeded(seed).randbytes(scaled(20_000_000))
     chunk = 300_000
 
     def write_all(_started):
@@ -167,7 +166,7 @@ def test_each_byte_is_written_once_by_a_writer_interrupted_at_random(make):  # S
 
 def test_a_blocking_write_returns_when_all_is_written(pipe):
     reader, writer = pipe
-    data = random.Random(1).randbytes(10 * FULL + 1)  # noqa: S311
+    data = seeded(1).randbytes(10 * FULL + 1)
     started = waiting(lambda: os.write(writer, data))
     parts = []
     while sum(map(len, parts)) < len(data):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import random
 import threading
 import time
 from typing import Any
 
 import pytest
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, scaled
+from support import PATIENCE, scaled, seeded
 
 fork = multiprocessing.get_context("fork")
 waits = allow_interruption(async_interrupt=False)
@@ -37,7 +36,7 @@ def get_until_told(queue: Any, got: list[int]) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork where there are threads
 @pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
 def test_each_item_of_another_process_is_got_once(kind: str) -> None:  # S10a
-    count, chance = scaled(20_000), random.Random(1)  # noqa: S311  (a seed)
+    count, chance = scaled(20_000), seeded(1)
     queue: Any = getattr(fork, kind)()
     got: list[int] = []
     getters = [threading.Thread(target=get_until_told, args=(queue, got)) for _ in range(3)]

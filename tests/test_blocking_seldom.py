@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import random
 import select
 import socket
 import ssl
@@ -19,7 +18,7 @@ import interruption
 import pytest
 from blocking_calls.tls import CERTIFICATE, connected, unconnected
 from interruption import ThreadExit, allow_interruption, blocking, interrupt
-from support import PATIENCE, Started, expect_script, in_thread, scaled, until
+from support import PATIENCE, Started, expect_script, in_thread, scaled, seeded, until
 
 waits = allow_interruption(async_interrupt=False)
 
@@ -36,7 +35,7 @@ def in_region(body: Any) -> Any:
 
 @pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 3_000_000])
 def test_a_pipe_is_read_to_its_end_whatever_comes(size: int) -> None:
-    data = random.Random(SEED).randbytes(size)  # noqa: S311
+    data = seeded(SEED).randbytes(size)
     reader, writer = os.pipe()
     with open(reader, "rb", buffering=0) as pipe:
 
@@ -52,7 +51,7 @@ def test_a_pipe_is_read_to_its_end_whatever_comes(size: int) -> None:
 
 def test_a_pipe_that_does_not_wait_is_read_as_far_as_it_goes() -> None:
     """Whatever comes meanwhile: all that was written is read, in its order."""
-    data = random.Random(SEED).randbytes(scaled(10_000_000))  # noqa: S311
+    data = seeded(SEED).randbytes(scaled(10_000_000))
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
 
@@ -79,7 +78,7 @@ def stream() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_a_file_is_sent_from_where_it_stands(stream: Any, tmp_path: Any) -> None:
     near, far = stream
-    data = random.Random(SEED).randbytes(20_000)  # noqa: S311
+    data = seeded(SEED).randbytes(20_000)
     (tmp_path / "file").write_bytes(data)
     with open(tmp_path / "file", "rb", buffering=0) as file:
         file.seek(5000)
@@ -91,7 +90,7 @@ def test_a_file_is_sent_from_where_it_stands(stream: Any, tmp_path: Any) -> None
 def test_the_part_of_a_file_that_was_sent_is_the_result(stream: Any, tmp_path: Any) -> None:
     """S10a: it is interrupted where there is no more room. The request stays."""
     near, far = stream
-    data = random.Random(SEED).randbytes(3_000_000)  # noqa: S311
+    data = seeded(SEED).randbytes(3_000_000)
     (tmp_path / "file").write_bytes(data)
 
     def body(started: Started) -> Any:
@@ -132,7 +131,7 @@ def test_a_write_that_fails_after_a_part_tells_the_part() -> None:  # S10a
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals")
 def test_what_is_written_to_a_terminals_other_side_arrives() -> None:
     """The kernel cannot be told not to wait there, so little is written at once."""
-    data = bytes(random.Random(SEED).choices(b"abc", k=200_000))  # noqa: S311
+    data = bytes(seeded(SEED).choices(b"abc", k=200_000))
     master, slave = os.openpty()
     tty.setraw(slave)
 

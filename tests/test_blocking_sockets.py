@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import resource
 import select
 import socket
@@ -25,7 +24,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, in_thread, scaled
+from support import PATIENCE, Started, in_thread, scaled, seeded
 
 waits = allow_interruption(async_interrupt=False)
 LARGE = b"0123456789" * 500_000
@@ -372,7 +371,7 @@ def test_every_byte_is_received_once(stream: Any, timeout: Any) -> None:  # S10a
     """Receivers are interrupted at random: what one got, it keeps; nothing is lost or doubled."""
     near, far = stream
     near.settimeout(timeout)
-    chance = random.Random(11)  # noqa: S311
+    chance = seeded(11)
     total = scaled(100_000)
     got: list[list[bytes]] = [[], []]
     ended = threading.Event()

@@ -31,7 +31,7 @@ from interruption import (
     explain,
     interrupt,
 )
-from support import PATIENCE, scaled
+from support import PATIENCE, scaled, seeded
 
 OPERATIONS = 10_000
 waits = allow_interruption(async_interrupt=False)
@@ -50,7 +50,7 @@ class Fire:
 
     def __init__(self, name: str, *, insisting: bool = True) -> None:
         self.insisting = insisting  # a thread is asked again though the first has not come through
-        self.chance = random.Random(zlib.crc32(name.encode()))  # noqa: S311
+        self.chance = seeded(zlib.crc32(name.encode()))
         self.threads: list[threading.Thread] = []
         self.failures: list[BaseException] = []
         self.ended = threading.Semaphore(0)

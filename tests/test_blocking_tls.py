@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import threading
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from blocking_calls.tls import CLIENT, SERVER, connected
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, Started, scaled
+from support import PATIENCE, Started, scaled, seeded
 
 waits = allow_interruption(async_interrupt=False)
 
@@ -46,7 +45,7 @@ def read_with_interruptions(reader: Any, total: int, started: Started) -> tuple[
 def test_each_byte_comes_once_whoever_is_interrupted(timeout: float | None) -> None:  # S10a
     """Seeded; the invariant is that what was sent is what was received. The writer is in no region,
     and its writes never fail for what the reader does with the descriptor."""
-    data = random.Random(SEED).randbytes(scaled(2_000_000))  # noqa: S311
+    data = seeded(SEED).randbytes(scaled(2_000_000))
     near, far = connected()
     with closing(near, far):
         near.settimeout(timeout)
@@ -61,7 +60,7 @@ def test_each_byte_comes_once_whoever_is_interrupted(timeout: float | None) -> N
 
         firing = threading.Thread(target=fire)
         firing.start()
-        generator = random.Random(SEED)  # noqa: S311
+        generator = seeded(SEED)
         position = 0
         while position < len(data):
             size = generator.randrange(1, 20_000)

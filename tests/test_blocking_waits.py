@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import queue
-import random
 import sys
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, Started, expect_script, scaled, until_blocked
+from support import PATIENCE, Started, expect_script, scaled, seeded, until_blocked
 
 waits = allow_interruption(async_interrupt=False)
 
@@ -159,7 +158,7 @@ def test_every_item_is_taken_once_under_fire(style):
     threads = [threading.Thread(target=consume, args=(n,)) for n in range(consumers)]
 
     def shoot():
-        generator = random.Random(1)  # noqa: S311
+        generator = seeded(1)
         while not stop.is_set():
             interrupt(generator.choice(threads))
             time.sleep(generator.random() / 5000)
@@ -168,7 +167,7 @@ def test_every_item_is_taken_once_under_fire(style):
         thread.start()
     shooter = threading.Thread(target=shoot)
     shooter.start()
-    generator = random.Random(2)  # noqa: S311
+    generator = seeded(2)
     for i in range(count):
         items.put(i)
         if generator.random() < 0.02:

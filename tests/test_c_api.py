@@ -18,6 +18,8 @@ import pytest
 from interruption import ThreadExit, interrupt, interruption_requested, wait_for_interruption
 from support import Started
 
+pytestmark = pytest.mark.xdist_group("c_api")  # the extensions are built once
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "c_extension"
 FOR_EVER = 2**63
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from support import expect_script, scaled
 
+pytestmark = pytest.mark.xdist_group("c_api_fuzz")  # the extension is built once
+
 HERE = Path(__file__).parent
 
 START = """
@@ -37,8 +39,8 @@ def probe(tmp_path_factory):
     return str(folder)
 
 
-def expect(probe, source):
-    expect_script(START + source, probe, str(HERE), str(scaled(3000)))
+def expect(probe, source, percent=100):
+    expect_script(START + source, probe, str(HERE), str(scaled(3000, percent)))
 
 
 def test_an_exception_that_is_set_stays_set(probe):
@@ -97,7 +99,7 @@ def test_references_are_kept(probe):
     )
 
 
-def test_arguments_of_every_kind_are_answered(probe):  # S1, S2
+def test_arguments_of_every_kind_are_answered(probe, percent):  # S1, S2
     expect(
         probe,
         """
@@ -130,6 +132,7 @@ def test_arguments_of_every_kind_are_answered(probe):  # S1, S2
         assert probe.check(exception) == (0, exception)
     try_it()
     """,
+        percent,
     )
 
 

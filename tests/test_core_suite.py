@@ -1,7 +1,7 @@
 """The C core's own tests: built alone, without Python, for each way that it can sleep and wake.
 
-ITR_STRESS scales the stress tests, in percent. For all of them, and under the sanitizers:
-docs/contributing.md.
+ITR_STRESS scales the stress tests, in percent; unless set it is 2, and 20 where marked as stress.
+Under the sanitizers: docs/contributing.md.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[1]
 MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 
 
+@pytest.mark.parametrize("stress", [2, pytest.param(20, marks=pytest.mark.stress)])
 @pytest.mark.parametrize("platform", ["auto", "posix"])
-def test_the_core_passes_its_own_tests(platform, tmp_path):
+def test_the_core_passes_its_own_tests(platform, stress, tmp_path):
     options = ["-Dcore_only=true", f"-Dcore_platform={platform}", "-Dwerror=true"]
     environment = {
-        "ITR_STRESS": "20",
+        "ITR_STRESS": str(stress),
         **os.environ,
         # ninja is where the extra installed it, also when this environment is not activated
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

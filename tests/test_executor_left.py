@@ -19,7 +19,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, expect_script, scaled, until
+from support import PATIENCE, Started, expect_script, scaled, seeded, until
 
 # Left by an exception. ----------------------------------------------------------------------------
 
@@ -376,7 +376,7 @@ def test_it_shows_what_it_has_to_do():
 def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
     """Each task that began has cleaned up, each future has one outcome, no worker lives on."""
     seed = random.randrange(2**32)  # noqa: S311
-    choose = random.Random(seed)  # noqa: S311
+    choose = seeded(seed)
 
     def task(what, log):
         log.append("in")

@@ -8,7 +8,6 @@ import concurrent.futures
 import contextlib
 import gc
 import logging
-import random
 import sys
 import threading
 import time
@@ -28,7 +27,7 @@ from interruption import (
     interruption_requested,
 )
 from interruption._interruption import _Scope
-from support import PATIENCE, Started, in_thread, scaled, until, until_blocked
+from support import PATIENCE, Started, in_thread, scaled, seeded, until, until_blocked
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
 
@@ -503,7 +502,7 @@ class Stress:
         return number
 
     def cancel_at_random(self, seed):
-        choose = random.Random(seed)  # noqa: S311
+        choose = seeded(seed)
         while not self.over:
             newest = len(self.futures)
             if newest:

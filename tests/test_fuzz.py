@@ -14,10 +14,9 @@ import traceback
 
 import interruption
 import pytest
-from fuzz_pool import ARGUMENTS, KEYWORDS, EvilError
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzz_pool import EvilError, arguments, fresh
 from interruption import blocking, clear_interrupt, interrupt, interruption_requested
-from support import PATIENCE, scaled
+from support import PATIENCE, scaled, told
 
 # What may be raised. EvilError is the arguments' own, and so is what check_interrupt() raises.
 ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, AttributeError, EvilError)
@@ -201,21 +200,12 @@ def _descriptors():
 
 
 def _fuzz(name, examples):
-    @settings(
-        max_examples=examples,
-        phases=(Phase.generate, Phase.shrink),
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(ARGUMENTS, KEYWORDS)
-    def try_it(arguments, keywords):
-        _try(name, arguments, keywords)
-
     _try(name, [], {})
     before = threading.active_count(), _descriptors()
-    try_it()
+    for positional, named in arguments(examples):
+        with told(f"{name}(*{positional}, **{named})"):
+            values = [fresh(value) for value in positional]
+            _try(name, values, {key: fresh(value) for key, value in named.items()})
     assert (threading.active_count(), _descriptors()) == before
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import queue
-import random
 import threading
 import weakref
 
@@ -22,7 +21,7 @@ from held_locks_parts import (
     tracking,
 )
 from interruption._interruption import _held_place, _held_size
-from support import PATIENCE, Started, in_thread, scaled
+from support import PATIENCE, Started, in_thread, scaled, seeded
 
 pytestmark = pytest.mark.usefixtures("interposed")
 
@@ -128,7 +127,7 @@ def test_locks_are_released_in_any_order():  # S9
         for lock in locks:
             lock.acquire()
         rest = len(locks)
-        for lock in random.Random(7).sample(locks, len(locks)):  # noqa: S311
+        for lock in seeded(7).sample(locks, len(locks)):
             assert len(held()) == rest
             lock.release()
             rest -= 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import queue
-import random
 import sys
 import threading
 
 import pytest
 from held_locks_parts import LOCK_TYPES, RELEASES, TAKES, every_lock, held, outcome, size, tracking
 from interruption._interruption import _held, _held_place
-from support import PATIENCE, Started, scaled
+from support import PATIENCE, Started, scaled, seeded
 
 pytestmark = pytest.mark.usefixtures("interposed")
 
@@ -63,7 +62,7 @@ class Taker:
 
     def __init__(self, shared, seed):
         self.shared = shared
-        self.chance = random.Random(seed)  # noqa: S311
+        self.chance = seeded(seed)
         self.mine = set()
         self.levels = {}
 

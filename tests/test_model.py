@@ -192,6 +192,10 @@ def _explore(run: Run, folder: Path) -> Explored:
     return Explored(_call(folder, "./pan", "-m100000"), _call(folder, "./pan", "-d"))
 
 
+# That makes use of all processors by itself.
+in_one_process = pytest.mark.xdist_group("model")
+
+
 @pytest.fixture(scope="module")
 def explored(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -212,18 +216,24 @@ def explored(
         pool.shutdown(cancel_futures=True)
 
 
+@in_one_process
+@pytest.mark.stress
 @pytest.mark.parametrize("run", RUNS, ids=str)
 def test_no_order_of_steps_violates_a_property(explored, run):
     result = explored[run].result()
     assert result.found_nothing, result.output
 
 
+@in_one_process
+@pytest.mark.stress
 @pytest.mark.parametrize("run", MUTATIONS, ids=str)
 def test_a_mutation_is_found(explored, run):
     output = explored[run].result().output
     assert re.search(PROPERTIES[run.property], output), output
 
 
+@in_one_process
+@pytest.mark.stress
 @pytest.mark.parametrize("model", sorted({run.model for run in RUNS}))
 def test_no_step_of_a_model_is_there_in_vain(explored, model):
     taken: dict[tuple[int, str], bool] = {}

@@ -258,16 +258,16 @@ def tried(operation: Callable[[Tools], None], count: int) -> bool:
     return bool(results[0])
 
 
-def each_in_threads(name: str) -> None:
+def each_in_threads(name: str, step: int) -> None:
     import interruption
 
     with interruption.allow_interruption:  # all that is done once is done
         pass
     operation = next(each for each in OPERATIONS if each.__name__ == name)
     vain = 0
-    for count in range(MOST):
+    for count in range(sys.version_info.minor % step, MOST, step):
         vain = 0 if tried(operation, count) else vain + 1
-        if vain == VAIN:
+        if vain == VAIN // step:
             break
     print("done")  # noqa: T201
 
@@ -281,8 +281,10 @@ def run(call: str) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.__name__)
-def test_without_memory_it_says_so_and_works_afterwards(operation: Any) -> None:  # S20
-    run(f"each_in_threads({operation.__name__!r})")
+def test_without_memory_it_says_so_and_works_afterwards(
+    operation: Any, percent: int
+) -> None:  # S20
+    run(f"each_in_threads({operation.__name__!r}, {100 // percent})")
 
 
 # What is done once in a process. ------------------------------------------------------------------

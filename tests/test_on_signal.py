@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 import textwrap
@@ -13,7 +12,7 @@ import interruption
 import pytest
 from interruption import SignalExit
 from on_signal_parts import STOPPING, WORKERS, run
-from support import PATIENCE, run_script, scaled, start_script
+from support import PATIENCE, run_script, scaled, seeded, start_script
 
 # What a signal does. ------------------------------------------------------------------------------
 
@@ -410,12 +409,12 @@ CYCLE = """
 """
 
 
-def test_cycles_of_start_signal_and_exit():
+def test_cycles_of_start_signal_and_exit(percent):
     """Invariant: whenever the signals come, the process ends, by a signal or as it says itself, and
     every thread that has begun has run its `finally`. 2,000 processes, seed 6.
     """
-    dice = random.Random(6)  # noqa: S311
-    for cycle in range(scaled(2000)):
+    dice = seeded(6)
+    for cycle in range(scaled(2000, percent)):
         numbers = [dice.choice(STOPPING) for _ in range(dice.choice([1, 1, 1, 2]))]
         pauses = [dice.random() * dice.choice([0.002, 0.02, 0.1]) for _ in numbers]
         with start_script(CYCLE, str(cycle)) as process:

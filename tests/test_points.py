@@ -6,7 +6,6 @@ import ast
 import contextlib
 import dis
 import inspect
-import random
 import re
 import sys
 import threading
@@ -21,7 +20,7 @@ import points_corpus
 import pytest
 from interruption._interruption import _points
 from points_corpus import RUNNABLE, Resources
-from support import in_thread
+from support import in_thread, seeded
 
 STATEMENT, CLEAR, LOOP, CALLS, GAP = 1, 2, 4, 8, 16
 NOTHING, FINALLY, EXCEPT, WITH_ENTRY, WITH_EXIT, UNKNOWN = range(6)
@@ -513,7 +512,7 @@ def test_without_lines_a_finally_may_be_anywhere():
 
 
 def test_code_that_no_compiler_made_has_no_points_and_does_no_harm():
-    chance = random.Random(SEED)  # noqa: S311
+    chance = seeded(SEED)
     for function in RUNNABLE * 20:
         code = function.__code__
         table = bytearray(code.co_exceptiontable)

@@ -14,7 +14,7 @@ import pytest
 from interruption import protect, unprotect
 from interruption._interruption import _is_protected
 from protected_parts import code_of, protected, run_source
-from support import PATIENCE, Started, scaled
+from support import PATIENCE, Started, scaled, seeded
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_threads_protect_and_ask_at_once():
 
     def body(started):
         mine = f"own.t{threading.get_ident()}"
-        choose = random.Random(f"{seed} {mine}")  # noqa: S311
+        choose = seeded(f"{seed} {mine}")
         started.ready.set()
         started.go.wait(PATIENCE)
         for _ in range(scaled(2000)):

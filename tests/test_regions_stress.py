@@ -39,7 +39,7 @@ from interruption import (
     interruption_requested,
 )
 from region_shapes import SHAPES, Manager, Shape, step
-from support import PATIENCE, scaled
+from support import PATIENCE, scaled, seeded
 
 DELIVERIES = 1000  # a shape, at 100 percent
 ENOUGH = 1000  # of them to tell that a shape is delivered in nowhere
@@ -246,15 +246,17 @@ def report(places: Counter[tuple[str, int, str]]) -> str:
 
 
 @pytest.mark.parametrize("kind", SHAPES, ids=lambda kind: kind.__name__)
-def test_nothing_leaks_or_is_lost(kind: type[Shape], tmp_path: Any) -> None:  # S7-S12, S21
+def test_nothing_leaks_or_is_lost(
+    kind: type[Shape], percent: int, tmp_path: Any
+) -> None:  # S7-S12, S21
     """One thread runs the shape; each request comes after the one before was delivered.
 
     Invariants: each request is delivered once, as itself, inside of the region, at a line where it
     may be; then nothing is held, what was opened is closed, and each cleanup that began has ended.
     One that is lost, and a deadlock, would hang. Seed: the CRC-32 of the shape's name.
     """
-    chance = random.Random(zlib.crc32(kind.__name__.encode()))  # noqa: S311
-    deliveries = scaled(DELIVERIES)
+    chance = seeded(zlib.crc32(kind.__name__.encode()))
+    deliveries = scaled(DELIVERIES, percent)
     with made(kind(), tmp_path) as shape:
         worker = Worker(shape)
         worker.thread.start()
@@ -325,7 +327,7 @@ def test_nothing_comes_out_of_a_region_that_is_left(threads: int, requesters: in
     accepted = [0] * requesters
 
     def ask(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311
+        chance = seeded(number)
         while not stop.is_set():
             accepted[number] += interrupt(workers[chance.randrange(threads)].thread)
             pause(chance, 100)
@@ -369,7 +371,7 @@ def test_only_who_is_asked_is_hit():  # S1, S9
 
     Invariant: each is hit by its own requests only, each once. Seed: 1.
     """
-    chance = random.Random(1)  # noqa: S311
+    chance = seeded(1)
     workers = [Worker(Shared(), name=f"{number}:") for number in range(4)]
     for worker in workers:
         worker.thread.start()
@@ -385,7 +387,7 @@ def test_several_are_asked_at_a_time():  # S1, S9
     workers = [Worker(Shared(), name=f"{number}:") for number in range(4)]
 
     def ask(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311
+        chance = seeded(number)
         for serial in range(scaled(DELIVERIES) // 5 + 1):
             pause(chance, Shape.pause)
             workers[number].ask(str(serial))
@@ -463,7 +465,7 @@ class Comers:
                 self.wrong.append(error)
 
     def ask(self, seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311
+        chance = seeded(seed)
         while not self.stop.is_set():
             number, thread = self.current[chance.randrange(len(self.current))] or (0, None)
             if thread is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from soak.accounts import GROWTH, Account, count, what_grows, what_is_left
 from soak.crew import Crew, Station
 from soak.run import Round
 from soak.stations import Locks
-from support import PATIENCE, scaled
+from support import PATIENCE, scaled, seeded
 
 RUN = Path(__file__).parent / "soak" / "run.py"
 
@@ -113,7 +112,7 @@ class Holds(Locks):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize(("kind", "message"), [(Loses, "one is lost"), (Holds, "left it held")])
 def test_a_rule_that_is_broken(kind: type[Station], message: str) -> None:
-    chance = random.Random(1)  # noqa: S311
+    chance = seeded(1)
     with pytest.raises(AssertionError, match=message):
         Round([kind], chance, 0.2).run()
 
@@ -121,7 +120,7 @@ def test_a_rule_that_is_broken(kind: type[Station], message: str) -> None:
 def test_a_thread_that_does_not_obey(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soak.crew.PATIENCE", 0.3)
     go = threading.Event()
-    crew = Crew(random.Random(1))  # noqa: S311
+    crew = Crew(seeded(1))
     crew.start(go.wait, threading.Lock())  # a region that is none
     with pytest.raises(AssertionError, match="wait does not end"):
         crew.end()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import Started, scaled, until
+from support import Started, scaled, seeded, until
 
 Clients = Callable[[], AbstractContextManager[Any]]
 Ask = Callable[[Any], str]
@@ -47,7 +46,7 @@ def interrupted_anywhere(
     others = [
         Started(lambda started: _ask_for_ever(clients, ask, answered, started)) for _ in range(3)
     ]
-    generator = random.Random(seed)  # noqa: S311
+    generator = seeded(seed)
     pause = threading.Event()
     for other in others:
         other.until_ready()

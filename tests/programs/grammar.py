@@ -27,6 +27,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from support import seeded
+
 # Bodies of a `try` that cannot fail: compilers drop its handler. The first ones fit everywhere.
 CONSTANTS = (
     "pass",
@@ -482,5 +484,5 @@ STATEMENTS: list[tuple[int, Callable[[Maker, Place], Lines]]] = [
 
 def make(seed: int, size: int = 12) -> str:
     """The text of that program."""
-    maker = Maker(random.Random(seed), size)  # noqa: S311
+    maker = Maker(seeded(seed), size)
     return maker.program()

@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the other tests' modules
 
 import interruption
-from support import PATIENCE
+from support import PATIENCE, seeded
 
 from soak import stations, stations_system
 from soak.accounts import Account, count, keep_together, what_grows, what_is_left
@@ -107,7 +107,7 @@ def restore() -> None:
 
 def run(arguments: argparse.Namespace) -> list[str]:
     """Print a line of JSON for each round; return the complaints."""
-    chance = random.Random(arguments.seed)  # noqa: S311
+    chance = seeded(arguments.seed)
     end = time.monotonic() + arguments.minutes * 60
     first: Account | None = None
     rounds: list[Account] = []
