@@ -21,7 +21,6 @@ from typing import Any
 
 from making_parts import DATA, Scenario
 
-
 # Exchanges with a server: what is broken off is not taken for the next one's answer. --------------
 
 

@@ -20,7 +20,6 @@ from typing import Any
 
 from making_parts import Scenario
 
-
 # Files. ------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,6 @@ from typing import Any
 from interruption import ThreadExit, allow_interruption, interrupt
 from making_parts import DATA, Scenario
 
-
 # Threads and children. ---------------------------------------------------------------------------
 
 

@@ -63,7 +63,6 @@ from making_processes import (
     Unlinks,
 )
 
-
 ROWS: dict[str, type[Scenario]] = {
     "asyncio.unix_events.PidfdChildWatcher._do_wait": Watches,
     "asyncio.unix_events._PidfdChildWatcher._do_wait": Watches,

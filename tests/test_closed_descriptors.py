@@ -259,7 +259,7 @@ def test_no_wait_goes_on_for_a_file_that_got_the_number(name: str) -> None:  # S
         numbers = [
             number
             for number in open_now() - before
-            if not os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+            if not str(Path(f"/proc/self/fd/{number}").readlink()).startswith("socket:")
         ]
         assert numbers
         one, other = map(stack.enter_context, socket.socketpair())  # nothing happens in there

@@ -79,7 +79,7 @@ def test_a_loop_that_is_nothing_but_cleanup_stops_where_it_goes_round(head):  # 
     for body in (*ONE, *TWO, *THREE):
         lines = ["def loop(begun):", "    begun()", f"    {head}", *indented(indented(body))]
         names = {"itertools": itertools}
-        exec("\n".join(lines), names)
+        exec("\n".join(lines), names)  # noqa: S102  (made just now)
 
         def work(started, loop=names["loop"]):
             with pytest.raises(ThreadExit), allow_interruption:
