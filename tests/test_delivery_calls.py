@@ -187,6 +187,7 @@ def test_nor_where_the_library_has_called_the_c_code(database):  # S9
 def test_a_function_on_one_line_is_interrupted_by_itself():  # S9
     """Nobody has the GIL to look at the thread."""
     ended = []
+
     # fmt: off
     def left_of(left, _right): return left
     # fmt: on

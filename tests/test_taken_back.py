@@ -50,7 +50,7 @@ def test_an_idle_worker_of_a_pool_goes_on_after_a_shutdown(pool):
 def test_who_is_born_meanwhile_goes_on():
     go, ended, born = threading.Event(), [], []
 
-    def child(started):
+    def child(_):
         assert go.wait(PATIENCE)
         ended.append(in_region())
 
