@@ -108,6 +108,7 @@ class Threads(RuleBasedStateMachine):
         self.workers = []
         self.asking = Asking()
         self.generators = 0
+        self.bystanders = interruption.interrupt_all_threads(None)  # pytest-xdist has one
         interruption.protect(property_driver.__name__)
 
     @initialize(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=2))
@@ -386,7 +387,7 @@ class Threads(RuleBasedStateMachine):
     @rule(reason=REASONS)
     def ask_all(self, reason):  # S3
         live = [worker for worker in self.workers if worker.model.alive]
-        assert interruption.interrupt_all_threads(reason) == len(live)
+        assert interruption.interrupt_all_threads(reason) == self.bystanders + len(live)
         for worker in live:
             worker.model.ask(ThreadExit, reason)
             worker.woken()
@@ -398,7 +399,7 @@ class Threads(RuleBasedStateMachine):
         others = [one for one in self.workers if one.model.alive and one is not worker]
         if not worker.begin("run", interruption.interrupt_all_threads, reason):
             return
-        worker.ended(worker.driver.answer(), len(others) + 1)
+        worker.ended(worker.driver.answer(), self.bystanders + len(others) + 1)
         assert interruption.clear_interrupt()  # the main thread's own
         for other in others:
             other.model.ask(ThreadExit, reason)
