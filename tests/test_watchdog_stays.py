@@ -13,8 +13,8 @@ from support import run_script
 from test_watchdog import GRACE, HEAD, deliver, finish, start
 
 STUCK = f"""
-from interruption import _under_way
-_under_way.UNLESS_SAID = {GRACE}                            # seconds
+from interruption._shutdown import under_way
+under_way.UNLESS_SAID = {GRACE}                            # seconds
 
 def hold(deque=collections.deque, repeat=itertools.repeat):   # globals may have gone
     deque(repeat(0), maxlen=0)
@@ -34,7 +34,7 @@ def hold_in_thread():
 HEAD_AND_STUCK = HEAD + STUCK
 
 # Threads that compute come one after the other, and the machine may be busy.
-PATIENT = HEAD_AND_STUCK + "_under_way.UNLESS_SAID = 2\n"
+PATIENT = HEAD_AND_STUCK + "under_way.UNLESS_SAID = 2\n"
 SIGTERM = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
