@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import os
 import pickle
+import poplib
 import smtplib
 import socket
 import struct
@@ -26,6 +27,10 @@ from making_parts import DATA, Scenario
 
 class Exchange(Scenario):
     raises = True
+    greeting = b"220 ready\r\n"
+
+    def answer(self, line: bytes) -> bytes:
+        return b"250 " + line
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -38,12 +43,12 @@ class Exchange(Scenario):
         while True:
             connection, _ = self.listener.accept()
             with contextlib.suppress(OSError), connection, connection.makefile("rwb") as file:
-                file.write(b"220 ready\r\n")
+                file.write(self.greeting)
                 file.flush()
                 for line in file:
                     if line == b"END\r\n":
                         return
-                    file.write(b"250 " + line)
+                    file.write(self.answer(line))
                     file.flush()
 
     def close(self) -> None:
@@ -95,6 +100,19 @@ class Transfers(Mails):
 
     def ask(self) -> str:
         return self.client.sendcmd(f"NOOP {self.number}").split()[-1]
+
+
+class Letters(Mails):
+    greeting = b"+OK ready\r\n"
+
+    def answer(self, line: bytes) -> bytes:
+        return b"+OK " + line
+
+    def connect(self) -> None:
+        self.client = poplib.POP3("127.0.0.1", self.port)
+
+    def ask(self) -> str:
+        return self.client.user(str(self.number)).decode().split()[-1]
 
 
 class Calls(Exchange):

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from making_exchanges import Calls, Mails, Sends, Transfers, Watches
+from making_exchanges import Calls, Letters, Mails, Sends, Transfers, Watches
 from making_files import (
     Commits,
     Configures,
@@ -101,6 +101,7 @@ ROWS: dict[str, type[Scenario]] = {
     "multiprocessing.shared_memory.SharedMemory.unlink": Unlinks,
     "multiprocessing.synchronize.SemLock.__init__": Semaphores,
     "multiprocessing.util.Finalize.__call__": FinalizesOfProcesses,
+    "poplib.POP3._getline": Letters,
     "shelve.Shelf.sync": Shelves,
     "smtplib.SMTP.getreply": Mails,
     "subprocess.Popen.__init__": Children,

@@ -76,6 +76,7 @@ static table tables[] = {
      ROWS(ROW("SharedMemory.__init__", MAKES), ROW("SharedMemory.unlink", MAKES))},
     {"multiprocessing.synchronize", ROWS(ROW("SemLock.__init__", MAKES))},
     {"multiprocessing.util", ROWS(ROW("Finalize.__call__", CLEANS))},
+    {"poplib", ROWS(ROW_BREAKS("POP3._getline", NULL))},
     {"shelve", ROWS(ROW("Shelf.sync", MAKES))},
     {"smtplib", ROWS(ROW_BREAKS("SMTP.getreply", NULL))},
     {"subprocess", ROWS(ROW("Popen.__init__", MAKES))},
