@@ -40,7 +40,7 @@ DEFINITION = re.compile(
 )
 
 
-def statics(text: str) -> Iterable[str]:
+def defined_in(text: str) -> Iterable[str]:
     """What a file of C defines for itself."""
     yield from re.findall(r"^INTERRUPTION_(?:REPLACEMENT|ORIGINAL)\((\w+)", text, re.MULTILINE)
     yield from re.findall(r"^static [^;=(]*?\{.*?\} (\w+)", text, re.DOTALL | re.MULTILINE)
@@ -154,7 +154,7 @@ def test_no_static_name_stands_in_two_files():
     """grep, gdb and perf find one thing by a name."""
     places = defaultdict(set)
     for path, text in TEXTS.items():
-        for name in statics(text) if path.suffix == ".c" else ():
+        for name in defined_in(text) if path.suffix == ".c" else ():
             places[name].add(unit_of(path))
     assert len(places) > 1000
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
