@@ -113,13 +113,18 @@ def test_ctrl_c_ends_a_program_whose_tasks_block():  # S29
         from interruption import ThreadPoolExecutor
         from support import until_blocked
 
+        begun = threading.Semaphore(0)
+
         def task():
             try:
+                begun.release()
                 time.sleep(3600)
             finally:
                 print("task", flush=True)
 
         def press():
+            begun.acquire()
+            begun.acquire()
             until_blocked(threading.main_thread())
             os.kill(os.getpid(), signal.SIGINT)
 
