@@ -120,11 +120,14 @@ def test_ctrl_c_ends_a_program_whose_tasks_block():  # S29
                 begun.release()
                 time.sleep(3600)
             finally:
+                time.sleep(0.01)  # gh-90882: nobody waited for the first
                 print("task", flush=True)
 
         def press():
             begun.acquire()
             begun.acquire()
+            while "shut down" not in repr(executor):
+                time.sleep(0.001)
             until_blocked(threading.main_thread())
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -204,6 +204,7 @@ class _Worker(threading.Thread):
         self.__pool = pool
         self.__context = context
         self.future: Future[Any] | None = None  # of the task that it is at; read by others
+        self.ended = threading.Event()
 
     def run(self) -> None:
         """Initialize, run tasks, finalize."""
@@ -212,6 +213,7 @@ class _Worker(threading.Thread):
                 self.__pool.leave()
         finally:
             del self.__pool, self.__context
+            self.ended.set()
 
     def _initialize(self) -> bool:
         region = allow_interruption if self.__pool.initializes else contextlib.nullcontext()
@@ -428,7 +430,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         workers = self._close(reason, cancel_futures=True, blocks=True)
         self.shutdown(wait=True)
         for worker in workers:  # who ends because it is asked, is not in the executor's list then
-            worker.join()
+            _join(worker, math.inf)
 
     def __repr__(self) -> str:
         """How many workers it has, and what they have to do."""
@@ -448,12 +450,16 @@ def _running_loop() -> Any | None:
     return None if asyncio is None else asyncio._get_running_loop()
 
 
-def _join(worker: threading.Thread, deadline: float) -> None:
-    if deadline == math.inf:
-        worker.join()
-    else:
-        left = deadline - time.monotonic()
-        worker.join(min(max(left, 0), threading.TIMEOUT_MAX))
+def _join(worker: _Worker, deadline: float) -> None:
+    """Join it; first by an event: Ctrl-C in a join has the thread taken for ended (gh-90882)."""
+    waits = [worker.ended.wait, worker.join]
+    if worker is threading.current_thread():
+        del waits[0]  # it is the join that says so
+    for wait in waits:
+        left = None
+        if deadline != math.inf:
+            left = min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+        wait(left)
 
 
 # What is the standard library's own. --------------------------------------------------------------
