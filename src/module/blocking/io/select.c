@@ -353,14 +353,20 @@ select_until(const question *of, itr_deadline deadline)
     return result;
 }
 
+/* Where there is no memory for the number, again: what stays registered would be found ready. */
 static void
 unregister(PyObject *self, PyObject *fd)
 {
+    enum { TRIES = 5 };
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *done = interruption_call_method(&poll_unregister, self, &fd, 1);
-    Py_XDECREF(done);
-    PyErr_Clear(); /* somebody else has done it */
+    bool again = true;
+    for (int i = 0; again && i < TRIES; i++) {
+        PyObject *done = interruption_call_method(&poll_unregister, self, &fd, 1);
+        again = done == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
+        Py_XDECREF(done);
+        PyErr_Clear(); /* somebody else has done it */
+    }
     PyErr_Restore(type, value, traceback);
 }
 
