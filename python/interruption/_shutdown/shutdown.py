@@ -120,9 +120,9 @@ def _log(level: str, text: str, *arguments: object, **extra: object) -> None:
 class Shutdown:
     """One shutdown under way.
 
-    ``ask`` and then ``wait`` are called by one thread after the other; in between, and after
-    ``wait``, the members are nobody's. ``deadline`` may be set by any thread. No lock is taken: the
-    thread may have been stopped anywhere by the handler that it is called in (S20).
+    ``ask`` or ``go_on``, and then ``wait``, are called by one thread after the other; in between,
+    and after ``wait``, the members are nobody's. ``deadline`` may be set by any thread. No lock is
+    taken: the thread may have been stopped anywhere by the handler that it is called in (S20).
     """
 
     def __init__(  # noqa: PLR0913  (keywords)
@@ -153,6 +153,11 @@ class Shutdown:
         self._note()
         _begin_shutdown(self.reason, self._origin, True)  # noqa: FBT003  (a function in C)
         self._asked = True
+
+    def go_on(self) -> None:
+        """Ask whom an earlier one has not seen. Who was started by cleanup is let alone (S30)."""
+        self._asked = True
+        self._note()
 
     def let_be(self, threads: Iterable[threading.Thread]) -> None:
         """Have nothing more to do with them: what was asked has been taken back."""

@@ -115,18 +115,21 @@ class _State:
         self._raised_for: int | None = None  # the signal that has raised one
         self._origin = _new_origin()  # of what is asked because of signals
 
-    def begin(self, options: Options, reason: str) -> None:
-        """Ask all threads, and wait for them in the background."""
+    def begin(self, options: Options, reason: str, *, goes_on: bool = False) -> None:
+        """Ask all threads, and wait for them in the background.
+
+        goes_on: for whom has come since an earlier one has ended.
+        """
         earlier = self.under_way if self.signals else None
         under_way = UnderWay(options, reason, self._origin if self.signals else 0)
         if earlier is not None:
             under_way.shutdown.deadline = earlier.shutdown.deadline
-        self._asks_newborn += 1
+        self._asks_newborn += not goes_on
         for each in tuple(self._begun):
             if each.is_done():
                 with contextlib.suppress(ValueError):  # a handler has just done so
                     self._begun.remove(each)
-        under_way.begin(self._begun)
+        under_way.begin(self._begun, goes_on=goes_on)
         self.under_way = under_way
 
     # What the handlers want to know: a ``Listener``.
@@ -212,7 +215,7 @@ class _State:
             _end_as(signum)
         if self.signals:
             if self.under_way is not None and self.under_way.is_done() and _there_are_threads():
-                self.begin(self.under_way.options, "exit")
+                self.begin(self.under_way.options, "exit", goes_on=True)
             return
         for installation in reversed(self.installed):
             if installation.on_exit is not None:

@@ -91,12 +91,16 @@ class UnderWay:
         )
         self._done = _thread.allocate_lock()  # held until the thread has said its last word
 
-    def begin(self, begun: "list[UnderWay]") -> None:
+    def begin(self, begun: "list[UnderWay]", *, goes_on: bool) -> None:
         """Ask all threads, and let a thread wait for them. Safe in a signal handler (S20).
 
         begun: where it is noted before the thread starts.
+        goes_on: all have been asked by an earlier one, which has ended.
         """
-        self.shutdown.ask()
+        if goes_on:
+            self.shutdown.go_on()
+        else:
+            self.shutdown.ask()
         self._done.acquire()
         begun.append(self)
         try:
