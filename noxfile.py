@@ -57,7 +57,7 @@ LIBRARIES = ["requests", "urllib3", "httpx", "psycopg[binary]", "redis", "grpcio
 BESIDE = ["greenlet", "gevent", "eventlet", "cython"]
 PLUGINS = ["pytest-timeout", "pytest-xdist"]
 # The suite mostly waits, so more of it runs at once than there are processors.
-SIDE_BY_SIDE = ["-n", "4", "--dist", "loadgroup"]
+SIDE_BY_SIDE = ["-n", "8", "--dist", "loadgroup"]
 ALL = ["-m", ""]  # what is marked as stress, too
 # They handle signals in their own ways.
 FRAMEWORKS = [

@@ -93,7 +93,7 @@ def test_another_bytecode_is_refused_and_named():
 
 def test_the_doctor_names_it():
     source = f"{OTHER_BYTECODE}\nfrom interruption._cli.doctor import run\n"
-    source += "raise SystemExit(run(as_json=False, patience=5))"
+    source += "raise SystemExit(run(as_json=False, patience=0.5))"
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=False
     )
