@@ -43,7 +43,7 @@ function_of(int which)
 /* What stands in Python's table. */
 typedef struct {
     PyObject_HEAD PyObject *program; /* the program's handler; strong */
-} handler;
+} wrapped_handler;
 
 /* The interposed functions. -------------------------------------------------------------------- */
 
@@ -77,7 +77,7 @@ get_handler(const interruption_call *call)
 static bool
 is_fatal(PyObject *set)
 {
-    PyObject *program = ((handler *)set)->program;
+    PyObject *program = ((wrapped_handler *)set)->program;
     return PyLong_Check(program) && PyLong_AsLong(program) == (long)SIG_DFL;
 }
 
@@ -259,7 +259,7 @@ handler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:_Handler", names, &program)) {
         return NULL;
     }
-    handler *made = (handler *)type->tp_alloc(type, 0);
+    wrapped_handler *made = (wrapped_handler *)type->tp_alloc(type, 0);
     if (made != NULL) {
         made->program = Py_NewRef(program);
     }
@@ -299,14 +299,14 @@ static int
 handler_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((handler *)self)->program);
+    Py_VISIT(((wrapped_handler *)self)->program);
     return 0;
 }
 
 static int
 handler_clear(PyObject *self)
 {
-    Py_CLEAR(((handler *)self)->program);
+    Py_CLEAR(((wrapped_handler *)self)->program);
     return 0;
 }
 
@@ -321,7 +321,7 @@ handler_dealloc(PyObject *self)
 }
 
 static PyMemberDef handler_members[] = {
-    {"program", T_OBJECT, offsetof(handler, program), READONLY,
+    {"program", T_OBJECT, offsetof(wrapped_handler, program), READONLY,
      "The handler that the program has set."},
     {NULL, 0, 0, 0, NULL},
 };
@@ -339,7 +339,7 @@ static PyType_Slot handler_slots[] = {
 
 static PyType_Spec handler_spec = {
     .name = "interruption._interruption._Handler",
-    .basicsize = sizeof(handler),
+    .basicsize = sizeof(wrapped_handler),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = handler_slots,
 };

@@ -114,8 +114,9 @@ class SocketConnect(_Connects):
             one = self.fresh()
             return self.call(one, server.getsockname()), self.call(one, server.getsockname())
 
-        with socket.create_server(("127.0.0.1", 0)) as nobody:
-            free = nobody.getsockname()
+        nobody = self.fresh()  # open, so that nobody else gets the port; it does not listen
+        nobody.bind(("127.0.0.1", 0))
+        free = nobody.getsockname()
         functions: list[Callable[[], Any]] = [closed, twice]
         for timeout in (None, 60):
             functions += [
