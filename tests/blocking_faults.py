@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import errno
 import functools
+import gc
 import os
 import re
 import resource
@@ -24,6 +25,9 @@ from support import PATIENCE, Started
 
 waits = allow_interruption(async_interrupt=False)
 
+# Some CPython 3.12 crash where they break a loop with a memoryview in it (gh-77894), such as a queue
+# of processes leaves that could not send.
+gc.disable()
 # Nothing of this outlives the test, if it hangs.
 signal.alarm(int(PATIENCE))
 # What is sent to a thread that had no memory to wait for it.
