@@ -5,6 +5,7 @@ Each part prints "done" if all is well; what is wrong is told with the name of t
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import contextlib
 import errno
@@ -25,9 +26,10 @@ from support import PATIENCE, Started
 
 waits = allow_interruption(async_interrupt=False)
 
-# Some CPython 3.12 crash where they break a loop with a memoryview in it (gh-77894), such as a queue
-# of processes leaves that could not send.
+# Some CPython 3.12 crash where they collect a loop with a memoryview in it (gh-77894), such as is
+# left behind by a queue of processes that cannot send.
 gc.disable()
+atexit.register(gc.freeze)
 # Nothing of this outlives the test, if it hangs.
 signal.alarm(int(PATIENCE))
 # What is sent to a thread that had no memory to wait for it.
