@@ -17,13 +17,16 @@ AGAIN = """
         import interruption
         return interruption
 
-    def interrupted(region_of, asked_by, expected):
+    def work():
+        while True:
+            pass
+
+    def stopped_in(call, region_of, asked_by, expected):
         def body():
             try:
                 with region_of.allow_interruption:
                     ready.set()
-                    while True:
-                        pass
+                    call()
             except expected.ThreadExit:
                 got.append(True)
 
@@ -35,22 +38,11 @@ AGAIN = """
         thread.join()
         return bool(got)
 
-    def blocked(region_of, asked_by, expected):
-        def body():
-            try:
-                with region_of.allow_interruption:
-                    ready.set()
-                    threading.Event().wait()
-            except expected.ThreadExit:
-                got.append(True)
+    def interrupted(*modules):
+        return stopped_in(work, *modules)
 
-        ready, got = threading.Event(), []
-        thread = threading.Thread(target=body)
-        thread.start()
-        ready.wait()
-        asked_by.interrupt(thread)
-        thread.join()
-        return bool(got)
+    def blocked(*modules):
+        return stopped_in(threading.Event().wait, *modules)
 """
 
 

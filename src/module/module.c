@@ -70,9 +70,10 @@ PyDoc_STRVAR(new_origin_doc,
 
 PyDoc_STRVAR(
     begin_shutdown_doc,
-    "_begin_shutdown($module, reason, origin, and_newborn, /)\n"
+    "_begin_shutdown($module, reason, origin, and_late_threads, /)\n"
     "--\n\n"
-    "interrupt_all_threads(reason), which can be taken back by that number. and_newborn: threads\n"
+    "interrupt_all_threads(reason), which can be taken back by that number. and_late_threads: "
+    "threads\n"
     "that are born from now on are born asked, until _end_shutdown(), which is to be called as\n"
     "many times, unless this raises TypeError.");
 

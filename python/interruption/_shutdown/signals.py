@@ -109,7 +109,7 @@ class _State:
         self._over = False  # and so has the wait for its threads
         self.under_way: UnderWay | None = None  # the last that has begun
         self._begun: list[UnderWay] = []  # whose threads may still run
-        self._asks_newborn = 0  # how many have begun that let threads be born asked
+        self._asks_late_threads = 0  # how many have begun that let threads be born asked
         self.installed: list[Installation] = []  # the latest last
         self.unaware = False  # the program does not know of SignalExit
         self._raised_for: int | None = None  # the signal that has raised one
@@ -124,7 +124,7 @@ class _State:
         under_way = UnderWay(options, reason, self._origin if self.signals else 0)
         if earlier is not None:
             under_way.shutdown.deadline = earlier.shutdown.deadline
-        self._asks_newborn += not goes_on
+        self._asks_late_threads += not goes_on
         for each in tuple(self._begun):
             if each.is_done():
                 with contextlib.suppress(ValueError):  # a handler has just done so
@@ -254,8 +254,8 @@ class _State:
         handlers.forget()
         if not self._over:
             _end_within(None)
-        while self._asks_newborn:
-            self._asks_newborn -= 1
+        while self._asks_late_threads:
+            self._asks_late_threads -= 1
             _end_shutdown()
         if self.under_way is not None:
             self.under_way.shutdown.leave_newcomers_alone()

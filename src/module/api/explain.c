@@ -158,15 +158,10 @@ interruption_inspect(PyObject *module, PyObject *thread)
 {
     interruption_state *state = interruption_get_state(module);
     interruption_target target;
-    switch (interruption_find_target(state, thread, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_NONE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
-    }
     PyObject *result;
+    if (!interruption_find_live(state, thread, &target, Py_None, &result)) {
+        return result;
+    }
     if (target.record != NULL) {
         result = inspect_record(state, target.record);
     }

@@ -137,7 +137,7 @@ interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     }
     interruption_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+    if (!interruption_find_live(state, thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
     int asked = interruption_ask(state, &target, exc_type, reason);
@@ -244,10 +244,10 @@ youngest(const itr_thread *threads, size_t count)
     return serial;
 }
 
-/* Ask all threads but the caller; `and_newborn`: those that will be born, too. How many were asked,
-   as an int; or NULL with an exception set. */
+/* Ask all threads but the caller; `and_late_threads`: those that will be born, too. How many were
+   asked, as an int; or NULL with an exception set. */
 static PyObject *
-ask_all(interruption_state *state, const asked_with *with, bool and_newborn)
+ask_all(interruption_state *state, const asked_with *with, bool and_late_threads)
 {
     uint64_t epoch = itr_sweep_begin();
     itr_thread *threads;
@@ -255,13 +255,13 @@ ask_all(interruption_state *state, const asked_with *with, bool and_newborn)
     if (interruption_list_threads(&threads, &count) < 0) {
         return NULL;
     }
-    if (and_newborn) {
+    if (and_late_threads) {
         /* Before the others are asked: who is asked may start a thread. */
         interruption_begin_asking_late_threads(youngest(threads, count), with->reason,
                                                with->origin);
     }
     Py_ssize_t asked = ask_others(state, threads, count, with);
-    if (asked < 0 && and_newborn) {
+    if (asked < 0 && and_late_threads) {
         interruption_end_asking_late_threads();
     }
     itr_sweep(epoch, threads, count);
@@ -294,19 +294,19 @@ interruption_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)
                                        atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed));
 }
 
-/* (reason, origin, and_newborn) */
+/* (reason, origin, and_late_threads) */
 PyObject *
 interruption_begin_shutdown(PyObject *module, PyObject *args)
 {
     interruption_state *state = interruption_get_state(module);
     PyObject *exc_type = NULL, *reason;
     unsigned long long origin;
-    int and_newborn;
-    if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_newborn) ||
+    int and_late_threads;
+    if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_late_threads) ||
         interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    return ask_all(state, &(asked_with){reason, origin}, and_newborn);
+    return ask_all(state, &(asked_with){reason, origin}, and_late_threads);
 }
 
 /* (thread, reason, origin) */
@@ -323,7 +323,7 @@ interruption_ask_in_shutdown(PyObject *module, PyObject *args)
         interruption_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    if (!interruption_find_live(state, thread, &target, &otherwise)) {
+    if (!interruption_find_live(state, thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
     if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
@@ -346,7 +346,8 @@ interruption_take_back(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_looks)) {
         return NULL;
     }
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
+                                &otherwise)) {
         return otherwise;
     }
     itr_payload *dropped = NULL;
@@ -374,7 +375,8 @@ interruption_requested_of(PyObject *module, PyObject *thread)
 {
     interruption_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
+                                &otherwise)) {
         return otherwise;
     }
     bool requested =

@@ -1,6 +1,6 @@
 /*
- * Asking threads to stop: the methods interrupt, interrupt_all_threads, _begin_shutdown,
- * _end_shutdown and _requested_of.
+ * Asking threads to stop: the methods interrupt, interrupt_all_threads, _new_origin,
+ * _begin_shutdown, _ask, _take_back, _end_shutdown and _requested_of.
  */
 #ifndef INTERRUPTION_REQUESTS_H
 #define INTERRUPTION_REQUESTS_H

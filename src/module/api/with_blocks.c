@@ -369,13 +369,9 @@ interruption_switch(PyObject *module, PyObject *args)
         return NULL;
     }
     interruption_target target;
-    switch (interruption_find_target(state, object, &target)) {
-    case INTERRUPTION_TARGET_ERROR:
-        return NULL;
-    case INTERRUPTION_TARGET_FINISHED:
-        Py_RETURN_NONE;
-    case INTERRUPTION_TARGET_LIVE:
-        break;
+    PyObject *otherwise;
+    if (!interruption_find_live(state, object, &target, Py_None, &otherwise)) {
+        return otherwise;
     }
     bool made = !is_calling_thread(&target) ||
                 interruption_is_thread_of_now(interruption_thread_self) ||

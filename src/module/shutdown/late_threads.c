@@ -276,7 +276,8 @@ interruption_is_helper(PyObject *module, PyObject *thread)
 {
     interruption_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, &otherwise)) {
+    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
+                                &otherwise)) {
         return otherwise;
     }
     uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;

@@ -226,10 +226,10 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
 
 bool
 interruption_find_live(interruption_state *state, PyObject *thread, interruption_target *target,
-                       PyObject **otherwise)
+                       PyObject *of_ended, PyObject **answer)
 {
     interruption_target_status status = interruption_find_target(state, thread, target);
-    *otherwise = status == INTERRUPTION_TARGET_FINISHED ? Py_NewRef(Py_False) : NULL;
+    *answer = status == INTERRUPTION_TARGET_FINISHED ? Py_NewRef(of_ended) : NULL;
     return status == INTERRUPTION_TARGET_LIVE;
 }
 

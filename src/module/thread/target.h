@@ -27,11 +27,11 @@ interruption_target_status interruption_find_target(interruption_state *state, P
                                                     interruption_target *target);
 
 /*
- * The same, for functions that return a bool. False: there is none; `*otherwise` is to be returned,
- * which is False for one that has ended, and NULL with an error.
+ * The same for functions that have an answer for one that has ended. False: `*answer` is to be
+ * returned, which is that (a new reference), or NULL with an error.
  */
 bool interruption_find_live(interruption_state *state, PyObject *thread,
-                            interruption_target *target, PyObject **otherwise);
+                            interruption_target *target, PyObject *of_ended, PyObject **answer);
 
 /* The same by ident alone, for the C API; never FINISHED. */
 interruption_target_status interruption_find_ident(unsigned long ident,
