@@ -11,11 +11,11 @@
 #include "delivery/rearm.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "cpython/compat.h"
+#include "itr_background.h"
 
 enum { FIRST_MS = 1, LONGEST_MS = 64, LINGER_MS = 1000 };
 static const int64_t MS = 1000000; /* nanoseconds */
@@ -130,19 +130,11 @@ run_looker(void *Py_UNUSED(unused))
     return NULL;
 }
 
-/* Under the mutex. A thread of the process's own would be given its signals: ours takes none. */
+/* Under the mutex. */
 static void
 start_looker(void)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    running = pthread_create(&thread, NULL, run_looker, NULL) == 0;
-    if (running) {
-        (void)pthread_detach(thread);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    running = itr_start_background(run_looker, NULL, 0) == 0;
 }
 
 /* Under the mutex. When the record is due, or 0 if there is no memory. */

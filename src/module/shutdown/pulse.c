@@ -2,10 +2,10 @@
 #include "shutdown/pulse.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #include "cpython/compat.h"
+#include "itr_background.h"
 
 /* How often it is felt, in nanoseconds. The one that ends the interpreter may give up the GIL for
    moments only, while it writes, and nobody asks it to. */
@@ -54,21 +54,6 @@ run_pulse(void *unused)
     return unused;
 }
 
-/* Under the mutex. A signal of the process's is not for it. */
-static void
-start_pulse(void)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    pulse_runs = pthread_create(&thread, NULL, run_pulse, NULL) == 0;
-    if (pulse_runs) {
-        (void)pthread_detach(thread);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 bool
 interruption_pulse_begin(void)
 {
@@ -77,7 +62,7 @@ interruption_pulse_begin(void)
     pulse_wanted = pulse_runs && pulse_wanted;
     atomic_store_explicit(&main_state, PyThreadState_Get(), memory_order_relaxed);
     if (!pulse_runs) {
-        start_pulse();
+        pulse_runs = itr_start_background(run_pulse, NULL, 0) == 0;
     }
     bool there = pulse_runs;
     (void)pthread_mutex_unlock(&pulse_mutex);

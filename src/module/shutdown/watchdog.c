@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "itr_background.h"
 #include "itr_clock.h"
 #include "itr_parker.h"
 #include "shutdown/last_words.h"
@@ -300,20 +301,8 @@ watch(void *unused)
 static bool
 start_guard(void)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes, STACK_SIZE); /* refused: it is the system's */
     itr_parker_init(&guard.parker);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    guard.running = pthread_create(&thread, &attributes, watch, NULL) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
+    guard.running = itr_start_background(watch, NULL, STACK_SIZE) == 0;
     return guard.running;
 }
 

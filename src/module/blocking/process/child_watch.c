@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "itr_background.h"
 #include "itr_wake_fd.h"
 
 /* One wait. */
@@ -74,21 +75,7 @@ sit(void *arg)
 static int
 start_watcher(watcher *self)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0) {
-        return error;
-    }
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN + 65536);
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, sit, self);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return error;
+    return itr_start_background(sit, self, (size_t)PTHREAD_STACK_MIN + 65536);
 }
 
 /* With the mutex. See to it that somebody sits there. 0, or an errno value. */
