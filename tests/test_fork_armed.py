@@ -10,7 +10,7 @@ import pytest
 from support import expect_script
 
 SETUP = """
-    import itertools, os, signal, sqlite3, sys, threading
+    import ctypes, functools, itertools, os, signal, sqlite3, sys, threading
     from interruption import *
 
     came, go = os.pipe(), os.pipe()
@@ -34,7 +34,7 @@ SETUP = """
     # fmt: on
 
     def inner():
-        started.set()
+        started.release()
         while True:
             pass
 
@@ -42,7 +42,7 @@ SETUP = """
         inner()
 
     def from_c():
-        started.set()
+        started.release()
         sum(map(step, itertools.repeat(0)))
 
     def events():
@@ -53,10 +53,11 @@ SETUP = """
 
     def asked(body):
         global started
-        started = threading.Event()
+        started = threading.Lock()
+        started.acquire()
         thread = Thread(target=body, interruptible=True)
         thread.start()
-        started.wait()
+        started.acquire()
         threading.Thread(target=interrupt, args=(thread,)).start()
         return thread
 
@@ -98,19 +99,30 @@ def test_what_a_fork_cuts_is_ended_in_the_child(wanted, number):
 def test_so_are_the_events_of_all_code(wanted):
     expect_script(f"""{SETUP}
     monitoring = sys.monitoring
-    monitoring.set_events = pausing(monitoring.set_events, {wanted})
+    set_events = pausing(monitoring.set_events, {wanted})
+    def telling(tool, wanted):
+        set_events(tool, wanted)
+        if wanted:
+            os.write(followed[1], b"1")
+    monitoring.set_events = telling
     with allow_interruption:
         pass
     countdown = 0
     def from_c():
-        # Nothing tells what it calls until somebody has looked again.
+        # No code of Python runs, and nothing tells what will, until all code has events. Nor does
+        # SQLite hold a mutex of all connections, which a fork would leave locked.
+        global followed
+        followed = os.pipe()
         connection = sqlite3.connect(":memory:")
+        connection.create_function("began", 0, started.release)
+        into = ctypes.byref(ctypes.c_char())
+        read = functools.partial(ctypes.CDLL(None).read, followed[0], into, 1)
+        connection.create_function("followed", 0, read)
         connection.create_function("step", 1, step)
-        started.set()
         try:
             connection.execute(
-                "with recursive n(x) as (select 1 union all select step(x) from n) "
-                "select count(*) from n"
+                "with recursive n(x) as (select coalesce(began(), followed()) union all "
+                "select step(x) from n) select count(*) from n"
             )
         except sqlite3.OperationalError:
             pass  # what SQLite makes of an exception
