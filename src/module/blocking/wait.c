@@ -426,53 +426,57 @@ interruption_wait_in_slices(const interruption_waiting *waiting, interruption_tr
     return finish_wait(waiting, wait_in_slices(waiting, attempt, arg, deadline));
 }
 
-double
-interruption_seconds_of(PyObject *timeout)
+bool
+interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline *deadline)
 {
+    *deadline = ITR_NEVER;
+    if (timeout == NULL || (ever == INTERRUPTION_NONE_IS_EVER && timeout == Py_None)) {
+        return true;
+    }
     double seconds = PyFloat_Check(timeout)  ? PyFloat_AS_DOUBLE(timeout)
                      : PyLong_Check(timeout) ? PyLong_AsDouble(timeout)
                                              : 0;
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return 0;
+    if (seconds == -1 && PyErr_Occurred()) {
+        PyErr_Clear(); /* an int that is too large for a double */
+        return false;
     }
-    return seconds;
+    if (seconds == -1 && ever == INTERRUPTION_MINUS_ONE_IS_EVER) {
+        return true;
+    }
+    if (!(seconds > 0 && seconds <= (double)PY_TIMEOUT_MAX / 1e6)) {
+        return false;
+    }
+    double nanoseconds = ceil(seconds * 1e9);
+    if (nanoseconds < (double)INT64_MAX) {
+        *deadline = itr_deadline_after((int64_t)nanoseconds);
+    }
+    return true;
 }
 
-int
-interruption_deadline_after(PyObject *seconds, itr_deadline *deadline)
+bool
+interruption_call_deadline(const interruption_call *call, const char *flag, interruption_ever ever,
+                           itr_deadline *deadline)
 {
-    double value;
-    if (PyFloat_Check(seconds)) {
-        value = PyFloat_AS_DOUBLE(seconds);
-    }
-    else if (PyLong_Check(seconds)) {
-        value = PyLong_AsDouble(seconds);
-        if (value == -1.0 && PyErr_Occurred()) {
-            PyErr_Clear();
-            return -1;
-        }
-    }
-    else {
-        return -1;
-    }
-    double nanoseconds = ceil(value * 1e9);
-    if (isnan(nanoseconds)) {
-        return -1;
-    }
-    if (nanoseconds >= (double)INT64_MAX) {
-        *deadline = ITR_NEVER;
-        return 0;
-    }
-    *deadline = itr_deadline_after(nanoseconds <= 0 ? 0 : (int64_t)nanoseconds);
-    return 0;
+    PyObject *timeout;
+    return interruption_call_waits(call, flag, &timeout) &&
+           interruption_deadline_of(timeout, ever, deadline);
 }
 
 PyObject *
-interruption_seconds_until(itr_deadline deadline)
+interruption_wait_in_original(const interruption_call *call, bool flag, itr_deadline deadline)
 {
+    if (deadline == ITR_NEVER) {
+        return interruption_call_again(call, NULL, 0);
+    }
     itr_deadline left = deadline - itr_now();
-    return PyFloat_FromDouble(left < 0 ? 0 : (double)left / 1e9);
+    PyObject *arguments[] = {Py_True, PyFloat_FromDouble(left < 0 ? 0 : (double)left / 1e9)};
+    if (arguments[1] == NULL) {
+        return NULL;
+    }
+    PyObject *result = flag ? interruption_call_again(call, arguments, 2)
+                            : interruption_call_again(call, &arguments[1], 1);
+    Py_DECREF(arguments[1]);
+    return result;
 }
 
 bool

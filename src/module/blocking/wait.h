@@ -181,18 +181,19 @@ interruption_wake(const void *address, size_t count)
     }
 }
 
-/* A timeout as a number; 0 if it is none, or too large for one. */
-double interruption_seconds_of(PyObject *timeout);
+/* What means for ever in a timeout, besides that it is not given. */
+typedef enum {
+    INTERRUPTION_NOTHING_IS_EVER,
+    INTERRUPTION_NONE_IS_EVER,
+    INTERRUPTION_MINUS_ONE_IS_EVER,
+} interruption_ever;
 
 /*
- * The deadline that a timeout in seconds means: an int or float, -1 is returned for what is neither
- * (nothing is set then: let the original deal with it). Rounded up, as CPython does.
+ * The deadline that a timeout means, an int or float in seconds, or NULL. Rounded up, as CPython
+ * does. False: the original does not wait with it, or refuses it, or it is of another type: let the
+ * original deal with it.
  */
-int interruption_deadline_after(PyObject *seconds, itr_deadline *deadline);
-
-/* What is left until then, in seconds, as a timeout for an original that is to wait on; at least 0.
-   NULL with MemoryError set. */
-PyObject *interruption_seconds_until(itr_deadline deadline);
+bool interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline *deadline);
 
 /*
  * Is a call whose arguments are a flag of that name, whether to wait, and `timeout` one that waits?
@@ -200,5 +201,14 @@ PyObject *interruption_seconds_until(itr_deadline deadline);
  * what they usually are.
  */
 bool interruption_call_waits(const interruption_call *call, const char *flag, PyObject **timeout);
+
+/* Both in one: until when is a call with such arguments to wait? */
+bool interruption_call_deadline(const interruption_call *call, const char *flag,
+                                interruption_ever ever, itr_deadline *deadline);
+
+/* Let the original of such a call wait until then, after all; or, without `flag`, of a call whose
+   only argument is the timeout. */
+PyObject *interruption_wait_in_original(const interruption_call *call, bool flag,
+                                        itr_deadline deadline);
 
 #endif

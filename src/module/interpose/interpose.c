@@ -315,9 +315,6 @@ PyObject *
 interruption_call_method(const interruption_method *method, PyObject *self,
                          PyObject *const *arguments, Py_ssize_t count)
 {
-    interruption_call call = {.method = method,
-                              .original = interruption_original(method),
-                              .shape = method->shape,
-                              .self = self};
+    const interruption_call call = interruption_call_of(method, self);
     return interruption_call_again(&call, arguments, count);
 }

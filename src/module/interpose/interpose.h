@@ -106,8 +106,18 @@ PyObject *interruption_call_argument(const interruption_call *call, Py_ssize_t i
 PyObject *interruption_call_again(const interruption_call *call, PyObject *const *arguments,
                                   Py_ssize_t count);
 
-/* Call the original of a method of an enabled family with other positional arguments, whatever its
-   convention; but it must not be one that wants to know its class. */
+/* A call of the original of a method of an enabled family, whatever its convention, to be called
+   again with other arguments; but it must not be one that wants to know its class. */
+static inline interruption_call
+interruption_call_of(const interruption_method *method, PyObject *self)
+{
+    return (interruption_call){.method = method,
+                               .original = interruption_original(method),
+                               .shape = method->shape,
+                               .self = self};
+}
+
+/* The same, and call it. */
 PyObject *interruption_call_method(const interruption_method *method, PyObject *self,
                                    PyObject *const *arguments, Py_ssize_t count);
 

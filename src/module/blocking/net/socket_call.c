@@ -36,11 +36,8 @@ interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short 
                                      .blocking = timeout == Py_None,
                                      .late = EAGAIN,
                                      .deadline = ITR_NEVER};
-    bool ours = of->fd >= 0;
-    if (!of->blocking) {
-        ours = ours && PyFloat_Check(timeout) && PyFloat_AS_DOUBLE(timeout) > 0 &&
-               interruption_deadline_after(timeout, &of->deadline) == 0;
-    }
+    bool ours =
+        of->fd >= 0 && interruption_deadline_of(timeout, INTERRUPTION_NONE_IS_EVER, &of->deadline);
     Py_DECREF(timeout);
     return ours;
 }

@@ -170,20 +170,12 @@ static bool
 find_signal_arguments(const interruption_call *call, signal_wait *of)
 {
     PyObject *timeout = interruption_call_argument(call, 1, NULL);
-    of->deadline = ITR_NEVER;
     if (interruption_call_count(call) != 1 + (call->method == &signal_sigtimedwait) ||
         !signals_of(interruption_call_argument(call, 0, NULL), &of->signals) ||
         !all_blocked(&of->signals)) {
         return false;
     }
-    if (timeout == NULL) {
-        return true;
-    }
-    double seconds = PyFloat_Check(timeout)  ? PyFloat_AS_DOUBLE(timeout)
-                     : PyLong_Check(timeout) ? PyLong_AsDouble(timeout)
-                                             : 0;
-    PyErr_Clear();
-    return seconds > 0 && seconds < 1e9 && interruption_deadline_after(timeout, &of->deadline) == 0;
+    return interruption_deadline_of(timeout, INTERRUPTION_NOTHING_IS_EVER, &of->deadline);
 }
 
 /* The signal's information. NULL with nothing set: the time is over; with `*original`, it is the

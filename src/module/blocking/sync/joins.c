@@ -158,27 +158,6 @@ try_join(void *arg)
     return atomic_load(&self->of->fired) || is_done(self->call->self);
 }
 
-/* Let the original wait so long. */
-static PyObject *
-join_for(const interruption_call *call, int64_t nanoseconds)
-{
-    PyObject *seconds = PyFloat_FromDouble((double)nanoseconds / 1e9);
-    PyObject *result = seconds == NULL ? NULL : interruption_call_again(call, &seconds, 1);
-    Py_XDECREF(seconds);
-    return result;
-}
-
-/* Let it wait for what is left of the time. */
-static PyObject *
-join_until(const interruption_call *call, itr_deadline deadline)
-{
-    if (deadline == ITR_NEVER) {
-        return interruption_call_again(call, NULL, 0);
-    }
-    itr_deadline left = deadline - itr_now();
-    return join_for(call, left < 0 ? 0 : left);
-}
-
 /* The ident of the thread that the handle is of; 0 if it has none yet. */
 static uintptr_t
 ident_of_handle(PyObject *handle)
@@ -198,15 +177,9 @@ ident_of_handle(PyObject *handle)
 static bool
 join_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
-    *deadline = ITR_NEVER;
-    Py_ssize_t count = interruption_call_count(call);
     PyObject *timeout = interruption_call_argument(call, 0, NULL);
-    if (count != (timeout != NULL)) {
-        return false;
-    }
-    if (timeout != NULL && timeout != Py_None &&
-        (interruption_deadline_after(timeout, deadline) < 0 || *deadline == ITR_NEVER ||
-         *deadline <= itr_now())) {
+    if (interruption_call_count(call) != (timeout != NULL) ||
+        !interruption_deadline_of(timeout, INTERRUPTION_NONE_IS_EVER, deadline)) {
         return false;
     }
     uintptr_t ident = ident_of_handle(call->self);
@@ -228,7 +201,8 @@ wait_shortly(const interruption_waiting *waiting, const interruption_call *call,
              itr_deadline deadline)
 {
     itr_deadline until = interruption_next_slice(slice);
-    PyObject *result = join_until(call, until < deadline ? until : deadline);
+    PyObject *result =
+        interruption_wait_in_original(call, false, until < deadline ? until : deadline);
     if (result == NULL) {
         return -1;
     }
@@ -289,7 +263,7 @@ join_handle(const interruption_call *call)
     case 1:
         return interruption_call_again(call, NULL, 0);
     case INTERRUPTION_WAIT_OFF:
-        return join_until(call, deadline);
+        return interruption_wait_in_original(call, false, deadline);
     case 0:
         Py_RETURN_NONE;
     default:

@@ -106,41 +106,11 @@ begin_lock_wait(interruption_waiting *waiting, const PyObject *lock)
     }
 }
 
-/* What an acquire(blocking=True, timeout=-1) is to do. False: it does not wait, or its arguments
-   are wrong: that is the original's. */
+/* Until when is an acquire(blocking=True, timeout=-1) to wait? False: it does not. */
 static bool
 lock_may_wait(const interruption_call *call, itr_deadline *deadline)
 {
-    *deadline = ITR_NEVER;
-    PyObject *timeout;
-    if (!interruption_call_waits(call, "blocking", &timeout)) {
-        return false;
-    }
-    if (timeout == NULL) {
-        return true;
-    }
-    double seconds = interruption_seconds_of(timeout);
-    if (seconds == -1) {
-        return true;
-    }
-    return seconds > 0 && seconds <= (double)PY_TIMEOUT_MAX / 1e6 &&
-           interruption_deadline_after(timeout, deadline) == 0;
-}
-
-/* Let the original wait for what is left of the time. */
-static PyObject *
-wait_in_original_acquire(const wanted_lock *wanted, itr_deadline deadline)
-{
-    if (deadline == ITR_NEVER) {
-        return interruption_call_method(wanted->acquire, wanted->lock, NULL, 0);
-    }
-    PyObject *arguments[] = {Py_True, interruption_seconds_until(deadline)};
-    if (arguments[1] == NULL) {
-        return NULL;
-    }
-    PyObject *result = interruption_call_method(wanted->acquire, wanted->lock, arguments, 2);
-    Py_DECREF(arguments[1]);
-    return result;
+    return interruption_call_deadline(call, "blocking", INTERRUPTION_MINUS_ONE_IS_EVER, deadline);
 }
 
 /* Acquire a lock that another thread holds. */
@@ -159,7 +129,8 @@ wait_for_lock(const interruption_call *call, const interruption_method *acquire,
         interruption_left_lock = NULL;
     }
     if (result == INTERRUPTION_WAIT_OFF) {
-        return wait_in_original_acquire(&wanted, deadline);
+        const interruption_call again = interruption_call_of(acquire, call->self);
+        return interruption_wait_in_original(&again, true, deadline);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
 }

@@ -156,29 +156,6 @@ is_not_to_be_counted(const PyObject *semaphore)
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* The longest timeout that is looked at here; the original may fail on longer ones. */
-static const double LONGEST = 1e9;
-
-/* What an acquire(block=True, timeout=None) is to do. False: it does not wait, or its arguments are
-   not understood: that is the original's. */
-static bool
-semaphore_may_wait(const interruption_call *call, itr_deadline *deadline)
-{
-    *deadline = ITR_NEVER;
-    PyObject *timeout;
-    if (!interruption_call_waits(call, "block", &timeout)) {
-        return false;
-    }
-    if (timeout == NULL || timeout == Py_None) {
-        return true;
-    }
-    double seconds = PyFloat_CheckExact(timeout)  ? PyFloat_AS_DOUBLE(timeout)
-                     : PyLong_CheckExact(timeout) ? PyLong_AsDouble(timeout)
-                                                  : 0;
-    PyErr_Clear();
-    return seconds > 0 && seconds <= LONGEST && interruption_deadline_after(timeout, deadline) == 0;
-}
-
 /* May the wait be interrupted, and what does it take? (S10c) `kind` is NULL if permits are waited
    for. */
 static bool
@@ -212,7 +189,8 @@ enter_semaphore_asked(const interruption_call *call, const interruption_lock_kin
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!semaphore_may_wait(call, &deadline) || !interruption_wait_enter(&waiting)) {
+    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline) ||
+        !interruption_wait_enter(&waiting)) {
         return 0;
     }
     switch (interruption_caller_of_process_lock(waiting.state, interruption_thread_self->tstate)) {
@@ -232,7 +210,7 @@ acquire(const interruption_call *call, const interruption_lock_kind *kind)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!semaphore_may_wait(call, &deadline)) {
+    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline)) {
         return interruption_call_original(call);
     }
     int taken = try_semaphore(call->self);

@@ -35,26 +35,6 @@ static PyObject *get_from_queue(const interruption_call *call);
 
 INTERRUPTION_REPLACEMENT(queue_get, interruption_called_inside, get_from_queue);
 
-/* What a get(block=True, timeout=None) is to do. False: it does not wait, or its arguments are not
-   what they usually are: that is the original's. */
-static bool
-get_may_wait(const interruption_call *call, itr_deadline *deadline)
-{
-    *deadline = ITR_NEVER;
-    PyObject *timeout;
-    if (!interruption_call_waits(call, "block", &timeout)) {
-        return false;
-    }
-    if (timeout == NULL || timeout == Py_None) {
-        return true;
-    }
-    /* Not by the deadline: it may have passed when that is looked at, and up to 3.12 the original
-       waits for ever when its time is up before it begins. */
-    double seconds = interruption_seconds_of(timeout);
-    return seconds > 0 && interruption_deadline_after(timeout, deadline) == 0 &&
-           *deadline != ITR_NEVER;
-}
-
 /* A get that waits. */
 typedef struct {
     const interruption_call *call;
@@ -85,29 +65,13 @@ try_get(void *arg)
     return of->item == NULL ? -1 : 1;
 }
 
-/* Let the original wait for what is left of the time. */
-static PyObject *
-wait_in_original_get(const interruption_call *call, itr_deadline deadline)
-{
-    if (deadline == ITR_NEVER) {
-        return interruption_call_again(call, NULL, 0);
-    }
-    PyObject *arguments[] = {Py_True, interruption_seconds_until(deadline)};
-    if (arguments[1] == NULL) {
-        return NULL;
-    }
-    PyObject *item = interruption_call_again(call, arguments, 2);
-    Py_DECREF(arguments[1]);
-    return item;
-}
-
 INTERRUPTION_SELDOM static PyObject *
 wait_for_item(const interruption_call *call)
 {
     taker of = {.call = call};
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!get_may_wait(call, &deadline)) {
+    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline)) {
         return interruption_call_original(call);
     }
     if (try_get(&of) != 0) {
@@ -118,7 +82,7 @@ wait_for_item(const interruption_call *call)
     }
     switch (interruption_wait_in_lot(&waiting, call->self, try_get, &of, deadline)) {
     case INTERRUPTION_WAIT_OFF:
-        return wait_in_original_get(call, deadline);
+        return interruption_wait_in_original(call, true, deadline);
     case 0:
         return take_item(call); /* which says that it is empty */
     default:
@@ -130,7 +94,8 @@ static PyObject *
 get_from_queue(const interruption_call *call)
 {
     itr_deadline deadline;
-    if (interruption_is_asked() && get_may_wait(call, &deadline) &&
+    if (interruption_is_asked() &&
+        interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline) &&
         interruption_wait_entry_asked() < 0) {
         return NULL;
     }

@@ -20,8 +20,7 @@ ends_at(PyObject *seconds, itr_deadline *deadline)
     if (number == NULL) {
         return -1;
     }
-    bool waits = interruption_deadline_after(number, deadline) == 0 && *deadline != ITR_NEVER &&
-                 *deadline > itr_now(); /* so not zero, nor negative */
+    bool waits = interruption_deadline_of(number, INTERRUPTION_NOTHING_IS_EVER, deadline);
     Py_DECREF(number);
     return waits;
 }
