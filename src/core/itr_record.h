@@ -36,25 +36,24 @@ typedef struct itr_payload {
 /* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. Named for the
    debugger: see docs/debugging.md. */
 enum itr_flag {
-    ITR_REQUESTED = 1U << 0, /* there is a request, delivered or not; until it is cleared */
-    ITR_PENDING = 1U << 1,   /* there is a request that has not been delivered yet */
-    ITR_ENDED = 1U << 2,     /* the thread has ended: it can be asked no more */
-    ITR_OPEN = 1U << 3,      /* the owner lets requests in where it is: see itr_open */
-    ITR_ARMED = 1U << 4,     /* the embedder is about to stop the owner: see itr_arm */
-    ITR_INSISTED = 1U << 5,  /* there is a pending request, and it is not the first that was made
-                                since the thread was last clear of them */
-    ITR_WAITS = 1U << 6,     /* the owner waits where a request wakes it: see itr_begin_wait */
-    ITR_DEAF = 1U << 7,      /* the embedder has switched off that requests end the owner's waits:
-                                see itr_set_deaf */
-    ITR_CALLS = 1U << 8,     /* who makes a request has something more to do: see itr_set_calls */
+    ITR_REQUESTED = 1U << 0,  /* there is a request, delivered or not; until it is cleared */
+    ITR_PENDING = 1U << 1,    /* there is a request that has not been delivered yet */
+    ITR_ENDED = 1U << 2,      /* the thread has ended: it can be asked no more */
+    ITR_CANCELABLE = 1U << 3, /* the owner lets requests in where it is: see itr_enable_cancel */
+    ITR_ARMED = 1U << 4,      /* the embedder is about to stop the owner: see itr_arm */
+    /* There is a pending request, and it is not the first that was made since the thread was last
+       clear of them. */
+    ITR_REQUESTED_AGAIN = 1U << 5,
+    ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
+    ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
+    ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
 };
 
 typedef struct itr_record {
-    _Atomic uint32_t flags;      /* ITR_OPEN and ITR_WAITS are written by the owner, ITR_ARMED,
-                                    ITR_DEAF and ITR_CALLS by the embedder, the
-                                    others under mutex; atomic: release there,
-                                    acquire by whoever looks without it, so that what a requester
-                                    wrote before it asked is seen by the owner after it looked */
+    /* ITR_CANCELABLE and ITR_WAITS are written by the owner, ITR_ARMED, ITR_MASKED and ITR_CALLS by
+       the embedder, the others under mutex; atomic: release there, acquire by whoever looks without
+       it, so that what a requester wrote before it asked is seen by the owner after it looked */
+    _Atomic uint32_t flags;
     _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
     pthread_mutex_t mutex;
     itr_payload *pending;   /* guarded by mutex; NULL unless ITR_PENDING */
@@ -72,7 +71,7 @@ typedef struct itr_record {
                             Readable exactly while ITR_REQUESTED */
     itr_wake_fd poll_fd; /* guarded by mutex; opened by the owner only: see itr_poll_fd */
     bool poll_signalled; /* guarded by mutex: poll_fd is readable */
-    _Atomic bool looks;  /* the owner looks for requests by itself: see itr_take_back. atomic:
+    _Atomic bool polls;  /* the owner polls for requests: see itr_take_back. atomic:
                             relaxed,  nothing hangs on it */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
@@ -142,7 +141,7 @@ itr_requested(const itr_record *record)
 /*
  * Any thread that holds a reference. Ask the record's thread to stop; wakes it, does not wait for
  * it. `payload` (or NULL) is taken over when the answer is ITR_NEW. A request that waits already
- * stays as it is, but for ITR_INSISTED: what was asked first is delivered.
+ * stays as it is, but for ITR_REQUESTED_AGAIN: what was asked first is delivered.
  */
 itr_answer itr_request(itr_record *record, itr_payload *payload);
 
@@ -203,15 +202,15 @@ int itr_wait_fd(itr_record *record);
 
 /*
  * Owner only. A descriptor for a poll() of the owner's own: not readable when this returns,
- * readable from the next request, insisting one or nudge on. Who looks at the flags after this call
- * and polls after that misses none. Made by the first call; closed by the core when the thread
+ * readable from the next request, repeated one or itr_wake on. Who looks at the flags after this
+ * call and polls after that misses none. Made by the first call; closed by the core when the thread
  * ends. -1 with errno set if it cannot be made. Ask before each poll(): the program may have closed
  * it, and given its number to another file.
  */
 int itr_poll_fd(itr_record *record);
 
 /* Any thread that holds a reference. Make the owner look again, whether it parks or polls. */
-void itr_nudge(itr_record *record);
+void itr_wake(itr_record *record);
 
 /* Hold a record that somebody else might let go of. */
 void itr_retain(itr_record *record);
@@ -220,100 +219,89 @@ void itr_retain(itr_record *record);
 void itr_release(itr_record *record);
 
 /*
- * Owner only. From here to itr_close requests are let in where the thread is, so whoever makes one
- * does something about it. Both return the flags as they were. The owner writes one bit and then
- * sees the others' bits of the same word, a requester writes its bit and then sees the owner's:
- * either the owner finds the request when it opens, or the requester finds the thread open.
+ * For those that follow. Puts a bit of `flags` up or down, and returns the flags as they were.
+ *
+ * Acquire: what a requester wrote, as itr_flags. Release: pairs with the acquire in itr_flags, so
+ * that who finds the bit finds what was written before it. One side writes its bit and then sees
+ * the others' bits of the same word, a requester writes its bit and then sees that one: either the
+ * owner finds the request after it has put up its bit, or the requester finds the bit.
  */
 static inline uint32_t
-itr_open(itr_record *record)
+itr_set_flag(itr_record *record, uint32_t flag, bool up)
 {
-    /* Acquire: what the requester wrote, as itr_flags. Release: pairs with the acquire in
-       itr_flags, so that who finds it open finds what the owner opened it with. */
-    return atomic_fetch_or_explicit(&record->flags, ITR_OPEN, memory_order_acq_rel);
+    return up ? atomic_fetch_or_explicit(&record->flags, flag, memory_order_acq_rel)
+              : atomic_fetch_and_explicit(&record->flags, ~flag, memory_order_acq_rel);
+}
+
+/* Owner only. Between these two requests are let in where the thread is, so whoever makes one does
+   something about it. */
+static inline uint32_t
+itr_enable_cancel(itr_record *record)
+{
+    return itr_set_flag(record, ITR_CANCELABLE, true);
 }
 
 static inline uint32_t
-itr_close(itr_record *record)
+itr_disable_cancel(itr_record *record)
 {
-    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_OPEN, memory_order_acq_rel);
+    return itr_set_flag(record, ITR_CANCELABLE, false);
 }
 
-/*
- * Owner only. Around a wait that every request wakes it from, so that who makes one need not do
- * anything else: the owner sees to it when the wait has ended. As itr_open and itr_close: whoever
- * finds the mark after it has asked can be sure that the owner finds the request afterwards. Both
- * return the flags as they were.
- */
+/* Owner only. Around a wait that every request wakes it from, so that who makes one need not do
+   anything else: the owner sees to it when the wait has ended. */
 static inline uint32_t
 itr_begin_wait(itr_record *record)
 {
-    return atomic_fetch_or_explicit(&record->flags, ITR_WAITS, memory_order_acq_rel);
+    return itr_set_flag(record, ITR_WAITS, true);
 }
 
 static inline uint32_t
 itr_end_wait(itr_record *record)
 {
-    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_WAITS, memory_order_acq_rel);
+    return itr_set_flag(record, ITR_WAITS, false);
 }
 
 /* After a request: is the owner to be stopped where it is, by whoever made it? */
 static inline bool
-itr_runs_open(const itr_record *record)
+itr_runs_cancelable(const itr_record *record)
 {
-    return (itr_flags(record) & (ITR_OPEN | ITR_WAITS)) == ITR_OPEN;
+    return (itr_flags(record) & (ITR_CANCELABLE | ITR_WAITS)) == ITR_CANCELABLE;
 }
 
 /* After a request: is there more to do for whoever made it, than what itr_request did? */
 static inline bool
 itr_needs_more(const itr_record *record)
 {
-    return itr_runs_open(record) || (itr_flags(record) & ITR_CALLS);
+    return itr_runs_cancelable(record) || (itr_flags(record) & ITR_CALLS);
 }
 
-/*
- * By the embedder, under a lock of its own: mark that it is about to stop the owner where it is,
- * and that the mark is gone. The owner finds the mark when it closes. Returns the flags as they
- * were.
- */
+/* By the embedder, under a lock of its own: mark that it is about to stop the owner where it is,
+   and that the mark is gone. The owner finds the mark when it disables cancellation. */
 static inline uint32_t
 itr_arm(itr_record *record)
 {
-    /* As itr_open, between the same two. */
-    return atomic_fetch_or_explicit(&record->flags, ITR_ARMED, memory_order_acq_rel);
+    return itr_set_flag(record, ITR_ARMED, true);
 }
 
 static inline uint32_t
 itr_disarm(itr_record *record)
 {
-    return atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_ARMED, memory_order_acq_rel);
+    return itr_set_flag(record, ITR_ARMED, false);
 }
 
 /* By the embedder, under a lock of its own. Nobody is woken. */
 static inline void
-itr_set_deaf(itr_record *record, bool deaf)
+itr_mask_waits(itr_record *record, bool masked)
 {
-    /* Release: pairs with the acquire in itr_flags. */
-    if (deaf) {
-        (void)atomic_fetch_or_explicit(&record->flags, ITR_DEAF, memory_order_release);
-    }
-    else {
-        (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_DEAF, memory_order_release);
-    }
+    (void)itr_set_flag(record, ITR_MASKED, masked);
 }
 
 /* By the embedder, under a lock of its own: whoever makes a request has to do something for it that
-   the core does not know. As with itr_open, either a requester finds the mark, or the owner finds
-   the request after it has been set. */
+   the core does not know. */
 static inline void
 itr_set_calls(itr_record *record, bool calls)
 {
-    if (calls) {
-        (void)atomic_fetch_or_explicit(&record->flags, ITR_CALLS, memory_order_acq_rel);
-    }
-    else {
-        (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_CALLS, memory_order_acq_rel);
-    }
+    (void)itr_set_flag(record, ITR_CALLS, calls);
 }
 
 /* For the registry. --------------------------------------------------------------------------- */

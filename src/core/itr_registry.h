@@ -54,10 +54,10 @@ itr_record *itr_find(uintptr_t thread_id);
 
 /*
  * Ask a thread that the embedder has just seen alive, whether it has a record or not; as
- * itr_request. thread_id may be ITR_NO_THREAD_ID. `*open` (if not NULL) is the thread's record,
+ * itr_request. thread_id may be ITR_NO_THREAD_ID. `*more` (if not NULL) is the thread's record,
  * with a reference for the caller, if there is more to do (itr_needs_more); else NULL.
  */
-itr_answer itr_ask(itr_thread thread, itr_payload *payload, itr_record **open);
+itr_answer itr_ask(itr_thread thread, itr_payload *payload, itr_record **more);
 
 /* As itr_take_back, of a thread that may have no record. */
 bool itr_ask_no_more(itr_thread thread, uint64_t origin, itr_payload **dropped);

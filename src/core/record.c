@@ -77,7 +77,8 @@ flags_locked(const itr_record *record)
 static void
 change_flags(itr_record *record, uint32_t set, uint32_t unset)
 {
-    /* Release: pairs with the acquire in itr_flags. Acquire: with itr_open and itr_close. */
+    /* Release: pairs with the acquire in itr_flags. Acquire: with itr_enable_cancel and
+     * itr_disable_cancel. */
     (void)atomic_fetch_and_explicit(&record->flags, ~unset, memory_order_acq_rel);
     (void)atomic_fetch_or_explicit(&record->flags, set, memory_order_acq_rel);
 }
@@ -137,7 +138,7 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
             record->pending->origin != (payload == NULL ? 0 : payload->origin)) {
             record->pending->origin = 0; /* it stands for this one, too */
         }
-        change_flags(record, ITR_INSISTED, 0);
+        change_flags(record, ITR_REQUESTED_AGAIN, 0);
         return ITR_WAITING;
     }
     if (scope == 0) {
@@ -150,8 +151,8 @@ accept(itr_record *record, uint64_t scope, itr_payload *payload)
     else {
         record->scope_pending = payload;
     }
-    uint32_t insisted = flags & ITR_REQUESTED ? ITR_INSISTED : 0U;
-    change_flags(record, ITR_REQUESTED | ITR_PENDING | insisted, 0);
+    uint32_t again = flags & ITR_REQUESTED ? ITR_REQUESTED_AGAIN : 0U;
+    change_flags(record, ITR_REQUESTED | ITR_PENDING | again, 0);
     return ITR_NEW;
 }
 
@@ -159,9 +160,9 @@ static itr_answer
 request(itr_record *record, uint64_t scope, itr_payload *payload)
 {
     lock_record(record);
-    bool insisted = (flags_locked(record) & ITR_INSISTED) != 0;
+    bool again = (flags_locked(record) & ITR_REQUESTED_AGAIN) != 0;
     itr_answer answer = accept(record, scope, payload);
-    bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !insisted);
+    bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !again);
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
        have read the descriptor empty. */
@@ -210,7 +211,7 @@ static void
 forget_requests(itr_record *record)
 {
     record->whole = record->whole_pending = false;
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
     itr_wake_fd_drain(&record->wake_fd);
 }
 
@@ -250,14 +251,14 @@ itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload
     }
     else if (waits) {
         /* The thread's own request has been delivered already, and is there still. */
-        change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
+        change_flags(record, 0, ITR_PENDING | ITR_REQUESTED_AGAIN);
     }
     unlock_record(record);
     return asked || waits;
 }
 
 void
-itr_nudge(itr_record *record)
+itr_wake(itr_record *record)
 {
     lock_record(record);
     signal_poll(record);
@@ -283,7 +284,7 @@ itr_deliver(itr_record *record, itr_payload **dropped)
             record->scope_pending = NULL;
             record->scope_last = true;
         }
-        change_flags(record, 0, ITR_PENDING | ITR_INSISTED);
+        change_flags(record, 0, ITR_PENDING | ITR_REQUESTED_AGAIN);
     }
     unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
@@ -378,7 +379,7 @@ itr_record_end(itr_record *record, itr_payload **dropped)
     lock_record(record);
     drop_payloads(record, dropped);
     record->whole = record->whole_pending = false;
-    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
+    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
     unlock_record(record);
@@ -401,7 +402,7 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
 {
     drop_payloads(record, dropped);
     record->whole = record->whole_pending = false;
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_INSISTED);
+    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);

@@ -314,11 +314,11 @@ itr_find(uintptr_t thread_id)
 }
 
 itr_answer
-itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
+itr_ask(itr_thread thread, itr_payload *payload, itr_record **more)
 {
     itr_record *record = NULL;
-    if (open != NULL) {
-        *open = NULL;
+    if (more != NULL) {
+        *more = NULL;
     }
     lock_registry();
     bool alive = bury_predecessors(thread);
@@ -338,8 +338,8 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **open)
     /* Outside the registry's mutex: it wakes the thread. If the record was thrown away since, the
        answer says so. */
     itr_answer answer = itr_request(record, payload);
-    if (open != NULL && itr_needs_more(record)) {
-        *open = record;
+    if (more != NULL && itr_needs_more(record)) {
+        *more = record;
     }
     else {
         itr_release(record);

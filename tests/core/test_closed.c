@@ -266,7 +266,7 @@ use_and_end(itr_record *record)
     itr_payload *dropped = NULL;
     EXPECT(itr_request(record, NULL) == ITR_NEW);
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
-    itr_nudge(record);
+    itr_wake(record);
     EXPECT(itr_clear(record, &dropped) && itr_request(record, NULL) == ITR_NEW);
     itr_record_end(record, &dropped);
     itr_release(record);

@@ -256,18 +256,19 @@ static void
 opening_and_arming_leave_the_request_alone(void)
 {
     itr_record *record = new_record();
-    EXPECT(!(itr_open(record) & (ITR_OPEN | ITR_PENDING)));
+    EXPECT(!(itr_enable_cancel(record) & (ITR_CANCELABLE | ITR_PENDING)));
     EXPECT(itr_request(record, NULL) == ITR_NEW);
-    EXPECT(itr_flags(record) & ITR_OPEN);
-    EXPECT((itr_arm(record) & (ITR_OPEN | ITR_PENDING | ITR_ARMED)) == (ITR_OPEN | ITR_PENDING));
-    EXPECT(itr_close(record) & ITR_ARMED);
-    EXPECT(itr_open(record) & ITR_PENDING); /* found when it opens again */
+    EXPECT(itr_flags(record) & ITR_CANCELABLE);
+    EXPECT((itr_arm(record) & (ITR_CANCELABLE | ITR_PENDING | ITR_ARMED)) ==
+           (ITR_CANCELABLE | ITR_PENDING));
+    EXPECT(itr_disable_cancel(record) & ITR_ARMED);
+    EXPECT(itr_enable_cancel(record) & ITR_PENDING); /* found when it opens again */
     itr_payload *dropped = NULL;
     EXPECT(itr_deliver(record, &dropped));
-    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_OPEN | ITR_ARMED));
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_CANCELABLE | ITR_ARMED));
     EXPECT(itr_disarm(record) & ITR_ARMED);
     EXPECT(itr_clear(record, &dropped));
-    EXPECT(itr_flags(record) == ITR_OPEN);
+    EXPECT(itr_flags(record) == ITR_CANCELABLE);
     dispose(record);
 }
 
@@ -277,17 +278,17 @@ a_second_request_insists_until_the_first_is_delivered_or_cleared(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     EXPECT(itr_request(record, NULL) == ITR_NEW);
-    EXPECT(!(itr_flags(record) & ITR_INSISTED));
+    EXPECT(!(itr_flags(record) & ITR_REQUESTED_AGAIN));
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
-    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_INSISTED));
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
     EXPECT(itr_deliver(record, &dropped));
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_request(record, NULL) == ITR_NEW); /* after a delivery it is the second */
-    EXPECT(itr_flags(record) & ITR_INSISTED);
+    EXPECT(itr_flags(record) & ITR_REQUESTED_AGAIN);
     EXPECT(itr_clear(record, &dropped));
     EXPECT(itr_flags(record) == 0);
     EXPECT(itr_request(record, NULL) == ITR_NEW);
-    EXPECT(!(itr_flags(record) & ITR_INSISTED));
+    EXPECT(!(itr_flags(record) & ITR_REQUESTED_AGAIN));
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
     EXPECT(dispose(record) == 0);
 }
@@ -372,14 +373,14 @@ a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered(void)
 }
 
 static void
-a_nudge_makes_the_owner_look_and_asks_nothing(void)
+waking_makes_the_owner_look_and_asks_nothing(void)
 {
     itr_record *record = new_record();
-    itr_nudge(record);
+    itr_wake(record);
     EXPECT(has_permit(record) && itr_flags(record) == 0);
     int fd = itr_poll_fd(record);
-    itr_nudge(record);
-    itr_nudge(record);
+    itr_wake(record);
+    itr_wake(record);
     EXPECT(readable(fd) && itr_flags(record) == 0);
     EXPECT(itr_poll_fd(record) == fd && !readable(fd));
     EXPECT(has_permit(record) && !has_permit(record));
@@ -416,7 +417,7 @@ main(void)
     RUN(the_poll_fd_is_readable_from_the_next_request_on);
     RUN(a_poll_fd_made_after_the_request_is_not_readable);
     RUN(a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered);
-    RUN(a_nudge_makes_the_owner_look_and_asks_nothing);
+    RUN(waking_makes_the_owner_look_and_asks_nothing);
     RUN(a_deadline_past_the_end_of_the_clock_is_never);
     return 0;
 }

@@ -33,7 +33,7 @@ a_scope_is_asked_while_the_thread_is_in_it(void)
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_WAITING);
-    EXPECT(itr_flags(record) & ITR_INSISTED);
+    EXPECT(itr_flags(record) & ITR_REQUESTED_AGAIN);
     EXPECT(!itr_leave_scope(record, 6, NULL, &dropped) && itr_requested(record)); /* not that one */
     EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == 0);
@@ -52,7 +52,7 @@ what_was_delivered_of_a_scope_is_forgotten_when_it_is_left(void)
     EXPECT(itr_deliver(record, &dropped) && record->delivered == NULL);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW); /* again */
-    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_INSISTED));
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
     EXPECT(itr_deliver(record, &dropped));
     EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
     dispose(record);

@@ -29,7 +29,7 @@ set_armed(bool armed)
 static bool
 is_in_need(uint32_t flags)
 {
-    return (flags & ITR_OPEN) && (flags & ITR_PENDING);
+    return (flags & ITR_CANCELABLE) && (flags & ITR_PENDING);
 }
 
 /* What an embedder does about a request that was made of an open thread. */
@@ -76,7 +76,7 @@ wait_and_deliver(itr_record *record)
 static void
 close_it(itr_record *record)
 {
-    if (itr_close(record) & ITR_ARMED) {
+    if (itr_disable_cancel(record) & ITR_ARMED) {
         disarm(record);
     }
     pthread_mutex_lock(&arming);
@@ -92,8 +92,8 @@ own(void *argument)
     itr_record *record = itr_adopt(owner_names);
     EXPECT(record != NULL);
     for (long i = 0; i < rounds; i++) {
-        uint32_t flags = itr_open(record);
-        EXPECT(!(flags & ITR_OPEN));
+        uint32_t flags = itr_enable_cancel(record);
+        EXPECT(!(flags & ITR_CANCELABLE));
         if ((flags & ITR_PENDING) && !(flags & ITR_ARMED)) {
             arm(record);
         }
@@ -119,7 +119,7 @@ request(void *argument)
     while (!atomic_load(&stop)) {
         itr_answer answer = itr_request(record, NULL);
         EXPECT(answer != ITR_NO_MEMORY);
-        if (answer == ITR_NEW && (itr_flags(record) & ITR_OPEN)) {
+        if (answer == ITR_NEW && (itr_flags(record) & ITR_CANCELABLE)) {
             arm(record);
         }
     }

@@ -4,7 +4,7 @@
  *
  * Invariant: no request is missed. The owner ends each, by delivering or clearing it, and the
  * requesters make the next one only then, so a missed one stops everything, and the test's time
- * runs out. Nothing but a request or a nudge ends a poll. Seed: 1.
+ * runs out. Nothing but a request or itr_wake() ends a poll. Seed: 1.
  */
 #include <poll.h>
 #include <sched.h>
@@ -15,7 +15,7 @@
 enum { REQUESTERS = 2 };
 
 static const itr_thread owner_names = {.thread_id = 1, .serial = 1};
-static _Atomic long sent, seen, nudges, polls;
+static _Atomic long sent, seen, wakes, polls;
 static _Atomic bool stop;
 
 /* Wait until there is something to be done about. */
@@ -63,8 +63,8 @@ request(void *argument)
     }
     while (!atomic_load(&stop)) {
         if (random_next(&seed) % 8 == 0) {
-            atomic_fetch_add(&nudges, 1);
-            itr_nudge(record);
+            atomic_fetch_add(&wakes, 1);
+            itr_wake(record);
         }
         itr_answer answer = itr_request(record, NULL);
         atomic_fetch_add(&sent, answer == ITR_NEW);
@@ -93,10 +93,10 @@ main(void)
     for (int i = 0; i < REQUESTERS; i++) {
         join(requesters[i]);
     }
-    printf("%ld requests sent, %ld seen, %ld nudges, %ld polls\n", sent, seen, nudges, polls);
+    printf("%ld requests sent, %ld seen, %ld woken, %ld polls\n", sent, seen, wakes, polls);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
-    /* One for each request, each that insisted on it, and each nudge. */
-    EXPECT(polls <= sent * (1 + REQUESTERS) + nudges);
+    /* One for each request, each that repeated it, and each itr_wake(). */
+    EXPECT(polls <= sent * (1 + REQUESTERS) + wakes);
     EXPECT(itr_count().records == 0);
     return 0;
 }

@@ -18,13 +18,13 @@ inline itr_request(t, me)
             came_back[me]++
         :: !(flags & ENDED) && (flags & PENDING) -> /* ITR_WAITING */
             came_back[me]++;
-            wakes = !(flags & INSISTED);
-            record[t].flags = flags | INSISTED
+            wakes = !(flags & REQUESTED_AGAIN);
+            record[t].flags = flags | REQUESTED_AGAIN
         :: !(flags & ENDED) && !(flags & PENDING) -> /* ITR_NEW */
             accepted[me]++;
             wakes = 1;
             record[t].pending = me + 1;
-            record[t].flags = flags | REQUESTED | PENDING | (flags & REQUESTED -> INSISTED : 0)
+            record[t].flags = flags | REQUESTED | PENDING | (flags & REQUESTED -> REQUESTED_AGAIN : 0)
         fi;
         flags = 0;
         record[t].mutex = wakes && POLLS(t)
@@ -52,7 +52,7 @@ inline itr_request(t, me)
 /* src/core/itr_record.h: itr_arm, itr_disarm */
 #define ITR_ARM(t) flags = record[t].flags; record[t].flags = flags | ARMED
 #define ITR_DISARM(t) flags = record[t].flags; record[t].flags = flags & ~ARMED
-#define IN_NEED(flags) ((flags & (PENDING | OPEN)) == (PENDING | OPEN))
+#define IN_NEED(flags) ((flags & (PENDING | CANCELABLE)) == (PENDING | CANCELABLE))
 
 /* src/module/delivery/arming.c: interruption_stop_where_it_is, arm, arm_thread */
 /* src/module/thread/thread.c: interruption_thread_of */
@@ -89,8 +89,8 @@ inline interruption_stop_where_it_is(t)
     atomic { flags = 0; list = 0 }
 }
 
-/* src/module/api/requests.c: interruption_ask, stop_open */
-/* src/core/itr_record.h: itr_runs_open, itr_needs_more */
+/* src/module/api/requests.c: interruption_ask, stop_where_it_is */
+/* src/core/itr_record.h: itr_runs_cancelable, itr_needs_more */
 proctype requester(byte me)
 {
     byte flags, t;
@@ -111,7 +111,7 @@ proctype requester(byte me)
     flags = record[t].flags;
 #endif
     if
-    :: (flags & (OPEN | WAITS)) == OPEN -> interruption_stop_where_it_is(t)
+    :: (flags & (CANCELABLE | WAITS)) == CANCELABLE -> interruption_stop_where_it_is(t)
     :: else
     fi;
     atomic { under_way[t]--; requesters_done++; t = 0; flags = 0 }

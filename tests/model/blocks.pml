@@ -39,7 +39,7 @@ inline itr_deliver()
             assert(ended[record[me].delivered - 1] == 1);
 #ifndef MUTATION_delivered_and_still_pending
             record[me].pending = 0;
-            record[me].flags = record[me].flags & ~(PENDING | INSISTED)
+            record[me].flags = record[me].flags & ~(PENDING | REQUESTED_AGAIN)
 #endif
         :: else
         fi
@@ -65,7 +65,7 @@ inline interruption_deliver()
 #ifdef MUTATION_region_not_looked_at
     :: ASKED && !shields ->
 #else
-    :: ASKED && IS_OPEN ->
+    :: ASKED && IS_CANCELABLE ->
 #endif
 #endif
         if
@@ -83,8 +83,8 @@ inline statement()
 {
     /* What waits in an open thread is not forgotten: it is armed, or somebody is about to. */
     atomic {
-        assert(!IS_OPEN || !ASKED || under_way[me] || record[me].events);
-        assert(IS_OPEN || !record[me].events)
+        assert(!IS_CANCELABLE || !ASKED || under_way[me] || record[me].events);
+        assert(IS_CANCELABLE || !record[me].events)
     };
     if
     :: interruption_deliver()
@@ -95,16 +95,16 @@ inline statement()
 /* Blocks. ------------------------------------------------------------------------------------- */
 
 /* src/module/thread/regions.c: update_record */
-/* src/core/itr_record.h: itr_open, itr_close */
+/* src/core/itr_record.h: itr_enable_cancel, itr_disable_cancel */
 inline update_record()
 {
 #ifdef MUTATION_open_without_exchange
     seen = record[me].flags;
-    record[me].flags = (IS_OPEN -> seen | OPEN : seen & ~OPEN)
+    record[me].flags = (IS_CANCELABLE -> seen | CANCELABLE : seen & ~CANCELABLE)
 #else
     d_step {
         seen = record[me].flags;
-        record[me].flags = (IS_OPEN -> seen | OPEN : seen & ~OPEN)
+        record[me].flags = (IS_CANCELABLE -> seen | CANCELABLE : seen & ~CANCELABLE)
     }
 #endif
 }
@@ -114,10 +114,10 @@ inline settle()
 {
     if
 #ifndef MUTATION_closed_without_disarming
-    :: !IS_OPEN && (seen & ARMED) -> interruption_disarm()
+    :: !IS_CANCELABLE && (seen & ARMED) -> interruption_disarm()
 #endif
 #ifndef MUTATION_not_armed_again
-    :: IS_OPEN && (seen & PENDING) && !(seen & ARMED) -> interruption_stop_where_it_is(me)
+    :: IS_CANCELABLE && (seen & PENDING) && !(seen & ARMED) -> interruption_stop_where_it_is(me)
 #endif
     :: else
     fi

@@ -25,17 +25,17 @@
 #endif
 #define REQUESTERS 2
 
-/* The enum of flags in src/core/itr_record.h; DEAF and CALLS are left out. */
+/* The enum of flags in src/core/itr_record.h; MASKED and CALLS are left out. */
 #define REQUESTED 1
 #define PENDING 2
 #define ENDED 4
-#define OPEN 8
+#define CANCELABLE 8
 #define ARMED 16
-#define INSISTED 32
+#define REQUESTED_AGAIN 32
 #define WAITS 64
 
 
-#define IS_OPEN (regions && !shields)
+#define IS_CANCELABLE (regions && !shields)
 #define ASKED (record[me].flags & PENDING)
 #define TAKE(mutex) !mutex -> mutex = 1
 
@@ -53,7 +53,7 @@
 #include "parker.pml"
 
 typedef record_t {
-    byte flags = OPEN;    /* changed by read-modify-write only */
+    byte flags = CANCELABLE;    /* changed by read-modify-write only */
     bit mutex;
     byte pending;         /* whose payload it is, plus one */
     byte delivered;
@@ -89,7 +89,7 @@ inline itr_clear()
         if :: record[me].pending -> ended[record[me].pending - 1]++ :: else fi;
         COME_BACK(record[me].pending);
         COME_BACK(record[me].delivered);
-        record[me].flags = record[me].flags & ~(REQUESTED | PENDING | INSISTED)
+        record[me].flags = record[me].flags & ~(REQUESTED | PENDING | REQUESTED_AGAIN)
     };
     interruption_nothing_waits()
 }
@@ -117,7 +117,7 @@ inline itr_record_end()
         COME_BACK(record[me].pending);
 #endif
         COME_BACK(record[me].delivered);
-        record[me].flags = record[me].flags & ~(REQUESTED | PENDING | INSISTED);
+        record[me].flags = record[me].flags & ~(REQUESTED | PENDING | REQUESTED_AGAIN);
 #ifndef MUTATION_asked_after_its_end
         record[me].flags = record[me].flags | ENDED
 #endif
@@ -143,7 +143,7 @@ proctype target(byte me)
     :: MAY_ACT && !regions -> actions--; shield_inside = 0; enter_region()
     :: MAY_ACT && !shields -> actions--; shield_inside = 1; enter_shield()
     :: MAY_ACT && (record[me].flags & REQUESTED) -> actions--; itr_clear()
-    :: MAY_ACT && IS_OPEN ->
+    :: MAY_ACT && IS_CANCELABLE ->
         actions--;
         if :: forever = 1 :: skip fi;
         if

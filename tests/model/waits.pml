@@ -10,7 +10,7 @@ inline interruption_wait_over()
 {
 #ifndef MUTATION_not_armed_after_a_wait
     if
-    :: (record[me].flags & (PENDING | OPEN | ARMED)) == (PENDING | OPEN) ->
+    :: (record[me].flags & (PENDING | CANCELABLE | ARMED)) == (PENDING | CANCELABLE) ->
         interruption_stop_where_it_is(me)
     :: else
     fi

@@ -54,7 +54,7 @@ static bool
 is_to_call(interruption_thread *thread)
 {
     const uint32_t flags = itr_flags(thread->record);
-    if ((flags & (ITR_PENDING | ITR_CALLS | ITR_DEAF)) != (ITR_PENDING | ITR_CALLS)) {
+    if ((flags & (ITR_PENDING | ITR_CALLS | ITR_MASKED)) != (ITR_PENDING | ITR_CALLS)) {
         return false;
     }
     look at = {.thread = thread};
@@ -120,7 +120,7 @@ finish_callback(interruption_callback *of)
     interruption_lock_threads();
     of->stage = of->stage == CLAIMED ? CALLED : of->stage;
     if (of->thread != NULL) {
-        itr_nudge(of->thread->record);
+        itr_wake(of->thread->record);
     }
     interruption_unlock_threads();
 }
@@ -169,7 +169,7 @@ interruption_run_own_callbacks(const interruption_thread *thread)
 static bool
 is_deliverable(interruption_state *state, interruption_thread *thread)
 {
-    if ((itr_flags(thread->record) & (ITR_PENDING | ITR_DEAF)) != ITR_PENDING) {
+    if ((itr_flags(thread->record) & (ITR_PENDING | ITR_MASKED)) != ITR_PENDING) {
         return false;
     }
     interruption_wait_view view;

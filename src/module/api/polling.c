@@ -10,13 +10,13 @@
 #include "delivery/raise.h"
 #include "thread/thread.h"
 
-/* The calling thread's record, which knows from now on that the thread looks by itself. */
+/* The calling thread's record, which knows from now on that the thread polls. */
 static itr_record *
-current_that_looks(interruption_state *state)
+current_that_polls(interruption_state *state)
 {
     itr_record *record = interruption_current(state);
     if (record != NULL) {
-        atomic_store_explicit(&record->looks, true, memory_order_relaxed);
+        atomic_store_explicit(&record->polls, true, memory_order_relaxed);
     }
     return record;
 }
@@ -27,7 +27,7 @@ interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
     if (interruption_nothing_asked()) {
         Py_RETURN_FALSE;
     }
-    itr_record *record = current_that_looks(interruption_get_state(module));
+    itr_record *record = current_that_polls(interruption_get_state(module));
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
@@ -49,7 +49,7 @@ interruption_check(interruption_state *state)
     if (interruption_nothing_asked()) {
         return 0;
     }
-    itr_record *record = current_that_looks(state);
+    itr_record *record = current_that_polls(state);
     if (record == NULL) {
         return -1;
     }
@@ -135,7 +135,7 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
         deadline_after(timeout, &deadline) < 0) {
         return NULL;
     }
-    itr_record *record = current_that_looks(interruption_get_state(module));
+    itr_record *record = current_that_polls(interruption_get_state(module));
     if (record == NULL) {
         return NULL;
     }
@@ -149,7 +149,7 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
 PyObject *
 interruption_fd(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    itr_record *record = current_that_looks(interruption_get_state(module));
+    itr_record *record = current_that_polls(interruption_get_state(module));
     if (record == NULL) {
         return NULL;
     }

@@ -45,20 +45,20 @@ interruption_check_request_method(PyObject *module, PyObject *args)
 }
 
 /* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
-   already, for the caller may insist because nothing happens. Takes the reference. Returns what is
-   to be run when nothing else is left to do: in there the process may fork. */
+   already, for the caller may ask again because nothing happens. Takes the reference. Returns what
+   is to be run when nothing else is left to do: in there the process may fork. */
 static interruption_callback *
-stop_open(interruption_state *state, itr_record *open)
+stop_where_it_is(interruption_state *state, itr_record *record)
 {
-    if (open == NULL) {
+    if (record == NULL) {
         return NULL;
     }
-    if (itr_runs_open(open)) {
-        interruption_stop_where_it_is(state, open);
+    if (itr_runs_cancelable(record)) {
+        interruption_stop_where_it_is(state, record);
     }
     interruption_callback *claimed =
-        itr_flags(open) & ITR_CALLS ? interruption_claim_callbacks(open) : NULL;
-    itr_release(open);
+        itr_flags(record) & ITR_CALLS ? interruption_claim_callbacks(record) : NULL;
+    itr_release(record);
     return claimed;
 }
 
@@ -66,10 +66,10 @@ stop_open(interruption_state *state, itr_record *open)
 static int
 ask_with(interruption_state *state, interruption_target *target, itr_payload *payload)
 {
-    itr_record *open;
-    itr_answer answer = interruption_ask_target(target, payload, &open);
+    itr_record *more;
+    itr_answer answer = interruption_ask_target(target, payload, &more);
     interruption_release_target(target);
-    interruption_callback *claimed = stop_open(state, open);
+    interruption_callback *claimed = stop_where_it_is(state, more);
     if (answer != ITR_NEW) {
         interruption_payload_drop(payload);
     }
@@ -112,7 +112,7 @@ interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t 
         interruption_payload_drop(payload);
     }
     if (answer != ITR_FINISHED && itr_needs_more(record)) {
-        interruption_run_callbacks(stop_open(state, record));
+        interruption_run_callbacks(stop_where_it_is(state, record));
     }
     else {
         itr_release(record);
@@ -154,7 +154,7 @@ typedef struct {
 typedef struct {
     itr_thread thread;
     itr_payload *payload;
-    itr_record *open;
+    itr_record *more;
     itr_answer answer;
     interruption_callback *claimed;
 } asking;
@@ -192,7 +192,7 @@ prepare(const itr_thread *threads, size_t count, const asked_with *with, asking 
 static bool
 finish_asking(interruption_state *state, asking *of)
 {
-    of->claimed = stop_open(state, of->open);
+    of->claimed = stop_where_it_is(state, of->more);
     if (of->answer != ITR_NEW) {
         interruption_payload_drop(of->payload);
     }
@@ -220,7 +220,7 @@ ask_others(interruption_state *state, const itr_thread *threads, size_t count,
     size_t prepared = prepare(threads, count, with, all);
     Py_BEGIN_ALLOW_THREADS
     for (size_t i = 0; i < prepared; i++) {
-        all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].open);
+        all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].more);
     }
     Py_END_ALLOW_THREADS
     Py_ssize_t asked = 0;
@@ -334,16 +334,16 @@ interruption_ask_in_shutdown(PyObject *module, PyObject *args)
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
-/* (thread, origin, also_who_looks) */
+/* (thread, origin, also_who_polls) */
 PyObject *
 interruption_take_back(PyObject *module, PyObject *args)
 {
     PyObject *thread;
     unsigned long long origin;
-    int also_who_looks;
+    int also_who_polls;
     interruption_target target;
     PyObject *otherwise;
-    if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_looks)) {
+    if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_polls)) {
         return NULL;
     }
     if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
@@ -355,7 +355,7 @@ interruption_take_back(PyObject *module, PyObject *args)
     if (target.record == NULL) {
         taken = itr_ask_no_more(target.thread, origin, &dropped);
     }
-    else if (also_who_looks || !atomic_load_explicit(&target.record->looks, memory_order_relaxed)) {
+    else if (also_who_polls || !atomic_load_explicit(&target.record->polls, memory_order_relaxed)) {
         taken = itr_take_back(target.record, origin, &dropped);
     }
     interruption_release_target(&target);

@@ -341,11 +341,11 @@ set_switches(interruption_state *state, itr_record *record, uint32_t switches)
     interruption_thread *thread = interruption_thread_of(record);
     if (thread != NULL) {
         atomic_store_explicit(&thread->switches, switches, memory_order_relaxed);
-        itr_set_deaf(record, (switches & INTERRUPTION_NO_WAITS) != 0);
+        itr_mask_waits(record, (switches & INTERRUPTION_NO_WAITS) != 0);
     }
     interruption_unlock_threads();
-    itr_nudge(record); /* what waits looks anew */
-    const uint32_t waiting = ITR_PENDING | ITR_OPEN;
+    itr_wake(record); /* what waits looks anew */
+    const uint32_t waiting = ITR_PENDING | ITR_CANCELABLE;
     if ((itr_flags(record) & waiting) == waiting) {
         interruption_stop_where_it_is(state, record);
     }

@@ -16,7 +16,7 @@ static PyObject *
 switch_there_and_back(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
-    const uint32_t asked = ITR_PENDING | ITR_OPEN;
+    const uint32_t asked = ITR_PENDING | ITR_CANCELABLE;
     interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
     interruption_thread *thread = interruption_thread_self;
     if (state != NULL && interruption_is_thread_of_now(thread) &&

@@ -89,7 +89,7 @@ void
 interruption_wait_over(const interruption_waiting *waiting)
 {
     uint32_t flags = itr_flags(waiting->record);
-    if ((flags & (ITR_PENDING | ITR_OPEN | ITR_ARMED)) == (ITR_PENDING | ITR_OPEN)) {
+    if ((flags & (ITR_PENDING | ITR_CANCELABLE | ITR_ARMED)) == (ITR_PENDING | ITR_CANCELABLE)) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         interruption_stop_where_it_is(waiting->state, waiting->record);

@@ -110,7 +110,7 @@ bool interruption_wait_look(interruption_waiting *waiting, interruption_wait_vie
 static inline bool
 interruption_wait_asked(const interruption_waiting *waiting)
 {
-    return (itr_flags(waiting->record) & (waiting->needed | ITR_DEAF)) == waiting->needed;
+    return (itr_flags(waiting->record) & (waiting->needed | ITR_MASKED)) == waiting->needed;
 }
 
 /* Raise it if so. 0, or -1 with an exception set. */

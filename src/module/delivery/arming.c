@@ -11,7 +11,7 @@
 static bool
 is_in_need(uint32_t flags)
 {
-    const uint32_t need = ITR_OPEN | ITR_PENDING;
+    const uint32_t need = ITR_CANCELABLE | ITR_PENDING;
     return (flags & need) == need;
 }
 

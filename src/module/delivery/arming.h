@@ -1,9 +1,9 @@
 /*
  * Arming: how a thread that is asked is made to look (S9).
  *
- * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
- * thread, between statements, until the request is delivered, cleared, or the thread closes: see
- * events.h. Nobody raises anything in another thread.
+ * A requester *arms* a thread that is open (itr_enable_cancel): the interpreter then calls us in
+ * that thread, between statements, until the request is delivered, cleared, or the thread closes:
+ * see events.h. Nobody raises anything in another thread.
  */
 #ifndef INTERRUPTION_ARMING_H
 #define INTERRUPTION_ARMING_H

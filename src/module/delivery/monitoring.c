@@ -178,7 +178,7 @@ asked_thread(void)
         return NULL;
     }
     uint32_t flags = itr_flags(thread->record);
-    return (flags & ITR_PENDING) && (flags & ITR_OPEN) ? thread : NULL;
+    return (flags & ITR_PENDING) && (flags & ITR_CANCELABLE) ? thread : NULL;
 }
 
 /* None, or NULL with the request's exception set. */

@@ -2,9 +2,9 @@
  * Delivery between statements (S9): whether a request may be raised where the thread is, and how
  * the thread is made to look.
  *
- * A requester *arms* a thread that is open (itr_open): the interpreter then calls us in that
- * thread, between statements, until the request is delivered, cleared, or the thread closes: see
- * events.h. Nobody raises anything in another thread. What was tried before: docs/rejected.md.
+ * A requester *arms* a thread that is open (itr_enable_cancel): the interpreter then calls us in
+ * that thread, between statements, until the request is delivered, cleared, or the thread closes:
+ * see events.h. Nobody raises anything in another thread. What was tried before: docs/rejected.md.
  */
 #ifndef INTERRUPTION_OBSTACLES_H
 #define INTERRUPTION_OBSTACLES_H

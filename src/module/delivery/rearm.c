@@ -63,7 +63,7 @@ wait_until_due(int64_t due)
 static bool
 still_waits(const itr_record *record)
 {
-    const uint32_t needed = ITR_PENDING | ITR_OPEN;
+    const uint32_t needed = ITR_PENDING | ITR_CANCELABLE;
     return (itr_flags(record) & (needed | ITR_ENDED)) == needed;
 }
 

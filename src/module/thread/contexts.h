@@ -52,7 +52,7 @@ typedef struct {
     uint32_t regions;               /* in all contexts together */
     bool
         several; /* blocks have been entered on several stacks, or while on another than `own` is */
-    bool open;   /* whether ITR_OPEN is set */
+    bool open;   /* whether ITR_CANCELABLE is set */
 } interruption_blocks;
 
 /* The context with that key, or NULL; not `own`, which is asked for by nobody's key. */

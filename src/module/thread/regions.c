@@ -201,7 +201,7 @@ update_record(interruption_blocks *blocks, itr_record *record)
         return itr_flags(record);
     }
     blocks->open = open;
-    return open ? itr_open(record) : itr_close(record);
+    return open ? itr_enable_cancel(record) : itr_disable_cancel(record);
 }
 
 /* There is one block of the kind more or, with `one` being -1, less. */

@@ -234,16 +234,16 @@ interruption_find_live(interruption_state *state, PyObject *thread, interruption
 }
 
 itr_answer
-interruption_ask_target(const interruption_target *target, itr_payload *payload, itr_record **open)
+interruption_ask_target(const interruption_target *target, itr_payload *payload, itr_record **more)
 {
     if (target->record == NULL) {
-        return itr_ask(target->thread, payload, open);
+        return itr_ask(target->thread, payload, more);
     }
     itr_answer answer = itr_request(target->record, payload);
-    *open = NULL;
+    *more = NULL;
     if (itr_needs_more(target->record)) {
         itr_retain(target->record);
-        *open = target->record;
+        *more = target->record;
     }
     return answer;
 }

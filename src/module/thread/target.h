@@ -39,7 +39,7 @@ interruption_target_status interruption_find_ident(unsigned long ident,
 
 /* Ask it to stop; as itr_ask. */
 itr_answer interruption_ask_target(const interruption_target *target, itr_payload *payload,
-                                   itr_record **open);
+                                   itr_record **more);
 
 void interruption_release_target(interruption_target *target);
 

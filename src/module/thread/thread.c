@@ -49,11 +49,12 @@ bind(interruption_thread *thread, itr_record *record)
     }
     thread->record = record;
     record->embedder = thread;
-    itr_set_deaf(record, (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
-                          INTERRUPTION_NO_WAITS) != 0);
+    itr_mask_waits(record, (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
+                            INTERRUPTION_NO_WAITS) != 0);
     itr_set_calls(record, thread->callbacks != NULL);
     if (thread->blocks.open) {
-        (void)itr_open(record); /* an earlier record was taken for a predecessor's, in a region */
+        (void)itr_enable_cancel(
+            record); /* an earlier record was taken for a predecessor's, in a region */
     }
     interruption_unlock_threads();
     if (earlier != NULL) {

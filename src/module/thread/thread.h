@@ -34,7 +34,7 @@ typedef struct interruption_thread {
     PyObject *left;                    /* owner only; strong, or NULL: see left_locked.h */
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
-                                          nothing else hangs on it. Waits look at ITR_DEAF */
+                                          nothing else hangs on it. Waits look at ITR_MASKED */
     interruption_armed armed; /* guarded by the list: the code that has events set for us */
     PyFrameObject *traced;    /* guarded by the list; strong, while it runs; up to 3.11: whose
                                  instructions are traced for us */

@@ -44,7 +44,7 @@ wait_with_operation(const interruption_call *call, PyObject *operation)
         return interruption_call_original(call);
     }
     if (view.cleanup) {
-        waiting.needed = ITR_PENDING | ITR_INSISTED;
+        waiting.needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
     }
     waiting.quiet = true;
     int64_t slice = 0;

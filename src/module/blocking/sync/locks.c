@@ -89,7 +89,7 @@ begin_lock_wait(interruption_waiting *waiting, const PyObject *lock)
     switch (interruption_caller_of_lock(waiting->state, interruption_thread_self->tstate)) {
     case INTERRUPTION_CALLER_PROGRAM:
         if (view.cleanup) {
-            waiting->needed = ITR_PENDING | ITR_INSISTED;
+            waiting->needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
         }
         return true;
     case INTERRUPTION_CALLER_NOTIFIED:

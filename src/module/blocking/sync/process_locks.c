@@ -168,7 +168,7 @@ begin_semaphore_wait(interruption_waiting *waiting, const interruption_lock_kind
     switch (interruption_caller_of_process_lock(waiting->state, interruption_thread_self->tstate)) {
     case INTERRUPTION_CALLER_PROGRAM:
         if (view.cleanup && kind != NULL) {
-            waiting->needed = ITR_PENDING | ITR_INSISTED;
+            waiting->needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
         }
         return true;
     case INTERRUPTION_CALLER_NOTIFIED:
