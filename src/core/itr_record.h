@@ -77,15 +77,13 @@ typedef struct itr_record {
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 
     /* The registry's part: guarded by its mutex. */
-    uint64_t serial;              /* constant: the thread's, never given to another */
-    uintptr_t thread_id;          /* the thread's, or 0 while it is not known */
-    uint64_t born;                /* the registry's epoch when the record was made */
-    uint64_t seen;                /* the last sweep that saw the thread alive */
-    struct itr_record *in_bucket; /* next with the same hash */
-    struct itr_record *newer;     /* neighbours in the list of all records */
-    struct itr_record *older;
-    bool listed;  /* in the registry (so it holds a reference) */
-    bool adopted; /* its thread has taken it, and says itself when it ends */
+    uint64_t serial;         /* constant: the thread's, never given to another */
+    uintptr_t thread_id;     /* the thread's, or 0 while it is not known */
+    uint64_t born;           /* the registry's epoch when the record was made */
+    uint64_t seen;           /* the last sweep that saw the thread alive */
+    struct itr_record *next; /* with the same hash */
+    bool listed;             /* in the registry (so it holds a reference) */
+    bool adopted;            /* its thread has taken it, and says itself when it ends */
 } itr_record;
 
 /* What became of a request. */

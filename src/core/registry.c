@@ -7,34 +7,22 @@
 
 #include "itr_lot.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum {
-    FIRST_BUCKETS = 64,  /* a power of two; static, so that starting needs no memory */
+    BUCKETS = 4096,      /* a power of two; a process has hundreds of threads, or some thousands */
     SWEEP_AT_LEAST = 64, /* fewer records than this are not worth a sweep */
 };
 
-static itr_record *first_buckets[FIRST_BUCKETS];
-
 static struct {
     pthread_mutex_t mutex;
-    itr_record **buckets; /* first_buckets, or on the heap */
-    size_t bucket_count;  /* a power of two */
-    itr_record *newest;   /* all records, by `older` .. */
-    itr_record *oldest;   /* .. and by `newer` */
     size_t records;
     size_t unadopted;
     size_t sweep_at;  /* a sweep is due at so many unadopted records */
     uint64_t epoch;   /* counts sweeps begun */
-    itr_record *lost; /* other threads' records in the child of a fork, by `older` */
+    itr_record *lost; /* other threads' records in the child of a fork, by `next` */
     itr_payload *orphans;
-} registry = {
-    .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .buckets = first_buckets,
-    .bucket_count = FIRST_BUCKETS,
-    .sweep_at = SWEEP_AT_LEAST,
-};
+} registry = {.mutex = PTHREAD_MUTEX_INITIALIZER, .sweep_at = SWEEP_AT_LEAST};
+
+static itr_record *record_table[BUCKETS]; /* all of them, by `next`. Guarded by registry.mutex */
 
 /* Whether `lost` or `orphans` may hold something. atomic: release by the writers, under the mutex;
    acquire by itr_take_orphans, without it. */
@@ -66,14 +54,14 @@ bucket_of_thread(uintptr_t thread_id)
 {
     /* Thread ids are addresses, alike in their low bits: spread them, and use the upper half. */
     uint64_t hash = (uint64_t)thread_id * UINT64_C(0x9E3779B97F4A7C15);
-    return &registry.buckets[(size_t)(hash >> 32) & (registry.bucket_count - 1)];
+    return &record_table[(size_t)(hash >> 32) % BUCKETS];
 }
 
 static void
 put_in_bucket(itr_record *record)
 {
     itr_record **bucket = bucket_of_thread(record->thread_id);
-    record->in_bucket = *bucket;
+    record->next = *bucket;
     *bucket = record;
 }
 
@@ -82,46 +70,15 @@ take_from_bucket(itr_record *record)
 {
     itr_record **link = bucket_of_thread(record->thread_id);
     while (*link != record) {
-        link = &(*link)->in_bucket;
+        link = &(*link)->next;
     }
-    *link = record->in_bucket;
-}
-
-/* Twice the buckets. Without memory for them the chains just get longer. */
-static void
-grow_registry(void)
-{
-    size_t count = registry.bucket_count * 2;
-    itr_record **buckets = calloc(count, sizeof(*buckets));
-    if (buckets == NULL) {
-        return;
-    }
-    if (registry.buckets != first_buckets) {
-        free(registry.buckets);
-    }
-    registry.buckets = buckets;
-    registry.bucket_count = count;
-    for (itr_record *record = registry.newest; record != NULL; record = record->older) {
-        put_in_bucket(record);
-    }
+    *link = record->next;
 }
 
 static void
 enter_record(itr_record *record)
 {
-    if (registry.records >= registry.bucket_count) {
-        grow_registry();
-    }
     put_in_bucket(record);
-    record->newer = NULL;
-    record->older = registry.newest;
-    if (record->older != NULL) {
-        record->older->newer = record;
-    }
-    else {
-        registry.oldest = record;
-    }
-    registry.newest = record;
     record->listed = true;
     registry.records++;
     registry.unadopted += !record->adopted;
@@ -131,18 +88,6 @@ static void
 leave_registry(itr_record *record)
 {
     take_from_bucket(record);
-    if (record->newer != NULL) {
-        record->newer->older = record->older;
-    }
-    else {
-        registry.newest = record->older;
-    }
-    if (record->older != NULL) {
-        record->older->newer = record->newer;
-    }
-    else {
-        registry.oldest = record->newer;
-    }
     record->listed = false;
     registry.records--;
     registry.unadopted -= !record->adopted;
@@ -163,7 +108,7 @@ search(uintptr_t thread_id, uint64_t serial)
 {
     itr_record *record = *bucket_of_thread(thread_id);
     while (record != NULL && !(record->thread_id == thread_id && record->serial == serial)) {
-        record = record->in_bucket;
+        record = record->next;
     }
     return record;
 }
@@ -172,9 +117,12 @@ search(uintptr_t thread_id, uint64_t serial)
 static itr_record *
 search_all(uint64_t serial)
 {
-    itr_record *record = registry.newest;
-    while (record != NULL && record->serial != serial) {
-        record = record->older;
+    itr_record *record = NULL;
+    for (size_t i = 0; i < BUCKETS && record == NULL; i++) {
+        record = record_table[i];
+        while (record != NULL && record->serial != serial) {
+            record = record->next;
+        }
     }
     return record;
 }
@@ -209,7 +157,7 @@ bury_predecessors(itr_thread thread)
     }
     itr_record *next;
     for (itr_record *record = *bucket_of_thread(thread.thread_id); record != NULL; record = next) {
-        next = record->in_bucket;
+        next = record->next;
         if (record->thread_id != thread.thread_id || record->serial == thread.serial) {
             continue;
         }
@@ -304,7 +252,7 @@ itr_find(uintptr_t thread_id)
     lock_registry();
     itr_record *record = *bucket_of_thread(thread_id);
     while (record != NULL && !(record->thread_id == thread_id && record->adopted)) {
-        record = record->in_bucket;
+        record = record->next;
     }
     if (record != NULL) {
         itr_retain(record);
@@ -398,17 +346,17 @@ itr_sweep(uint64_t epoch, const itr_thread *live, size_t count)
             record->seen = epoch;
         }
     }
-    itr_record *older;
-    for (itr_record *record = registry.newest; record != NULL; record = older) {
-        older = record->older;
-        if (!record->adopted && record->born < epoch && record->seen < epoch) {
-            throw_away(record);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        itr_record *next;
+        for (itr_record *record = record_table[i]; record != NULL; record = next) {
+            next = record->next;
+            if (!record->adopted && record->born < epoch && record->seen < epoch) {
+                throw_away(record);
+            }
         }
     }
-    registry.sweep_at = 2 * registry.unadopted;
-    if (registry.sweep_at < SWEEP_AT_LEAST) {
-        registry.sweep_at = SWEEP_AT_LEAST;
-    }
+    size_t twice = 2 * registry.unadopted;
+    registry.sweep_at = twice < SWEEP_AT_LEAST ? SWEEP_AT_LEAST : twice;
     unlock_registry();
 }
 
@@ -420,9 +368,9 @@ itr_take_orphans(void)
         return NULL;
     }
     lock_registry();
-    itr_record *older;
-    for (itr_record *record = registry.lost; record != NULL; record = older) {
-        older = record->older;
+    itr_record *next;
+    for (itr_record *record = registry.lost; record != NULL; record = next) {
+        next = record->next;
         itr_record_abandon(record, &registry.orphans);
     }
     registry.lost = NULL;
@@ -470,17 +418,18 @@ after_fork_parent(void)
     unlock_registry();
 }
 
-/* Put the records in the list before `lost`. */
+/* Put all records before `lost`. */
 static void
 lose_all(void)
 {
-    if (registry.newest != NULL) {
-        registry.oldest->older = registry.lost;
-        registry.lost = registry.newest;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (itr_record *record; (record = record_table[i]) != NULL;) {
+            record_table[i] = record->next;
+            record->next = registry.lost;
+            registry.lost = record;
+        }
     }
-    registry.newest = registry.oldest = NULL;
     registry.records = registry.unadopted = 0;
-    memset(registry.buckets, 0, registry.bucket_count * sizeof(*registry.buckets));
 }
 
 static void

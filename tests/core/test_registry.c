@@ -273,7 +273,7 @@ a_sweep_leaves_adopted_records_alone(void)
 }
 
 static void
-the_table_grows_and_everything_is_still_found(void)
+of_more_than_the_table_has_places_all_are_found(void)
 {
     enum { THREADS = 5000 };
     uint64_t first = last_serial + 1;
@@ -307,6 +307,6 @@ main(void)
     RUN(a_sweep_keeps_what_was_made_after_it_began);
     RUN(an_old_list_does_not_undo_a_newer_sweep);
     RUN(a_sweep_leaves_adopted_records_alone);
-    RUN(the_table_grows_and_everything_is_still_found);
+    RUN(of_more_than_the_table_has_places_all_are_found);
     return 0;
 }

@@ -12,8 +12,8 @@
 #include "expect.h"
 #include "itr_registry.h"
 
-/* Written while one thread runs. RECORDS: memory for one thing; BUCKETS: for several. */
-static enum { NOTHING, RECORDS, MUTEXES, SLOTS, BUCKETS } refused;
+/* Written while one thread runs. */
+static enum { NOTHING, RECORDS, MUTEXES, SLOTS } refused;
 
 void *__real_calloc(size_t count, size_t size);
 int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
@@ -25,8 +25,7 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 void *
 __wrap_calloc(size_t count, size_t size)
 {
-    bool fails = refused == (count == 1 ? RECORDS : BUCKETS);
-    return fails ? NULL : __real_calloc(count, size);
+    return refused == RECORDS ? NULL : __real_calloc(count, size);
 }
 
 int
@@ -72,32 +71,6 @@ a_request_ends_with_an_adoption_that_fails(void)
     refused = NOTHING;
     EXPECT(itr_count().records == 0 && itr_count().unadopted == 0);
     EXPECT(itr_take_orphans() == &payload && itr_take_orphans() == NULL);
-}
-
-enum { MANY = 1000 }; /* more than there are buckets at first */
-
-static itr_thread
-numbered(unsigned number)
-{
-    return (itr_thread){.thread_id = 16U * number + 3U, .serial = number + 3U};
-}
-
-static void
-without_memory_for_buckets_all_records_are_found(void)
-{
-    refused = BUCKETS;
-    for (unsigned i = 0; i < MANY; i++) {
-        EXPECT(itr_ask(numbered(i), NULL, NULL) == ITR_NEW);
-    }
-    for (unsigned i = 0; i < MANY; i++) {
-        EXPECT(itr_asked(numbered(i)));
-    }
-    EXPECT(itr_count().records == MANY);
-    refused = NOTHING;
-    for (unsigned i = 0; i < MANY; i++) {
-        itr_end(numbered(i));
-    }
-    EXPECT(itr_count().records == 0);
 }
 
 /* Those that are open stay. */
@@ -177,7 +150,6 @@ main(void)
     EXPECT(itr_init() == 0);
     RUN(a_record_that_cannot_be_made_leaves_nothing_behind);
     RUN(a_request_ends_with_an_adoption_that_fails);
-    RUN(without_memory_for_buckets_all_records_are_found);
     EXPECT(itr_adopt(self) != NULL);
     RUN(without_descriptors_an_error_is_told_and_nothing_is_lost);
     RUN(a_child_without_descriptors_has_no_wake_fd);
