@@ -41,8 +41,8 @@
 #include "thread/left_locked.h"
 #include "shutdown/late_threads.h"
 #include "thread/payload.h"
-#include "shutdown/pulse.h"
 #include "delivery/rearm.h"
+#include "shutdown/signal_handler.h"
 #include "shutdown/signal_hook.h"
 #include "thread/thread.h"
 #include "shutdown/watchdog.h"
@@ -135,13 +135,11 @@ before_module_fork(void)
     interruption_rearm_before_fork();
     interruption_child_watch_before_fork();
     interruption_watchdog_before_fork();
-    interruption_pulse_before_fork();
 }
 
 static void
 in_parent(void)
 {
-    interruption_pulse_after_fork_parent();
     interruption_watchdog_after_fork_parent();
     interruption_child_watch_after_fork_parent();
     interruption_rearm_after_fork_parent();
@@ -150,10 +148,10 @@ in_parent(void)
 static void
 in_child(void)
 {
-    interruption_pulse_after_fork_child();
     interruption_watchdog_after_fork_child();
     interruption_child_watch_after_fork_child();
     interruption_rearm_after_fork_child();
+    interruption_signals_after_fork_child();
     interruption_threads_after_fork_child();
     interruption_free_code_mutex();
     interruption_free_interpose_mutex();

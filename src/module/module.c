@@ -22,7 +22,7 @@
 #include "api/polling.h"
 #include "safepoints/making.h"
 #include "shutdown/late_threads.h"
-#include "shutdown/resend_signal.h"
+#include "shutdown/signal_handler.h"
 #include "thread/payload.h"
 #include "safepoints/protected.h"
 #include "thread/regions.h"
@@ -33,7 +33,6 @@
 #include "shutdown/signal_hook.h"
 #include "thread/thread.h"
 #include "delivery/thread_exit.h"
-#include "shutdown/watchdog.h"
 #include "api/with_blocks.h"
 
 PyDoc_STRVAR(module_doc, "The compiled part of interruption. Import `interruption` instead.");
@@ -139,7 +138,7 @@ PyDoc_STRVAR(watch_signal_doc,
              "_watch_signal($module, number, seconds, seconds_if_fatal, /)\n"
              "--\n\n"
              "End the process when that signal has come and its handler in Python has not run for\n"
-             "so many seconds; None: only with the third signal. Of one that is looked after.\n\n"
+             "so many seconds; inf: only with the third signal. Of one that is looked after.\n\n"
              "seconds_if_fatal: the same, while the signal would end the process without us. Then\n"
              "for so long nobody may hold the GIL afterwards, until the process has ended.");
 
@@ -151,7 +150,7 @@ PyDoc_STRVAR(end_within_doc,
              "_end_within($module, seconds, number=0, status=1, /)\n"
              "--\n\n"
              "End the process in so many seconds, if it has not ended by then, by that signal; 0:\n"
-             "with that status. None: not after all. Returns whether there will be somebody to do\n"
+             "with that status. inf: not after all. Returns whether there will be somebody to do\n"
              "it.");
 
 PyDoc_STRVAR(is_helper_doc, "_is_helper($module, thread, /)\n"

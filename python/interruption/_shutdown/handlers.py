@@ -46,11 +46,8 @@ _FIRST = getattr(signal, "SIGRTMIN", 1)
 class Listener(Protocol):
     """Who wants to know of the signals. Called in the main thread, by its handlers."""
 
-    def has_none_yet(self) -> bool:
-        """Whether no signal has come yet."""
-
-    def is_first(self) -> bool:
-        """Whether one has come, and no other."""
+    def count(self) -> int:
+        """How many signals have come."""
 
     def on_signal(self, signum: int, frame: FrameType | None) -> bool:
         """See to it. False: it has come while another was being seen to."""
@@ -138,7 +135,7 @@ def _see(handler: _Handler, signum: int, frame: FrameType | None) -> Any:
     if owed is not None and listener.may_raise(frame):
         return owed
     alone = True
-    counts, foreign = _signal_is_seen(signum, listener.has_none_yet())
+    counts, foreign = _signal_is_seen(signum, listener.count() == 0)
     try:
         if counts and signum in _Now.looked_after:
             alone = listener.on_signal(signum, frame)
@@ -167,7 +164,7 @@ class _Word(_Handler):
             return
         try:
             for each in _foreign_signals():
-                counts, _ = _signal_is_seen(each, listener.has_none_yet())
+                counts, _ = _signal_is_seen(each, listener.count() == 0)
                 if counts and each in _Now.looked_after:
                     listener.on_signal(each, frame)
         finally:
@@ -254,7 +251,7 @@ def _what_stops_main_thread(listener: Listener, signum: int, frame: FrameType | 
             return error
         return None
     loop = _running_loop()
-    if loop is None or not listener.is_first():
+    if loop is None or listener.count() != 1:
         return error
     _Now.leaving = signum
     loop.call_soon_threadsafe(_Leave(loop, error, signum, frame))

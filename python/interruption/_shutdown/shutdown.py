@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .._arguments import flag
@@ -22,13 +22,14 @@ from .._interruption import (
 from . import ending
 
 LOGGER = "interruption.shutdown"
+_WARNING, _INFO = 30, 20  # those of logging
 
 # After so many seconds of waiting, who still runs is reported for the first time.
 REPORT_AFTER = 5.0
 
 # No event tells that one of many threads has ended, so they are looked at: at first at once, later
 # when a tenth more of the time has gone by, and at least so often (in seconds).
-_SHORTEST_LOOK, _LONGEST_LOOK = 0.001, 0.1
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,26 @@ def prepare_log() -> None:
     import logging  # noqa: F401, PLC0415
 
 
-def _log(level: str, text: str, *arguments: object, **extra: object) -> None:
+class _Now:
+    """Who is told of reports beside the log: by their level, the text that they are put in."""
+
+    teller: Callable[[int, str, ShutdownReport], None] | None = None
+
+
+def tell_by(teller: Callable[[int, str, ShutdownReport], None]) -> None:
+    """Call that, too, with all that is logged; the log is silent where nobody handles it."""
+    import logging  # noqa: PLC0415
+
+    logging.getLogger(LOGGER).addHandler(logging.NullHandler())
+    _Now.teller = teller
+
+
+def _log(level: int, text: str, report: ShutdownReport) -> None:
     import logging  # noqa: PLC0415  (costs more than all of this package)
 
-    logger = logging.getLogger(LOGGER)
-    getattr(logger, level)(text, *arguments, extra=extra)
+    if _Now.teller is not None:
+        _Now.teller(level, text, report)
+    logging.getLogger(LOGGER).log(level, text, report, extra={"report": report})
 
 
 class Shutdown:
@@ -178,10 +194,10 @@ class Shutdown:
                 return
             if now >= self._report_at:
                 self._report_at = math.inf
-                _log("warning", "still waiting: %s", report := self.report(), report=report)
+                _log(_WARNING, "still waiting: %s", self.report())
                 continue
-            look = min(max((now - self.began) / 10, _SHORTEST_LOOK), _LONGEST_LOOK)
-            self._pause(min(look, deadline - now))
+            pause = min(max((now - self.began) / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+            self._pause(min(pause, deadline - now))
 
     def _pause(self, seconds: float) -> None:
         """In a region it is interrupted, as ``shutdown`` is to be (S10)."""
@@ -273,11 +289,11 @@ class Shutdown:
             pass  # it has just ended
 
 
-def take_back(origin: int, *, who_looks: bool) -> list[threading.Thread]:
+def take_back(origin: int, *, who_polls: bool) -> list[threading.Thread]:
     """Take back what was asked by that number and has not been delivered (S29).
 
-    A thread that is in a region is about to stop, and is let stop. So is one that has looked for
-    requests by itself; who_looks: not that one.
+    A thread that is in a region is about to stop, and is let stop. So is one that has polled for
+    requests by itself; who_polls: not that one.
 
     Returns the threads that are as if they had not been asked.
     """
@@ -286,7 +302,7 @@ def take_back(origin: int, *, who_looks: bool) -> list[threading.Thread]:
         try:
             found = _inspect(thread)
             outside = found is not None and found[2] == "not in a region"
-            if outside and _take_back(thread, origin, who_looks):
+            if outside and _take_back(thread, origin, who_polls):
                 taken.append(thread)
         except (RuntimeError, ValueError):
             pass  # it has not begun, or has ended
@@ -295,7 +311,7 @@ def take_back(origin: int, *, who_looks: bool) -> list[threading.Thread]:
 
 def tell(report: ShutdownReport) -> None:
     """Log how it has ended."""
-    _log("warning" if report.running or report.locked else "info", "%s", report, report=report)
+    _log(_WARNING if report.running or report.locked else _INFO, "%s", report)
 
 
 def shutdown(
@@ -345,6 +361,6 @@ def shutdown(
         for thread in under_way.running():
             ending.abandon(thread)
     report = under_way.report()
-    take_back(origin, who_looks=True)
+    take_back(origin, who_polls=True)
     tell(report)
     return report

@@ -7,6 +7,7 @@ lines, which ``_State.on_signal`` is made for. The thread that waits for the oth
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -123,7 +124,7 @@ class _State:
         earlier = self.under_way if self.signals else None
         under_way = UnderWay(options, reason, self._origin if self.signals else 0)
         if earlier is not None:
-            under_way.shutdown.deadline = earlier.shutdown.deadline
+            under_way.deadline = earlier.deadline
         self._asks_late_threads += not goes_on
         for each in tuple(self._begun):
             if each.is_done():
@@ -134,13 +135,9 @@ class _State:
 
     # What the handlers want to know: a ``Listener``.
 
-    def has_none_yet(self) -> bool:
-        """Whether no signal has come yet."""
-        return not self.signals
-
-    def is_first(self) -> bool:
-        """Whether one has come, and no other."""
-        return len(self.signals) == 1
+    def count(self) -> int:
+        """How many signals have come."""
+        return len(self.signals)
 
     def may_raise(self, frame: FrameType | None) -> bool:
         """Whether the main thread has something to be stopped in."""
@@ -198,7 +195,7 @@ class _State:
             _begin_shutdown(options.reason or _name(signum), self._origin, False)  # noqa: FBT003
         if self._done == _GIVE_UP:
             if self.under_way is not None:
-                self.under_way.shutdown.stop_waiting()
+                self.under_way.stop_waiting()
                 _bound_process(self.under_way, signum)
             for installation in tuple(self.installed):
                 installation.put_back()  # the next one does what it did before
@@ -232,7 +229,7 @@ class _State:
         """
         self._over = True
         for under_way in self._begun:
-            under_way.shutdown.stop_waiting()
+            under_way.stop_waiting()
         for under_way in self._begun:
             under_way.until_done()
         for installation in tuple(self.installed):
@@ -253,17 +250,17 @@ class _State:
         self._raised_for = None
         handlers.forget()
         if not self._over:
-            _end_within(None)
+            _end_within(math.inf)
         while self._asks_late_threads:
             self._asks_late_threads -= 1
             _end_shutdown()
         if self.under_way is not None:
-            self.under_way.shutdown.leave_newcomers_alone()
+            self.under_way.leave_newcomers_alone()
         if came and not self.past_end:
             origin, self._origin = self._origin, _new_origin()
-            spared = take_back(origin, who_looks=False)
+            spared = take_back(origin, who_polls=False)
             for each in tuple(self._begun):
-                each.shutdown.let_be(spared)
+                each.let_be(spared)
 
     def after_fork_in_child(self) -> None:
         """The child has no other threads, and no part in what is done about the parent's."""
@@ -285,11 +282,11 @@ def _bound_process(under_way: "UnderWay | None", signum: int) -> None:
 
     At a prompt Ctrl-C ends a statement, not the program.
     """
-    if under_way is None or under_way.options.process_ends_within(fatal=False) is None:
+    if under_way is None or under_way.options.process_ends_within(fatal=False) == math.inf:
         return
     if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
-        deadline = under_way.shutdown.deadline
-        _end_within(max(0.0, deadline - time.monotonic()) + MARGIN, signum, _state.status)
+        left = max(0.0, under_way.deadline - time.monotonic())
+        _end_within(left + MARGIN, signum, _state.status)
 
 
 def _unhandled() -> BaseException | None:

@@ -7,7 +7,6 @@ import _thread
 import contextlib
 import math
 import threading
-from typing import Any
 
 from .._interruption import _seconds, _start_thread
 from . import ending
@@ -46,49 +45,31 @@ class Options:
         self.report_after = report_after
         self.bounds_all = bounds_all  # the timeout is for the whole process, not only for threads
 
-    def process_ends_within(self, *, fatal: bool) -> float | None:
-        """How long a signal may go unseen, in seconds; None: as long as it takes.
+    def process_ends_within(self, *, fatal: bool) -> float:
+        """How long a signal may go unseen, in seconds; infinite: as long as it takes.
 
         fatal: without us it would have ended the process at once. Then this is also how long the
             GIL may be held, once the signal has been seen.
         """
         if self.timeout is None:
-            return UNLESS_SAID if fatal else None
-        if self.timeout == math.inf or not (self.bounds_all or fatal):
-            return None
-        return self.timeout + MARGIN
+            return UNLESS_SAID if fatal else math.inf
+        return self.timeout + MARGIN if self.bounds_all or fatal else math.inf
 
 
-class Stoppable(Shutdown):
-    """A shutdown that a thread of its own waits for, and another breaks off."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._stop = _thread.allocate_lock()  # released to wake the one that waits
-        self._stop.acquire()
-
-    def stop_waiting(self) -> None:
-        """Let ``wait`` return. For any thread, and any signal handler."""
-        self.deadline = -math.inf
-        with contextlib.suppress(RuntimeError):  # it has been done before
-            self._stop.release()
-
-    def _pause(self, seconds: float) -> None:
-        self._stop.acquire(timeout=seconds)
-
-
-class UnderWay:
-    """A shutdown, and the thread that waits for it while the main thread does what it does."""
+class UnderWay(Shutdown):
+    """A shutdown that a thread of its own waits for while the main thread does what it does."""
 
     def __init__(self, options: Options, reason: str, origin: int) -> None:
-        self.options = options
-        self.shutdown = Stoppable(
+        super().__init__(
             options.reason or reason,
             options.timeout,
             options.report_after,
             without=(threading.main_thread(),),
             origin=origin,
         )
+        self.options = options
+        self._stop = _thread.allocate_lock()  # released to wake the thread
+        self._stop.acquire()
         self._done = _thread.allocate_lock()  # held until the thread has said its last word
 
     def begin(self, begun: "list[UnderWay]", *, goes_on: bool) -> None:
@@ -98,26 +79,35 @@ class UnderWay:
         goes_on: all have been asked by an earlier one, which has ended.
         """
         if goes_on:
-            self.shutdown.go_on()
+            self.go_on()
         else:
-            self.shutdown.ask()
+            self.ask()
         self._done.acquire()
         begun.append(self)
         try:
             # Not threading.Thread: its start() takes locks, and it would be waited for.
-            _start_thread(self._wait)
+            _start_thread(self._run)
         except RuntimeError:  # the system has none
             self._done.release()
 
-    def _wait(self) -> None:
+    def _run(self) -> None:
         try:
-            self.shutdown.wait()
-            report = self.shutdown.report()
-            for thread in self.shutdown.running():
+            self.wait()
+            report = self.report()
+            for thread in self.running():
                 ending.give_up(thread)  # first of all: what logs may have to wait
             tell(report)
         finally:
             self._done.release()
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.acquire(timeout=seconds)
+
+    def stop_waiting(self) -> None:
+        """Let ``wait`` return. For any thread, and any signal handler."""
+        self.deadline = -math.inf
+        with contextlib.suppress(RuntimeError):  # it has been done before
+            self._stop.release()
 
     def is_done(self) -> bool:
         """Whether the thread has nothing left to do."""

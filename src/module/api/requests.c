@@ -7,7 +7,7 @@
 #include "cpython/compat.h"
 #include "shutdown/late_threads.h"
 #include "thread/payload.h"
-#include "shutdown/pulse.h"
+#include "shutdown/watchdog.h"
 #include "delivery/rearm.h"
 #include "delivery/thread_exit.h"
 
@@ -164,7 +164,7 @@ static bool
 is_of_ours(uintptr_t thread_id)
 {
     return thread_id != 0 &&
-           (thread_id == interruption_looker() || thread_id == interruption_pulse_thread());
+           (thread_id == interruption_looker() || thread_id == interruption_watchdog_feeler());
 }
 
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,

@@ -7,6 +7,7 @@
 
 #include "cpython/compat.h"
 #include "shutdown/last_words.h"
+#include "shutdown/signal_handler.h"
 #include "shutdown/watchdog.h"
 
 static struct {
@@ -53,7 +54,7 @@ interruption_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
     atomic_store_explicit(&ending.process, getpid(), memory_order_relaxed);
     atomic_store_explicit(&ending.signal, (int)wanted, memory_order_relaxed);
     if (wanted > 0 && wanted < NSIG) {
-        interruption_watchdog_stays((int)wanted);
+        interruption_ends_by_signal((int)wanted);
     }
     Py_RETURN_NONE;
 }
@@ -62,8 +63,26 @@ PyObject *
 interruption_signal_is_answered(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     (void)hear_of_end();
-    interruption_watchdog_answered();
+    interruption_signals_answered();
     Py_RETURN_NONE;
+}
+
+PyObject *
+interruption_end_within(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    double seconds;
+    int number = 0, status = 1;
+    if (!PyArg_ParseTuple(args, "d|ii:_end_within", &seconds, &number, &status)) {
+        return NULL;
+    }
+    int64_t within = interruption_nanoseconds(seconds);
+    if (within == ITR_NEVER) {
+        interruption_watchdog_forget();
+        interruption_signals_forgotten();
+        Py_RETURN_NONE;
+    }
+    interruption_prepare_last_words();
+    return PyBool_FromLong(interruption_watchdog_ends(within, number, status));
 }
 
 /* Owns a reference to the callable. Without memory for a thread state it is called late. */

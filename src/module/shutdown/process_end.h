@@ -19,6 +19,13 @@ PyObject *interruption_end_by_signal(PyObject *module, PyObject *number);
 PyObject *interruption_signal_is_answered(PyObject *module, PyObject *unused);
 
 /*
+ * _end_within(seconds, number, status): the process is to have ended in so many seconds; infinite:
+ * not after all, and it is as if no signal had come. By that signal; if the number is 0, with that
+ * status.
+ */
+PyObject *interruption_end_within(PyObject *module, PyObject *args);
+
+/*
  * Call that in a thread of its own. Python 3.12 refuses to start one when the main program has
  * ended, although others still run (gh-104690; from 3.13 it does not: gh-113964); a thread that a C
  * library starts is let in. Raises RuntimeError if the system has none.

@@ -11,8 +11,7 @@
 
 #include "cpython/compat.h"
 #include "interpose/interpose.h"
-#include "shutdown/resend_signal.h"
-#include "shutdown/watchdog.h"
+#include "shutdown/signal_handler.h"
 
 enum { WRAP, UNWRAP, SEE, FUNCTIONS };
 
@@ -94,8 +93,7 @@ look_after(PyObject *object, PyObject *ours)
     if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
         action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
         python_handler = action.sa_handler;
-        interruption_watchdog_is_fatal(number, is_fatal(ours));
-        interruption_look_after_signal(number, &action, false);
+        interruption_look_after_signal(number, &action, false, is_fatal(ours));
     }
 }
 
@@ -215,8 +213,8 @@ interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
     }
     bool foreign = is_foreign(&there);
     if (looked_after) {
-        interruption_watchdog_is_fatal(number, !foreign && is_fatal(handler));
-        interruption_look_after_signal(number, foreign ? &there : &set_now, foreign);
+        interruption_look_after_signal(number, foreign ? &there : &set_now, foreign,
+                                       !foreign && is_fatal(handler));
     }
     else if (foreign) {
         (void)sigaction(number, &there, NULL);

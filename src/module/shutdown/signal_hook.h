@@ -24,7 +24,7 @@ PyObject *interruption_hook_signals(PyObject *module, PyObject *functions);
 PyObject *interruption_set_word(PyObject *module, PyObject *args);
 
 /* _set_handler(number, handler, looked_after): as the original signal.signal, but a handler in C
-   that is not Python's stays. looked_after: every signal is told of from now on (resend_signal.h).
+   that is not Python's stays. looked_after: every signal is told of from now on (signal_handler.h).
  */
 PyObject *interruption_set_handler(PyObject *module, PyObject *args);
 

@@ -1,63 +1,51 @@
 /*
  * A process that was told to end ends in time, whatever it is in the midst of (S30).
  *
- * Python runs signal handlers in the main thread, between two of its instructions. While somebody
- * holds the GIL in C there are none, and a SIGTERM that would have ended the process without us
- * does nothing. So here is who needs no GIL. Two of them, as a signal handler in C can start no
- * thread, and a thread that is started before would be seen by whoever forks (CPython warns:
- * gh-100228):
+ * Until the handler in Python has run, timers of the system's see to that (signal_handler.h). From
+ * then on a plain thread without a thread state does, the guard: it needs no GIL. It sleeps until
+ * the time is up; and after a signal that would have ended the process without us it stays until
+ * the process has ended, whatever that is at, and bounds how long nobody can run.
  *
- * - until the handler in Python runs, a timer of the system's, started by the signal. It sends the
- *   same signal again, and the handler in C that gets it ends the process. Linux only;
- * - from then on a plain thread without a thread state, the guard. It sleeps until the time is up;
- *   and after a signal that would have ended the process without us it stays until the process has
- *   ended, whatever that is at, and bounds how long nobody can run (pulse.h).
+ * Can a thread of Python still run? Each time that the guard looks, another thread of ours, which
+ * does nothing else, takes the GIL and gives it back. If it has not got it by the next time,
+ * somebody holds it in C: one who runs Python would have given it up. Without a GIL, the world is
+ * stopped for as long. When the interpreter goes, only the thread that ends it can run: then
+ * whether that is attached is looked at instead.
  *
- * Both say on stderr what the threads are doing, and end the process by that signal.
+ * The end of the process is last_words.h's.
  */
 #ifndef INTERRUPTION_WATCHDOG_H
 #define INTERRUPTION_WATCHDOG_H
 
 #include "state.h" /* with Python.h, which has to come first */
 
-#include <signal.h>
 #include <stdbool.h>
 
-/*
- * A signal has come: to be called by the handler in C, for each but those that a timer sends.
- * Async-signal-safe, as the next one. May end the process: with the third signal, when nobody has
- * run the handler in Python since the first.
- */
-void interruption_signal_came(int number);
+#include "itr_clock.h"
 
-/* Is that signal one of the timer's? Then all has been done about it, if this returns at all. */
-bool interruption_signal_is_the_watchdogs(const siginfo_t *info);
+/* As many nanoseconds; without an end: ITR_NEVER. */
+static inline int64_t
+interruption_nanoseconds(double seconds)
+{
+    return seconds < 1e9 ? (int64_t)((seconds > 0 ? seconds : 0) * 1e9) : ITR_NEVER;
+}
 
-/* By the main thread, attached: our handler in Python has done all about what has come. The guard
-   takes over. */
-void interruption_watchdog_answered(void);
+/* By the main thread, attached: the process ends by that signal, which came at `since`; from now on
+   let nobody hold up all others for so long. */
+void interruption_watchdog_stays(int number, int64_t patience, int64_t since);
 
-/* By the main thread: whether that signal would end the process at once, without us. */
-void interruption_watchdog_is_fatal(int number, bool fatal);
+/* The process is to have ended in so many nanoseconds, by that signal; if the number is 0, with
+   that status. False: the system has no thread left. */
+bool interruption_watchdog_ends(int64_t within, int number, int status);
 
-/*
- * By the main thread, of a signal whose handler in C calls the above: how long the handler in
- * Python may be waited for, in seconds, and then the GIL; None: as long as it takes, but for the
- * third signal. (number, seconds, seconds if it is fatal)
- */
-PyObject *interruption_watch_signal(PyObject *module, PyObject *args);
-
-/*
- * The process is to have ended in so many seconds; None: not after all. By that signal; if the
- * number is 0, with that status. (seconds, number, status)
- */
-PyObject *interruption_end_within(PyObject *module, PyObject *args);
-
-/* By the main thread: the process ends by that signal. The guard is on, unless it is not fatal. */
-void interruption_watchdog_stays(int number);
+/* Nothing is due any more. */
+void interruption_watchdog_forget(void);
 
 /* Nobody can hold up anybody any more. */
 void interruption_watchdog_python_has_gone(void);
+
+/* The ident of the thread that feels whether one can run, or 0: nobody has to ask it to stop. */
+uintptr_t interruption_watchdog_feeler(void);
 
 /* Around a fork: see lifecycle.h. The parent's end is not the child's. */
 void interruption_watchdog_before_fork(void);

@@ -13,7 +13,7 @@ import textwrap
 import pytest
 from support import run_script
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a nudge is a timer of Linux")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the timers are of Linux")
 
 LATE = """
     #include <poll.h>
@@ -139,7 +139,7 @@ def test_who_comes_over_it_is_called_twice_at_most(library):
     assert 1 <= result.stderr.count("most recent call first") <= 2
 
 
-def test_a_child_of_a_fork_is_not_nudged(library):
+def test_a_child_of_a_fork_is_not_sent_it_again(library):
     """Nor a parent that waits for it in C more often than any other call."""
     result = run(
         library,
@@ -154,7 +154,7 @@ def test_a_child_of_a_fork_is_not_nudged(library):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_the_next_program_is_not_nudged(library):
+def test_the_next_program_is_not_sent_it_again(library):
     result = run(
         library,
         """
