@@ -62,17 +62,18 @@ typedef struct itr_record {
     uint64_t scope;         /* guarded by mutex, written by the owner: see itr_enter_scope; or 0 */
     itr_payload *scope_pending;   /* as pending and delivered, of what was asked of the scope */
     itr_payload *scope_delivered; /* owner only, likewise */
-    bool scope_last;     /* owner only: the scope's own was delivered last, not the thread's */
-    bool scope_asked;    /* guarded by mutex: somebody has asked the scope */
-    bool whole;          /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
-                            is to the whole thread, not to a scope */
-    bool whole_pending;  /* guarded by mutex: and it has not been delivered yet */
-    itr_wake_fd wake_fd; /* guarded by mutex; opened by the owner only.
-                            Readable exactly while ITR_REQUESTED */
-    itr_wake_fd poll_fd; /* guarded by mutex; opened by the owner only: see itr_poll_fd */
-    bool poll_signalled; /* guarded by mutex: poll_fd is readable */
-    _Atomic bool polls;  /* the owner polls for requests: see itr_take_back. atomic:
-                            relaxed,  nothing hangs on it */
+    bool scope_last;        /* owner only: the scope's own was delivered last, not the thread's */
+    bool scope_asked;       /* guarded by mutex: somebody has asked the scope */
+    bool whole;             /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
+                               is to the whole thread, not to a scope */
+    bool whole_pending;     /* guarded by mutex: and it has not been delivered yet */
+    itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
+                               Readable exactly while ITR_REQUESTED */
+    itr_wake_fd poll_fd;    /* guarded by mutex; opened by the owner only: see itr_poll_fd */
+    bool poll_signalled;    /* guarded by mutex: poll_fd is readable */
+    _Atomic bool polls;     /* the owner polls for requests: see itr_take_back. atomic:
+                               relaxed,  nothing hangs on it */
+    _Atomic uint32_t helps; /* the embedder's number for what the thread helps with. The same */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
 

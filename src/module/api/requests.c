@@ -257,7 +257,7 @@ ask_all(interruption_state *state, const asked_with *with, bool and_late_threads
     }
     if (and_late_threads) {
         /* Before the others are asked: who is asked may start a thread. */
-        interruption_begin_asking_late_threads(youngest(threads, count), with->reason,
+        interruption_begin_asking_late_threads(state, youngest(threads, count), with->reason,
                                                with->origin);
     }
     Py_ssize_t asked = ask_others(state, threads, count, with);

@@ -1,4 +1,4 @@
-/* See late_threads.h. `births` is guarded by the mutex, but for what is said at its members. */
+/* See late_threads.h. `late_now` is guarded by the mutex, but for what is said at its members. */
 #include "shutdown/late_threads.h"
 
 #include "cpython/compat.h"
@@ -16,17 +16,16 @@ static struct {
     _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
                                   relaxed, for whom it lets in looks again under the mutex */
     size_t shutdowns;
-    PyObject *reason;  /* strong, or NULL */
-    uint64_t origin;   /* what they are asked with can be taken back by that */
-    uint64_t *helpers; /* their serials, and those of who asks; PyMem_RawMalloc */
-    size_t helper_count;
-    size_t helper_capacity;
-} births = {.youngest = UINT64_MAX};
+    PyObject *reason;        /* strong, or NULL */
+    uint64_t origin;         /* what they are asked with can be taken back by that */
+    _Atomic uint32_t helped; /* the number of the last shutdown: helpers, and who asks, have it in
+                                their record. Written under the mutex; atomic: relaxed */
+} late_now = {.youngest = UINT64_MAX};
 
 static bool
 shutdown_is_on(PyObject *Py_UNUSED(self))
 {
-    return atomic_load_explicit(&births.youngest, memory_order_relaxed) != UINT64_MAX;
+    return atomic_load_explicit(&late_now.youngest, memory_order_relaxed) != UINT64_MAX;
 }
 
 static PyObject *start_told_thread(const interruption_call *call);
@@ -44,49 +43,50 @@ static const interruption_row start_rows[] = {
 
 static interruption_family starting_family = {.name = "starting threads", .rows = start_rows};
 
-/* Under the mutex. */
+/* Does the thread of that record help with the shutdown that is on? NULL: it does not. */
 static bool
-is_helper(uint64_t serial)
+is_helper(const itr_record *record)
 {
-    for (size_t i = 0; i < births.helper_count; i++) {
-        if (births.helpers[i] == serial) {
-            return true;
-        }
-    }
-    return false;
+    return shutdown_is_on(NULL) && record != NULL &&
+           atomic_load_explicit(&record->helps, memory_order_relaxed) ==
+               atomic_load_explicit(&late_now.helped, memory_order_relaxed);
 }
 
-/* Under the mutex. Without memory it is asked as the others. */
+/* The calling thread is getting its record as a helper: it is not asked. */
+static _Thread_local bool begins_as_helper;
+
+/* The calling thread helps. Without memory for a record it is asked as the others. */
 static void
-note_helper(uint64_t serial)
+note_helper(interruption_state *state)
 {
-    if (births.helper_count == births.helper_capacity) {
-        size_t capacity = births.helper_capacity * 2 + 8;
-        uint64_t *larger = PyMem_RawRealloc(births.helpers, capacity * sizeof(*larger));
-        if (larger != NULL) {
-            births.helpers = larger;
-            births.helper_capacity = capacity;
-        }
+    begins_as_helper = true;
+    itr_record *record = state == NULL ? NULL : interruption_current(state);
+    begins_as_helper = false;
+    if (record == NULL) {
+        PyErr_Clear();
+        return;
     }
-    if (births.helper_count < births.helper_capacity) {
-        births.helpers[births.helper_count++] = serial;
-    }
+    atomic_store_explicit(&record->helps,
+                          atomic_load_explicit(&late_now.helped, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
 void
-interruption_begin_asking_late_threads(uint64_t youngest, PyObject *reason, uint64_t origin)
+interruption_begin_asking_late_threads(interruption_state *state, uint64_t youngest,
+                                       PyObject *reason, uint64_t origin)
 {
     if (interruption_family_enable(&starting_family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
     }
     interruption_mutex_lock(&late_threads_mutex);
-    if (births.shutdowns++ == 0) {
-        births.reason = Py_XNewRef(reason);
-        births.origin = origin;
-        atomic_store_explicit(&births.youngest, youngest, memory_order_relaxed);
+    if (late_now.shutdowns++ == 0) {
+        late_now.reason = Py_XNewRef(reason);
+        late_now.origin = origin;
+        (void)atomic_fetch_add_explicit(&late_now.helped, 1, memory_order_relaxed);
+        atomic_store_explicit(&late_now.youngest, youngest, memory_order_relaxed);
     }
-    note_helper(interruption_self().serial);
     interruption_mutex_unlock(&late_threads_mutex);
+    note_helper(state);
 }
 
 void
@@ -94,11 +94,10 @@ interruption_end_asking_late_threads(void)
 {
     PyObject *reason = NULL;
     interruption_mutex_lock(&late_threads_mutex);
-    if (births.shutdowns > 0 && --births.shutdowns == 0) {
-        births.helper_count = 0;
-        atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
-        reason = births.reason;
-        births.reason = NULL;
+    if (late_now.shutdowns > 0 && --late_now.shutdowns == 0) {
+        atomic_store_explicit(&late_now.youngest, UINT64_MAX, memory_order_relaxed);
+        reason = late_now.reason;
+        late_now.reason = NULL;
     }
     interruption_mutex_unlock(&late_threads_mutex);
     Py_XDECREF(reason);
@@ -108,14 +107,14 @@ interruption_end_asking_late_threads(void)
 static bool
 is_late_thread(const itr_record *record, PyObject **reason, uint64_t *origin)
 {
-    if (record->serial <= atomic_load_explicit(&births.youngest, memory_order_relaxed)) {
+    if (record->serial <= atomic_load_explicit(&late_now.youngest, memory_order_relaxed) ||
+        begins_as_helper) {
         return false;
     }
     interruption_mutex_lock(&late_threads_mutex);
-    bool late = record->serial > atomic_load_explicit(&births.youngest, memory_order_relaxed) &&
-                !is_helper(record->serial);
-    *reason = late ? Py_XNewRef(births.reason) : NULL;
-    *origin = births.origin;
+    bool late = record->serial > atomic_load_explicit(&late_now.youngest, memory_order_relaxed);
+    *reason = late ? Py_XNewRef(late_now.reason) : NULL;
+    *origin = late_now.origin;
     interruption_mutex_unlock(&late_threads_mutex);
     return late;
 }
@@ -212,10 +211,7 @@ starts_helpers(interruption_state *state)
 {
     uint32_t flags = flags_now(state);
     if (!(flags & ITR_REQUESTED)) {
-        interruption_mutex_lock(&late_threads_mutex);
-        bool helper = is_helper(interruption_self().serial);
-        interruption_mutex_unlock(&late_threads_mutex);
-        return helper;
+        return is_helper(itr_current());
     }
     return !(flags & ITR_PENDING) && (is_main(state) || !program_starts_it(state));
 }
@@ -224,9 +220,7 @@ starts_helpers(interruption_state *state)
 static PyObject *
 begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
 {
-    interruption_mutex_lock(&late_threads_mutex);
-    note_helper(interruption_self().serial);
-    interruption_mutex_unlock(&late_threads_mutex);
+    note_helper(atomic_load_explicit(&interruption_state_now, memory_order_acquire));
     return PyObject_Call(function, args, kwargs);
 }
 
@@ -280,10 +274,7 @@ interruption_is_helper(PyObject *module, PyObject *thread)
                                 &otherwise)) {
         return otherwise;
     }
-    uint64_t serial = target.record != NULL ? target.record->serial : target.thread.serial;
-    interruption_mutex_lock(&late_threads_mutex);
-    bool helper = is_helper(serial);
-    interruption_mutex_unlock(&late_threads_mutex);
+    bool helper = is_helper(target.record);
     interruption_release_target(&target);
     return PyBool_FromLong(helper);
 }
@@ -297,8 +288,7 @@ interruption_free_late_threads_mutex(void)
 void
 interruption_late_threads_after_fork_child(void)
 {
-    births.shutdowns = 0;
-    births.helper_count = 0;
-    atomic_store_explicit(&births.youngest, UINT64_MAX, memory_order_relaxed);
-    Py_CLEAR(births.reason);
+    late_now.shutdowns = 0;
+    atomic_store_explicit(&late_now.youngest, UINT64_MAX, memory_order_relaxed);
+    Py_CLEAR(late_now.reason);
 }

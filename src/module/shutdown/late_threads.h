@@ -23,7 +23,8 @@
  * (borrowed; or NULL) and origin (see itr_take_back). Until as many calls of
  * interruption_end_asking_late_threads; the first of several says what they are asked with.
  */
-void interruption_begin_asking_late_threads(uint64_t youngest, PyObject *reason, uint64_t origin);
+void interruption_begin_asking_late_threads(interruption_state *state, uint64_t youngest,
+                                            PyObject *reason, uint64_t origin);
 void interruption_end_asking_late_threads(void);
 
 /* By a thread that has just got its first record: ask it, if it is to be born asked. */
