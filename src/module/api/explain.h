@@ -7,6 +7,9 @@
 
 #include "state.h"
 
+/* _inspect(thread): None of a thread that has finished, else (requested, pending, state, detail,
+   place, stack); a place is (filename, line, function), the stack one of (place, is it protected),
+   outermost first, without the caller. What is named by `thread`, and errors: as interrupt(). */
 PyObject *interruption_inspect(PyObject *module, PyObject *thread);
 
 #endif

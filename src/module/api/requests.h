@@ -1,6 +1,5 @@
 /*
- * Asking threads to stop: the methods interrupt, interrupt_all_threads, _new_origin,
- * _begin_shutdown, _ask, _take_back, _end_shutdown and _requested_of.
+ * Asking threads to stop: interrupt and interrupt_all_threads, and what `shutdown` needs besides.
  */
 #ifndef INTERRUPTION_REQUESTS_H
 #define INTERRUPTION_REQUESTS_H
@@ -12,12 +11,28 @@ PyObject *interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssi
                                  PyObject *kwnames);
 PyObject *interruption_interrupt_all_threads(PyObject *module, PyObject *const *args,
                                              Py_ssize_t nargs, PyObject *kwnames);
-PyObject *interruption_new_origin(PyObject *module, PyObject *unused);
-PyObject *interruption_begin_shutdown(PyObject *module, PyObject *args);
-PyObject *interruption_ask_in_shutdown(PyObject *module, PyObject *args);
-PyObject *interruption_take_back(PyObject *module, PyObject *args);
-PyObject *interruption_end_shutdown(PyObject *module, PyObject *unused);
+
+/* _requested_of(thread): has that thread been asked to stop? What is named by `thread`, and errors,
+   here and below: as interrupt(). */
 PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
+
+/* _new_origin(): a number by which requests can be taken back; no two are the same, and 0 is none.
+ */
+PyObject *interruption_new_origin(PyObject *module, PyObject *unused);
+
+/* _begin_shutdown(reason, origin, and_late_threads): interrupt_all_threads(reason), which can be
+   taken back by that number. and_late_threads: threads that are born from now on are born asked,
+   until _end_shutdown(), which is to be called as many times, unless this raises TypeError. */
+PyObject *interruption_begin_shutdown(PyObject *module, PyObject *args);
+PyObject *interruption_end_shutdown(PyObject *module, PyObject *unused);
+
+/* _ask(thread, reason, origin): the same of one thread. */
+PyObject *interruption_ask_in_shutdown(PyObject *module, PyObject *args);
+
+/* _take_back(thread, origin, also_who_polls): take back what was asked by that number, if it waits
+   to be delivered and nobody else has asked. also_who_polls: also from a thread that polls for
+   requests. Returns whether it was. */
+PyObject *interruption_take_back(PyObject *module, PyObject *args);
 
 /*
  * Ask a target, with the exception class and reason as the user gave them (NULL: not given).

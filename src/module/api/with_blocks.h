@@ -11,7 +11,8 @@
  */
 int interruption_with_blocks_init(PyObject *module);
 
-/* The method _switch: a thread's own switches (S14). */
+/* _switch(thread, async_interrupt, io_interrupt): a running thread's own switches (S14). What is
+   named by `thread`, and errors: as interrupt(). */
 PyObject *interruption_switch(PyObject *module, PyObject *args);
 
 #endif

@@ -21,7 +21,8 @@ int interruption_blocking_start(void);
    and is looked for by each region. */
 bool interruption_blocking_is_whole(void);
 
-/* Methods of the module: what interruption.blocking offers. */
+/* What interruption.blocking offers. _blocking_status(): (enabled, families), a family being (name,
+   interposed, names of calls, names of calls that there are not, why it was refused or None). */
 PyObject *interruption_blocking_enable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_disable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_status(PyObject *module, PyObject *unused);

@@ -109,29 +109,3 @@ interruption_free_code_mutex(void)
 {
     interruption_mutex_reset(&code_mutex);
 }
-
-PyObject *
-interruption_code_points(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyCodeObject *code;
-    int since = -1;
-    if (!PyArg_ParseTuple(args, "O!|i:_points", &PyCode_Type, &code, &since)) {
-        return NULL;
-    }
-    const interruption_code *known = interruption_code_of(code);
-    PyObject *list = known == NULL ? NULL : PyList_New(0);
-    Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
-    for (int offset = 0; offset < size; offset += 2) {
-        PyObject *item = Py_BuildValue(
-            "(iIii)", offset, interruption_point_flags(known->points, offset),
-            (int)interruption_point_cleanup(known->points, offset, since, NULL),
-            (int)interruption_point_cleanup_outside(known->points, offset, since, NULL));
-        int failed = item == NULL ? -1 : PyList_Append(list, item);
-        Py_XDECREF(item);
-        if (failed) {
-            Py_CLEAR(list);
-            break;
-        }
-    }
-    return list;
-}

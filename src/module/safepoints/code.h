@@ -23,8 +23,4 @@ void interruption_free_code_mutex(void);
 /* NULL with MemoryError set. The code object must stay alive while the result is used. */
 interruption_code *interruption_code_of(PyCodeObject *code);
 
-/* _points(code, since=-1, /): for the tests. A list with an entry for every code unit: (offset,
- * flags, cleanup, cleanup but for that of the innermost `with`). */
-PyObject *interruption_code_points(PyObject *module, PyObject *args);
-
 #endif

@@ -36,11 +36,24 @@ bool interruption_is_protected_frame(interruption_state *state, PyFrameObject *f
  * for, imported or reloaded. As above, but that it never runs any Python code. */
 bool interruption_is_import_machinery(PyCodeObject *code);
 
-/* Methods of the module; see module.c. */
+/*
+ * _set_protected(homes): say where protected code comes from, in the place of what was said before.
+ * A tuple of (folder, names, named), each a str, a sorted tuple of str, and a bool. Code is
+ * protected whose co_filename begins with the folder (which ends with a slash or is empty) and goes
+ * on with one of the names, as that of a folder or of a file without its suffix; if `named`, only
+ * if the module's own name begins with it, too.
+ */
 PyObject *interruption_set_protected(PyObject *module, PyObject *homes);
+
+/* _protect(name): protect the modules of that name and below it. Returns whether they were not;
+   _unprotect(name), which undoes it, whether they were by that name. */
 PyObject *interruption_protect(PyObject *module, PyObject *name);
 PyObject *interruption_unprotect(PyObject *module, PyObject *name);
+
+/* _is_protected(code, namespace): when it runs with those globals (a dict)? */
 PyObject *interruption_is_protected_method(PyObject *module, PyObject *args);
+
+/* _is_import_machinery(code): the above as a function. */
 PyObject *interruption_is_import_machinery_method(PyObject *module, PyObject *code);
 
 /* Make the state's part, and give it back. 0, or -1 with an exception set. */

@@ -195,11 +195,12 @@ flags_now(interruption_state *state)
     return itr_flags(record);
 }
 
-bool
-interruption_is_told(interruption_state *state)
+PyObject *
+interruption_is_told(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    return shutdown_is_on(NULL) &&
-           (flags_now(state) & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED;
+    const uint32_t asked = ITR_REQUESTED | ITR_PENDING;
+    return PyBool_FromLong(shutdown_is_on(NULL) &&
+                           (flags_now(interruption_get_state(module)) & asked) == ITR_REQUESTED);
 }
 
 /* A thread that asks the others, as the main thread for a signal, goes on or cleans up: either way

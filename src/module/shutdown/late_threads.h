@@ -34,8 +34,8 @@ void interruption_ask_late_thread(itr_record *record);
    and errors: as interrupt(). */
 PyObject *interruption_is_helper(PyObject *module, PyObject *thread);
 
-/* While a shutdown is on: has the calling thread been asked, and told? */
-bool interruption_is_told(interruption_state *state);
+/* _is_told(): is a shutdown on, and has the calling thread been asked, and told? */
+PyObject *interruption_is_told(PyObject *module, PyObject *unused);
 
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
 void interruption_free_late_threads_mutex(void);

@@ -1,8 +1,8 @@
 /*
- * See held_testing.h. A thread that tracks has its list in a capsule in its thread state's
+ * See testing.h. A thread that tracks has its list in a capsule in its thread state's
  * dictionary, which goes when the thread ends, wherever it is then.
  */
-#include "held_testing.h"
+#include "testing.h"
 
 #include <unistd.h>
 
@@ -11,6 +11,7 @@
 #include "blocking/sync/locks.h"
 #include "blocking/sync/process_locks.h"
 #include "thread/held_locks.h"
+#include "safepoints/code.h"
 
 #define CAPSULE "interruption._interruption._tracker"
 
@@ -184,4 +185,30 @@ interruption_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fo
         interruption_unlock_threads();
     }
     return pid;
+}
+
+PyObject *
+interruption_testing_points(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyCodeObject *code;
+    int since = -1;
+    if (!PyArg_ParseTuple(args, "O!|i:_points", &PyCode_Type, &code, &since)) {
+        return NULL;
+    }
+    const interruption_code *known = interruption_code_of(code);
+    PyObject *list = known == NULL ? NULL : PyList_New(0);
+    Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
+    for (int offset = 0; offset < size; offset += 2) {
+        PyObject *item = Py_BuildValue(
+            "(iIii)", offset, interruption_point_flags(known->points, offset),
+            (int)interruption_point_cleanup(known->points, offset, since, NULL),
+            (int)interruption_point_cleanup_outside(known->points, offset, since, NULL));
+        int failed = item == NULL ? -1 : PyList_Append(list, item);
+        Py_XDECREF(item);
+        if (failed) {
+            Py_CLEAR(list);
+            break;
+        }
+    }
+    return list;
 }

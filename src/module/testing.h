@@ -1,9 +1,9 @@
 /*
- * What the tests of held locks ask the module for: private methods, which no user calls, and which
+ * What only the tests ask the module for: private methods, which no user calls, and which
  * wheels are built without (meson.options: testing).
  */
-#ifndef INTERRUPTION_HELD_TESTING_H
-#define INTERRUPTION_HELD_TESTING_H
+#ifndef INTERRUPTION_TESTING_H
+#define INTERRUPTION_TESTING_H
 
 #include "state.h"
 
@@ -16,13 +16,18 @@ PyObject *interruption_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_size(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_by(PyObject *module, PyObject *tracker);
 
+/* _points(code, since=-1, /): what may happen at each code unit of a code object. A list with an
+   entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
+PyObject *interruption_testing_points(PyObject *module, PyObject *args);
+
 /* Call os.fork() as if another thread held the mutex of the threads' list in that moment. */
 PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *fork);
 
-#define INTERRUPTION_HELD_TESTING_METHODS                                                          \
+#define INTERRUPTION_TESTING_METHODS                                                               \
     {"_interpose_locks", interruption_testing_interpose, METH_VARARGS, NULL},                      \
         {"_track_locks", interruption_testing_track, METH_O, NULL},                                \
         {"_held", interruption_testing_held, METH_NOARGS, NULL},                                   \
+        {"_points", interruption_testing_points, METH_VARARGS, NULL},                              \
         {"_held_place", interruption_testing_held_place, METH_NOARGS, NULL},                       \
         {"_fork_while_locked", interruption_testing_fork_while_locked, METH_O, NULL},              \
         {"_held_size", interruption_testing_held_size, METH_NOARGS, NULL},                         \
@@ -31,7 +36,7 @@ PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *for
     }
 
 #else
-#define INTERRUPTION_HELD_TESTING_METHODS {NULL, NULL, 0, NULL}
+#define INTERRUPTION_TESTING_METHODS {NULL, NULL, 0, NULL}
 #endif
 
 #endif
