@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any, cast
 
 from .. import __version__
 
@@ -38,7 +39,6 @@ def _grace(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{error}; 'forever': no limit") from None
 
 
-_NOT_GIVEN = object()
 _GRACE = 5.0  # of threads, if none was given
 
 _PLACES = ("all", "ours", "none")
@@ -130,14 +130,18 @@ where the same Ctrl-C stops it. The exit status is 0 if that is how it went, els
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG,
-        description=_HELP,
-        epilog=_HELP_END,
+def _parser(command: str, description: str, **texts: Any) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"{_PROG} {command}".rstrip(),
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        **texts,
     )
+
+
+def _command(arguments: Sequence[str]) -> str:
+    parser = _parser("", _HELP, epilog=_HELP_END)
     parser.add_argument("--version", action="version", version=f"interruption {__version__}")
     parser.add_argument(
         "command",
@@ -146,16 +150,14 @@ def _parser() -> argparse.ArgumentParser:
         help="run: a program whose threads stop; doctor: what works here; demo: see it (each has a "
         "--help)",
     )
-    return parser
+    return cast("str", parser.parse_args(arguments).command)
 
 
-def _parse(
-    parser: argparse.ArgumentParser, options: Sequence[str], *with_time: str
-) -> argparse.Namespace:
-    """As ``parse_args``; what follows an option with a time is its time, also if it is "-1s"."""
+def _parse(parser: argparse.ArgumentParser, options: Sequence[str], time: str) -> Any:
+    """As ``parse_args``; what follows the option of that name is its time, also if it is "-1s"."""
     joined: list[str] = []
     for option in options:
-        if joined and joined[-1] in with_time and re.match(r"-[.\d]", option):
+        if joined and joined[-1] == time and re.match(r"-[.\d]", option):
             joined[-1] += f"={option}"
         else:
             joined.append(option)
@@ -163,18 +165,11 @@ def _parse(
 
 
 def _run_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{_PROG} run",
-        usage="%(prog)s [OPTION ...] (PROGRAM | -m MODULE) [ARG ...]",
-        description=_RUN_HELP,
-        epilog=_RUN_HELP_END,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    usage = "%(prog)s [OPTION ...] (PROGRAM | -m MODULE) [ARG ...]"
+    parser = _parser("run", _RUN_HELP, epilog=_RUN_HELP_END, usage=usage)
     parser.add_argument(
         "--grace",
         type=_grace,
-        default=_NOT_GIVEN,
         metavar="TIME",
         help="how long the process is given to end: 500ms, 5s, 1m, or forever. Unless given, "
         "threads get 5s, and whatever else ends by itself takes its time",
@@ -196,24 +191,6 @@ def _run_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a module or package that is not to be interrupted between its statements, as "
         "interruption.protect() has it",
-    )
-    return parser
-
-
-def _doctor_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"{_PROG} doctor",
-        description=_DOCTOR_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument(
-        "--patience",
-        type=seconds,
-        default=5.0,
-        metavar="TIME",
-        help="how long each thread is given to stop: 500ms, 5s, 1m (default: 5s)",
     )
     return parser
 
@@ -252,44 +229,51 @@ def _run(arguments: Sequence[str]) -> None:
     from . import run as runner  # noqa: PLC0415  (not before it is needed)
 
     own = [name for name in chosen.region if name not in _PLACES]
-    if module is not None:
-        own.append(module.partition(".")[0])
     if module is None:
         load, program = functools.partial(runner.load_script, program[0]), program[1:]
     else:
         load = functools.partial(runner.load_module, module)
+        own.append(module.partition(".")[0])
+    given = chosen.grace is not None
+    wanted = runner.Wanted(
+        grace=chosen.grace if given else _GRACE,
+        given=given,
+        region=places[0] if places else "all",
+        own=tuple(own),
+        protected=tuple(chosen.protect),
+    )
     try:
-        given = chosen.grace is not _NOT_GIVEN
-        wanted = runner.Wanted(
-            grace=chosen.grace if given else _GRACE,
-            given=given,
-            region=places[0] if places else "all",
-            own=tuple(own),
-            protected=tuple(chosen.protect),
-        )
         runner.run(load, program, wanted)
     except runner.NotFoundError as error:
         parser.error(str(error))
 
 
-def _doctor(arguments: Sequence[str]) -> None:
-    chosen = _parse(_doctor_parser(), arguments, "--patience")
-    from . import doctor  # noqa: PLC0415  (imports much)
-
-    status = doctor.run(as_json=chosen.json, patience=chosen.patience)
+def _exit(status: int) -> None:
     if status != 0:
         sys.exit(status)
+
+
+def _doctor(arguments: Sequence[str]) -> None:
+    parser = _parser("doctor", _DOCTOR_HELP)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--patience",
+        type=seconds,
+        default=5.0,
+        metavar="TIME",
+        help="how long each thread is given to stop: 500ms, 5s, 1m (default: 5s)",
+    )
+    chosen = _parse(parser, arguments, "--patience")
+    from . import doctor  # noqa: PLC0415  (imports much)
+
+    _exit(doctor.run(as_json=chosen.json, patience=chosen.patience))
 
 
 def _demo(arguments: Sequence[str]) -> None:
-    argparse.ArgumentParser(
-        prog=f"{_PROG} demo", description=_DEMO_HELP, allow_abbrev=False
-    ).parse_args(arguments)
+    _parser("demo", _DEMO_HELP).parse_args(arguments)
     from . import demo  # noqa: PLC0415  (not before it is needed)
 
-    status = demo.run()
-    if status != 0:
-        sys.exit(status)
+    _exit(demo.run())
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -299,10 +283,5 @@ def main(arguments: Sequence[str]) -> None:
     its threads are to stop. SystemExit: what the program has raised; a status that is not 0; 2, the
     arguments are wrong; ``--help``.
     """
-    command = _parser().parse_args(arguments[:1]).command
-    if command == "run":
-        _run(arguments[1:])
-    elif command == "doctor":
-        _doctor(arguments[1:])
-    else:
-        _demo(arguments[1:])
+    commands = {"run": _run, "doctor": _doctor, "demo": _demo}
+    commands[_command(arguments[:1])](arguments[1:])

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import IO, cast
@@ -31,7 +30,6 @@ for worker in workers:
     worker.join()
 """
 
-_READY = "waiting for jobs"
 _CLEANED = "has cleaned up"
 _THREADS = 2
 _HANGS_AFTER = 2.0  # seconds from Ctrl-C
@@ -43,63 +41,47 @@ def _say(text: str = "") -> None:
     print(text, flush=True)  # noqa: T201  (that is what it is for)
 
 
-class _Run:
-    """A run of the program, with what it prints.
+def _show(lines: str) -> None:
+    for line in lines.splitlines():
+        _say(f"    | {line.rstrip()}")
 
-    Its stderr has a pipe of its own: a traceback is written in pieces, and what the threads print
-    meanwhile would come in the middle of a line.
+
+def _press_ctrl_c(command: list[str], patience: float) -> tuple[float | None, int]:
+    """Run the program until it waits, and press Ctrl-C; show what it prints.
+
+    Returns after how many seconds it has ended, or None: it has not within so many, and is killed;
+    and how many threads have cleaned up.
     """
-
-    def __init__(self, command: list[str]) -> None:
-        # Whoever started us may ignore SIGINT, as a shell's background does: the program shall not.
-        heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)"
-        self.process = subprocess.Popen(  # noqa: S603  (this interpreter, and what stands above)
-            [sys.executable, "-c", f"{heed}; os.execv(sys.argv[1], sys.argv[1:])", *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.cleaned_up = 0  # threads; guarded by the lock, as is what is said of the program
-        self._lock = threading.Lock()
-        self._ready = threading.Event()
-        streams = cast("list[IO[str]]", [self.process.stdout, self.process.stderr])
-        self._readers = [threading.Thread(target=self._read, args=[each]) for each in streams]
-        for reader in self._readers:
-            reader.start()
-
-    def _read(self, stream: IO[str]) -> None:
-        with stream as lines:
-            for line in map(str.rstrip, lines):
-                with self._lock:
-                    _say(f"    | {line}")
-                    self.cleaned_up += line.endswith(_CLEANED)
-                if line == _READY:
-                    self._ready.set()
-        self._ready.set()  # it has ended
-
-    def seconds_to_end(self, patience: float) -> float | None:
-        """After a Ctrl-C; None: it has not ended within so many seconds, and is killed."""
+    # Whoever started us may ignore SIGINT, as a shell's background does: the program shall not.
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    with subprocess.Popen(  # noqa: S603  (this interpreter, and what stands above)
+        [sys.executable, "-c", f"{heed}; os.execv(sys.argv[1], sys.argv[1:])", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
-            self._ready.wait()
+            _show(cast("IO[str]", process.stdout).readline())  # it waits; or has ended, and nothing
             time.sleep(_A_MOMENT)
-            begin = time.perf_counter()
             _say("    (Ctrl-C)")
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(patience)
-            return time.perf_counter() - begin
+            begin = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=patience)
+            seconds = time.perf_counter() - begin
         except subprocess.TimeoutExpired:
-            return None
+            process.kill()
+            output, errors = process.communicate()
+            seconds = None
         finally:
-            self.process.kill()
-            self.process.wait()
-            for reader in self._readers:
-                reader.join()
+            process.kill()
+    _show(errors + output)
+    return seconds, output.count(_CLEANED)
 
 
 def _hangs(file: Path) -> bool:
     """Run it plainly."""
     _say(f"\n$ python {file.name}\n")
-    seconds = _Run([sys.executable, str(file)]).seconds_to_end(_HANGS_AFTER)
+    seconds, _ = _press_ctrl_c([sys.executable, str(file)], _HANGS_AFTER)
     if seconds is not None:
         _say(f"\nIt has ended by itself, {seconds:.2f} s after Ctrl-C, which is a surprise.")
         return False
@@ -110,9 +92,9 @@ def _hangs(file: Path) -> bool:
 def _stops(file: Path) -> bool:
     """Run it by the command."""
     _say(f"\n$ python -m interruption run {file.name}\n")
-    run = _Run([sys.executable, "-m", "interruption", "run", str(file)])
-    seconds = run.seconds_to_end(_PATIENCE)
-    if seconds is None or run.cleaned_up != _THREADS:
+    command = [sys.executable, "-m", "interruption", "run", str(file)]
+    seconds, cleaned_up = _press_ctrl_c(command, _PATIENCE)
+    if seconds is None or cleaned_up != _THREADS:
         _say("\nIt should have stopped. See what works here: python -m interruption doctor")
         return False
     _say(f"\nIt has stopped {seconds * 1000:.0f} ms after Ctrl-C, with both threads cleaned up.")

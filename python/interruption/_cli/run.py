@@ -5,6 +5,7 @@ there on. What is done about its threads is in ``run_threads``.
 """
 
 import atexit
+import contextlib
 import io
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any, Literal, NamedTuple, cast
 from .. import blocking
 from .._interruption import _set_own
 from .._protected import is_sure, not_found, protect
-from .._shutdown.shutdown import LOGGER, REPORT_AFTER, ShutdownReport
+from .._shutdown.shutdown import LOGGER, REPORT_AFTER, ShutdownReport, tell_by
 from .._shutdown.signals import end_by_swallowed_signals, exits_with, interrupt_for_run
 from . import run_threads
 
@@ -179,62 +180,24 @@ def _print_without_our_frames() -> None:
     sys.excepthook = excepthook
 
 
-class _Logger(logging.Logger):
-    """The logger of the report, which no configuration of the program's turns off unnamed.
+def _write_on_stderr(level: int, text: str, report: ShutdownReport) -> None:
+    """Tell of a shutdown, unless a handler of the program's does: whatever it has told `logging`.
 
     ``logging.config`` disables all loggers that were there before, and the level of the root logger
     was set without a thought of this one.
     """
-
-    @property
-    def disabled(self) -> bool:
-        """Never."""
-        return False
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        pass
-
-    def getEffectiveLevel(self) -> int:  # noqa: N802  (the name of logging)
-        """Warnings in any case."""
-        return min(super().getEffectiveLevel(), logging.WARNING)
-
-
-class _OnStderr(logging.Handler):
-    """Writes the report to stderr, unless another handler does."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """For people."""
-        report = record.__dict__.get("report")
-        if not isinstance(report, ShutdownReport):
-            return super().format(record)
-        return str(record.msg) % run_threads.without_our_frames(report)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write it. In the thread that waits for the others (see ``_shutdown.signals``)."""
-        streams = [
-            handler.stream
-            for handler in logging.root.handlers
-            if isinstance(handler, logging.StreamHandler) and handler.level <= record.levelno
-        ]
-        if sys.stderr is not None and sys.stderr not in streams:
-            try:
-                sys.stderr.write(f"interruption: {self.format(record)}\n")
-                sys.stderr.flush()
-            except (OSError, ValueError):  # nobody reads it any more; it is closed
-                self.handleError(record)
-
-
-def _report_on_stderr() -> None:
-    before = logging.getLoggerClass()
-    logging.setLoggerClass(_Logger)
-    try:
-        logging.getLogger(LOGGER).addHandler(_OnStderr())
-    finally:
-        logging.setLoggerClass(before)
+    logged = logging.getLogger(LOGGER).isEnabledFor(level) and any(
+        isinstance(handler, logging.StreamHandler)
+        and handler.level <= level
+        and handler.stream is sys.stderr
+        for handler in logging.root.handlers
+    )
+    if logged or level < logging.WARNING or sys.stderr is None:
+        return
+    # Nobody reads it any more, or it is closed: then there is nobody to tell.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"interruption: {text % run_threads.without_our_frames(report)}\n")
+        sys.stderr.flush()
 
 
 class Wanted(NamedTuple):
@@ -264,7 +227,7 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     program raises is raised.
     """
     sys.argv[:] = ["-m", *arguments]
-    _report_on_stderr()
+    tell_by(_write_on_stderr)
     grace = wanted.grace
     report_after = REPORT_AFTER if grace > REPORT_AFTER else None
     interrupt_for_run(grace, given=wanted.given, report_after=report_after)
