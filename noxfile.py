@@ -58,13 +58,16 @@ BESIDE = ["greenlet", "gevent", "eventlet", "cython"]
 PLUGINS = ["pytest-timeout", "pytest-xdist"]
 # The suite mostly waits, so more of it runs at once than there are processors.
 SIDE_BY_SIDE = ["-n", "8", "--dist", "loadgroup"]
-ALL = ["-m", ""]  # what is marked as stress, too
+# What is marked as stress, too, and then not what only takes a sample of it.
+ALL = ["-m", "not sample"]
 # They handle signals in their own ways.
 FRAMEWORKS = [
     *("twisted", "trio", "anyio", "uvloop", "uvicorn", "hypercorn", "gunicorn", "waitress"),
     *("tornado", "cysignals", "ipython"),
 ]
 OPTIMISED = "-Dbuildtype=debugoptimized"
+# Where it is only imported: compiled in a quarter of the time.
+QUICK = "--config-settings=setup-args=-Dbuildtype=debug"
 # For gcov: each line for itself, and its functions under names that tests/lines/endings.c can find.
 # GCC would have fork() forget what ran before it.
 _GCOV = ["dump", "reset"]
@@ -181,7 +184,7 @@ def workflows(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
-    session.install(*LINTERS, ".[bench]")
+    session.install(*LINTERS, ".[bench]", QUICK)
     session.run("mypy", "python/interruption", *TYPED)
     session.run(
         "python", "-m", "mypy.stubtest", "interruption._interruption", "--ignore-disjoint-bases"
@@ -191,7 +194,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation as pages of HTML; what Sphinx warns of is an error. Nothing is fetched."""
-    session.install(".[docs]")
+    session.install(".[docs]", QUICK)
     target = str(Path(session.create_tmp(), "html"))
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", target)
     session.log(f"begin at {target}/index.html")

@@ -32,7 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``percent`` is short, and once more, as stress, of its full length."""
     if "percent" in metafunc.fixturenames:
         full = pytest.param(100, marks=pytest.mark.stress, id="long")
-        metafunc.parametrize("percent", [pytest.param(20, id="short"), full])
+        short = pytest.param(20, marks=pytest.mark.sample, id="short")
+        metafunc.parametrize("percent", [short, full])
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[1]
 MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 
 
-@pytest.mark.parametrize("stress", [2, pytest.param(20, marks=pytest.mark.stress)])
+@pytest.mark.parametrize(
+    "stress",
+    [pytest.param(2, marks=pytest.mark.sample), pytest.param(20, marks=pytest.mark.stress)],
+)
 @pytest.mark.parametrize("platform", ["auto", "posix"])
 def test_the_core_passes_its_own_tests(platform, stress, tmp_path):
     options = ["-Dcore_only=true", f"-Dcore_platform={platform}", "-Dwerror=true"]
