@@ -63,30 +63,6 @@ class Check:
     problem: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Diagnosis:
-    """All that the doctor has found. The members are what ``--json`` prints.
-
-    statements: what raises between statements, on this version, and how trying it went.
-    families: those of ``blocking.status()``, each with what was tried of it.
-    refused: what ``blocking.status()`` has refused besides, and why.
-    problems: what should work and does not; empty if all is well.
-    """
-
-    interruption: str
-    python: dict[str, Any]
-    platform: str
-    statements: dict[str, Any]
-    families: tuple[dict[str, Any], ...]
-    refused: tuple[str, ...]
-    problems: tuple[str, ...]
-
-    @property
-    def is_well(self) -> bool:
-        """Whether everything that should work does."""
-        return not self.problems
-
-
 class Patient:
     """A thread that is asked to stop; the doctor waits until it has."""
 
@@ -226,10 +202,15 @@ def _problems(statements: dict[str, Any], families: tuple[dict[str, Any], ...]) 
             yield f"{family['name']}: not interposed: {family['reason']}"
 
 
-def diagnose(patience: float) -> Diagnosis:
+def diagnose(patience: float) -> dict[str, Any]:
     """Try everything. Blocking calls are interposed when this has been called.
 
     patience: how many seconds a thread is given to stop.
+
+    Returns what ``--json`` prints, among it ``statements``: what raises between statements, on this
+    version, and how trying it went; ``families``: those of ``blocking.status()``, each with what
+    was tried of it; ``refused``: what that has refused besides, and why; and ``problems``: what
+    should work and does not, empty if all is well.
     """
     from .. import __version__  # noqa: PLC0415  (the package is being imported before)
 
@@ -238,10 +219,15 @@ def diagnose(patience: float) -> Diagnosis:
     statements = _statements(program, patience)
     families = _families(program, patience)
     refused = _refused()
-    problems = (*_problems(statements, families), *refused)
-    return Diagnosis(
-        __version__, _python(), platform.platform(), statements, families, refused, problems
-    )
+    return {
+        "interruption": __version__,
+        "python": _python(),
+        "platform": platform.platform(),
+        "statements": statements,
+        "families": families,
+        "refused": refused,
+        "problems": (*_problems(statements, families), *refused),
+    }
 
 
 def _mark(check: dict[str, Any] | None) -> str:
@@ -267,33 +253,32 @@ def _family_lines(family: dict[str, Any]) -> Iterator[str]:
         yield f"      (this Python has no {', '.join(family['missing'])})"
 
 
-def _lines(found: Diagnosis) -> Iterator[str]:
-    python = found.python
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    python, statements, problems = found["python"], found["statements"], found["problems"]
     gil = "with a GIL" if python["gil"] else "without a GIL"
     kind = f"{'free-threaded build, ' if python['free_threaded'] else ''}{gil}"
-    yield f"interruption {found.interruption}"
-    yield f"{python['implementation']} {python['version']} ({kind}), {found.platform}"
+    yield f"interruption {found['interruption']}"
+    yield f"{python['implementation']} {python['version']} ({kind}), {found['platform']}"
     debug = ", a debug build" if python["debug"] else ""
     yield f"  built {python['build']} by {python['compiler']}{debug}"
     yield f"  {python['executable']}"
-    tool = found.statements["tool_id"]
-    by = found.statements["by"] + ("" if tool is None else f", tool id {tool}")
-    mark = _mark(found.statements["check"]).removeprefix("between statements woken ")
+    tool = statements["tool_id"]
+    by = statements["by"] + ("" if tool is None else f", tool id {tool}")
+    mark = _mark(statements["check"]).removeprefix("between statements woken ")
     yield f"between statements, by {by}: {mark}"
     yield "blocking calls:"
-    for family in found.families:
+    for family in found["families"]:
         yield from _family_lines(family)
-    if found.is_well:
-        yield "everything that should work here does"
+    if problems:
+        yield f"{len(problems)} of these should work and do{'es' * (len(problems) == 1)} not:"
+        yield from (f"  {problem}" for problem in problems)
     else:
-        count = len(found.problems)
-        yield f"{count} of these should work and do{'es' * (count == 1)} not:"
-        yield from (f"  {problem}" for problem in found.problems)
+        yield "everything that should work here does"
 
 
 def run(*, as_json: bool, patience: float) -> int:
     """Print the diagnosis; the exit status: 1 when something that should work does not."""
     found = diagnose(patience)
-    text = json.dumps(dataclasses.asdict(found), indent=2) if as_json else "\n".join(_lines(found))
+    text = json.dumps(found, indent=2) if as_json else "\n".join(_lines(found))
     print(text)  # noqa: T201  (that is what it is for)
-    return 0 if found.is_well else 1
+    return 1 if found["problems"] else 0
