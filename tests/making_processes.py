@@ -12,6 +12,7 @@ import multiprocessing.managers
 import multiprocessing.resource_tracker
 import multiprocessing.shared_memory
 import os
+import pickle
 import subprocess
 import threading
 import time
@@ -101,10 +102,6 @@ class Processes(Scenario):
         self.process.close()
 
 
-class ByForkserver(Processes):
-    methods = ("forkserver",)
-
-
 def stops(path: str) -> None:
     """In the child of a fork within a region: what waits there is interrupted, too."""
     try:
@@ -166,6 +163,7 @@ class StartsTracker(Scenario):
 class Registers(StartsTracker):
     def act(self) -> None:
         self.tracker.register("/nothing", "noop")
+        self.tracker.unregister("/nothing", "noop")
 
 
 class StopsTracker(StartsTracker):
@@ -247,15 +245,20 @@ class Managed(Managers):
         self.manager.shutdown()
 
 
-class Forgets(Managed):
-    def prepare(self) -> None:
-        self.proxy = [self.manager.list([1])]
+class Unpickles(Managed):
+    """As what another process has sent: nothing of the manager's is around it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.proxy = self.manager.list([1])
+        self.pickled = pickle.dumps(self.proxy)
 
     def act(self) -> Any:
-        self.proxy.clear()
+        return pickle.loads(self.pickled)
 
-    def check(self, result: None, *, raised: bool) -> None:
-        assert self.manager._number_of_objects() == 0  # noqa: SLF001
+    def close(self) -> None:
+        del self.proxy
+        super().close()
 
 
 class Asks(Managed):
@@ -286,18 +289,6 @@ class Memory(Scenario):
     def check(self, result: multiprocessing.shared_memory.SharedMemory, *, raised: bool) -> None:
         result.close()
         result.unlink()
-
-
-class Unlinks(Memory):
-    def prepare(self) -> None:
-        self.memory = super().act()
-        self.memory.close()
-
-    def act(self) -> None:
-        self.memory.unlink()
-
-    def check(self, result: None, *, raised: bool) -> None:
-        assert not Path("/dev/shm", self.memory.name).exists()
 
 
 class Semaphores(Scenario):

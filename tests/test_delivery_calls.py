@@ -232,7 +232,7 @@ def test_other_threads_run_the_same_functions_meanwhile():  # S9
 
 
 def test_a_lock_that_is_released_in_what_c_code_calls():  # S9
-    """While a lock is held nobody follows; afterwards a second look does."""
+    """While a lock is held no entries are watched; afterwards they are."""
     lock = threading.Lock()
     going = [True]
 

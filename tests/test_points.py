@@ -22,11 +22,11 @@ from points_corpus import RUNNABLE, Resources
 from support import in_thread, seeded
 
 try:
-    from interruption._interruption import _points
+    from interruption._interruption import _safepoints
 except ImportError:
     pytest.skip("this was built with -Dtesting=false, as wheels are", allow_module_level=True)
 
-STATEMENT, CLEAR, LOOP, CALLS, GAP = 1, 2, 4, 8, 16
+STATEMENT, LOOP, CALLS, GAP = 1, 2, 4, 8
 NOTHING, FINALLY, EXCEPT, WITH_ENTRY, WITH_EXIT, UNKNOWN = range(6)
 CLEANUPS = {"finally": {FINALLY}, "except": {EXCEPT}, "with": {WITH_ENTRY, WITH_EXIT}}
 SEED = 1
@@ -50,7 +50,9 @@ def places(code: types.CodeType, since: int = -1) -> dict[int, Place]:
         for offset in range(start, end, 2)
         if line is not None
     }
-    return {offset: Place(lines.get(offset, -1), *rest) for offset, *rest in _points(code, since)}
+    return {
+        offset: Place(lines.get(offset, -1), *rest) for offset, *rest in _safepoints(code, since)
+    }
 
 
 def inner_frame(depth: int = 2) -> types.FrameType:
@@ -549,7 +551,7 @@ def test_a_long_function_takes_no_more_than_its_length(statement: str) -> None:
         for _ in range(3):
             code = space["f"].__code__.replace()  # one that is not known
             begun = time.thread_time()
-            points = _points(code)
+            points = _safepoints(code)
             taken.append(time.thread_time() - begun)
             assert points[0][2] != UNKNOWN
         return min(taken) / count
@@ -560,7 +562,7 @@ def test_a_long_function_takes_no_more_than_its_length(statement: str) -> None:
 
 def test_threads_that_ask_at_once_get_the_same_answer():
     source = inspect.getsource(points_corpus)
-    expected = [_points(code) for code in functions_of(compile(source, "corpus", "exec"))]
+    expected = [_safepoints(code) for code in functions_of(compile(source, "corpus", "exec"))]
     for _ in range(5):
         codes = list(functions_of(compile(source, "corpus", "exec")))
         answers: list[list[Any]] = [[] for _ in range(4)]
@@ -568,7 +570,7 @@ def test_threads_that_ask_at_once_get_the_same_answer():
 
         def ask(into, codes=codes, start=start):
             start.wait()
-            into.extend(_points(code) for code in codes)
+            into.extend(_safepoints(code) for code in codes)
 
         threads = [threading.Thread(target=ask, args=[answer]) for answer in answers]
         for thread in threads:
@@ -583,7 +585,7 @@ def test_what_is_known_of_a_code_object_goes_with_it():
 
     def ask() -> None:
         for code in functions_of(compile(source, "corpus", "exec")):
-            _points(code)
+            _safepoints(code)
 
     ask()
     tracemalloc.start()

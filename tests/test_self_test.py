@@ -20,7 +20,13 @@ def test_this_interpreter_is_as_expected():
     assert blocking.status().refused == ()
 
 
-TRY = [(".", "def f(a):"), ("g", " try:"), ("p", "  a()"), (".", " finally:"), ("f", "  a()")]
+TRY = """\
+def f(a): #.
+ try: #g
+  a() #p
+ finally: #.
+  a() #f
+"""
 
 
 def test_forms_that_are_as_marked_are_found_so():
@@ -44,14 +50,14 @@ def test_forms_that_are_as_marked_are_found_so():
     ],
 )
 def test_every_mark_is_looked_at(mark, line):
-    said = _self_test([*TRY, (mark, line)])
+    said = _self_test(f"{TRY}{line} #{mark}\n")
     assert said is not None
     assert line.strip() in said
 
 
 def test_what_does_not_compile_is_an_error():
     with pytest.raises(SyntaxError):
-        _self_test([("p", "def f(:")])
+        _self_test("def f(: #p\n")
 
 
 def test_another_bytecode_is_refused_and_named():

@@ -2,7 +2,7 @@
 
 When a thread is asked in an event loop, no code of the program's is on its stack, or only far out;
 what runs next is called by C code, which is given a task's step, a future's wake-up, a partial. The
-scripts ask in such a moment, with the thread that takes second looks ended: what is not watched at
+scripts ask in such a moment, with the re-arm timer ended: what is not watched at
 once, is not interrupted.
 """
 
@@ -18,7 +18,7 @@ COMMON = """
     import interruption._interruption
     from interruption import ThreadExit, allow_interruption, interrupt
 
-    interruption._interruption._stop_looking()
+    interruption._interruption._stop_rearming()
     logging.getLogger("asyncio").disabled = True  # nobody asks for the interrupted task's result
     turns = 0
 

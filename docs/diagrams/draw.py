@@ -255,7 +255,7 @@ def delivery() -> str:
             ),
             "raise": Box("raise, disarm", 300, 455, "stop"),
             "second": Box(
-                "second look, 1, 2, 4 ... 64 ms|later: arm what runs now", 630, 360, "calm"
+                "re-arm timer, 1, 2, 4 ... 64 ms|later: arm what runs now", 630, 360, "calm"
             ),
         },
         [

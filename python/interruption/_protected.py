@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# (folder, sorted names of what is in it, whether the module's own name must agree)
-_Home = tuple[str, tuple[str, ...], bool]
+# (folder, names of what is in it, whether the module's own name must agree)
+_Home = tuple[str, frozenset[str], bool]
 
 
 def _folder(file: str, module: str) -> str | None:
@@ -71,14 +71,14 @@ def _standard_folders() -> Iterator[str]:
 
 def _homes() -> tuple[_Home, ...]:
     """All that ``_set_protected`` wants to know."""
-    standard = tuple(sorted(sys.stdlib_module_names))
+    standard = sys.stdlib_module_names
     # "<frozen os>", "<frozen importlib.util>": what is cut off there is "os>" and "importlib".
-    frozen = tuple(sorted([*standard, *(name + ">" for name in standard)]))
+    frozen = standard | {name + ">" for name in standard}
     homes: set[_Home] = {("<frozen ", frozen, False)}
     for folder in _standard_folders():
         homes |= {(form, standard, not form.startswith("/")) for form in _forms(folder)}
     for folder in _folders_of(sys.modules[__name__], _homes):
-        ours = (__name__.partition(".")[0],)
+        ours = frozenset({__name__.partition(".")[0]})
         homes |= {(form, ours, not form.startswith("/")) for form in _forms(folder)}
     return tuple(homes)
 

@@ -72,7 +72,7 @@ thread_ends(uint64_t serial)
        that are not there. What is left of it at interpreter exit is not asked any more. */
     bool own = thread == interruption_thread_self;
     interruption_lock_threads();
-    interruption_garbage garbage = {.count = 0};
+    interruption_garbage garbage = {.frame = NULL};
     interruption_events_disarm(thread, &garbage); /* while it is in the list: a fork may cut it */
     interruption_unlink_thread(thread);
     if (own) {
@@ -80,7 +80,7 @@ thread_ends(uint64_t serial)
         thread->record->embedder = NULL;
     }
     interruption_unlock_threads();
-    interruption_drop_garbage(&garbage);
+    (void)interruption_drop_garbage(&garbage);
     if (own) {
         interruption_thread_self = NULL;
         interruption_thread_held = NULL;
@@ -117,10 +117,10 @@ drop_other_threads(void)
             interruption_disarm(self); /* its request was the parent's */
         }
     }
-    interruption_garbage garbage = {.count = 0};
+    interruption_garbage garbage = {.frame = NULL};
     for (interruption_thread *other; (other = take_other(&garbage)) != NULL;) {
-        interruption_drop_garbage(&garbage);
-        garbage = (interruption_garbage){.count = 0};
+        (void)interruption_drop_garbage(&garbage);
+        garbage = (interruption_garbage){.frame = NULL};
         free_thread(other);
     }
 }
@@ -216,7 +216,7 @@ static int
 register_exit(PyObject *module)
 {
     PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_looking");
+    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_rearming");
     PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);
     Py_XDECREF(method);
     Py_XDECREF(atexit);

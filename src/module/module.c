@@ -15,7 +15,6 @@
 #include "api/explain.h"
 #include "shutdown/futures.h"
 #include "thread/held_locks.h"
-#include "safepoints/installed.h"
 #include "thread/left_locked.h"
 #include "lifecycle.h"
 #include "api/polling.h"
@@ -145,7 +144,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_inspect", interruption_inspect, METH_O, ", thread"),
     PRIVATE("_switch", interruption_switch, METH_VARARGS,
             ", thread, async_interrupt, io_interrupt"),
-    PRIVATE("_stop_looking", interruption_stop_looking, METH_NOARGS, ""),
+    PRIVATE("_stop_rearming", interruption_rearm_stop, METH_NOARGS, ""),
     PRIVATE("_requested_of", interruption_requested_of, METH_O, ", thread"),
     PRIVATE("_excepthook", interruption_excepthook, METH_O, ", args"),
     PRIVATE("_set_protected", interruption_set_protected, METH_O, ", homes"),

@@ -188,11 +188,11 @@ interruption_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fo
 }
 
 PyObject *
-interruption_testing_points(PyObject *Py_UNUSED(module), PyObject *args)
+interruption_testing_safepoints(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyCodeObject *code;
     int since = -1;
-    if (!PyArg_ParseTuple(args, "O!|i:_points", &PyCode_Type, &code, &since)) {
+    if (!PyArg_ParseTuple(args, "O!|i:_safepoints", &PyCode_Type, &code, &since)) {
         return NULL;
     }
     const interruption_code *known = interruption_code_of(code);
@@ -200,9 +200,9 @@ interruption_testing_points(PyObject *Py_UNUSED(module), PyObject *args)
     Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
     for (int offset = 0; offset < size; offset += 2) {
         PyObject *item = Py_BuildValue(
-            "(iIii)", offset, interruption_point_flags(known->points, offset),
-            (int)interruption_point_cleanup(known->points, offset, since, NULL),
-            (int)interruption_point_cleanup_outside(known->points, offset, since, NULL));
+            "(iIii)", offset, interruption_safepoint_flags(known->points, offset),
+            (int)interruption_safepoint_cleanup(known->points, offset, since),
+            (int)interruption_safepoint_cleanup_outside(known->points, offset, since));
         int failed = item == NULL ? -1 : PyList_Append(list, item);
         Py_XDECREF(item);
         if (failed) {

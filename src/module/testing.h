@@ -16,9 +16,9 @@ PyObject *interruption_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_size(PyObject *module, PyObject *unused);
 PyObject *interruption_testing_held_by(PyObject *module, PyObject *tracker);
 
-/* _points(code, since=-1, /): what may happen at each code unit of a code object. A list with an
-   entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
-PyObject *interruption_testing_points(PyObject *module, PyObject *args);
+/* _safepoints(code, since=-1, /): what may happen at each code unit of a code object. A list with
+   an entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
+PyObject *interruption_testing_safepoints(PyObject *module, PyObject *args);
 
 /* Call os.fork() as if another thread held the mutex of the threads' list in that moment. */
 PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *fork);
@@ -27,7 +27,7 @@ PyObject *interruption_testing_fork_while_locked(PyObject *module, PyObject *for
     {"_interpose_locks", interruption_testing_interpose, METH_VARARGS, NULL},                      \
         {"_track_locks", interruption_testing_track, METH_O, NULL},                                \
         {"_held", interruption_testing_held, METH_NOARGS, NULL},                                   \
-        {"_points", interruption_testing_points, METH_VARARGS, NULL},                              \
+        {"_safepoints", interruption_testing_safepoints, METH_VARARGS, NULL},                      \
         {"_held_place", interruption_testing_held_place, METH_NOARGS, NULL},                       \
         {"_fork_while_locked", interruption_testing_fork_while_locked, METH_O, NULL},              \
         {"_held_size", interruption_testing_held_size, METH_NOARGS, NULL},                         \

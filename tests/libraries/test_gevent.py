@@ -173,7 +173,7 @@ def test_gevents_greenlets_have_regions_of_their_own():  # S21
         gevent.get_hub().destroy(destroy_loop=True)
         return log
 
-    if sys.version_info >= (3, 12):  # before, a switch by C code is found by the second look
+    if sys.version_info >= (3, 12):  # before, a switch by C code is found by the re-arm timer
         assert in_thread(body) == ["done"]
     else:
         assert in_thread(body) in (["done"], ["not reached", "done"])

@@ -126,7 +126,7 @@ class Callbacks(Shape):
 
 
 class KeyAlone(Shape):
-    """Nothing but what C code calls: no line of it is told before the second look."""
+    """Nothing but what C code calls: no line of it is told before it is armed again."""
 
     rounds = 1
     pause = 10_000

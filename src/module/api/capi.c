@@ -6,6 +6,7 @@
  */
 #include "api/capi.h"
 
+#include "cpython/compat.h"
 #include "thread/current.h"
 #include "interruption.h"
 #include "api/polling.h"
@@ -23,39 +24,27 @@ module_of_api(void)
     return PyImport_ImportModule("interruption._interruption");
 }
 
-/* The caller's exception, set aside: nothing of Python's may be called with one set. */
-typedef struct {
-    PyObject *type, *value, *traceback;
-} set_aside;
-
-static set_aside
-set_exception_aside(void)
-{
-    set_aside aside;
-    PyErr_Fetch(&aside.type, &aside.value, &aside.traceback);
-    return aside;
-}
-
-/* Put it back, if there was one: also in the place of an error of ours, which came later. */
+/* The caller's exception, put aside before anything of Python's is called, comes back if there was
+   one: also in the place of an error of ours, which came later. */
 static void
-put_exception_back(set_aside aside)
+put_back_if_any(interruption_raised raised)
 {
-    if (aside.type != NULL) {
-        PyErr_Restore(aside.type, aside.value, aside.traceback);
+    if (raised.type != NULL) {
+        interruption_put_back(raised);
     }
 }
 
 static const Interruption_Flag *
 api_current_flag(void)
 {
-    set_aside aside = set_exception_aside();
+    interruption_raised raised = interruption_put_aside();
     itr_record *record = NULL;
     PyObject *module = module_of_api();
     if (module != NULL) {
         record = interruption_current(interruption_get_state(module));
         Py_DECREF(module);
     }
-    put_exception_back(aside);
+    put_back_if_any(raised);
     return (const Interruption_Flag *)record;
 }
 
@@ -91,14 +80,14 @@ ask_ident(interruption_state *state, unsigned long thread_id, PyObject *exc_type
 static int
 api_interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
 {
-    set_aside aside = set_exception_aside();
+    interruption_raised raised = interruption_put_aside();
     int asked = -1;
     PyObject *module = module_of_api();
     if (module != NULL) {
         asked = ask_ident(interruption_get_state(module), thread_id, exc_type, reason);
         Py_DECREF(module);
     }
-    put_exception_back(aside);
+    put_back_if_any(raised);
     return asked;
 }
 

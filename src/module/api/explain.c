@@ -3,6 +3,7 @@
 
 #include "cpython/compat.h"
 #include "delivery/obstacles.h"
+#include "safepoints/code.h"
 #include "safepoints/protected.h"
 #include "thread/target.h"
 
@@ -21,6 +22,7 @@ static const char *const states[] = {
     [INTERRUPTION_SWALLOWED] = "in a callback",
     [INTERRUPTION_LOCK_HELD] = "holding a lock",
     [INTERRUPTION_IN_STATEMENT] = "running",
+    [INTERRUPTION_NOT_ANALYSED] = "running",
 };
 
 /* Frames, innermost first. */
@@ -35,13 +37,14 @@ typedef struct {
     interruption_thread *thread;
     uint32_t flags;
     interruption_obstacle obstacle;
+    PyObject *lock; /* that it holds; strong, or NULL: to be dropped without our mutex */
     place *stack;
     size_t count;
     size_t capacity;
 } inspection;
 
 static void
-add_place(inspection *to, PyFrameObject *frame)
+add_place(inspection *to, const interruption_walk *walk)
 {
     if (to->count == to->capacity) {
         size_t capacity = to->capacity == 0 ? 32 : 2 * to->capacity;
@@ -52,11 +55,10 @@ add_place(inspection *to, PyFrameObject *frame)
         to->stack = larger;
         to->capacity = capacity;
     }
-    PyCodeObject *code = PyFrame_GetCode(frame);
     to->stack[to->count++] = (place){
-        .code = code,
-        .lasti = PyFrame_GetLasti(frame),
-        .protected = interruption_is_protected_frame(to->state, frame, code),
+        .code = (PyCodeObject *)Py_NewRef((PyObject *)walk->code),
+        .lasti = PyFrame_GetLasti(walk->frame),
+        .protected = interruption_is_protected_frame(to->state, walk->frame, walk->code),
     };
 }
 
@@ -66,18 +68,18 @@ inspect(void *arg)
     inspection *to = arg;
     /* Who asks about itself does not want to hear of `explain`, which called us. */
     bool self = to->thread == interruption_thread_self;
-    const interruption_point anywhere = {.moment =
-                                             self ? INTERRUPTION_AT_CALLER : INTERRUPTION_AT_WORK};
+    const interruption_moment anywhere = {.moment =
+                                              self ? INTERRUPTION_AT_CALLER : INTERRUPTION_AT_WORK};
     to->flags = itr_flags(to->thread->record);
-    interruption_look_for_obstacle(to->state, to->thread, anywhere, &to->obstacle);
-    bool lost; /* then the stack is cut short */
-    PyFrameObject *frame = interruption_frame_innermost(to->thread->tstate, &lost);
-    if (self && frame != NULL) {
-        frame = interruption_frame_back(frame, &lost);
+    interruption_find_obstacle(to->state, to->thread, anywhere, &to->obstacle);
+    interruption_walk walk = interruption_walk_begin(to->thread->tstate);
+    if (self) {
+        interruption_walk_on(&walk);
     }
-    for (; frame != NULL; frame = interruption_frame_back(frame, &lost)) {
-        add_place(to, frame);
+    for (; walk.frame != NULL; interruption_walk_on(&walk)) {
+        add_place(to, &walk); /* what is lost cuts the stack short */
     }
+    interruption_walk_end(&walk);
 }
 
 static PyObject *
@@ -124,32 +126,50 @@ release_inspection(inspection *of)
     }
     PyMem_RawFree(of->stack);
     Py_XDECREF(of->obstacle.code);
+    Py_XDECREF(of->lock);
 }
+
+static inspection
+inspect_once(interruption_state *state, const itr_record *record)
+{
+    inspection found = {.state = state, .flags = itr_flags(record)};
+    interruption_obstacle *obstacle = &found.obstacle;
+    obstacle->kind = INTERRUPTION_NOT_OPEN;
+    interruption_lock_threads();
+    found.thread = interruption_thread_of(record);
+    if (found.thread != NULL) {
+        interruption_while_stopped(inspect, &found);
+        if (obstacle->kind == INTERRUPTION_NOTHING &&
+            interruption_held_by_other(&found.thread->held, &found.lock,
+                                       (PyObject **)&obstacle->code, &obstacle->lasti)) {
+            obstacle->kind = INTERRUPTION_LOCK_HELD;
+        }
+    }
+    interruption_unlock_threads();
+    return found;
+}
+
+/* What it runs may be new each time. */
+enum { EXPLAINING_ROUNDS = 8 };
 
 /* Of a live thread that has looked before. */
 static PyObject *
 inspect_record(interruption_state *state, const itr_record *record)
 {
-    inspection found = {.state = state, .flags = itr_flags(record)};
-    found.obstacle.kind = INTERRUPTION_NOT_OPEN;
-    PyObject *lock = NULL;
-    interruption_lock_threads();
-    found.thread = interruption_thread_of(record);
-    if (found.thread != NULL) {
-        interruption_while_stopped(inspect, &found);
-        interruption_obstacle *obstacle = &found.obstacle;
-        if (obstacle->kind == INTERRUPTION_NOTHING &&
-            interruption_held_by_other(&found.thread->held, &lock, (PyObject **)&obstacle->code,
-                                       &obstacle->lasti)) {
-            obstacle->kind = INTERRUPTION_LOCK_HELD;
+    inspection found = inspect_once(state, record);
+    for (int round = 1;
+         found.obstacle.kind == INTERRUPTION_NOT_ANALYSED && round < EXPLAINING_ROUNDS; round++) {
+        for (size_t i = 0; i < found.count; i++) {
+            (void)interruption_code_of(found.stack[i].code);
+            PyErr_Clear(); /* no memory: it is not known, then */
         }
+        release_inspection(&found);
+        found = inspect_once(state, record);
     }
-    interruption_unlock_threads();
     /* It may have ended while we came here. */
     bool ended = found.thread == NULL && (itr_flags(record) & ITR_ENDED);
     PyObject *result = ended ? Py_NewRef(Py_None) : describe_inspection(&found);
     release_inspection(&found);
-    Py_XDECREF(lock);
     return result;
 }
 

@@ -45,7 +45,7 @@ look_whether_open(void *arg)
 {
     look *at = arg;
     interruption_view view;
-    interruption_look_at_blocks(at->thread->tstate, &at->thread->blocks, &view);
+    interruption_view_blocks(at->thread->tstate, &at->thread->blocks, &view);
     at->open = view.regions > 0 && view.shields == 0 && view.waits;
 }
 
@@ -140,8 +140,7 @@ claim_own(void)
 void
 interruption_run_callbacks(interruption_callback *claimed)
 {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     while (claimed != NULL) {
         interruption_callback *of = claimed;
         claimed = of->next;
@@ -154,7 +153,7 @@ interruption_run_callbacks(interruption_callback *claimed)
             claimed = claim_own();
         }
     }
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
 }
 
 void
@@ -173,7 +172,7 @@ is_deliverable(interruption_state *state, interruption_thread *thread)
         return false;
     }
     interruption_wait_view view;
-    interruption_look_for_waits(state, thread, &view);
+    interruption_view_waits(state, thread, &view);
     return view.open;
 }
 

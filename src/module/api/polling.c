@@ -39,7 +39,7 @@ is_shielded(void)
         return false;
     }
     interruption_view view;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
     return view.shields > 0;
 }
 

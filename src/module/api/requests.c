@@ -163,8 +163,8 @@ typedef struct {
 static bool
 is_of_ours(uintptr_t thread_id)
 {
-    return thread_id != 0 &&
-           (thread_id == interruption_looker() || thread_id == interruption_watchdog_feeler());
+    return thread_id != 0 && (thread_id == interruption_rearm_thread() ||
+                              thread_id == interruption_watchdog_feeler());
 }
 
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,

@@ -42,7 +42,7 @@ static int
 enter_region_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
 {
     interruption_view view;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
+    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
     if (view.regions > 1 || view.shields > 0) {
         return 0;
     }
@@ -137,7 +137,7 @@ INTERRUPTION_SELDOM static int
 leave_asked(interruption_state *state, interruption_thread *thread, const block *left, bool raising,
             uint32_t flags)
 {
-    const interruption_point here = {.moment = INTERRUPTION_AT_EXIT};
+    const interruption_moment here = {.moment = INTERRUPTION_AT_EXIT};
     if ((flags & ITR_PENDING) && (flags & ITR_CALLS)) {
         interruption_run_own_callbacks(thread);
         flags = itr_flags(thread->record);

@@ -101,24 +101,19 @@ look_up_caller(const row *found, bool calls, PyFrameObject *frame, PyCodeObject 
 static interruption_caller
 find_caller(interruption_state *state, PyThreadState *tstate, const row *table)
 {
-    bool lost;
-    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
     interruption_caller caller = INTERRUPTION_CALLER_PROGRAM;
-    for (bool calls = true; frame != NULL; calls = false) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        bool protected = interruption_is_protected_frame(state, frame, code);
-        const row *found = protected ? find_caller_row(table, code) : NULL;
-        bool is = found == NULL || found->what != ASK_ITS_CALLER;
-        if (is && protected) {
-            caller = look_up_caller(found, calls, frame, code);
-        }
-        Py_DECREF(code);
-        if (is) {
+    interruption_walk walk = interruption_walk_begin(tstate);
+    for (bool calls = true; walk.frame != NULL; calls = false) {
+        bool protected = interruption_is_protected_frame(state, walk.frame, walk.code);
+        const row *found = protected ? find_caller_row(table, walk.code) : NULL;
+        if (found == NULL || found->what != ASK_ITS_CALLER) {
+            caller = protected ? look_up_caller(found, calls, walk.frame, walk.code) : caller;
             break;
         }
-        frame = interruption_frame_back(frame, &lost);
+        interruption_walk_on(&walk);
     }
-    Py_XDECREF(frame);
+    bool lost = walk.lost;
+    interruption_walk_end(&walk);
     return lost ? INTERRUPTION_CALLER_LIBRARY : caller; /* who asks is not to give anything up */
 }
 

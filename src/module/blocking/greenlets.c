@@ -21,10 +21,7 @@ switch_there_and_back(const interruption_call *call)
     interruption_thread *thread = interruption_thread_self;
     if (state != NULL && interruption_is_thread_of_now(thread) &&
         (itr_flags(thread->record) & asked) == asked) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
         interruption_stop_where_it_is(state, thread->record);
-        PyErr_Restore(type, value, traceback);
     }
     return result;
 }

@@ -28,7 +28,7 @@ interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *vi
     }
     *waiting = (interruption_waiting){
         .state = state, .record = thread->record, .needed = ITR_PENDING, .generation = generation};
-    interruption_look_for_waits(state, thread, view);
+    interruption_view_waits(state, thread, view);
     waiting->breaks = view->breaks;
     return view->open;
 }
@@ -90,10 +90,7 @@ interruption_wait_over(const interruption_waiting *waiting)
 {
     uint32_t flags = itr_flags(waiting->record);
     if ((flags & (ITR_PENDING | ITR_CANCELABLE | ITR_ARMED)) == (ITR_PENDING | ITR_CANCELABLE)) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
         interruption_stop_where_it_is(waiting->state, waiting->record);
-        PyErr_Restore(type, value, traceback);
     }
 }
 

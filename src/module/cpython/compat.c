@@ -160,6 +160,12 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
     look(arg);
 }
 
+bool
+interruption_world_is_stopped(void)
+{
+    return false;
+}
+
 #else
 
 /* Has the calling thread stopped the world? It cannot do so twice. */
@@ -210,6 +216,12 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
     world_stopped = true;
     stop_and_look(&what);
     world_stopped = false;
+}
+
+bool
+interruption_world_is_stopped(void)
+{
+    return world_stopped;
 }
 
 #endif

@@ -188,6 +188,27 @@ interruption_mutex_reset(interruption_mutex *mutex)
     *mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
 }
 
+/* The exception that is set, or none, put aside while other code runs, and back. */
+typedef struct {
+    PyObject *type;
+    PyObject *value;
+    PyObject *traceback;
+} interruption_raised;
+
+static inline interruption_raised
+interruption_put_aside(void)
+{
+    interruption_raised raised;
+    PyErr_Fetch(&raised.type, &raised.value, &raised.traceback);
+    return raised;
+}
+
+static inline void
+interruption_put_back(interruption_raised raised)
+{
+    PyErr_Restore(raised.type, raised.value, raised.traceback);
+}
+
 /* What a weak reference refers to: a new reference, or NULL if that is no more. */
 static inline PyObject *
 interruption_referent(PyObject *reference)
@@ -230,6 +251,10 @@ PyObject *interruption_find_in_class(PyTypeObject *type, const char *name);
  * GIL they do not anyway. It must not wait, and not run Python code; it may call this again.
  */
 void interruption_while_stopped(void (*look)(void *arg), void *arg);
+
+/* Is the caller called so, where there is no GIL? A thread that has just been given a mutex may be
+   stopped with it. */
+bool interruption_world_is_stopped(void);
 
 #if PY_VERSION_HEX >= 0x030D0000
 /* In interruption_while_stopped: the state of the running thread with that id, good until the world

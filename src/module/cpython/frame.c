@@ -227,6 +227,39 @@ interruption_strange_frames(void)
 
 #endif
 
+/* From frame to frame. ------------------------------------------------------------------------ */
+
+static void
+arrive_at(interruption_walk *walk, PyFrameObject *frame)
+{
+    Py_XDECREF(walk->code);
+    walk->frame = frame;
+    walk->code = frame == NULL ? NULL : PyFrame_GetCode(frame);
+}
+
+interruption_walk
+interruption_walk_begin(PyThreadState *tstate)
+{
+    interruption_walk walk = {.code = NULL};
+    arrive_at(&walk, interruption_frame_innermost(tstate, &walk.lost));
+    return walk;
+}
+
+void
+interruption_walk_on(interruption_walk *walk)
+{
+    if (walk->frame != NULL) {
+        arrive_at(walk, interruption_frame_back(walk->frame, &walk->lost));
+    }
+}
+
+void
+interruption_walk_end(interruption_walk *walk)
+{
+    Py_XDECREF(walk->frame);
+    Py_XDECREF(walk->code);
+}
+
 /* Where a frame is, cheaply. ------------------------------------------------------------------ */
 
 /* Not those that stand for a piece of the C stack, nor those just being made. */

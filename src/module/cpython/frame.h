@@ -184,6 +184,25 @@ interruption_frame_back(PyFrameObject *frame, bool *lost)
     return back;
 }
 
+/*
+ * From frame to frame, outwards, of the calling thread or one that cannot run:
+ *
+ *     interruption_walk walk = interruption_walk_begin(tstate);
+ *     for (; walk.frame != NULL; interruption_walk_on(&walk)) { ... }
+ *     interruption_walk_end(&walk);
+ *
+ * An exception that is set already stays, if no frame is lost.
+ */
+typedef struct {
+    PyFrameObject *frame; /* strong; NULL: there is none any more */
+    PyCodeObject *code;   /* what it runs; strong */
+    bool lost;            /* there is no memory for the next one's object */
+} interruption_walk;
+
+interruption_walk interruption_walk_begin(PyThreadState *tstate);
+void interruption_walk_on(interruption_walk *walk);
+void interruption_walk_end(interruption_walk *walk);
+
 /* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
 bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 

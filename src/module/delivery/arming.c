@@ -41,56 +41,65 @@ typedef struct {
 } work;
 
 static void
-look_at_work(void *arg)
+obstacle_at_work(void *arg)
 {
     work *at = arg;
-    const interruption_point anywhere = {.moment = INTERRUPTION_AT_WORK};
-    interruption_look_for_obstacle(at->state, at->thread, anywhere, &at->obstacle);
+    const interruption_moment anywhere = {.moment = INTERRUPTION_AT_WORK};
+    interruption_find_obstacle(at->state, at->thread, anywhere, &at->obstacle);
 }
 
 /* Under the list's mutex. The thread was armed before, and its request still waits. If it does not
    have to wait where the thread is, then that is somewhere that we are not told of: in C code,
    which may call functions back, or on its way there. `left` is to be dropped without the mutex. */
 static void
-follow_runaway(interruption_state *state, interruption_thread *thread, PyObject *left[3])
+watch_entries(interruption_state *state, interruption_thread *thread, PyObject *left[3])
 {
     int lasti;
-    if (thread->followed || interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
+    if (thread->watches_entries ||
+        interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
         return;
     }
     work at = {.state = state, .thread = thread};
-    interruption_while_stopped(look_at_work, &at);
+    interruption_while_stopped(obstacle_at_work, &at);
     if (at.obstacle.kind == INTERRUPTION_NOTHING || at.obstacle.kind == INTERRUPTION_PROTECTED) {
-        interruption_events_follow(thread);
+        interruption_events_watch_entries(thread);
     }
     left[2] = (PyObject *)at.obstacle.code;
 }
 
+/* What runs may be new each time; what is left then is for the next time. */
+enum { ARMING_ROUNDS = 4 };
+
 static void
 arm(interruption_state *state, itr_record *record, bool again)
 {
-    interruption_garbage garbage = {.count = 0};
     if (interruption_statements_are_refused()) {
         return; /* it is woken where it waits, and stops where it looks */
     }
-    PyObject *left[3] = {NULL};
-    interruption_lock_threads();
-    interruption_thread *thread = interruption_thread_of(record);
-    if (thread != NULL && arm_thread(state, thread, &garbage) && again) {
-        follow_runaway(state, thread, left);
+    interruption_raised raised = interruption_put_aside();
+    bool unknown = true;
+    for (int round = 0; unknown && round < ARMING_ROUNDS; round++) {
+        interruption_garbage garbage = {.frame = NULL};
+        PyObject *left[3] = {NULL};
+        interruption_lock_threads();
+        interruption_thread *thread = interruption_thread_of(record);
+        if (thread != NULL && arm_thread(state, thread, &garbage) && again && !garbage.unknown) {
+            watch_entries(state, thread, left);
+        }
+        interruption_unlock_threads();
+        for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
+            Py_XDECREF(left[i]);
+        }
+        unknown = interruption_drop_garbage(&garbage);
     }
-    interruption_unlock_threads();
-    for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++) {
-        Py_XDECREF(left[i]);
-    }
-    interruption_drop_garbage(&garbage);
+    interruption_put_back(raised);
 }
 
 void
 interruption_stop_where_it_is(interruption_state *state, itr_record *record)
 {
     arm(state, record, false);
-    interruption_look_again(record);
+    interruption_rearm_later(record);
 }
 
 void
@@ -109,8 +118,8 @@ interruption_disarm(interruption_thread *thread)
         return;
     }
     (void)itr_disarm(thread->record);
-    interruption_garbage garbage = {.count = 0};
+    interruption_garbage garbage = {.frame = NULL};
     interruption_events_disarm(thread, &garbage);
     interruption_unlock_threads();
-    interruption_drop_garbage(&garbage);
+    (void)interruption_drop_garbage(&garbage);
 }

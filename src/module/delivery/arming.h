@@ -11,7 +11,7 @@
 #include "thread/thread.h"
 
 /* A request waits in an open thread: make the thread look at once, and until the request has been
-   delivered or has come to another end. By anybody. */
+   delivered or has come to another end. By anybody; an exception that is set stays. */
 void interruption_stop_where_it_is(interruption_state *state, itr_record *record);
 
 /* It has not looked since, or nothing came of it: make it look at what it runs now. */

@@ -7,10 +7,11 @@
 #define INTERRUPTION_EVENTS_H
 
 #include "delivery/obstacles.h"
+#include "delivery/running.h"
 
 /* What is called then, by the armed thread: 0, or -1 with an exception set, which it raises. */
 typedef int interruption_deliverer(interruption_state *state, interruption_thread *thread,
-                                   interruption_point point);
+                                   interruption_moment point);
 
 /* Once, before the first is armed; any number of times, with the same function. 0, or -1 with
    RuntimeError set: there is no way to be called. */
@@ -18,13 +19,14 @@ int interruption_events_start(interruption_state *state, interruption_deliverer 
 
 /* References to be dropped when the mutex is not held any more. */
 typedef struct {
-    PyObject **objects; /* in memory for PyMem_RawFree, */
-    size_t count;
+    interruption_running found;  /* what the thread runs, */
+    bool unknown;                /* code among that is not analysed yet, and so not armed, */
     interruption_armed disarmed; /* what was armed, */
     PyFrameObject *frame;        /* or up to 3.11 traced; or NULL */
 } interruption_garbage;
 
-void interruption_drop_garbage(interruption_garbage *garbage);
+/* Without the mutex. What is not analysed is, first: true, then it can be armed now. */
+bool interruption_drop_garbage(interruption_garbage *garbage);
 
 /*
  * Under the mutex of the threads' list: from now on the function is called between the
@@ -38,7 +40,7 @@ void interruption_events_arm(interruption_state *state, interruption_thread *thr
  * Under the same mutex: the armed thread may run where nothing that is armed tells what it enters,
  * in C code that calls functions back: have every function told that any thread enters.
  */
-void interruption_events_follow(interruption_thread *thread);
+void interruption_events_watch_entries(interruption_thread *thread);
 
 /* Under the same mutex: no more. */
 void interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage);

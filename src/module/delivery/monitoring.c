@@ -8,7 +8,7 @@
  * what is called, and what C code is given to call (running.h). INSTRUCTION is for loops that JUMP
  * does not tell of. PY_START is there for functions on one line, which from 3.13 on have no LINE
  * without it (gh-155992). Protected code gets CALL only: it is not delivered in, but calls what may
- * be. Where nothing tells what C code calls, the thread is followed, by PY_START and PY_RESUME in
+ * be. Where nothing tells what C code calls, all entries are watched, by PY_START and PY_RESUME in
  * all code, until the request is delivered.
  */
 #include "safepoints/code.h"
@@ -21,15 +21,15 @@ enum { NO_TOOL = -1 };
 
 typedef struct {
     interruption_deliverer *deliver;
-    PyObject *tool; /* our tool id, an int */
+    int tool; /* our tool id */
     PyObject *set_local_events;
     PyObject *set_events;
     PyObject *disable;
-    PyObject *all;       /* LINE | JUMP | CALL | PY_START, */
-    PyObject *mute;      /* with INSTRUCTION, */
-    PyObject *calls;     /* CALL, */
-    PyObject *entries;   /* PY_START | PY_RESUME, */
-    PyObject *no_events; /* 0: ints */
+    /* sets of events: */
+    long all;     /* LINE | JUMP | CALL | PY_START, */
+    long heads;   /* with INSTRUCTION, */
+    long calls;   /* CALL, */
+    long entries; /* PY_START | PY_RESUME */
 } connection;
 
 /* Made by the first region, NULL before and again when the module is cleared. Atomic: released by
@@ -45,22 +45,22 @@ connection_now(void)
 /* Arming. ------------------------------------------------------------------------------------- */
 
 static void
-set_events(const connection *to, PyCodeObject *code, PyObject *events)
+set_events(const connection *to, PyCodeObject *code, long events)
 {
-    PyObject *arguments[] = {to->tool, (PyObject *)code, events};
-    PyObject *done = PyObject_Vectorcall(to->set_local_events, arguments, 3, NULL);
+    PyObject *done =
+        PyObject_CallFunction(to->set_local_events, "iOl", to->tool, (PyObject *)code, events);
     Py_XDECREF(done);
     if (done == NULL) {
         PyErr_Clear(); /* code that has no events, or no memory: it is not armed, then */
     }
 }
 
-static size_t followed; /* guarded by the mutex of the threads' list: how many threads are */
+static size_t entry_watchers; /* guarded by the mutex of the threads' list: how many threads are */
 
 static void
-set_all_events(const connection *to, PyObject *events)
+set_all_events(const connection *to, long events)
 {
-    PyObject *done = PyObject_CallFunctionObjArgs(to->set_events, to->tool, events, NULL);
+    PyObject *done = PyObject_CallFunction(to->set_events, "il", to->tool, events);
     Py_XDECREF(done);
     if (done == NULL) {
         PyErr_Clear(); /* no memory: as before, then */
@@ -68,32 +68,30 @@ set_all_events(const connection *to, PyObject *events)
 }
 
 void
-interruption_events_follow(interruption_thread *thread)
+interruption_events_watch_entries(interruption_thread *thread)
 {
     const connection *to = connection_now();
-    if (!thread->followed && to != NULL) {
-        thread->followed = true;
-        if (followed++ == 0) {
+    if (!thread->watches_entries && to != NULL) {
+        thread->watches_entries = true;
+        if (entry_watchers++ == 0) {
             set_all_events(to, to->entries);
         }
     }
 }
 
-/* Under the list's mutex. */
-static void
+/* Under the list's mutex. False: the code is not analysed yet. */
+static bool
 arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, bool protected)
 {
-    interruption_code *info = interruption_code_of(code);
+    interruption_code *info = interruption_code_known(code);
     if (info == NULL) {
-        PyErr_Clear(); /* no memory: not armed, then */
-        return;
+        return false;
     }
     if (interruption_armed_add(&thread->armed, code, &info->armed) && info->armed == 1) {
-        set_events(to, code,
-                   protected                                           ? to->calls
-                   : interruption_points_have_mute_loops(info->points) ? to->mute
-                                                                       : to->all);
+        bool heads = interruption_safepoints_have_eventless_loops(info->points);
+        set_events(to, code, protected ? to->calls : heads ? to->heads : to->all);
     }
+    return true;
 }
 
 /* The events first, then what tells that they are there: a fork may come while they are being set,
@@ -103,9 +101,9 @@ disarm_codes(const connection *to, interruption_armed *armed)
 {
     PyCodeObject *code;
     while ((code = interruption_armed_next(armed)) != NULL) {
-        interruption_code *info = interruption_code_of(code); /* made when it was armed */
+        interruption_code *info = interruption_code_known(code); /* since it was armed */
         if (info->armed == 1 && to != NULL) {
-            set_events(to, code, to->no_events);
+            set_events(to, code, 0);
         }
         interruption_armed_remove(armed, code, &info->armed);
     }
@@ -117,33 +115,12 @@ interruption_events_disarm(interruption_thread *thread, interruption_garbage *ga
     const connection *to = connection_now();
     disarm_codes(to, &thread->armed);
     garbage->disarmed = interruption_armed_take(&thread->armed);
-    if (thread->followed) {
-        if (followed == 1 && to != NULL) {
-            set_all_events(to, to->no_events);
+    if (thread->watches_entries) {
+        if (entry_watchers == 1 && to != NULL) {
+            set_all_events(to, 0);
         }
-        thread->followed = false;
-        followed--;
-    }
-}
-
-/* Under the list's mutex. What was found is garbage then. */
-static void
-arm_found(interruption_state *state, interruption_thread *thread, const interruption_running *found,
-          interruption_garbage *garbage)
-{
-    const connection *to = connection_now();
-    garbage->objects = PyMem_RawMalloc(2 * found->count * sizeof(PyObject *));
-    garbage->count = 0;
-    if (garbage->objects == NULL) {
-        return; /* no memory: what was found stays, which is the lesser evil */
-    }
-    for (size_t i = 0; i < found->count; i++) {
-        interruption_running_code *at = &found->codes[i];
-        if (to != NULL) {
-            arm_code(to, thread, at->code, interruption_is_protected(state, at->code, at->globals));
-        }
-        garbage->objects[garbage->count++] = (PyObject *)at->code;
-        garbage->objects[garbage->count++] = at->globals;
+        thread->watches_entries = false;
+        entry_watchers--;
     }
 }
 
@@ -151,20 +128,33 @@ void
 interruption_events_arm(interruption_state *state, interruption_thread *thread,
                         interruption_garbage *garbage)
 {
-    interruption_running running;
-    interruption_find_running(thread, &running);
-    arm_found(state, thread, &running, garbage);
-    PyMem_RawFree(running.codes);
+    const connection *to = connection_now();
+    interruption_running *found = &garbage->found;
+    interruption_find_running(thread, found);
+    for (size_t i = 0; i < found->count && to != NULL; i++) {
+        interruption_running_code *at = &found->codes[i];
+        bool protected = interruption_is_protected(state, at->code, at->globals);
+        if (!arm_code(to, thread, at->code, protected)) {
+            garbage->unknown = true;
+        }
+    }
 }
 
-void
+bool
 interruption_drop_garbage(interruption_garbage *garbage)
 {
-    for (size_t i = 0; i < garbage->count; i++) {
-        Py_XDECREF(garbage->objects[i]);
+    for (size_t i = 0; i < garbage->found.count; i++) {
+        interruption_running_code *at = &garbage->found.codes[i];
+        if (garbage->unknown) {
+            (void)interruption_code_of(at->code);
+            PyErr_Clear(); /* no memory: not armed, then */
+        }
+        Py_DECREF(at->code);
+        Py_XDECREF(at->globals);
     }
-    PyMem_RawFree(garbage->objects);
+    PyMem_RawFree(garbage->found.codes);
     interruption_armed_free(&garbage->disarmed);
+    return garbage->unknown;
 }
 
 /* Called by the interpreter. ------------------------------------------------------------------ */
@@ -183,7 +173,7 @@ asked_thread(void)
 
 /* None, or NULL with the request's exception set. */
 static PyObject *
-deliver_at(PyObject *module, interruption_point point)
+deliver_at(PyObject *module, interruption_moment point)
 {
     const connection *at = connection_now();
     interruption_thread *thread = asked_thread();
@@ -197,7 +187,7 @@ deliver_at(PyObject *module, interruption_point point)
 static PyObject *
 on_line(PyObject *module, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-    const interruption_point point = {.moment = INTERRUPTION_AT_LINE};
+    const interruption_moment point = {.moment = INTERRUPTION_AT_LINE};
     return deliver_at(module, point);
 }
 
@@ -211,7 +201,7 @@ on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (to > from && at != NULL) {
         return Py_NewRef(at->disable); /* not a loop's: never of use */
     }
-    const interruption_point point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
+    const interruption_moment point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
     return deliver_at(module, point);
 }
 
@@ -222,10 +212,12 @@ arm_entered(interruption_state *state, interruption_thread *thread,
             interruption_running_code entered)
 {
     bool protected = interruption_is_protected(state, entered.code, entered.globals);
+    (void)interruption_code_of(entered.code);
+    PyErr_Clear(); /* no memory: it is not armed, then */
     interruption_lock_threads();
     const connection *to = connection_now();
     if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
-        arm_code(to, thread, entered.code, protected);
+        (void)arm_code(to, thread, entered.code, protected);
     }
     interruption_unlock_threads();
     Py_DECREF(entered.code);
@@ -285,41 +277,27 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     assert(nargs == 2);
     (void)nargs;
-    interruption_code *info = interruption_code_of((PyCodeObject *)args[0]); /* made by arming */
+    const interruption_code *info = interruption_code_known((PyCodeObject *)args[0]);
     const connection *to = connection_now();
     int offset = (int)PyLong_AsLong(args[1]);
     if (info == NULL || to == NULL) {
-        PyErr_Clear();
         Py_RETURN_NONE;
     }
-    if (!(interruption_point_flags(info->points, offset) & INTERRUPTION_POINT_HEAD)) {
+    if (!(interruption_safepoint_flags(info->points, offset) & INTERRUPTION_SAFEPOINT_HEAD)) {
         return Py_NewRef(to->disable); /* never of use */
     }
-    const interruption_point point = {.moment = INTERRUPTION_AT_HEAD};
+    const interruption_moment point = {.moment = INTERRUPTION_AT_HEAD};
     return deliver_at(module, point);
 }
-
-static PyMethodDef instruction_method = {"_on_instruction", _PyCFunction_CAST(on_instruction),
-                                         METH_FASTCALL, NULL};
-static PyMethodDef entry_method = {"_on_entry", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL};
-static PyMethodDef line_method = {"_on_line", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL};
-static PyMethodDef jump_method = {"_on_jump", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL};
-static PyMethodDef call_method = {"_on_call", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL};
 
 /* Connecting. --------------------------------------------------------------------------------- */
 
 static void
 free_connection(connection *made)
 {
-    Py_XDECREF(made->tool);
     Py_XDECREF(made->set_local_events);
     Py_XDECREF(made->set_events);
-    Py_XDECREF(made->entries);
     Py_XDECREF(made->disable);
-    Py_XDECREF(made->all);
-    Py_XDECREF(made->mute);
-    Py_XDECREF(made->calls);
-    Py_XDECREF(made->no_events);
     PyMem_RawFree(made);
 }
 
@@ -345,8 +323,9 @@ complain_no_tool(PyObject *monitoring)
     }
 }
 
-/* Take a tool id: those first that are not meant for somebody else. */
-static PyObject *
+/* Take a tool id: those first that are not meant for somebody else. NO_TOOL with an exception set.
+ */
+static int
 take_tool(PyObject *monitoring)
 {
     static const int wanted[] = {4, 3, 5, 2, 1, 0};
@@ -355,48 +334,49 @@ take_tool(PyObject *monitoring)
             PyObject_CallMethod(monitoring, "use_tool_id", "is", wanted[i], "interruption");
         if (done != NULL) {
             Py_DECREF(done);
-            return PyLong_FromLong(wanted[i]);
+            return wanted[i];
         }
         if (!PyErr_ExceptionMatches(PyExc_ValueError)) {
-            return NULL;
+            return NO_TOOL;
         }
         PyErr_Clear();
     }
     complain_no_tool(monitoring);
-    return NULL;
+    return NO_TOOL;
 }
 
 static int
-register_callback(PyObject *monitoring, PyObject *tool, long event, PyMethodDef *method,
-                  PyObject *module)
+register_callback(PyObject *monitoring, int tool, long event, PyMethodDef *method, PyObject *module)
 {
     PyObject *callback = PyCFunction_New(method, module);
     if (callback == NULL) {
         return -1;
     }
     PyObject *earlier =
-        PyObject_CallMethod(monitoring, "register_callback", "OlO", tool, event, callback);
+        PyObject_CallMethod(monitoring, "register_callback", "ilO", tool, event, callback);
     Py_DECREF(callback);
     Py_XDECREF(earlier);
     return earlier == NULL ? -1 : 0;
 }
 
 /* The events that we are called for. */
-static const struct {
-    const char *name;
-    PyMethodDef *method;
-} handled[] = {
-    {"LINE", &line_method},      {"JUMP", &jump_method},       {"CALL", &call_method},
-    {"PY_START", &entry_method}, {"PY_RESUME", &entry_method}, {"INSTRUCTION", &instruction_method},
-};
 enum { LINE, JUMP, CALL, PY_START, PY_RESUME, INSTRUCTION, HANDLED };
+
+static PyMethodDef handlers[HANDLED] = {
+    [LINE] = {"LINE", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL},
+    [JUMP] = {"JUMP", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL},
+    [CALL] = {"CALL", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL},
+    [PY_START] = {"PY_START", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
+    [PY_RESUME] = {"PY_RESUME", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
+    [INSTRUCTION] = {"INSTRUCTION", _PyCFunction_CAST(on_instruction), METH_FASTCALL, NULL},
+};
 
 static int
 find_events(PyObject *monitoring, long numbers[HANDLED])
 {
     PyObject *events = PyObject_GetAttrString(monitoring, "events");
     for (int i = 0; events != NULL && i < HANDLED; i++) {
-        PyObject *number = PyObject_GetAttrString(events, handled[i].name);
+        PyObject *number = PyObject_GetAttrString(events, handlers[i].ml_name);
         numbers[i] = number == NULL ? -1 : PyLong_AsLong(number);
         Py_XDECREF(number);
         if (numbers[i] < 0) {
@@ -417,38 +397,34 @@ fill_connection(connection *made, PyObject *monitoring, PyObject *module)
     made->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
     made->set_events = PyObject_GetAttrString(monitoring, "set_events");
     made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
-    long all = numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[PY_START];
-    made->all = PyLong_FromLong(all);
-    made->mute = PyLong_FromLong(all | numbers[INSTRUCTION]);
-    made->calls = PyLong_FromLong(numbers[CALL]);
-    made->entries = PyLong_FromLong(numbers[PY_START] | numbers[PY_RESUME]);
-    made->no_events = PyLong_FromLong(0);
-    if (made->set_local_events == NULL || made->set_events == NULL || made->disable == NULL ||
-        made->all == NULL || made->mute == NULL || made->calls == NULL || made->entries == NULL ||
-        made->no_events == NULL) {
+    if (made->set_local_events == NULL || made->set_events == NULL || made->disable == NULL) {
         return -1;
     }
+    made->all = numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[PY_START];
+    made->heads = made->all | numbers[INSTRUCTION];
+    made->calls = numbers[CALL];
+    made->entries = numbers[PY_START] | numbers[PY_RESUME];
     made->tool = take_tool(monitoring);
-    for (int i = 0; made->tool != NULL && i < HANDLED; i++) {
-        if (register_callback(monitoring, made->tool, numbers[i], handled[i].method, module) < 0) {
+    for (int i = 0; made->tool != NO_TOOL && i < HANDLED; i++) {
+        if (register_callback(monitoring, made->tool, numbers[i], &handlers[i], module) < 0) {
             return -1;
         }
     }
-    return made->tool == NULL ? -1 : 0;
+    return made->tool == NO_TOOL ? -1 : 0;
 }
 
 /* Free it and its tool id. Keeps the exception that is set. */
 static void
 disconnect(connection *made, PyObject *monitoring)
 {
-    PyObject *raised = PyErr_GetRaisedException();
-    if (made->tool != NULL) {
-        PyObject *done = PyObject_CallMethod(monitoring, "free_tool_id", "O", made->tool);
+    interruption_raised raised = interruption_put_aside();
+    if (made->tool != NO_TOOL) {
+        PyObject *done = PyObject_CallMethod(monitoring, "free_tool_id", "i", made->tool);
         Py_XDECREF(done);
         PyErr_Clear();
     }
     free_connection(made);
-    PyErr_SetRaisedException(raised);
+    interruption_put_back(raised);
 }
 
 int
@@ -466,6 +442,7 @@ interruption_events_start(interruption_state *state, interruption_deliverer *del
         return -1;
     }
     made->deliver = deliver;
+    made->tool = NO_TOOL;
     Py_INCREF(monitoring);
     connection *none = NULL;
     int status = fill_connection(made, monitoring, state->module);

@@ -4,54 +4,124 @@
 #include "safepoints/callbacks.h"
 #include "safepoints/code.h"
 #include "cpython/compat.h"
-#include "safepoints/installed.h"
 #include "safepoints/protected.h"
 #include "safepoints/self_test.h"
 
-/* One frame. ---------------------------------------------------------------------------------- */
+/* The frames of a region. --------------------------------------------------------------------- */
 
 typedef struct {
+    interruption_state *state;
     PyFrameObject *frame;
     PyCodeObject *code;
-    const interruption_points *points;
-    interruption_making making; /* what the standard library is in the midst of there */
+    const interruption_safepoints *points;
+    interruption_maker maker;
     int lasti;
-    int since; /* where the region was entered, if by this frame; else -1 */
+    int since;     /* where the region was entered, if by this frame; else -1 */
+    bool analyses; /* code that is new: no lock is held */
     bool innermost;
     bool above_c; /* C code has called what is above it */
-} look;
+} frame_view;
+
+typedef struct {
+    interruption_state *state;
+    interruption_thread *thread;
+    interruption_view blocks;
+    bool skip;     /* leave out the innermost frame */
+    bool analyses; /* else code is analysed by who asks, without a lock: see arming.c, explain.c */
+    bool (*see)(void *arg, const frame_view *at); /* returns whether that is enough */
+    void *arg;
+    bool programs; /* found: code of the program's is called there, or need not be. What an
+                      installed package does in a thread of its own is left alone (S30) */
+    bool unknown;  /* found: code that is not analysed yet */
+} region_walk;
+
+static const interruption_code *
+code_in_walk(const frame_view *at)
+{
+    if (!at->analyses) {
+        return interruption_code_known(at->code);
+    }
+    const interruption_code *known = interruption_code_of(at->code);
+    PyErr_Clear();
+    return known;
+}
+
+static bool
+see_frame(const region_walk *of, const interruption_code *known, frame_view *at)
+{
+    at->points = known->points;
+    at->maker = known->maker;
+    at->lasti = PyFrame_GetLasti(at->frame);
+    at->since =
+        interruption_is_frame_of(of->blocks.region, at->frame) ? of->blocks.region->lasti : -1;
+    return of->see(of->arg, at);
+}
+
+/* Innermost first; the region's own frame is the last. False: not all that is needed could be told
+   of them, for want of memory, or of an analysis. */
+static bool
+walk_region(region_walk *of)
+{
+    frame_view at = {.state = of->state, .innermost = true, .analyses = of->analyses};
+    bool enough = false;
+    of->programs = !(of->blocks.region->kind & INTERRUPTION_BLOCK_PROGRAM);
+    interruption_walk walk = interruption_walk_begin(of->thread->tstate);
+    if (of->skip) {
+        interruption_walk_on(&walk);
+    }
+    for (; walk.frame != NULL && !(enough && of->programs); interruption_walk_on(&walk)) {
+        at.frame = walk.frame;
+        at.code = walk.code;
+        const interruption_code *known = enough ? NULL : code_in_walk(&at);
+        of->unknown = !enough && known == NULL;
+        enough = enough || (known != NULL && see_frame(of, known, &at));
+        if (of->unknown || interruption_is_frame_of(of->blocks.region, walk.frame)) {
+            break;
+        }
+        of->programs =
+            of->programs || interruption_is_programs_frame(of->state, walk.frame, walk.code);
+        at.innermost = false;
+        at.above_c = interruption_frame_is_called_by_c(walk.frame);
+    }
+    bool whole = !of->unknown && !walk.lost;
+    interruption_walk_end(&walk);
+    return whole;
+}
+
+/* What keeps a request from being raised. ------------------------------------------------------ */
 
 /* The cleanup that the frame is in, or 0. Leaving a shield is in its own exit, which does not
    count. */
 static int
-cleanup_of(const look *at, interruption_point point)
+cleanup_of(const frame_view *at, interruption_moment point)
 {
     if (at->innermost && point.moment == INTERRUPTION_AT_EXIT) {
-        return interruption_point_cleanup_outside(at->points, at->lasti, at->since, NULL);
+        return interruption_safepoint_cleanup_outside(at->points, at->lasti, at->since);
     }
-    int cleanup = interruption_point_cleanup(at->points, at->lasti, at->since, NULL);
+    int cleanup = interruption_safepoint_cleanup(at->points, at->lasti, at->since);
     if (cleanup == 0 && at->innermost && point.moment == INTERRUPTION_AT_JUMP) {
         /* 3.12 raises at the end of the jump, the others at its beginning. */
-        cleanup = interruption_point_cleanup(at->points, point.destination, at->since, NULL);
+        cleanup = interruption_safepoint_cleanup(at->points, point.destination, at->since);
     }
     return cleanup;
 }
 
 /* Is the innermost frame between two statements? */
 static bool
-between_statements(const look *at, interruption_point point)
+between_statements(const frame_view *at, interruption_moment point)
 {
-    unsigned flags = interruption_point_flags(at->points, at->lasti);
+    unsigned flags = interruption_safepoint_flags(at->points, at->lasti);
     switch (point.moment) {
     case INTERRUPTION_AT_LINE:
         /* Up to 3.11 a jump back is told as the line that it goes to. */
-        return (flags & (INTERRUPTION_POINT_STATEMENT | INTERRUPTION_POINT_LOOP)) &&
-               !(flags & INTERRUPTION_POINT_GAP);
+        return (flags & (INTERRUPTION_SAFEPOINT_STATEMENT | INTERRUPTION_SAFEPOINT_LOOP)) &&
+               !(flags & INTERRUPTION_SAFEPOINT_GAP);
     case INTERRUPTION_AT_JUMP:
-        return (flags & INTERRUPTION_POINT_LOOP) &&
-               !(interruption_point_flags(at->points, point.destination) & INTERRUPTION_POINT_GAP);
+        return (flags & INTERRUPTION_SAFEPOINT_LOOP) &&
+               !(interruption_safepoint_flags(at->points, point.destination) &
+                 INTERRUPTION_SAFEPOINT_GAP);
     case INTERRUPTION_AT_HEAD:
-        return (flags & INTERRUPTION_POINT_HEAD) && !(flags & INTERRUPTION_POINT_GAP);
+        return (flags & INTERRUPTION_SAFEPOINT_HEAD) && !(flags & INTERRUPTION_SAFEPOINT_GAP);
     default:
         return true;
     }
@@ -60,17 +130,17 @@ between_statements(const look *at, interruption_point point)
 /* Would what is raised in this frame, or in what it has called, come to nothing, or where nobody
    expects it? It is a callback, or what is above was not called by what it does. */
 static bool
-swallows(const look *at)
+swallows(const frame_view *at)
 {
     if (at->above_c && !interruption_statements_are_refused() &&
-        !(interruption_point_flags(at->points, at->lasti) & INTERRUPTION_POINT_CALLS)) {
+        !(interruption_safepoint_flags(at->points, at->lasti) & INTERRUPTION_SAFEPOINT_CALLS)) {
         return true;
     }
-    return at->since < 0 && interruption_is_callback(at->frame, at->code);
+    return at->since < 0 && interruption_is_callback(at->frame, at->code, at->analyses);
 }
 
 static bool
-blocks_here(interruption_state *state, const look *at, interruption_point point,
+blocks_here(const frame_view *at, interruption_making making, interruption_moment point,
             interruption_obstacle *obstacle)
 {
     obstacle->kind = INTERRUPTION_NOTHING;
@@ -82,11 +152,11 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     else if (interruption_is_import_machinery(at->code)) {
         obstacle->kind = INTERRUPTION_IMPORTING;
     }
-    else if (at->making == INTERRUPTION_CLEANS) {
+    else if (making == INTERRUPTION_CLEANS) {
         obstacle->kind = INTERRUPTION_SWALLOWED;
     }
-    else if (at->making == INTERRUPTION_MAKES ||
-             (at->innermost && interruption_is_protected_frame(state, at->frame, at->code))) {
+    else if (making == INTERRUPTION_MAKES ||
+             (at->innermost && interruption_is_protected_frame(at->state, at->frame, at->code))) {
         obstacle->kind = INTERRUPTION_PROTECTED;
     }
     else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
@@ -101,62 +171,23 @@ blocks_here(interruption_state *state, const look *at, interruption_point point,
     return obstacle->kind != INTERRUPTION_NOTHING;
 }
 
-/* All frames. --------------------------------------------------------------------------------- */
+typedef struct {
+    interruption_moment point;
+    interruption_obstacle *found;
+} search;
 
 static bool
-frame_blocks(interruption_state *state, const interruption_view *view, look *at,
-             interruption_point point, interruption_obstacle *obstacle)
+see_obstacle(void *arg, const frame_view *at)
 {
-    at->lasti = PyFrame_GetLasti(at->frame);
-    at->since = interruption_is_frame_of(view->region, at->frame) ? view->region->lasti : -1;
-    const interruption_code *known = interruption_code_of(at->code);
-    if (known == NULL) {
-        PyErr_Clear(); /* no memory: not here, then */
-        obstacle->kind = INTERRUPTION_IN_STATEMENT;
+    const search *of = arg;
+    interruption_making making =
+        interruption_what_it_makes(at->state, at->maker, at->frame, at->code);
+    if (blocks_here(at, making, of->point, of->found)) {
+        of->found->code = (PyCodeObject *)Py_NewRef((PyObject *)at->code);
+        of->found->lasti = at->lasti;
         return true;
     }
-    at->points = known->points;
-    at->making = interruption_what_it_makes(state, known->maker, at->frame, at->code);
-    return blocks_here(state, at, point, obstacle);
-}
-
-static void
-step_outwards(look *at, bool *lost)
-{
-    at->innermost = false;
-    at->above_c = interruption_frame_is_called_by_c(at->frame);
-    at->frame = interruption_frame_back(at->frame, lost);
-}
-
-/* Does any frame of the region forbid it? Innermost first; the region's own frame is the last. */
-static bool
-frames_block(interruption_state *state, PyThreadState *tstate, const interruption_view *view,
-             interruption_point point, interruption_obstacle *obstacle)
-{
-    bool lost, blocked = false;
-    look at = {.frame = interruption_frame_innermost(tstate, &lost), .innermost = true};
-    if (point.moment == INTERRUPTION_AT_CALLER && at.frame != NULL) {
-        at.frame = interruption_frame_back(at.frame, &lost); /* is innermost then */
-    }
-    while (at.frame != NULL && !blocked) {
-        at.code = PyFrame_GetCode(at.frame);
-        blocked = frame_blocks(state, view, &at, point, obstacle);
-        bool last = interruption_is_frame_of(view->region, at.frame);
-        if (blocked) {
-            obstacle->code = (PyCodeObject *)Py_NewRef((PyObject *)at.code);
-            obstacle->lasti = at.lasti;
-        }
-        Py_DECREF(at.code);
-        if (last || at.making == INTERRUPTION_BEGINS) {
-            break;
-        }
-        step_outwards(&at, &lost);
-    }
-    Py_XDECREF(at.frame);
-    if (lost) {
-        obstacle->kind = INTERRUPTION_IN_STATEMENT; /* no memory: not here, then */
-    }
-    return blocked || lost;
+    return making == INTERRUPTION_BEGINS;
 }
 
 static void
@@ -199,115 +230,78 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
     return true;
 }
 
-/* Is code of the program's called in that region, which is for nothing else? What an installed
-   package does in a thread of its own is left alone (S30). */
-static bool
-program_runs(interruption_state *state, PyThreadState *tstate, const interruption_block *region)
-{
-    bool lost, found = false;
-    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
-    while (frame != NULL && !found && !interruption_is_frame_of(region, frame)) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        found = interruption_is_programs_frame(state, frame, code);
-        Py_DECREF(code);
-        frame = interruption_frame_back(frame, &lost);
-    }
-    Py_XDECREF(frame);
-    return found;
-}
-
-static bool
-is_packages_own(interruption_state *state, PyThreadState *tstate, const interruption_view *view)
-{
-    return (view->region->kind & INTERRUPTION_BLOCK_PROGRAM) &&
-           !program_runs(state, tstate, view->region);
-}
-
 void
-interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
-                               interruption_point point, interruption_obstacle *obstacle)
+interruption_find_obstacle(interruption_state *state, interruption_thread *thread,
+                           interruption_moment point, interruption_obstacle *obstacle)
 {
     *obstacle = (interruption_obstacle){.kind = INTERRUPTION_NOTHING, .lasti = -1};
-    interruption_view view;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    if (view_blocks(thread, &view, obstacle)) {
+    search of = {point, obstacle};
+    region_walk walk = {.state = state, .thread = thread, .see = see_obstacle, .arg = &of};
+    walk.skip = point.moment == INTERRUPTION_AT_CALLER;
+    walk.analyses = point.moment != INTERRUPTION_AT_CALLER && point.moment != INTERRUPTION_AT_WORK;
+    interruption_view_blocks(thread->tstate, &thread->blocks, &walk.blocks);
+    if (view_blocks(thread, &walk.blocks, obstacle)) {
         return;
     }
-    if (is_packages_own(state, thread->tstate, &view)) {
-        obstacle->kind = INTERRUPTION_PACKAGES_OWN;
+    bool whole = walk_region(&walk);
+    if (!whole && obstacle->kind == INTERRUPTION_NOTHING) {
+        obstacle->kind = walk.unknown ? INTERRUPTION_NOT_ANALYSED : INTERRUPTION_IN_STATEMENT;
     }
-    else {
-        (void)frames_block(state, thread->tstate, &view, point, obstacle);
+    else if (whole && !walk.programs) {
+        obstacle->kind = INTERRUPTION_PACKAGES_OWN;
+        Py_CLEAR(obstacle->code);
+        obstacle->lasti = -1;
     }
 }
 
 /* Blocking calls. ----------------------------------------------------------------------------- */
 
 static bool
-is_cleaning_up(const look *at)
+is_cleaning_up(const frame_view *at)
 {
     if (at->since < 0 && interruption_is_wrapper(at->code) && !interruption_is_entering(at->code)) {
         return true;
     }
-    interruption_cleanup in = interruption_point_cleanup(at->points, at->lasti, at->since, NULL);
+    interruption_cleanup in = interruption_safepoint_cleanup(at->points, at->lasti, at->since);
     if (in == INTERRUPTION_IN_WITH_ENTRY) {
         /* The `with` itself may be in a cleanup. */
-        in = interruption_point_cleanup_outside(at->points, at->lasti, at->since, NULL);
+        in = interruption_safepoint_cleanup_outside(at->points, at->lasti, at->since);
     }
     return in != INTERRUPTION_IN_NOTHING && in != INTERRUPTION_IN_WITH_ENTRY;
 }
 
-static void
-look_at_frame_for_waits(interruption_state *state, look *at, const interruption_view *blocks,
-                        interruption_wait_view *view)
+static bool
+see_wait(void *arg, const frame_view *at)
 {
-    at->lasti = PyFrame_GetLasti(at->frame);
-    at->since = interruption_is_frame_of(blocks->region, at->frame) ? blocks->region->lasti : -1;
-    const interruption_code *known = interruption_code_of(at->code);
-    if (known == NULL) {
-        PyErr_Clear();
-        view->open = false; /* no memory: the call waits as it always did */
-        return;
-    }
-    at->points = known->points;
-    interruption_makers_check(known->maker);
-    at->making = interruption_what_it_makes(state, known->maker, at->frame, at->code);
-    view->open = !swallows(at) && at->making != INTERRUPTION_MAKES;
-    view->cleanup = view->cleanup || at->making == INTERRUPTION_CLEANS || is_cleaning_up(at);
-    view->gives = view->gives || at->making == INTERRUPTION_GIVES;
-    view->breaks = view->breaks || at->making == INTERRUPTION_BREAKS;
+    interruption_wait_view *view = arg;
+    interruption_makers_check(at->maker);
+    interruption_making making =
+        interruption_what_it_makes(at->state, at->maker, at->frame, at->code);
+    view->open = !swallows(at) && making != INTERRUPTION_MAKES;
+    view->cleanup = view->cleanup || making == INTERRUPTION_CLEANS || is_cleaning_up(at);
+    view->gives = view->gives || making == INTERRUPTION_GIVES;
+    view->breaks = view->breaks || making == INTERRUPTION_BREAKS;
     view->importing = view->importing || interruption_is_import_machinery(at->code);
+    return !view->open || making == INTERRUPTION_BEGINS;
 }
 
 void
-interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
-                            interruption_wait_view *view)
+interruption_view_waits(interruption_state *state, interruption_thread *thread,
+                        interruption_wait_view *view)
 {
     *view = (interruption_wait_view){.open = false};
-    interruption_view blocks;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &blocks);
-    if (blocks.regions == 0 || blocks.shields > 0 || !blocks.waits ||
+    region_walk walk = {
+        .state = state, .thread = thread, .analyses = true, .see = see_wait, .arg = view};
+    interruption_view *blocks = &walk.blocks;
+    interruption_view_blocks(thread->tstate, &thread->blocks, blocks);
+    if (blocks->regions == 0 || blocks->shields > 0 || !blocks->waits ||
         (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS) ||
         thread->tstate->tracing > 0) {
         return; /* what a trace function raises comes up in what it traces */
     }
-    if (is_packages_own(state, thread->tstate, &blocks)) {
-        return;
-    }
     view->open = true;
     view->cleanup = interruption_statements_are_refused(); /* whether it is, cannot be told then */
-    bool lost;
-    look at = {.frame = interruption_frame_innermost(thread->tstate, &lost), .innermost = true};
-    while (at.frame != NULL && view->open) {
-        at.code = PyFrame_GetCode(at.frame);
-        look_at_frame_for_waits(state, &at, &blocks, view);
-        bool last = interruption_is_frame_of(blocks.region, at.frame);
-        Py_DECREF(at.code);
-        if (last || at.making == INTERRUPTION_BEGINS) {
-            break;
-        }
-        step_outwards(&at, &lost);
+    if (!walk_region(&walk) || !walk.programs) {
+        *view = (interruption_wait_view){.open = false}; /* no memory: it waits as it always did */
     }
-    Py_XDECREF(at.frame);
-    view->open = view->open && !lost; /* no memory: the call waits as it always did */
 }

@@ -1,10 +1,7 @@
 /*
- * Delivery between statements (S9): whether a request may be raised where the thread is, and how
- * the thread is made to look.
- *
- * A requester *arms* a thread that is open (itr_enable_cancel): the interpreter then calls us in
- * that thread, between statements, until the request is delivered, cleared, or the thread closes:
- * see events.h. Nobody raises anything in another thread. What was tried before: docs/rejected.md.
+ * Delivery between statements (S9): may a request be raised where the thread is? And what holds for
+ * its waits (S10)? One walk over the frames of the region answers both. What was tried before:
+ * docs/rejected.md.
  */
 #ifndef INTERRUPTION_OBSTACLES_H
 #define INTERRUPTION_OBSTACLES_H
@@ -27,6 +24,7 @@ typedef enum {
     INTERRUPTION_SWALLOWED,     /* in a `__del__`, a weak reference's callback, a signal handler */
     INTERRUPTION_LOCK_HELD,     /* that was taken at the place */
     INTERRUPTION_IN_STATEMENT,  /* between two statements it may be */
+    INTERRUPTION_NOT_ANALYSED,  /* not known: at work, in code that nobody has analysed */
 } interruption_obstacle_kind;
 
 typedef struct {
@@ -43,19 +41,20 @@ typedef struct {
         INTERRUPTION_AT_JUMP,   /* it jumps back, to `destination` */
         INTERRUPTION_AT_HEAD,   /* it is at the head of a loop */
         INTERRUPTION_AT_EXIT,   /* it leaves a shield */
-        INTERRUPTION_AT_WORK,   /* anywhere: what it does not depend on is asked for only */
+        INTERRUPTION_AT_WORK,   /* anywhere, as others ask: what it does not depend on is asked for
+                                   only; its code must have been analysed, as a lock is held */
         INTERRUPTION_AT_CALLER, /* the same, of the frame that called the innermost one */
     } moment;
     int destination;
-} interruption_point;
+} interruption_moment;
 
 /*
  * What keeps a request from being raised in the thread, now? By the thread, or while it cannot run;
  * the locks that it holds are not looked at. `obstacle` is filled in; release its code. Attached
  * with no exception set; never fails.
  */
-void interruption_look_for_obstacle(interruption_state *state, interruption_thread *thread,
-                                    interruption_point point, interruption_obstacle *obstacle);
+void interruption_find_obstacle(interruption_state *state, interruption_thread *thread,
+                                interruption_moment point, interruption_obstacle *obstacle);
 
 /* What holds for the calling thread's blocking calls, where it is (S10). */
 typedef struct {
@@ -68,7 +67,7 @@ typedef struct {
 } interruption_wait_view;
 
 /* By the owner. Attached with no exception set; never fails. May run the garbage collector. */
-void interruption_look_for_waits(interruption_state *state, interruption_thread *thread,
-                                 interruption_wait_view *view);
+void interruption_view_waits(interruption_state *state, interruption_thread *thread,
+                             interruption_wait_view *view);
 
 #endif

@@ -36,7 +36,7 @@ interruption_raise_request(interruption_state *state, itr_record *record)
 
 /* May the calling thread's request be raised here? */
 static bool
-may_deliver(interruption_state *state, interruption_thread *thread, interruption_point point)
+may_deliver(interruption_state *state, interruption_thread *thread, interruption_moment point)
 {
     PyObject *taken_in;
     int lasti;
@@ -45,14 +45,14 @@ may_deliver(interruption_state *state, interruption_thread *thread, interruption
         return false;
     }
     interruption_obstacle obstacle;
-    interruption_look_for_obstacle(state, thread, point, &obstacle);
+    interruption_find_obstacle(state, thread, point, &obstacle);
     Py_XDECREF(obstacle.code);
     return obstacle.kind == INTERRUPTION_NOTHING;
 }
 
 int
 interruption_deliver(interruption_state *state, interruption_thread *thread,
-                     interruption_point point)
+                     interruption_moment point)
 {
     if (!(itr_flags(thread->record) & ITR_PENDING) || !may_deliver(state, thread, point)) {
         return 0;

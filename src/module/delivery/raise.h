@@ -8,7 +8,7 @@
 
 /* The owner, when we are called between statements: -1 with the request's exception set, or 0. */
 int interruption_deliver(interruption_state *state, interruption_thread *thread,
-                         interruption_point point);
+                         interruption_moment point);
 
 /* Raise if there is a request in the calling thread's record; it is delivered, then: 0, or -1
    with an exception set. */

@@ -5,59 +5,45 @@
  * while. It attaches to the interpreter only while it looks, and not at all for requests that have
  * come to their end meanwhile, which is nearly all of them.
  *
- * `looks_mutex` guards everything here. It is held by attached and by detached threads, so never
- * while waiting for anything but the condition.
+ * `rearm_mutex` guards everything here. It is held by attached and by detached threads, so never
+ * while waiting for anything but the thread's end.
  */
 #include "delivery/rearm.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "cpython/compat.h"
 #include "itr_background.h"
+#include "itr_parker.h"
 
-enum { FIRST_MS = 1, LONGEST_MS = 64, LINGER_MS = 1000 };
-static const int64_t MS = 1000000; /* nanoseconds */
+/* In nanoseconds: until the first time, at most between two, and with nothing to do. */
+static const int64_t FIRST = 1000000, LONGEST = 64000000, LINGER = 1000000000;
 
 typedef struct {
     itr_record *record; /* a reference */
-    int64_t due;        /* on the monotonic clock, in nanoseconds */
-    int64_t pause;      /* until the look after that */
+    itr_deadline due;
+    int64_t pause; /* until the time after that */
 } watch;
 
-static pthread_mutex_t looks_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed; /* on the monotonic clock */
+static pthread_mutex_t rearm_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
+static itr_parker parker; /* the thread's; unparked under the mutex, while it runs */
 static bool running;
-static bool looks_stopped = true; /* the interpreter exits, or has not begun */
-static int64_t asleep_until;
+static bool stopped = true; /* the interpreter exits, or has not begun */
+static itr_deadline asleep_until;
 static interruption_state *state;
 static void (*arm_again)(interruption_state *state, itr_record *record);
-static watch *record_watches;
+static watch *watches;
 static size_t watch_count, capacity;
 
-static _Atomic(uintptr_t) looker; /* relaxed: its own thread states do not exist before it is set */
+/* relaxed: the thread's own thread states do not exist before it is set */
+static _Atomic(uintptr_t) rearm_thread;
 
 uintptr_t
-interruption_looker(void)
+interruption_rearm_thread(void)
 {
-    return atomic_load_explicit(&looker, memory_order_relaxed);
-}
-
-static int64_t
-now_ns(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 * MS + time.tv_nsec;
-}
-
-static void
-wait_until_due(int64_t due)
-{
-    const struct timespec time = {.tv_sec = due / (1000 * MS), .tv_nsec = due % (1000 * MS)};
-    asleep_until = due;
-    (void)pthread_cond_timedwait(&changed, &looks_mutex, &time);
+    return atomic_load_explicit(&rearm_thread, memory_order_relaxed);
 }
 
 static bool
@@ -70,33 +56,33 @@ still_waits(const itr_record *record)
 /* Under the mutex. A record that is due, with a reference, or NULL; what waits no more is let go.
    `*next` is when the next one will be due. */
 static itr_record *
-take_due(int64_t *next)
+take_due(itr_deadline *next)
 {
-    int64_t time = now_ns();
-    *next = time + LINGER_MS * MS;
+    itr_deadline time = itr_now();
+    *next = time + LINGER;
     for (size_t i = 0; i < watch_count;) {
-        watch *at = &record_watches[i];
+        watch *at = &watches[i];
         if (at->due > time) {
             *next = at->due < *next ? at->due : *next;
             i++;
         }
         else if (still_waits(at->record)) {
-            at->pause = 2 * at->pause < LONGEST_MS * MS ? 2 * at->pause : LONGEST_MS * MS;
+            at->pause = 2 * at->pause < LONGEST ? 2 * at->pause : LONGEST;
             at->due = time + at->pause;
             itr_retain(at->record);
             return at->record;
         }
         else {
             itr_release(at->record);
-            *at = record_watches[--watch_count];
+            *at = watches[--watch_count];
         }
     }
     return NULL;
 }
 
-/* Detached, without the mutex. Without memory the next look does it. */
+/* Detached, without the mutex. Without memory the next time will do. */
 static void
-look_at_record(itr_record *record)
+rearm(itr_record *record)
 {
     if (interruption_attach_thread()) {
         arm_again(state, record);
@@ -105,75 +91,79 @@ look_at_record(itr_record *record)
 }
 
 static void *
-run_looker(void *Py_UNUSED(unused))
+run_rearm(void *Py_UNUSED(unused))
 {
-    atomic_store_explicit(&looker, (uintptr_t)PyThread_get_thread_ident(), memory_order_relaxed);
-    (void)pthread_mutex_lock(&looks_mutex);
+    atomic_store_explicit(&rearm_thread, (uintptr_t)PyThread_get_thread_ident(),
+                          memory_order_relaxed);
+    (void)pthread_mutex_lock(&rearm_mutex);
     bool lingered = false;
-    while (!looks_stopped && !(lingered && watch_count == 0)) {
-        int64_t next;
+    while (!stopped && !(lingered && watch_count == 0)) {
+        itr_deadline next;
         itr_record *record = take_due(&next);
         if (record != NULL) {
-            (void)pthread_mutex_unlock(&looks_mutex);
-            look_at_record(record);
+            (void)pthread_mutex_unlock(&rearm_mutex);
+            rearm(record);
             itr_release(record);
-            (void)pthread_mutex_lock(&looks_mutex);
+            (void)pthread_mutex_lock(&rearm_mutex);
             continue;
         }
         lingered = watch_count == 0;
-        wait_until_due(next);
+        asleep_until = next;
+        (void)pthread_mutex_unlock(&rearm_mutex);
+        (void)itr_park(&parker, next);
+        (void)pthread_mutex_lock(&rearm_mutex);
     }
     running = false;
-    atomic_store_explicit(&looker, 0, memory_order_relaxed);
-    (void)pthread_cond_broadcast(&changed);
-    (void)pthread_mutex_unlock(&looks_mutex);
+    atomic_store_explicit(&rearm_thread, 0, memory_order_relaxed);
+    (void)pthread_cond_broadcast(&ended);
+    (void)pthread_mutex_unlock(&rearm_mutex);
     return NULL;
 }
 
 /* Under the mutex. */
 static void
-start_looker(void)
+start_thread(void)
 {
-    running = itr_start_background(run_looker, NULL, 0) == 0;
+    running = itr_start_background(run_rearm, NULL, 0) == 0;
 }
 
 /* Under the mutex. When the record is due, or 0 if there is no memory. */
-static int64_t
+static itr_deadline
 add_watch(itr_record *record)
 {
-    const watch made = {.record = record, .due = now_ns() + FIRST_MS * MS, .pause = FIRST_MS * MS};
+    const watch made = {.record = record, .due = itr_now() + FIRST, .pause = FIRST};
     for (size_t i = 0; i < watch_count; i++) {
-        if (record_watches[i].record == record) {
-            record_watches[i] = made;
+        if (watches[i].record == record) {
+            watches[i] = made;
             return made.due;
         }
     }
     if (watch_count == capacity) {
         size_t larger = capacity == 0 ? 8 : 2 * capacity;
-        watch *moved = realloc(record_watches, larger * sizeof(*record_watches));
+        watch *moved = realloc(watches, larger * sizeof(*watches));
         if (moved == NULL) {
             return 0;
         }
-        record_watches = moved;
+        watches = moved;
         capacity = larger;
     }
     itr_retain(record);
-    record_watches[watch_count++] = made;
+    watches[watch_count++] = made;
     return made.due;
 }
 
 void
-interruption_look_again(itr_record *record)
+interruption_rearm_later(itr_record *record)
 {
-    (void)pthread_mutex_lock(&looks_mutex);
-    int64_t due = looks_stopped ? 0 : add_watch(record);
+    (void)pthread_mutex_lock(&rearm_mutex);
+    itr_deadline due = stopped ? 0 : add_watch(record);
     if (due != 0 && !running) {
-        start_looker();
+        start_thread();
     }
     else if (due != 0 && due < asleep_until) {
-        (void)pthread_cond_broadcast(&changed);
+        itr_unpark(&parker);
     }
-    (void)pthread_mutex_unlock(&looks_mutex);
+    (void)pthread_mutex_unlock(&rearm_mutex);
 }
 
 /* Beginning, end, fork. ----------------------------------------------------------------------- */
@@ -182,20 +172,20 @@ interruption_look_again(itr_record *record)
 static void
 stop(void)
 {
-    (void)pthread_mutex_lock(&looks_mutex);
-    looks_stopped = true;
-    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_lock(&rearm_mutex);
+    stopped = true;
     while (running) {
-        (void)pthread_cond_wait(&changed, &looks_mutex);
+        itr_unpark(&parker);
+        (void)pthread_cond_wait(&ended, &rearm_mutex);
     }
     while (watch_count > 0) {
-        itr_release(record_watches[--watch_count].record);
+        itr_release(watches[--watch_count].record);
     }
-    (void)pthread_mutex_unlock(&looks_mutex);
+    (void)pthread_mutex_unlock(&rearm_mutex);
 }
 
 PyObject *
-interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+interruption_rearm_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     Py_BEGIN_ALLOW_THREADS;
     stop();
@@ -203,26 +193,16 @@ interruption_stop_looking(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unuse
     Py_RETURN_NONE;
 }
 
-static void
-make_condition(void)
-{
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&changed, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-}
-
 void
 interruption_rearm_before_fork(void)
 {
-    (void)pthread_mutex_lock(&looks_mutex);
+    (void)pthread_mutex_lock(&rearm_mutex);
 }
 
 void
 interruption_rearm_after_fork_parent(void)
 {
-    (void)pthread_mutex_unlock(&looks_mutex);
+    (void)pthread_mutex_unlock(&rearm_mutex);
 }
 
 /* The thread does not exist in the child. The references that it watched by are gone, too: the
@@ -232,20 +212,27 @@ interruption_rearm_after_fork_child(void)
 {
     watch_count = 0;
     running = false;
-    atomic_store_explicit(&looker, 0, memory_order_relaxed);
-    make_condition();
-    (void)pthread_mutex_unlock(&looks_mutex);
+    atomic_store_explicit(&rearm_thread, 0, memory_order_relaxed);
+    itr_parker_init(&parker);
+    ended = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    (void)pthread_mutex_unlock(&rearm_mutex);
+}
+
+static void
+make_parker(void)
+{
+    itr_parker_init(&parker);
 }
 
 void
 interruption_rearm_init(interruption_state *module_state,
-                        void (*look)(interruption_state *, itr_record *))
+                        void (*again)(interruption_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, make_condition);
-    (void)pthread_mutex_lock(&looks_mutex);
+    (void)pthread_once(&once, make_parker);
+    (void)pthread_mutex_lock(&rearm_mutex);
     state = module_state;
-    arm_again = look;
-    looks_stopped = false;
-    (void)pthread_mutex_unlock(&looks_mutex);
+    arm_again = again;
+    stopped = false;
+    (void)pthread_mutex_unlock(&rearm_mutex);
 }

@@ -1,8 +1,8 @@
 /*
- * The second look: while a request waits to be delivered, what its thread runs may have changed in
- * ways that no event tells (a `key=` function is entered through C, a debugger replaced our trace
+ * The re-arm timer: while a request waits to be delivered, what its thread runs may change in ways
+ * that no event tells (a `key=` function is entered through C, a debugger replaced our trace
  * function). So the thread is armed anew from time to time: after a millisecond, then ever less
- * often. Nothing is looked at while no request waits.
+ * often. Nothing is done while no request waits.
  */
 #ifndef INTERRUPTION_REARM_H
 #define INTERRUPTION_REARM_H
@@ -10,14 +10,14 @@
 #include "itr_record.h"
 #include "state.h"
 
-/* Look at the thread of that record again, as long as its request waits. Attached. If it cannot be
-   (no memory, no thread to do it, the interpreter exits), nothing happens. */
-void interruption_look_again(itr_record *record);
+/* Arm the thread of that record anew, as long as its request waits. Attached. If it cannot be (no
+   memory, no thread to do it, the interpreter exits), nothing happens. */
+void interruption_rearm_later(itr_record *record);
 
-/* Allow it, for the interpreter that the caller runs in. A look is a call of that function,
-   attached, with the record of a thread whose request waits. */
+/* Allow it, for the interpreter that the caller runs in. `again` does it, attached, for the record
+   of a thread whose request waits. */
 void interruption_rearm_init(interruption_state *state,
-                             void (*look)(interruption_state *state, itr_record *record));
+                             void (*again)(interruption_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
 void interruption_rearm_before_fork(void);
@@ -25,9 +25,10 @@ void interruption_rearm_after_fork_parent(void);
 void interruption_rearm_after_fork_child(void);
 
 /* A method of the module: end it, before threads cannot attach any more. */
-PyObject *interruption_stop_looking(PyObject *module, PyObject *unused);
+PyObject *interruption_rearm_stop(PyObject *module, PyObject *unused);
 
-/* The thread id of the thread that looks, which is nobody's to interrupt; 0 while there is none. */
-uintptr_t interruption_looker(void);
+/* The thread id of the thread that does it, which is nobody's to interrupt; 0 while there is none.
+ */
+uintptr_t interruption_rearm_thread(void);
 
 #endif

@@ -104,18 +104,15 @@ find_running(void *arg)
     interruption_running *to = arg;
     const interruption_thread *thread = to->thread;
     interruption_view view;
-    interruption_look_at_blocks(thread->tstate, &thread->blocks, &view);
-    bool lost; /* those that are left are found when they are entered again */
-    PyFrameObject *frame =
-        view.region == NULL ? NULL : interruption_frame_innermost(thread->tstate, &lost);
-    while (frame != NULL) {
-        add_frame(frame, to);
-        if (interruption_is_frame_of(view.region, frame)) {
-            break;
-        }
-        frame = interruption_frame_back(frame, &lost);
+    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
+    /* Those that are lost are found when they are entered again. */
+    interruption_walk walk = interruption_walk_begin(thread->tstate);
+    for (bool last = view.region == NULL; walk.frame != NULL && !last;
+         interruption_walk_on(&walk)) {
+        add_frame(walk.frame, to);
+        last = interruption_is_frame_of(view.region, walk.frame);
     }
-    Py_XDECREF(frame);
+    interruption_walk_end(&walk);
     interruption_visit_contexts(thread->tstate, &thread->blocks, add_context, to);
 }
 

@@ -3,7 +3,7 @@
  *
  * A thread has room for one trace function. If a debugger or a coverage tool has it, ours takes its
  * place and calls it first, with its own object, so that sys.gettrace() shows it still. If the tool
- * is changed meanwhile, ours is gone, and the second look puts it in again. The GIL guards another
+ * is changed meanwhile, ours is gone, and the re-arm timer puts it in again. The GIL guards another
  * thread's trace function, as it does in the interpreter.
  *
  * A loop of one instruction, `while True: pass`, is never told as a line, only as an opcode; so
@@ -53,7 +53,7 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
     if (ours && PyFrame_GetLineNumber(frame) <= 0) {
         return 0; /* a traceback would tell no line; where it jumps to is told as one */
     }
-    const interruption_point point = {
+    const interruption_moment point = {
         .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
         .destination = ours ? PyFrame_GetLasti(frame) : -1,
     };
@@ -110,14 +110,15 @@ interruption_events_disarm(interruption_thread *thread, interruption_garbage *ga
     garbage->frame = trace_opcodes(thread, NULL);
 }
 
-void
+bool
 interruption_drop_garbage(interruption_garbage *garbage)
 {
     Py_XDECREF(garbage->frame);
+    return false;
 }
 
 void
-interruption_events_follow(interruption_thread *Py_UNUSED(thread))
+interruption_events_watch_entries(interruption_thread *Py_UNUSED(thread))
 {
     /* The trace function is told everything already. */
 }

@@ -404,7 +404,6 @@ read_lines(interruption_bytecode *bytecode, int line, const uint8_t *from, const
         }
         for (; i < bytecode->count && bytecode->instructions[i].unit < unit; i++) {
             bytecode->instructions[i].line = kind == 15 || line < 0 ? -1 : line;
-            bytecode->has_lines |= kind != 15;
         }
         while (from != end && (*from & 0x80) == 0) {
             from++;

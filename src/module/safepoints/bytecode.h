@@ -71,7 +71,6 @@ typedef struct {
     int range_count;
     int *at; /* unit -> number of the instruction; a cache's is its owner's */
     int units;
-    bool has_lines;
 } interruption_bytecode;
 
 /* How many slots of the stack the exit of a `with` takes: from 3.14 the method and its object, as

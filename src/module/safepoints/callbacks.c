@@ -2,7 +2,7 @@
 #include "safepoints/callbacks.h"
 
 #include "cpython/compat.h"
-#include "safepoints/flow.h"
+#include "safepoints/code.h"
 #include "safepoints/self_test.h"
 
 /* Interned and kept for ever: a code object's name is the same object. */
@@ -145,19 +145,16 @@ is_given_what_callbacks_are(const arguments *of)
 
 /* What a frame calls, if by `f(*args)`: f, a new reference, or NULL. */
 static PyObject *
-find_star_callee(PyFrameObject *frame)
+find_star_callee(PyFrameObject *frame, bool analyses)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *callee = NULL;
-    interruption_flow flow;
-    if (interruption_follow(&flow, code) > 0) {
-        int number = flow.bytecode.at[PyFrame_GetLasti(frame) / 2];
-        int slot = flow.stacks[number].depth - flow.bytecode.instructions[number].star_callee;
-        if (flow.bytecode.instructions[number].star_callee > 0 && slot >= 0) {
-            callee = interruption_frame_on_stack(frame, code, slot);
-        }
-    }
-    interruption_follow_free(&flow);
+    const interruption_code *known =
+        analyses ? interruption_code_of(code) : interruption_code_known(code);
+    int slot = known == NULL
+                   ? -1
+                   : interruption_safepoint_star_callee(known->points, PyFrame_GetLasti(frame));
+    PyErr_Clear();
+    PyObject *callee = slot < 0 ? NULL : interruption_frame_on_stack(frame, code, slot);
     Py_DECREF(code);
     return callee;
 }
@@ -165,12 +162,13 @@ find_star_callee(PyFrameObject *frame)
 /* Such a call may go through C, though Python code makes it: up to 3.11 (gh-98003), of a method, or
    while somebody monitors calls. Is the frame of one? */
 static bool
-is_called_with_star(PyFrameObject *frame)
+is_called_with_star(PyFrameObject *frame, bool analyses)
 {
     PyFrameObject *back = interruption_frame_before(frame);
     /* Where code is not read as it is meant, nobody knows where on the stack f is. */
-    PyObject *callee =
-        back == NULL || interruption_statements_are_refused() ? NULL : find_star_callee(back);
+    PyObject *callee = back == NULL || interruption_statements_are_refused()
+                           ? NULL
+                           : find_star_callee(back, analyses);
     PyObject *function = callee == NULL ? NULL : interruption_frame_function(frame);
     bool answer =
         function != NULL && (callee == function ||
@@ -182,7 +180,7 @@ is_called_with_star(PyFrameObject *frame)
 }
 
 bool
-interruption_is_callback(PyFrameObject *frame, PyCodeObject *code)
+interruption_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
 {
     if (!interruption_frame_is_called_by_c(frame)) {
         return false;
@@ -192,7 +190,7 @@ interruption_is_callback(PyFrameObject *frame, PyCodeObject *code)
     }
     arguments of;
     find_callback_arguments(frame, code, &of);
-    bool answer = is_given_what_callbacks_are(&of) && !is_called_with_star(frame);
+    bool answer = is_given_what_callbacks_are(&of) && !is_called_with_star(frame, analyses);
     Py_XDECREF(of.rest);
     return answer;
 }

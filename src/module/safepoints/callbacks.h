@@ -12,9 +12,9 @@
 
 #include "cpython/frame.h"
 
-/* By the thread that the frame runs in, or while that cannot run. No Python code runs; never
-   fails. */
-bool interruption_is_callback(PyFrameObject *frame, PyCodeObject *code);
+/* By the thread that the frame runs in, or while that cannot run. analyses: code may be, which is
+   new, as no lock is held. No Python code runs; never fails. */
+bool interruption_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses);
 
 /* Names that they are known by. 0, or -1 with MemoryError set. */
 int interruption_callbacks_init(void);

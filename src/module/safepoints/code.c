@@ -16,7 +16,7 @@ free_code(void *code)
 {
     interruption_code *known = code;
     if (known != NULL) {
-        interruption_points_free(known->points);
+        interruption_safepoints_free(known->points);
         PyMem_Free(known);
     }
 }
@@ -58,7 +58,7 @@ analyse(PyCodeObject *code)
 {
     interruption_code *made = PyMem_Calloc(1, sizeof(*made));
     if (made != NULL) {
-        made->points = interruption_points_new(code);
+        made->points = interruption_safepoints_new(code);
         made->maker = interruption_maker_of(code);
         if (made->points == NULL) {
             PyMem_Free(made);
@@ -73,13 +73,18 @@ static interruption_code *
 look_up_code(PyCodeObject *code, interruption_code *offered)
 {
     void *found = NULL;
-    interruption_mutex_lock(&code_mutex);
+    bool alone = interruption_world_is_stopped(); /* who has been given the mutex may be, too */
+    if (!alone) {
+        interruption_mutex_lock(&code_mutex);
+    }
     int failed = interruption_get_code_slot(code, slot, &found);
     if (!failed && found == NULL && offered != NULL) {
         failed = interruption_set_code_slot(code, slot, offered);
         found = failed ? NULL : offered;
     }
-    interruption_mutex_unlock(&code_mutex);
+    if (!alone) {
+        interruption_mutex_unlock(&code_mutex);
+    }
     if (failed) {
         PyErr_Clear();
     }
@@ -87,9 +92,15 @@ look_up_code(PyCodeObject *code, interruption_code *offered)
 }
 
 interruption_code *
+interruption_code_known(PyCodeObject *code)
+{
+    return look_up_code(code, NULL);
+}
+
+interruption_code *
 interruption_code_of(PyCodeObject *code)
 {
-    interruption_code *known = look_up_code(code, NULL);
+    interruption_code *known = interruption_code_known(code);
     if (known != NULL) {
         return known;
     }

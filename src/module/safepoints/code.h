@@ -9,9 +9,9 @@
 #include "safepoints/safepoints.h"
 
 typedef struct {
-    interruption_points *points; /* does not change */
-    interruption_maker maker;    /* the same */
-    unsigned armed;              /* guarded by the mutex of thread.h: see monitoring.c */
+    interruption_safepoints *points; /* does not change */
+    interruption_maker maker;        /* the same */
+    unsigned armed;                  /* guarded by the mutex of thread.h: see monitoring.c */
 } interruption_code;
 
 /* To be called while the module is being executed. -1 with an exception set. */
@@ -20,7 +20,11 @@ int interruption_code_init(void);
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
 void interruption_free_code_mutex(void);
 
-/* NULL with MemoryError set. The code object must stay alive while the result is used. */
+/* NULL with MemoryError set. Analyses code that is new, so no lock may be held, nor the world be
+   stopped. The code object must stay alive while the result is used. */
 interruption_code *interruption_code_of(PyCodeObject *code);
+
+/* The same if that has been done, else NULL. Keeps no exception set. */
+interruption_code *interruption_code_known(PyCodeObject *code);
 
 #endif

@@ -44,7 +44,8 @@ find_or_add_chain(interruption_flow *flow, int parent, int handler, int base)
         }
         flow->chains = more;
     }
-    flow->chains[flow->chain_count] = (interruption_chain){parent, handler, base};
+    flow->chains[flow->chain_count] =
+        (interruption_chain){.parent = parent, .handler = handler, .base = base};
     return flow->chain_count++;
 }
 
@@ -233,7 +234,7 @@ follow_all(walk *at)
     for (int i = 0; i < flow->bytecode.range_count; i++) {
         at->entered[i].from = -1;
     }
-    flow->chains[0] = (interruption_chain){0, -1, -1};
+    flow->chains[0] = (interruption_chain){.handler = -1, .base = -1};
     flow->chain_count = 1;
     interruption_stack empty = {.depth = 0};
     int done = arrive(at, 0, &empty);

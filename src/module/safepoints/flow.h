@@ -12,6 +12,8 @@ typedef struct {
     int parent;
     int handler; /* its first instruction */
     int base;    /* the depth of the stack below what it handles */
+    int kind;    /* for safepoints.c: its interruption_cleanup */
+    int bit;     /* for safepoints.c: of a `finally`, its bit */
 } interruption_chain;
 
 typedef struct {

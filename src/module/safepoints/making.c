@@ -41,6 +41,7 @@ typedef struct {
 #define ROWS(...)                                                                                  \
     (row[]) { __VA_ARGS__, END }
 
+/* What is called only by another one of these is left out. */
 static table tables[] = {
     {"asyncio.unix_events", /* a child has ended: who waits for it is told, or waits for ever */
      ROWS(ROW_IN("PidfdChildWatcher._do_wait", MAKES, 11, 13),
@@ -58,22 +59,19 @@ static table tables[] = {
      ROWS(ROW_FROM("Connection._recv_bytes", MAKES, "size"),
           ROW_FROM("Connection._recv", MAKES, "chunk"), ROW_FROM("Connection._send", MAKES, "n"))},
     {"multiprocessing.forkserver",
-     ROWS(ROW("ForkServer.ensure_running", MAKES), ROW("ForkServer.connect_to_new_process", MAKES),
-          ROW("ForkServer._stop", MAKES))},
+     ROWS(ROW("ForkServer.ensure_running", MAKES), ROW("ForkServer._stop", MAKES))},
     {"multiprocessing.heap", ROWS(ROW("Arena.__init__", MAKES))},
     {"multiprocessing.managers",
-     ROWS(ROW("BaseManager.start", MAKES), ROW("BaseManager._create", MAKES),
-          ROW("BaseManager.register.<locals>.temp", MAKES),
+     ROWS(ROW("BaseManager.start", MAKES), ROW("BaseManager.register.<locals>.temp", MAKES),
           ROW("BaseManager._finalize_manager", MAKES), ROW("BaseProxy._incref", MAKES),
-          ROW("BaseProxy._decref", MAKES), ROW_BREAKS("BaseProxy._callmethod", "_tls.connection"))},
-    {"multiprocessing.pool", ROWS(ROW("Pool.__init__", MAKES), ROW("Pool._terminate_pool", MAKES))},
+          ROW_BREAKS("BaseProxy._callmethod", "_tls.connection"))},
+    {"multiprocessing.pool", ROWS(ROW("Pool._terminate_pool", MAKES))},
     {"multiprocessing.process",
      ROWS(ROW("BaseProcess.start", MAKES), ROW("BaseProcess._bootstrap", BEGINS))},
     {"multiprocessing.resource_tracker",
      ROWS(ROW("ResourceTracker.ensure_running", MAKES), ROW("ResourceTracker._send", MAKES),
           ROW("ResourceTracker._stop", MAKES))},
-    {"multiprocessing.shared_memory",
-     ROWS(ROW("SharedMemory.__init__", MAKES), ROW("SharedMemory.unlink", MAKES))},
+    {"multiprocessing.shared_memory", ROWS(ROW("SharedMemory.__init__", MAKES))},
     {"multiprocessing.synchronize", ROWS(ROW("SemLock.__init__", MAKES))},
     {"multiprocessing.util", ROWS(ROW("Finalize.__call__", CLEANS))},
     {"poplib", ROWS(ROW_BREAKS("POP3._getline", NULL))},
@@ -373,9 +371,8 @@ close_what_breaks(PyObject *self, const char *path)
 }
 
 static bool
-break_off(interruption_state *state, PyFrameObject *frame)
+break_off(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
 {
-    PyCodeObject *code = PyFrame_GetCode(frame);
     bool protected = interruption_is_protected_frame(state, frame, code);
     interruption_maker maker = protected ? interruption_maker_of(code) : (interruption_maker){0, 0};
     const row *found = maker.row == 0 ? NULL : &tables[maker.module - 1].rows[maker.row - 1];
@@ -387,22 +384,19 @@ break_off(interruption_state *state, PyFrameObject *frame)
         close_what_breaks(self, found->breaks);
         Py_DECREF(self);
     }
-    Py_DECREF(code);
     return protected;
 }
 
 void
 interruption_makers_break_off(interruption_state *state, PyThreadState *tstate)
 {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    bool lost;
-    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
-    while (frame != NULL && break_off(state, frame)) {
-        frame = interruption_frame_back(frame, &lost);
+    interruption_raised raised = interruption_put_aside();
+    interruption_walk walk = interruption_walk_begin(tstate);
+    while (walk.frame != NULL && break_off(state, walk.frame, walk.code)) {
+        interruption_walk_on(&walk);
     }
-    Py_XDECREF(frame);
-    PyErr_Restore(type, value, traceback);
+    interruption_walk_end(&walk);
+    interruption_put_back(raised);
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */

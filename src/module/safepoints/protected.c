@@ -1,129 +1,45 @@
 /*
  * See protected.h.
  *
- * A table is found, read and left between begin_reading and end_reading. Whoever replaces it puts
- * the old one aside, and frees what was put aside only if nobody reads at that moment: a reader who
- * comes later finds a newer table. No lock is taken, so neither a fork nor a signal handler can
- * find one held.
+ * What the package and its users have said is a list of facts. None is changed or freed before the
+ * module is, but for a switch; so readers take no lock, and neither a fork nor a stopped world can
+ * find one held. The list is as long as there have been different names.
  */
 #include "safepoints/protected.h"
 
 #include "cpython/compat.h"
 
-/* Made by _protected.py: tuples of exact strs, so that dropping them runs no Python code. */
-typedef struct interruption_protected_table {
-    PyObject *homes;    /* of (folder, names, named): see set_protected_doc; NULL: not known yet */
-    PyObject *prefixes; /* names that users protected */
-    struct interruption_protected_table *next; /* in the list of retired ones */
-} table;
+/* Newest first. What it consists of are tuples and exact strs: dropping them runs no Python code.
+ */
+typedef struct interruption_fact {
+    struct interruption_fact *next; /* constant once it is in the list */
+    enum {
+        HOMES, /* see set_protected_doc; the newest counts */
+        OWN,   /* names that are the program's, a tuple; the same */
+        NAMED, /* one name that users protected */
+    } kind;
+    PyObject *value;    /* strong */
+    _Atomic bool holds; /* sequentially consistent; NAMED: until it is taken back */
+} fact;
 
-/* Part of a str. */
-typedef struct {
-    PyObject *text;
-    Py_ssize_t start;
-    Py_ssize_t end;
-} part;
+/* What installers put packages in, of whatever prefix. */
+static const char *const folder_spellings[INTERRUPTION_PACKAGE_FOLDERS] = {"/site-packages/",
+                                                                           "/dist-packages/"};
 
-static table *
-begin_reading(struct interruption_protected *protected)
+/* The first from there on of that kind, or NULL. */
+static const fact *
+find_fact(const fact *from, int kind)
 {
-    atomic_fetch_add(&protected->readers, 1);
-    return atomic_load(&protected->table);
-}
-
-static void
-end_reading(struct interruption_protected *protected)
-{
-    atomic_fetch_sub(&protected->readers, 1);
-}
-
-/* As strcmp. Python sorts strs in the same order. */
-static int
-compare_parts(part a, part b)
-{
-    while (a.start < a.end && b.start < b.end) {
-        Py_UCS4 left = PyUnicode_READ_CHAR(a.text, a.start++);
-        Py_UCS4 right = PyUnicode_READ_CHAR(b.text, b.start++);
-        if (left != right) {
-            return left < right ? -1 : 1;
-        }
+    while (from != NULL && (int)from->kind != kind) {
+        from = from->next;
     }
-    return (a.start < a.end) - (b.start < b.end);
-}
-
-static part
-whole(PyObject *text)
-{
-    return (part){text, 0, PyUnicode_GET_LENGTH(text)};
-}
-
-/* The part from `start` up to the first `separator`, or to the end. */
-static part
-cut(PyObject *text, Py_ssize_t start, Py_UCS4 separator)
-{
-    part found = {text, start, start};
-    while (found.end < PyUnicode_GET_LENGTH(text) &&
-           PyUnicode_READ_CHAR(text, found.end) != separator) {
-        found.end++;
-    }
-    return found;
+    return from;
 }
 
 static bool
 starts_with(PyObject *text, PyObject *prefix)
 {
-    part start = whole(text);
-    if (start.end < PyUnicode_GET_LENGTH(prefix)) {
-        return false;
-    }
-    start.end = PyUnicode_GET_LENGTH(prefix);
-    return compare_parts(start, whole(prefix)) == 0;
-}
-
-/* Is it one of those names, which are sorted? */
-static bool
-is_listed(PyObject *names, part name)
-{
-    Py_ssize_t low = 0, high = PyTuple_GET_SIZE(names);
-    while (low < high) {
-        Py_ssize_t middle = low + (high - low) / 2;
-        int order = compare_parts(name, whole(PyTuple_GET_ITEM(names, middle)));
-        if (order == 0) {
-            return true;
-        }
-        if (order < 0) {
-            high = middle;
-        }
-        else {
-            low = middle + 1;
-        }
-    }
-    return false;
-}
-
-/* The top-level module that a file below a folder belongs to: json/decoder.py, queue.py. */
-static part
-top_module(PyObject *file, Py_ssize_t folder_length)
-{
-    part name = cut(file, folder_length, '/');
-    return name.end < PyUnicode_GET_LENGTH(file) ? name : cut(file, folder_length, '.');
-}
-
-static bool
-is_at_home(PyObject *home, PyObject *file, PyObject *module_name)
-{
-    PyObject *folder = PyTuple_GET_ITEM(home, 0);
-    if (!starts_with(file, folder)) {
-        return false;
-    }
-    part top = top_module(file, PyUnicode_GET_LENGTH(folder));
-    if (!is_listed(PyTuple_GET_ITEM(home, 1), top)) {
-        return false;
-    }
-    if (PyTuple_GET_ITEM(home, 2) == Py_False) {
-        return true;
-    }
-    return module_name != NULL && compare_parts(cut(module_name, 0, '.'), top) == 0;
+    return PyUnicode_Tailmatch(text, prefix, 0, PY_SSIZE_T_MAX, -1) == 1;
 }
 
 /* Is the module that one, or below it? */
@@ -138,23 +54,54 @@ has_prefix(PyObject *module_name, PyObject *prefix)
            PyUnicode_READ_CHAR(module_name, length) == '.';
 }
 
-static bool
-find_home(const table *in, PyObject *file, PyObject *module_name)
+/* The top-level module that a file below a folder belongs to: json/decoder.py, queue.py. NULL:
+   there is no memory. */
+static PyObject *
+top_module(PyObject *file, Py_ssize_t folder_length)
 {
-    if (in->homes == NULL) {
-        return true;
+    Py_ssize_t end = PyUnicode_FindChar(file, '/', folder_length, PY_SSIZE_T_MAX, 1);
+    if (end < 0) {
+        end = PyUnicode_FindChar(file, '.', folder_length, PY_SSIZE_T_MAX, 1);
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(in->homes); i++) {
-        if (is_at_home(PyTuple_GET_ITEM(in->homes, i), file, module_name)) {
-            return true;
-        }
+    return PyUnicode_Substring(file, folder_length, end < 0 ? PY_SSIZE_T_MAX : end);
+}
+
+static bool
+is_at_home(PyObject *home, PyObject *file, PyObject *module_name)
+{
+    PyObject *folder = PyTuple_GET_ITEM(home, 0);
+    if (!starts_with(file, folder)) {
+        return false;
     }
-    for (Py_ssize_t i = 0; module_name != NULL && i < PyTuple_GET_SIZE(in->prefixes); i++) {
-        if (has_prefix(module_name, PyTuple_GET_ITEM(in->prefixes, i))) {
+    PyObject *top = top_module(file, PyUnicode_GET_LENGTH(folder));
+    bool named = PyTuple_GET_ITEM(home, 2) == Py_True;
+    bool answer =
+        top == NULL || (PySet_Contains(PyTuple_GET_ITEM(home, 1), top) == 1 &&
+                        (!named || (module_name != NULL && has_prefix(module_name, top))));
+    PyErr_Clear(); /* no memory: it is better not interrupted */
+    Py_XDECREF(top);
+    return answer;
+}
+
+static bool
+is_home_of(PyObject *homes, PyObject *file, PyObject *module_name)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(homes); i++) {
+        if (is_at_home(PyTuple_GET_ITEM(homes, i), file, module_name)) {
             return true;
         }
     }
     return false;
+}
+
+static bool
+is_named(const fact *facts, PyObject *module_name)
+{
+    while ((facts = find_fact(facts, NAMED)) != NULL &&
+           !(atomic_load(&facts->holds) && has_prefix(module_name, facts->value))) {
+        facts = facts->next;
+    }
+    return facts != NULL;
 }
 
 /* A module's name by its globals: a new reference, or NULL where there is none. */
@@ -181,9 +128,14 @@ interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObjec
     if (protected == NULL) {
         return true;
     }
+    const fact *facts = atomic_load(&protected->facts);
+    const fact *homes = find_fact(facts, HOMES);
+    if (homes == NULL) {
+        return true;
+    }
     PyObject *name = get_module_name(protected, globals);
-    bool verdict = find_home(begin_reading(protected), code->co_filename, name);
-    end_reading(protected);
+    bool verdict = is_home_of(homes->value, code->co_filename, name) ||
+                   (name != NULL && is_named(facts, name));
     Py_XDECREF(name);
     return verdict;
 }
@@ -205,161 +157,84 @@ interruption_is_import_machinery(PyCodeObject *code)
            PyUnicode_CompareWithASCIIString(file, "<frozen importlib._bootstrap_external>") == 0;
 }
 
-static void
-free_tables(table *list)
+/* Does it come from a folder that packages are installed in, and has nobody said that it is the
+   program's? */
+static bool
+is_installed(interruption_state *state, PyCodeObject *code, PyObject *globals)
 {
-    while (list != NULL) {
-        table *next = list->next;
-        Py_XDECREF(list->homes);
-        Py_DECREF(list->prefixes);
-        PyMem_RawFree(list);
-        list = next;
+    struct interruption_protected *protected = state->protected_code;
+    bool found = false;
+    for (size_t i = 0; protected != NULL && !found && i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+        found = PyUnicode_Find(code->co_filename, protected->folders[i], 0, PY_SSIZE_T_MAX, 1) >= 0;
     }
+    PyErr_Clear(); /* no memory: the program's, then */
+    const fact *own = found ? find_fact(atomic_load(&protected->facts), OWN) : NULL;
+    PyObject *name = own == NULL ? NULL : get_module_name(protected, globals);
+    for (Py_ssize_t i = 0; name != NULL && found && i < PyTuple_GET_SIZE(own->value); i++) {
+        found = !has_prefix(name, PyTuple_GET_ITEM(own->value, i));
+    }
+    Py_XDECREF(name);
+    return found;
 }
 
-/* Takes over the reference to `prefixes`. NULL with an exception set, also if that is NULL. */
-static table *
-make_table(PyObject *homes, PyObject *prefixes)
+bool
+interruption_is_programs_frame(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
 {
-    if (prefixes == NULL) {
-        return NULL;
-    }
-    table *made = PyMem_RawMalloc(sizeof(*made));
-    if (made == NULL) {
-        Py_DECREF(prefixes);
-        (void)PyErr_NoMemory();
-        return NULL;
-    }
-    *made = (table){.homes = Py_XNewRef(homes), .prefixes = prefixes};
-    return made;
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    bool answer =
+        !interruption_is_protected(state, code, globals) && !is_installed(state, code, globals);
+    Py_XDECREF(globals);
+    return answer;
 }
 
-static void
-retire(struct interruption_protected *protected, table *first)
+/* Telling facts. ------------------------------------------------------------------------------ */
+
+/* One of that kind and value, or NULL. */
+static fact *
+find_equal(fact *facts, int kind, PyObject *value)
 {
-    table *last = first;
-    while (last->next != NULL) {
-        last = last->next;
+    while ((facts = (fact *)find_fact(facts, kind)) != NULL &&
+           PyObject_RichCompareBool(facts->value, value, Py_EQ) != 1) {
+        facts = facts->next;
     }
-    table *head = atomic_load(&protected->retired);
-    do {
-        last->next = head;
-    } while (!atomic_compare_exchange_weak(&protected->retired, &head, first));
+    return facts;
 }
 
-static void
-free_retired(struct interruption_protected *protected)
-{
-    table *list = atomic_exchange(&protected->retired, NULL);
-    if (list == NULL) {
-        return;
-    }
-    if (atomic_load(&protected->readers) == 0) {
-        free_tables(list);
-    }
-    else {
-        retire(protected, list); /* for the next change to free */
-    }
-}
-
-/* Makes a new table from the old one. NULL without an exception: nothing is to be changed. */
-typedef table *(*editor)(const table *old, PyObject *argument);
-
-/*
- * Replace the table. 1: done; 0: nothing was to be changed; -1 with an exception set. An editor
- * allocates, which may run Python code that changes the table meanwhile: then once more.
- */
+/* Of such a value: does it hold from now on? 1: something has changed; 0: it was so; -1 with
+   MemoryError set. */
 static int
-edit(struct interruption_protected *protected, editor make, PyObject *argument)
+tell(struct interruption_protected *protected, int kind, PyObject *value, bool holds)
 {
-    table *made;
-    bool done;
+    fact *made = NULL, *facts = atomic_load(&protected->facts);
     do {
-        table *old = begin_reading(protected); /* keeps it from being freed and made anew */
-        made = make(old, argument);
-        done = made == NULL || atomic_compare_exchange_strong(&protected->table, &old, made);
-        end_reading(protected);
-        if (!done) {
-            free_tables(made);
+        fact *known = kind == NAMED ? find_equal(facts, kind, value) : NULL;
+        if (known != NULL || !holds) {
+            PyMem_RawFree(made);
+            return known != NULL && atomic_exchange(&known->holds, holds) != holds;
         }
-        else if (made != NULL) {
-            retire(protected, old);
+        made = made != NULL ? made : PyMem_RawMalloc(sizeof(*made));
+        if (made == NULL) {
+            (void)PyErr_NoMemory();
+            return -1;
         }
-    } while (!done);
-    free_retired(protected);
-    return made != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+        made->next = facts;
+        made->kind = kind;
+        made->value = value;
+        atomic_init(&made->holds, true);
+    } while (!atomic_compare_exchange_weak(&protected->facts, &facts, made));
+    Py_INCREF(value);
+    return 1;
 }
 
-static table *
-with_homes(const table *old, PyObject *homes)
+/* What counts alone; None. */
+static PyObject *
+tell_whole(PyObject *module, int kind, PyObject *value)
 {
-    return make_table(homes, Py_NewRef(old->prefixes));
-}
-
-static bool
-is_prefix_of(const table *in, PyObject *name)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(in->prefixes); i++) {
-        if (compare_parts(whole(PyTuple_GET_ITEM(in->prefixes, i)), whole(name)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static table *
-with_prefix(const table *old, PyObject *name)
-{
-    if (is_prefix_of(old, name)) {
-        return NULL;
-    }
-    Py_ssize_t count = PyTuple_GET_SIZE(old->prefixes);
-    PyObject *prefixes = PyTuple_New(count + 1);
-    if (prefixes != NULL) {
-        for (Py_ssize_t i = 0; i < count; i++) {
-            PyTuple_SET_ITEM(prefixes, i, Py_NewRef(PyTuple_GET_ITEM(old->prefixes, i)));
-        }
-        PyTuple_SET_ITEM(prefixes, count, Py_NewRef(name));
-    }
-    return make_table(old->homes, prefixes);
-}
-
-static table *
-without_prefix(const table *old, PyObject *name)
-{
-    if (!is_prefix_of(old, name)) {
-        return NULL;
-    }
-    Py_ssize_t count = PyTuple_GET_SIZE(old->prefixes);
-    PyObject *prefixes = PyTuple_New(count - 1);
-    if (prefixes != NULL) {
-        Py_ssize_t kept = 0;
-        for (Py_ssize_t i = 0; i < count; i++) {
-            PyObject *prefix = PyTuple_GET_ITEM(old->prefixes, i);
-            if (compare_parts(whole(prefix), whole(name)) != 0) {
-                PyTuple_SET_ITEM(prefixes, kept++, Py_NewRef(prefix));
-            }
-        }
-    }
-    return make_table(old->homes, prefixes);
-}
-
-static bool
-is_home(PyObject *home)
-{
-    if (!PyTuple_CheckExact(home) || PyTuple_GET_SIZE(home) != 3 ||
-        !PyUnicode_CheckExact(PyTuple_GET_ITEM(home, 0)) ||
-        !PyTuple_CheckExact(PyTuple_GET_ITEM(home, 1)) ||
-        !PyBool_Check(PyTuple_GET_ITEM(home, 2))) {
-        return false;
-    }
-    PyObject *names = PyTuple_GET_ITEM(home, 1);
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(names, i))) {
-            return false;
-        }
-    }
-    return true;
+    struct interruption_protected *protected = interruption_get_state(module)->protected_code;
+    const fact *now = find_fact(atomic_load(&protected->facts), kind);
+    int same = now == NULL ? 0 : PyObject_RichCompareBool(now->value, value, Py_EQ);
+    return same < 0 || (!same && tell(protected, kind, value, true) < 0) ? NULL
+                                                                         : Py_NewRef(Py_None);
 }
 
 PyObject *
@@ -367,18 +242,34 @@ interruption_set_protected(PyObject *module, PyObject *homes)
 {
     bool right = PyTuple_CheckExact(homes);
     for (Py_ssize_t i = 0; right && i < PyTuple_GET_SIZE(homes); i++) {
-        right = is_home(PyTuple_GET_ITEM(homes, i));
+        PyObject *home = PyTuple_GET_ITEM(homes, i), *folder, *names, *named;
+        right =
+            PyTuple_CheckExact(home) && PyArg_ParseTuple(home, "UO!O!", &folder, &PyFrozenSet_Type,
+                                                         &names, &PyBool_Type, &named);
     }
     if (!right) {
-        PyErr_SetString(PyExc_TypeError, "homes must be a tuple of (str, tuple of str, bool)");
+        PyErr_SetString(PyExc_TypeError, "homes must be a tuple of (str, frozenset of str, bool)");
         return NULL;
     }
-    interruption_state *state = interruption_get_state(module);
-    return edit(state->protected_code, with_homes, homes) < 0 ? NULL : Py_NewRef(Py_None);
+    return tell_whole(module, HOMES, homes);
+}
+
+PyObject *
+interruption_set_own(PyObject *module, PyObject *names)
+{
+    bool right = PyTuple_CheckExact(names);
+    for (Py_ssize_t i = 0; right && i < PyTuple_GET_SIZE(names); i++) {
+        right = PyUnicode_CheckExact(PyTuple_GET_ITEM(names, i));
+    }
+    if (!right) {
+        PyErr_SetString(PyExc_TypeError, "names must be a tuple of str");
+        return NULL;
+    }
+    return tell_whole(module, OWN, names);
 }
 
 static PyObject *
-edit_prefixes(PyObject *module, editor make, PyObject *name)
+tell_name(PyObject *module, PyObject *name, bool protect)
 {
     if (!PyUnicode_Check(name)) {
         return PyErr_Format(PyExc_TypeError, "name must be a str, not %.100s",
@@ -388,7 +279,7 @@ edit_prefixes(PyObject *module, editor make, PyObject *name)
     if (exact == NULL) {
         return NULL;
     }
-    int changed = edit(interruption_get_state(module)->protected_code, make, exact);
+    int changed = tell(interruption_get_state(module)->protected_code, NAMED, exact, protect);
     Py_DECREF(exact);
     return changed < 0 ? NULL : PyBool_FromLong(changed);
 }
@@ -396,13 +287,13 @@ edit_prefixes(PyObject *module, editor make, PyObject *name)
 PyObject *
 interruption_protect(PyObject *module, PyObject *name)
 {
-    return edit_prefixes(module, with_prefix, name);
+    return tell_name(module, name, true);
 }
 
 PyObject *
 interruption_unprotect(PyObject *module, PyObject *name)
 {
-    return edit_prefixes(module, without_prefix, name);
+    return tell_name(module, name, false);
 }
 
 PyObject *
@@ -415,6 +306,17 @@ interruption_is_protected_method(PyObject *module, PyObject *args)
     }
     return PyBool_FromLong(
         interruption_is_protected(interruption_get_state(module), (PyCodeObject *)code, globals));
+}
+
+PyObject *
+interruption_is_installed_method(PyObject *module, PyObject *args)
+{
+    PyObject *code, *globals;
+    if (!PyArg_ParseTuple(args, "O!O:_is_installed", &PyCode_Type, &code, &globals)) {
+        return NULL;
+    }
+    return PyBool_FromLong(
+        is_installed(interruption_get_state(module), (PyCodeObject *)code, globals));
 }
 
 PyObject *
@@ -437,9 +339,12 @@ interruption_protected_init(interruption_state *state)
     }
     state->protected_code = protected;
     protected->name_key = PyUnicode_InternFromString("__name__");
-    table *first = make_table(NULL, PyTuple_New(0));
-    atomic_init(&protected->table, first);
-    return protected->name_key == NULL || first == NULL ? -1 : 0;
+    bool done = protected->name_key != NULL;
+    for (size_t i = 0; done && i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+        protected->folders[i] = PyUnicode_FromString(folder_spellings[i]);
+        done = protected->folders[i] != NULL;
+    }
+    return done ? 0 : -1;
 }
 
 void
@@ -450,8 +355,14 @@ interruption_protected_free(interruption_state *state)
         return;
     }
     state->protected_code = NULL;
-    free_tables(atomic_load(&protected->table));
-    free_tables(atomic_load(&protected->retired));
+    for (fact *next, *at = atomic_load(&protected->facts); at != NULL; at = next) {
+        next = at->next;
+        Py_DECREF(at->value);
+        PyMem_RawFree(at);
+    }
+    for (size_t i = 0; i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+        Py_XDECREF(protected->folders[i]);
+    }
     Py_XDECREF(protected->name_key);
     PyMem_RawFree(protected);
 }

@@ -1,7 +1,7 @@
 /*
- * Code that is never interrupted inside: the standard library's, this package's, and what users
- * named to protect() (S9). What makes an answer is in an immutable table, read without a lock and
- * exchanged whole.
+ * Whose code is it? The standard library's, this package's, and what users named to protect() is
+ * never interrupted inside (S9). An installed package starts threads for itself, and knows how to
+ * end them; what the program has written may be stopped (S30).
  */
 #ifndef INTERRUPTION_PROTECTED_H
 #define INTERRUPTION_PROTECTED_H
@@ -12,11 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { INTERRUPTION_PACKAGE_FOLDERS = 2 };
+
 struct interruption_protected {
-    _Atomic(struct interruption_protected_table *) table;
-    _Atomic(struct interruption_protected_table *) retired; /* replaced, not yet freed */
-    _Atomic(size_t) readers;                                /* of any table, also replaced ones */
-    PyObject *name_key;                                     /* "__name__"; never changes */
+    _Atomic(struct interruption_fact *) facts;       /* see protected.c */
+    PyObject *name_key;                              /* "__name__"; never changes */
+    PyObject *folders[INTERRUPTION_PACKAGE_FOLDERS]; /* the same: of installed packages */
 };
 
 /*
@@ -24,7 +25,7 @@ struct interruption_protected {
  * the package has been imported, and again once the module is freed.
  *
  * Runs no Python code (but an `__eq__` of a global that is no str and has the hash of "__name__"),
- * allocates nothing, cannot fail. The calling thread must be attached and have no exception set.
+ * cannot fail. The calling thread must be attached and have no exception set.
  */
 bool interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObject *globals);
 
@@ -36,9 +37,21 @@ bool interruption_is_protected_frame(interruption_state *state, PyFrameObject *f
  * for, imported or reloaded. As above, but that it never runs any Python code. */
 bool interruption_is_import_machinery(PyCodeObject *code);
 
+/* Is the code of that frame the program's: neither protected nor installed? */
+bool interruption_is_programs_frame(interruption_state *state, PyFrameObject *frame,
+                                    PyCodeObject *code);
+
+/* _set_own(names): these modules, and what is below them, are the program's wherever they come
+   from. A tuple of str. */
+PyObject *interruption_set_own(PyObject *module, PyObject *names);
+
+/* _is_installed(code, module_globals): does it come from a folder that packages are installed in,
+   and has nobody said that it is the program's? */
+PyObject *interruption_is_installed_method(PyObject *module, PyObject *args);
+
 /*
  * _set_protected(homes): say where protected code comes from, in the place of what was said before.
- * A tuple of (folder, names, named), each a str, a sorted tuple of str, and a bool. Code is
+ * A tuple of (folder, names, named), each a str, a frozenset of str, and a bool. Code is
  * protected whose co_filename begins with the folder (which ends with a slash or is empty) and goes
  * on with one of the names, as that of a folder or of a file without its suffix; if `named`, only
  * if the module's own name begins with it, too.

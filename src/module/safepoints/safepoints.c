@@ -23,42 +23,39 @@ typedef struct {
     uint64_t finally; /* a bit for each handler of a `finally` whose body it is a copy of */
     int chain;
     uint8_t flags;
-    uint8_t with;       /* interruption_cleanup: the entry or exit of a `with`, or nothing */
-    bool with_is_outer; /* not only of the innermost one */
-    bool known;
+    uint8_t star_callee;    /* of `f(*args)`: in which slot f is, from 1; else 0 */
+    uint8_t with : 6;       /* interruption_cleanup: the entry or exit of a `with`, or nothing */
+    bool with_is_outer : 1; /* not only of the innermost one */
+    bool known : 1;
 } place;
 
-typedef struct {
-    int parent;
-    int line;
-    interruption_cleanup kind;
-} at_work;
-
-struct interruption_points {
+struct interruption_safepoints {
     int units;
     uint16_t *at; /* unit -> place */
     place *places;
-    at_work *chains;
-    int finally_lines[SHARED_FINALLY + 1];
-    bool mute_loops;
+    interruption_chain *chains;
+    bool eventless_loops;
 };
 
-/* While a code object is being looked at. */
+/* What is found out of an instruction on the way. */
+typedef struct {
+    uint64_t finallys; /* that it is in, by its line */
+    uint64_t turned;   /* those out of whose bodies a jump leads back to it */
+    int covers_from;   /* of a handler: the first instruction that it covers; else 0 */
+    bool looped;       /* a jump back, or where one goes to */
+    bool headed;       /* where a jump back goes to */
+    bool vain;         /* one leads back to it, with nothing but cleanup between */
+} note;
+
+/* While a code object is being analysed. */
 typedef struct {
     interruption_flow flow;
-    at_work *chains;
-    uint8_t *bits;      /* by chain: the bit of the `finally` that it is the handler of */
-    int *covers_from;   /* by handler: the first instruction that it covers; INT_MAX for others */
-    bool *looped;       /* by instruction: a jump back, or where one goes to */
-    bool *headed;       /* by instruction: where a jump back goes to */
-    uint64_t *lines;    /* by line: the `finally` that it is in */
-    uint64_t *finallys; /* by instruction: the same */
-    uint64_t *turned;   /* by instruction: those out of whose bodies a jump leads back to it */
-    bool *vain;         /* by instruction: one leads back to it, with nothing but cleanup between */
+    note *notes;     /* by instruction */
+    uint64_t *lines; /* by line: the `finally` that it is in */
     int first_line;
     int line_count;
     bool lines_are_useless;
-} look;
+} analysis;
 
 static interruption_cleanup
 kind_of_handler(const interruption_bytecode *bytecode, int handler)
@@ -81,14 +78,11 @@ kind_of_handler(const interruption_bytecode *bytecode, int handler)
 }
 
 static void
-tell_handlers(look *at)
+tell_handlers(analysis *at)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     for (int i = 1; i < at->flow.chain_count; i++) {
-        int handler = at->flow.chains[i].handler;
-        at->chains[i].parent = at->flow.chains[i].parent;
-        at->chains[i].kind = kind_of_handler(bytecode, handler);
-        at->chains[i].line = -1;
+        at->flow.chains[i].kind = kind_of_handler(bytecode, at->flow.chains[i].handler);
     }
     for (int i = 0; i < bytecode->count; i++) {
         const interruption_instruction *instruction = &bytecode->instructions[i];
@@ -96,47 +90,41 @@ tell_handlers(look *at)
         if (stack->depth < 0 || stack->chain == 0) {
             continue;
         }
-        at_work *handler = &at->chains[stack->chain];
         if (instruction->action == ACTION_MATCH_EXCEPTION ||
             instruction->action == ACTION_MATCH_GROUP) {
-            handler->kind = INTERRUPTION_IN_EXCEPT;
-        }
-        if (handler->line < 0 && instruction->action != ACTION_HANDLER) {
-            handler->line = instruction->line;
+            at->flow.chains[stack->chain].kind = INTERRUPTION_IN_EXCEPT;
         }
     }
 }
 
 /* A handler may stand in several chains; its bit is the same in all. */
 static void
-number_finallys(look *at, interruption_points *points)
+number_finallys(analysis *at)
 {
     int count = 0;
     for (int i = 1; i < at->flow.chain_count; i++) {
-        if (at->chains[i].kind != INTERRUPTION_IN_FINALLY) {
+        if (at->flow.chains[i].kind != INTERRUPTION_IN_FINALLY) {
             continue;
         }
         int same = 1;
         while (at->flow.chains[same].handler != at->flow.chains[i].handler) {
             same++;
         }
-        at->bits[i] =
-            same < i ? at->bits[same] : (uint8_t)(count < SHARED_FINALLY ? count : SHARED_FINALLY);
         if (same == i) {
-            count++;
+            at->flow.chains[i].bit = count < SHARED_FINALLY ? count++ : SHARED_FINALLY;
         }
-        points->finally_lines[at->bits[i]] = at->chains[i].line;
+        at->flow.chains[i].bit = at->flow.chains[same].bit;
     }
 }
 
 /* The `finally` whose handlers are at work, as bits. */
 static uint64_t
-finallys_of_chain(const look *at, int chain)
+finallys_of_chain(const analysis *at, int chain)
 {
     uint64_t bits = 0;
-    for (; chain != 0; chain = at->chains[chain].parent) {
-        if (at->chains[chain].kind == INTERRUPTION_IN_FINALLY) {
-            bits |= UINT64_C(1) << at->bits[chain];
+    for (; chain != 0; chain = at->flow.chains[chain].parent) {
+        if (at->flow.chains[chain].kind == INTERRUPTION_IN_FINALLY) {
+            bits |= UINT64_C(1) << at->flow.chains[chain].bit;
         }
     }
     return bits;
@@ -150,7 +138,7 @@ is_of_body(const interruption_instruction *instruction)
 }
 
 static int
-collect_lines(look *at)
+collect_lines(analysis *at)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     int first = INT_MAX, last = -1;
@@ -180,10 +168,10 @@ collect_lines(look *at)
 }
 
 static bool
-has_finally(const look *at)
+has_finally(const analysis *at)
 {
     for (int i = 1; i < at->flow.chain_count; i++) {
-        if (at->chains[i].kind == INTERRUPTION_IN_FINALLY) {
+        if (at->flow.chains[i].kind == INTERRUPTION_IN_FINALLY) {
             return true;
         }
     }
@@ -191,7 +179,7 @@ has_finally(const look *at)
 }
 
 static uint64_t
-finallys_of_line(const look *at, int number)
+finallys_of_line(const analysis *at, int number)
 {
     const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
     if (at->lines_are_useless) {
@@ -205,7 +193,7 @@ finallys_of_line(const look *at, int number)
 /* A jump leads back from there. If nothing but cleanup is between, and what is left of `try:`, then
  * all of that is what the loop consists of. */
 static void
-find_turned(look *at, int jump, int target)
+find_turned(analysis *at, int jump, int target)
 {
     uint64_t last = finallys_of_line(at, jump) | finallys_of_line(at, jump - 1), all = last;
     int i = jump;
@@ -217,8 +205,8 @@ find_turned(look *at, int jump, int target)
         all |= here;
     }
     bool vain = i < target && all != 0;
-    at->vain[target] |= vain;
-    at->turned[target] |= vain ? all : last;
+    at->notes[target].vain |= vain;
+    at->notes[target].turned |= vain ? all : last;
 }
 
 /* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
@@ -227,45 +215,38 @@ find_turned(look *at, int jump, int target)
  * to out of that body, or one that consists of it could never be left. A jump out of a body, on the
  * other hand, has the line of what was last in there. */
 static void
-find_finallys(look *at)
+find_finallys(analysis *at)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
-    for (int i = 1; i < bytecode->count; i++) {
-        int target = bytecode->instructions[i].target;
-        if (target >= 0 && target <= i) {
-            find_turned(at, i, target);
-        }
-    }
     for (int i = bytecode->count; i-- > 0;) {
         const interruption_instruction *instruction = &bytecode->instructions[i];
-        at->finallys[i] = finallys_of_line(at, i);
+        at->notes[i].finallys = finallys_of_line(at, i);
         if (instruction->action == ACTION_JUMP) {
             int to = instruction->target;
-            at->finallys[i] = to > i ? at->finallys[to] : finallys_of_line(at, to);
+            at->notes[i].finallys = to > i ? at->notes[to].finallys : finallys_of_line(at, to);
         }
         else if (i + 1 < bytecode->count &&
                  (instruction->action == ACTION_GAP || instruction->action == ACTION_PLAIN ||
                   instruction->action == ACTION_DISCARD)) {
-            at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];
+            at->notes[i].finallys |= at->notes[i + 1].finallys & ~at->notes[i].turned;
         }
     }
 }
 
 static void
-find_loops_and_covers(look *at)
+find_loops_and_covers(analysis *at)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
-    for (int i = 0; i < bytecode->count; i++) {
-        at->covers_from[i] = INT_MAX;
-    }
-    for (int i = 0; i < bytecode->range_count; i++) {
-        int *from = &at->covers_from[bytecode->ranges[i].handler];
-        *from = bytecode->ranges[i].first < *from ? bytecode->ranges[i].first : *from;
+    for (int i = bytecode->range_count; i-- > 0;) { /* they are sorted: the first is what stays */
+        at->notes[bytecode->ranges[i].handler].covers_from = bytecode->ranges[i].first;
     }
     for (int i = 0; i < bytecode->count; i++) {
         int target = bytecode->instructions[i].target;
         if (target >= 0 && target <= i) {
-            at->looped[i] = at->looped[target] = at->headed[target] = true;
+            at->notes[i].looped = at->notes[target].looped = at->notes[target].headed = true;
+            if (i > 0) {
+                find_turned(at, i, target);
+            }
         }
     }
 }
@@ -303,7 +284,7 @@ is_covered_by(const interruption_bytecode *bytecode, int number, int wanted)
 /* Is it a jump back that is not covered by the program's handler that covers where it goes to? It
    may belong into that `try`: some compilers leave the last jump of a loop out (CPython 3.13.0). */
 static bool
-is_astray(const interruption_bytecode *bytecode, int number)
+jumps_outside_of_handler(const interruption_bytecode *bytecode, int number)
 {
     int target = bytecode->instructions[number].target;
     int handler = target < 0 || target > number ? -1 : handler_of(bytecode, target);
@@ -313,7 +294,7 @@ is_astray(const interruption_bytecode *bytecode, int number)
 /* Does a handler begin to cover right behind it? Or, where nothing does there because nothing can
  * fail, does one around go on to? What is left of `try:` is covered by none. */
 static bool
-is_gap(const look *at, int number)
+is_gap(const analysis *at, int number)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     int handler = handler_of(bytecode, number);
@@ -323,37 +304,36 @@ is_gap(const look *at, int number)
         }
         int next = handler_of(bytecode, i);
         if (next != handler) {
-            return next >= 0 && (handler < 0 || at->covers_from[next] == i);
+            return next >= 0 && (handler < 0 || at->notes[next].covers_from == i);
         }
     }
     return false;
 }
 
 static unsigned
-flags_of(const look *at, int number)
+flags_of(const analysis *at, int number)
 {
     const interruption_stack *stack = &at->flow.stacks[number];
     const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
     uint64_t all = interruption_slots_below(stack->depth);
     uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
     unsigned flags = 0;
-    bool astray = is_astray(&at->flow.bytecode, number);
+    bool astray = jumps_outside_of_handler(&at->flow.bytecode, number);
     if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all && !astray) {
-        flags |= INTERRUPTION_POINT_CLEAR;
-        flags |= (blocks & all) == all ? INTERRUPTION_POINT_STATEMENT : 0;
+        flags |= (blocks & all) == all ? INTERRUPTION_SAFEPOINT_STATEMENT : 0;
         bool handled = interruption_follow_is_handled(&at->flow, number);
-        if (at->looped[number] && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
-            flags |= INTERRUPTION_POINT_LOOP;
+        if (at->notes[number].looped && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
+            flags |= INTERRUPTION_SAFEPOINT_LOOP;
         }
-        flags |= at->headed[number] ? INTERRUPTION_POINT_HEAD : 0;
+        flags |= at->notes[number].headed ? INTERRUPTION_SAFEPOINT_HEAD : 0;
     }
-    flags |= instruction->calls ? INTERRUPTION_POINT_CALLS : 0;
-    flags |= is_gap(at, number) && !at->vain[number] ? INTERRUPTION_POINT_GAP : 0;
+    flags |= instruction->calls ? INTERRUPTION_SAFEPOINT_CALLS : 0;
+    flags |= is_gap(at, number) && !at->notes[number].vain ? INTERRUPTION_SAFEPOINT_GAP : 0;
     return flags;
 }
 
 static void
-find_with(const look *at, int number, place *into)
+find_with(const analysis *at, int number, place *into)
 {
     const interruption_stack *stack = &at->flow.stacks[number];
     uint64_t exits = STACK_EXITS(stack);
@@ -375,15 +355,18 @@ find_with(const look *at, int number, place *into)
 }
 
 static place
-place_of_instruction(const look *at, int number)
+place_of_instruction(const analysis *at, int number)
 {
     place found = {
-        .finally = at->finallys[number],
+        .finally = at->notes[number].finallys,
         .chain = at->flow.stacks[number].chain,
         .flags = (uint8_t)flags_of(at, number),
         .known = true,
     };
     find_with(at, number, &found);
+    int from_top = at->flow.bytecode.instructions[number].star_callee;
+    int slot = at->flow.stacks[number].depth - from_top;
+    found.star_callee = from_top > 0 && slot >= 0 && slot < UINT8_MAX ? (uint8_t)(slot + 1) : 0;
     return found;
 }
 
@@ -391,13 +374,14 @@ static bool
 same_place(const place *left, const place *right)
 {
     return left->finally == right->finally && left->chain == right->chain &&
-           left->flags == right->flags && left->with == right->with &&
-           left->with_is_outer == right->with_is_outer && left->known == right->known;
+           left->flags == right->flags && left->star_callee == right->star_callee &&
+           left->with == right->with && left->with_is_outer == right->with_is_outer &&
+           left->known == right->known;
 }
 
 /* Neighbours are alike; to look further for the same is not worth it. */
 static void
-describe_points(look *at, interruption_points *points)
+describe_points(analysis *at, interruption_safepoints *points)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     int count = 1;
@@ -424,16 +408,16 @@ describe_points(look *at, interruption_points *points)
 /* Of a loop: can it be left at its head, but not at its jump back? In a cleanup that both are in,
    it can if the region was entered in there. */
 static bool
-is_mute(const place *head, const place *jump)
+is_eventless(const place *head, const place *jump)
 {
-    return (head->flags & INTERRUPTION_POINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
+    return (head->flags & INTERRUPTION_SAFEPOINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
            head->chain == jump->chain &&
-           (!(head->flags & jump->flags & INTERRUPTION_POINT_LOOP) ||
+           (!(head->flags & jump->flags & INTERRUPTION_SAFEPOINT_LOOP) ||
             jump->with != INTERRUPTION_IN_NOTHING || (jump->finally & ~head->finally) != 0);
 }
 
 static void
-find_mute_loops(const look *at, interruption_points *points)
+find_eventless_loops(const analysis *at, interruption_safepoints *points)
 {
     const interruption_bytecode *bytecode = &at->flow.bytecode;
     for (int i = 0; i < bytecode->count; i++) {
@@ -441,77 +425,60 @@ find_mute_loops(const look *at, interruption_points *points)
         if (target >= 0 && target <= i) {
             const place *head = &points->places[points->at[bytecode->instructions[target].unit]];
             const place *jump = &points->places[points->at[bytecode->instructions[i].unit]];
-            points->mute_loops = points->mute_loops || is_mute(head, jump);
+            points->eventless_loops = points->eventless_loops || is_eventless(head, jump);
         }
     }
 }
 
 static int
-fill(look *at, interruption_points *points)
+fill(analysis *at, interruption_safepoints *points)
 {
-    size_t chains = (size_t)at->flow.chain_count;
     size_t count = (size_t)at->flow.bytecode.count, units = (size_t)at->flow.bytecode.units;
-    at->chains = PyMem_Calloc(chains, sizeof(*at->chains));
-    at->bits = PyMem_Calloc(chains, sizeof(*at->bits));
-    at->covers_from = PyMem_Calloc(count, sizeof(*at->covers_from));
-    at->looped = PyMem_Calloc(count, sizeof(*at->looped));
-    at->headed = PyMem_Calloc(count, sizeof(*at->headed));
-    at->finallys = PyMem_Calloc(count, sizeof(*at->finallys));
-    at->turned = PyMem_Calloc(count, sizeof(*at->turned));
-    at->vain = PyMem_Calloc(count, sizeof(*at->vain));
+    at->notes = PyMem_Calloc(count, sizeof(*at->notes));
     points->at = PyMem_Calloc(units, sizeof(*points->at));
     points->places = PyMem_Calloc(count + 1, sizeof(*points->places));
-    if (at->chains == NULL || at->bits == NULL || at->covers_from == NULL || at->looped == NULL ||
-        at->headed == NULL || at->finallys == NULL || at->turned == NULL || at->vain == NULL ||
-        points->at == NULL || points->places == NULL) {
+    if (at->notes == NULL || points->at == NULL || points->places == NULL) {
         return -1;
     }
     tell_handlers(at);
-    number_finallys(at, points);
+    number_finallys(at);
     if (has_finally(at) && collect_lines(at) < 0) {
         return -1;
     }
     find_loops_and_covers(at);
     find_finallys(at);
     describe_points(at, points);
-    find_mute_loops(at, points);
-    points->chains = at->chains;
-    at->chains = NULL;
+    find_eventless_loops(at, points);
+    points->chains = at->flow.chains;
+    at->flow.chains = NULL;
     points->units = (int)units;
     return 1;
 }
 
-interruption_points *
-interruption_points_new(PyCodeObject *code)
+interruption_safepoints *
+interruption_safepoints_new(PyCodeObject *code)
 {
-    interruption_points *points = PyMem_Calloc(1, sizeof(*points));
+    interruption_safepoints *points = PyMem_Calloc(1, sizeof(*points));
     if (points == NULL) {
         return NULL;
     }
-    look at = {0};
+    analysis at = {0};
     int done = interruption_follow(&at.flow, code);
     if (done > 0) {
         done = fill(&at, points);
     }
     interruption_follow_free(&at.flow);
-    PyMem_Free(at.chains);
-    PyMem_Free(at.bits);
-    PyMem_Free(at.covers_from);
-    PyMem_Free(at.looped);
-    PyMem_Free(at.headed);
+    PyMem_Free(at.notes);
     PyMem_Free(at.lines);
-    PyMem_Free(at.finallys);
-    PyMem_Free(at.turned);
-    PyMem_Free(at.vain);
     if (done < 0) {
-        interruption_points_free(points);
+        interruption_safepoints_free(points);
         return NULL;
     }
     return points; /* with no units, if it was not understood */
 }
 
 void
-interruption_points_free(interruption_points *points)
+interruption_safepoints_free(interruption_safepoints *points)
 {
     if (points != NULL) {
         PyMem_Free(points->at);
@@ -522,7 +489,7 @@ interruption_points_free(interruption_points *points)
 }
 
 static const place *
-place_at(const interruption_points *points, int lasti)
+place_at(const interruption_safepoints *points, int lasti)
 {
     static const place nowhere;
     return lasti < 0 || lasti / 2 >= points->units ? &nowhere
@@ -530,19 +497,25 @@ place_at(const interruption_points *points, int lasti)
 }
 
 bool
-interruption_points_have_mute_loops(const interruption_points *points)
+interruption_safepoints_have_eventless_loops(const interruption_safepoints *points)
 {
-    return points->mute_loops;
+    return points->eventless_loops;
 }
 
 unsigned
-interruption_point_flags(const interruption_points *points, int lasti)
+interruption_safepoint_flags(const interruption_safepoints *points, int lasti)
 {
     return place_at(points, lasti)->flags;
 }
 
+int
+interruption_safepoint_star_callee(const interruption_safepoints *points, int lasti)
+{
+    return place_at(points, lasti)->star_callee - 1;
+}
+
 static bool
-is_below(const interruption_points *points, int chain, int of)
+is_below(const interruption_safepoints *points, int chain, int of)
 {
     while (of != 0 && of != chain) {
         of = points->chains[of].parent;
@@ -551,10 +524,9 @@ is_below(const interruption_points *points, int chain, int of)
 }
 
 static interruption_cleanup
-find_cleanup(const interruption_points *points, int lasti, int since, bool outside, int *line)
+find_cleanup(const interruption_safepoints *points, int lasti, int since, bool outside)
 {
     const place *here = place_at(points, lasti), *there = place_at(points, since);
-    *line = -1;
     if (!here->known) {
         return INTERRUPTION_IN_UNKNOWN;
     }
@@ -562,38 +534,26 @@ find_cleanup(const interruption_points *points, int lasti, int since, bool outsi
         return here->with;
     }
     for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {
-        const at_work *handler = &points->chains[chain];
+        int kind = points->chains[chain].kind;
         if (is_below(points, chain, there->chain)) {
             break;
         }
-        if (!outside || chain != here->chain || handler->kind != INTERRUPTION_IN_WITH_EXIT) {
-            *line = handler->line;
-            return handler->kind;
+        if (!outside || chain != here->chain || kind != INTERRUPTION_IN_WITH_EXIT) {
+            return (interruption_cleanup)kind;
         }
     }
     uint64_t left = here->finally & ~(there->finally & ~(UINT64_C(1) << SHARED_FINALLY));
-    if (left == 0) {
-        return INTERRUPTION_IN_NOTHING;
-    }
-    int bit = 0;
-    while ((left >> bit & 1) == 0) {
-        bit++;
-    }
-    *line = points->finally_lines[bit] > 0 ? points->finally_lines[bit] : -1;
-    return INTERRUPTION_IN_FINALLY;
+    return left == 0 ? INTERRUPTION_IN_NOTHING : INTERRUPTION_IN_FINALLY;
 }
 
 interruption_cleanup
-interruption_point_cleanup(const interruption_points *points, int lasti, int since, int *line)
+interruption_safepoint_cleanup(const interruption_safepoints *points, int lasti, int since)
 {
-    int unused;
-    return find_cleanup(points, lasti, since, false, line != NULL ? line : &unused);
+    return find_cleanup(points, lasti, since, false);
 }
 
 interruption_cleanup
-interruption_point_cleanup_outside(const interruption_points *points, int lasti, int since,
-                                   int *line)
+interruption_safepoint_cleanup_outside(const interruption_safepoints *points, int lasti, int since)
 {
-    int unused;
-    return find_cleanup(points, lasti, since, true, line != NULL ? line : &unused);
+    return find_cleanup(points, lasti, since, true);
 }

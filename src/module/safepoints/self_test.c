@@ -22,11 +22,11 @@ static char reason[REASON_SIZE]; /* guarded by the mutex until it is released, c
 
 /* The forms. ------------------------------------------------------------------------------------
  *
- * A line's mark says what its instructions must be. "Somewhere", "nowhere" are about where an
- * exception may be raised between statements.
+ * Source, with a comment on each line: its mark says what the line's instructions must be.
+ * "Somewhere", "nowhere" are about where an exception may be raised between statements.
  */
 enum {
-    ANYTHING = '.',
+    /* '.': anything */
     POINT = 'p',      /* somewhere; and where it calls, it is known to */
     GAP = 'g',        /* nowhere, if there is an instruction at all: before what a `try` protects */
     FINALLY = 'f',    /* nowhere, and one is in a `finally`, */
@@ -36,81 +36,73 @@ enum {
     LOOP = 'l',       /* at the head of a loop or its jump back */
 };
 
-typedef struct {
-    char mark;
-    const char *text;
-} form;
-
-static const form forms[] = {
-    {'.', "def f(a):"},
-    {'p', " for x in a():"},
-    {'w', "  with x:"},
-    {'p', "   if a(): break"},
-    {'p', "   if x(): continue"},
-    {'p', "  x.acquire()"},
-    {'g', "  try:"},
-    {'p', "   if x(): break"},
-    {'p', "   if a(): return a()"},
-    {'p', "   a()"},
-    {'.', "  finally:"},
-    {'f', "   a()"},
-    {'f', "   x.release()"},
-    {'l', " while a: pass"},
-    {'p', " match a():"},
-    {'.', "  case [x, *_] if x:"},
-    {'p', "   x()"},
-    {'p', " return [x() for x in a]"},
-    {'.', "def f(a):"},
-    {'g', " try:"},
-    {'p', "  a()"},
-    {'e', " except OSError as e:"},
-    {'e', "  a(e)"},
-    {'.', " else:"},
-    {'p', "  a()"},
-    {'.', " finally:"},
-    {'f', "  a()"},
-    {'g', " try:"},
-    {'p', "  a()"},
-    {'e', " except* OSError:"},
-    {'e', "  a()"},
-    {'g', " try:"},
-    {'p', "  yield a()"},
-    {'e', " except:"},
-    {'e', "  a()"},
-    {'.', " finally:"},
-    {'F', "  for x in a: x()"},
-    {'f', "  with a: a()"},
-    {'l', " while True: pass"},
-    {'.', "async def f(a):"},
-    {'w', " async with a as x:"},
-    {'p', "  async for x in a():"},
-    {'p', "   await x()"},
-    {'g', " try:"},
-    {'p', "  a()"},
-    {'.', " finally:"},
-    {'f', "  await a()"},
+static const char forms[] =
+    "def f(a): #.\n"
+    " for x in a(): #p\n"
+    "  with x: #w\n"
+    "   if a(): break #p\n"
+    "   if x(): continue #p\n"
+    "  x.acquire() #p\n"
+    "  try: #g\n"
+    "   if x(): break #p\n"
+    "   if a(): return a() #p\n"
+    "   a() #p\n"
+    "  finally: #.\n"
+    "   a() #f\n"
+    "   x.release() #f\n"
+    " while a: pass #l\n"
+    " match a(): #p\n"
+    "  case [x, *_] if x: #.\n"
+    "   x() #p\n"
+    " return [x() for x in a] #p\n"
+    "def f(a): #.\n"
+    " try: #g\n"
+    "  a() #p\n"
+    " except OSError as e: #e\n"
+    "  a(e) #e\n"
+    " else: #.\n"
+    "  a() #p\n"
+    " finally: #.\n"
+    "  a() #f\n"
+    " try: #g\n"
+    "  a() #p\n"
+    " except* OSError: #e\n"
+    "  a() #e\n"
+    " try: #g\n"
+    "  yield a() #p\n"
+    " except: #e\n"
+    "  a() #e\n"
+    " finally: #.\n"
+    "  for x in a: x() #F\n"
+    "  with a: a() #f\n"
+    " while True: pass #l\n"
+    "async def f(a): #.\n"
+    " async with a as x: #w\n"
+    "  async for x in a(): #p\n"
+    "   await x() #p\n"
+    " try: #g\n"
+    "  a() #p\n"
+    " finally: #.\n"
+    "  await a() #f\n"
     /* Of a `try` that cannot fail compilers leave no handler that anything leads to. */
-    {'.', "def f(a):"},
-    {'p', " for x in a:"},
-    {'g', "  try: pass"},
-    {'.', "  finally:"},
-    {'f', "   a()"},
-    {'.', " while a:"},
-    {'.', "  try: break"},
-    {'.', "  finally:"},
-    {'f', "   a()"},
-    {'g', " try:"},
-    {'.', "  try: x = 1"},
-    {'.', "  finally:"},
-    {'f', "   a()"},
-    {'.', " finally:"},
-    {'f', "  a()"},
-    {'.', " try: return 1"},
-    {'.', " finally:"},
-    {'f', "  if a: a()"},
-};
-
-enum { FORMS = sizeof(forms) / sizeof(*forms), MOST_LINES = 1024 };
+    "def f(a): #.\n"
+    " for x in a: #p\n"
+    "  try: pass #g\n"
+    "  finally: #.\n"
+    "   a() #f\n"
+    " while a: #.\n"
+    "  try: break #.\n"
+    "  finally: #.\n"
+    "   a() #f\n"
+    " try: #g\n"
+    "  try: x = 1 #.\n"
+    "  finally: #.\n"
+    "   a() #f\n"
+    " finally: #.\n"
+    "  a() #f\n"
+    " try: return 1 #.\n"
+    " finally: #.\n"
+    "  if a: a() #f\n";
 
 /* What there is at the instructions of a line. */
 typedef struct {
@@ -119,11 +111,11 @@ typedef struct {
 
 /* Of one code object. 1; 0: it is not understood at all; -1: no memory. */
 static int
-look_at_code(PyCodeObject *code, findings *lines, int count)
+find_in_code(PyCodeObject *code, findings *lines, int count)
 {
     interruption_bytecode bytecode;
     int done = interruption_bytecode_read(&bytecode, code);
-    interruption_points *points = done > 0 ? interruption_points_new(code) : NULL;
+    interruption_safepoints *points = done > 0 ? interruption_safepoints_new(code) : NULL;
     done = done > 0 && points == NULL ? -1 : done;
     for (int i = 0; points != NULL && i < bytecode.count; i++) {
         int line = bytecode.instructions[i].line, lasti = 2 * bytecode.instructions[i].unit;
@@ -131,43 +123,43 @@ look_at_code(PyCodeObject *code, findings *lines, int count)
             continue;
         }
         findings *at = &lines[line - 1];
-        unsigned flags = interruption_point_flags(points, lasti);
-        interruption_cleanup in = interruption_point_cleanup(points, lasti, -1, NULL);
-        bool free = in == INTERRUPTION_IN_NOTHING && !(flags & INTERRUPTION_POINT_GAP);
+        unsigned flags = interruption_safepoint_flags(points, lasti);
+        interruption_cleanup in = interruption_safepoint_cleanup(points, lasti, -1);
+        bool free = in == INTERRUPTION_IN_NOTHING && !(flags & INTERRUPTION_SAFEPOINT_GAP);
         bool begins = i == 0 || bytecode.instructions[i - 1].line != line;
-        at->point |= free && begins && (flags & INTERRUPTION_POINT_STATEMENT);
-        at->loop |= free && (flags & (INTERRUPTION_POINT_LOOP | INTERRUPTION_POINT_HEAD));
-        at->calls |= (flags & INTERRUPTION_POINT_CALLS) != 0;
+        at->point |= free && begins && (flags & INTERRUPTION_SAFEPOINT_STATEMENT);
+        at->loop |= free && (flags & (INTERRUPTION_SAFEPOINT_LOOP | INTERRUPTION_SAFEPOINT_HEAD));
+        at->calls |= (flags & INTERRUPTION_SAFEPOINT_CALLS) != 0;
         at->entry |= in == INTERRUPTION_IN_WITH_ENTRY;
         at->exit |= in == INTERRUPTION_IN_WITH_EXIT;
         at->in_finally |= in == INTERRUPTION_IN_FINALLY;
         at->in_except |= in == INTERRUPTION_IN_EXCEPT;
     }
-    interruption_points_free(points);
+    interruption_safepoints_free(points);
     interruption_bytecode_free(&bytecode);
     return done;
 }
 
 /* Of a code object and all that are within it. */
 static int
-look_at_all(PyCodeObject *code, findings *lines, int count)
+find_in_all(PyCodeObject *code, findings *lines, int count)
 {
-    int done = look_at_code(code, lines, count);
+    int done = find_in_code(code, lines, count);
     for (Py_ssize_t i = 0; done > 0 && i < PyTuple_GET_SIZE(code->co_consts); i++) {
         PyObject *constant = PyTuple_GET_ITEM(code->co_consts, i);
         if (PyCode_Check(constant)) {
-            done = look_at_all((PyCodeObject *)constant, lines, count);
+            done = find_in_all((PyCodeObject *)constant, lines, count);
         }
     }
     return done;
 }
 
 static bool
-is_as_marked(const form *of, const findings *found)
+is_as_marked(char mark, bool calls, const findings *found)
 {
-    switch (of->mark) {
+    switch (mark) {
     case POINT:
-        return found->point && (strchr(of->text, '(') == NULL || found->calls);
+        return found->point && (!calls || found->calls);
     case GAP:
         return !found->point;
     case LOOP_THERE:
@@ -185,68 +177,56 @@ is_as_marked(const form *of, const findings *found)
     }
 }
 
-/* The forms as one module's source, to be given back by PyMem_Free; or NULL. */
-static char *
-write_source(const form *all, int count)
-{
-    size_t size = 1;
-    for (int i = 0; i < count; i++) {
-        size += strlen(all[i].text) + 1;
-    }
-    char *source = PyMem_Malloc(size), *at = source;
-    for (int i = 0; source != NULL && i < count; i++) {
-        size_t length = strlen(all[i].text);
-        memcpy(at, all[i].text, length);
-        at[length] = '\n';
-        at += length + 1;
-    }
-    if (source != NULL) {
-        *at = '\0';
-    }
-    return source;
-}
-
-/* 1: all is as marked, 0: it is not, which `said` tells; -1 with an exception set. */
+/* Is each line as marked? Else it is told. */
 static int
-compare_form(const form *all, int count, findings *lines, char *said)
+compare_lines(const char *source, const findings *lines, char *said)
 {
-    char *source = write_source(all, count);
-    PyObject *code = source == NULL ? PyErr_NoMemory()
-                                    : Py_CompileString(source, "<interruption>", Py_file_input);
-    PyMem_Free(source);
-    if (code == NULL) {
-        return -1;
-    }
-    int done = look_at_all((PyCodeObject *)code, lines, count);
-    Py_DECREF(code);
-    if (done < 0) {
-        (void)PyErr_NoMemory();
-        return -1;
-    }
-    if (done == 0) {
-        (void)PyOS_snprintf(said, REASON_SIZE, "its compiled code is not understood");
-        return 0;
-    }
-    for (int i = 0; i < count; i++) {
-        if (!is_as_marked(&all[i], &lines[i])) {
+    for (int line = 0; *source != '\0'; line++) {
+        size_t text = strcspn(source, "#\n"), all = strcspn(source, "\n");
+        char mark = text < all ? source[text + 1] : '.';
+        bool calls = memchr(source, '(', text) != NULL;
+        if (!is_as_marked(mark, calls, &lines[line])) {
+            size_t indent = strspn(source, " ");
             (void)PyOS_snprintf(said, REASON_SIZE,
-                                "its compiler makes something else of \"%s\" (form %d)",
-                                all[i].text + strspn(all[i].text, " "), i + 1);
+                                "its compiler makes something else of \"%.*s\" (form %d)",
+                                (int)(text - indent - 1), source + indent, line + 1);
             return 0;
         }
+        source += all + (source[all] != '\0');
     }
     return 1;
 }
 
 static int
-test_forms(const form *all, int count, char *said)
+count_lines(const char *source)
 {
-    findings *lines = PyMem_Calloc((size_t)count + 1, sizeof(*lines));
-    if (lines == NULL) {
-        (void)PyErr_NoMemory();
-        return -1;
+    int count = 1;
+    while ((source = strchr(source, '\n')) != NULL) {
+        source++;
+        count++;
     }
-    int done = compare_form(all, count, lines, said);
+    return count;
+}
+
+/* 1: all is as marked, 0: it is not, which `said` tells; -1 with an exception set. */
+static int
+test_forms(const char *source, char *said)
+{
+    int count = count_lines(source);
+    findings *lines = PyMem_Calloc((size_t)count, sizeof(*lines));
+    PyObject *code = lines == NULL ? PyErr_NoMemory()
+                                   : Py_CompileString(source, "<interruption>", Py_file_input);
+    int done = code == NULL ? -1 : find_in_all((PyCodeObject *)code, lines, count);
+    if (code != NULL && done < 0) {
+        (void)PyErr_NoMemory();
+    }
+    else if (done == 0) {
+        (void)PyOS_snprintf(said, REASON_SIZE, "its compiled code is not understood");
+    }
+    else if (done > 0) {
+        done = compare_lines(source, lines, said);
+    }
+    Py_XDECREF(code);
     PyMem_Free(lines);
     return done;
 }
@@ -295,7 +275,7 @@ test_all(char *said)
         (void)PyOS_snprintf(said, REASON_SIZE, "its %s is not where it was", strange);
         return 0;
     }
-    return test_forms(forms, FORMS, said);
+    return test_forms(forms, said);
 }
 
 /* What the exception that is set says; it is cleared. */
@@ -352,44 +332,14 @@ interruption_refused(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
     return PyUnicode_FromString(reason);
 }
 
-/* For tests. ---------------------------------------------------------------------------------- */
-
-static PyObject *
-test_list(PyObject *list)
-{
-    form all[MOST_LINES];
-    Py_ssize_t count = PyList_GET_SIZE(list);
-    if (count > MOST_LINES) {
-        PyErr_SetString(PyExc_ValueError, "too many lines");
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        int mark;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "Cs", &mark, &all[i].text)) {
-            return NULL;
-        }
-        all[i].mark = (char)mark;
-    }
-    char said[REASON_SIZE] = "";
-    int done = test_forms(all, (int)count, said);
-    return done < 0 ? NULL : done > 0 ? Py_NewRef(Py_None) : PyUnicode_FromString(said);
-}
-
 PyObject *
 interruption_self_test(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *list = Py_None;
-    if (!PyArg_ParseTuple(args, "|O:_self_test", &list)) {
-        return NULL;
-    }
-    if (PyList_Check(list)) {
-        return test_list(list);
-    }
-    if (list != Py_None) {
-        PyErr_SetString(PyExc_TypeError, "forms must be a list or None");
+    const char *source = NULL;
+    if (!PyArg_ParseTuple(args, "|z:_self_test", &source)) {
         return NULL;
     }
     char said[REASON_SIZE] = "";
-    int done = test_all(said);
+    int done = source == NULL ? test_all(said) : test_forms(source, said);
     return done < 0 ? NULL : done > 0 ? Py_NewRef(Py_None) : PyUnicode_FromString(said);
 }

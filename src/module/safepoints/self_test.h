@@ -19,8 +19,8 @@ void interruption_self_test_once(void);
 /* Is delivery between statements off, because of what the test found? Attached or not. */
 bool interruption_statements_are_refused(void);
 
-/* _self_test(forms=None, /): what is wrong, in words, or None. `forms` is a list of (mark, line) to
-   be tested in place of ours, for tests: see self_test.c. Nothing else changes. */
+/* _self_test([forms], /): what is wrong, in words, or None. `forms` is source to be tested in place
+   of ours, for tests, with a mark on each line: see self_test.c. Nothing else changes. */
 PyObject *interruption_self_test(PyObject *module, PyObject *args);
 
 /* _refused(): why delivery between statements is off, in words, or None. */

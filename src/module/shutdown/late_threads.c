@@ -4,7 +4,7 @@
 #include "cpython/compat.h"
 #include "thread/current.h"
 #include "cpython/frame.h"
-#include "safepoints/installed.h"
+#include "safepoints/protected.h"
 #include "interpose/interpose.h"
 #include "thread/payload.h"
 #include "safepoints/protected.h"
@@ -168,17 +168,13 @@ is_of_threading(interruption_state *state, PyFrameObject *frame)
 static bool
 program_starts_it(interruption_state *state)
 {
-    bool lost, programs = true;
-    PyFrameObject *frame = interruption_frame_innermost(PyThreadState_Get(), &lost);
-    while (frame != NULL && is_of_threading(state, frame)) {
-        frame = interruption_frame_back(frame, &lost);
+    interruption_walk walk = interruption_walk_begin(PyThreadState_Get());
+    while (walk.frame != NULL && is_of_threading(state, walk.frame)) {
+        interruption_walk_on(&walk);
     }
-    if (frame != NULL) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        programs = interruption_is_programs_frame(state, frame, code);
-        Py_DECREF(code);
-        Py_DECREF(frame);
-    }
+    bool programs =
+        walk.frame == NULL || interruption_is_programs_frame(state, walk.frame, walk.code);
+    interruption_walk_end(&walk);
     return programs;
 }
 

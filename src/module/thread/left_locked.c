@@ -100,12 +100,11 @@ interruption_tell_left(PyObject *kept)
     if (kept == NULL) {
         return;
     }
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     PyObject *done = PyObject_CallMethod(kept, "tell", NULL);
     if (done == NULL) {
         PyErr_WriteUnraisable(kept); /* where warnings are errors */
     }
     Py_XDECREF(done);
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
 }

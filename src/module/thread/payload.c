@@ -1,6 +1,7 @@
 /* See payload.h. */
 #include "thread/payload.h"
 
+#include "cpython/compat.h"
 #include "itr_registry.h"
 
 int
@@ -36,8 +37,7 @@ interruption_payload_drop(itr_payload *list)
     if (list == NULL) {
         return;
     }
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     while (list != NULL) {
         interruption_payload *payload = (interruption_payload *)list;
         list = list->next;
@@ -45,7 +45,7 @@ interruption_payload_drop(itr_payload *list)
         Py_XDECREF(payload->reason);
         PyMem_RawFree(payload);
     }
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
 }
 
 void

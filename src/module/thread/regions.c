@@ -107,7 +107,7 @@ is_at_with(PyFrameObject *frame)
     const interruption_code *known = interruption_code_of(code);
     PyErr_Clear(); /* no memory: then it is not known to be */
     bool answer = known != NULL &&
-                  interruption_point_cleanup(known->points, PyFrame_GetLasti(frame), -1, NULL) ==
+                  interruption_safepoint_cleanup(known->points, PyFrame_GetLasti(frame), -1) ==
                       INTERRUPTION_IN_WITH_ENTRY;
     Py_DECREF(code);
     return answer;
@@ -514,9 +514,9 @@ add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
         own == NULL || own->regions == 0 ? NULL : outermost(own, false);
     const void *running = interruption_generator_now(tstate);
     const interruption_context *compiled = next_compiled(tstate, blocks, &running);
-    bool lost;
-    for (PyFrameObject *frame = interruption_frame_innermost(tstate, &lost); frame != NULL;
-         frame = interruption_frame_back(frame, &lost)) {
+    interruption_walk walk = interruption_walk_begin(tstate);
+    for (; walk.frame != NULL; interruption_walk_on(&walk)) {
+        PyFrameObject *frame = walk.frame;
         const interruption_context *context =
             interruption_context_of(blocks, interruption_frame_address(frame));
         if (context != NULL) {
@@ -532,18 +532,19 @@ add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
             own_region = NULL;
         }
     }
+    interruption_walk_end(&walk);
     for (; compiled != NULL; compiled = next_compiled(tstate, blocks, &running)) {
         add_to_view(view, compiled);
     }
     if (own != NULL) {
         add_to_view(view, own);
     }
-    return !lost;
+    return !walk.lost;
 }
 
 void
-interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
-                            interruption_view *view)
+interruption_view_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
+                         interruption_view *view)
 {
     *view = (interruption_view){.statements = true, .waits = true};
     const interruption_context *own = context_of_stack(tstate, blocks);
@@ -573,11 +574,11 @@ runs(PyThreadState *tstate, const interruption_blocks *blocks, const interruptio
          running = interruption_generator_below(tstate, running)) {
         found = context->key == running;
     }
-    bool lost;
-    PyFrameObject *frame = found ? NULL : interruption_frame_innermost(tstate, &lost);
-    for (; frame != NULL; frame = interruption_frame_back(frame, &lost)) {
-        found = found || context->key == interruption_frame_address(frame);
+    interruption_walk walk = interruption_walk_begin(tstate);
+    for (; walk.frame != NULL && !found; interruption_walk_on(&walk)) {
+        found = context->key == interruption_frame_address(walk.frame);
     }
+    interruption_walk_end(&walk);
     return found;
 }
 

@@ -44,8 +44,8 @@ int64_t interruption_leave_block(PyThreadState *tstate, interruption_blocks *blo
                                  itr_record *record, PyObject *object);
 
 /* What is in force now. By the owner, or while the owner cannot run. */
-void interruption_look_at_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
-                                 interruption_view *view);
+void interruption_view_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
+                              interruption_view *view);
 
 /* Is the block's frame this one? */
 bool interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame);

@@ -38,7 +38,7 @@ typedef struct interruption_thread {
     interruption_armed armed; /* guarded by the list: the code that has events set for us */
     PyFrameObject *traced;    /* guarded by the list; strong, while it runs; up to 3.11: whose
                                  instructions are traced for us */
-    bool followed;            /* guarded by the list: see interruption_events_follow */
+    bool watches_entries;     /* guarded by the list: see interruption_events_watch_entries */
     struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
                                                 api/on_interrupt.h */
     void *chained;                           /* guarded by the list; 3.11: see tracing.c */

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <sys/select.h>
 
+#include "cpython/compat.h"
 #include "blocking/wait.h"
 
 /* Timeouts. ----------------------------------------------------------------------------------- */
@@ -358,8 +359,7 @@ static void
 unregister(PyObject *self, PyObject *fd)
 {
     enum { TRIES = 5 };
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     bool again = true;
     for (int i = 0; again && i < TRIES; i++) {
         PyObject *done = interruption_call_method(&poll_unregister, self, &fd, 1);
@@ -367,7 +367,7 @@ unregister(PyObject *self, PyObject *fd)
         Py_XDECREF(done);
         PyErr_Clear(); /* somebody else has done it */
     }
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
 }
 
 /* The same, with our descriptor. */

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "cpython/compat.h"
 #include "blocking/net/socket_call.h"
 
 static PyObject *
@@ -49,12 +50,11 @@ set_socket_timeout(PyObject *socket, PyObject *timeout)
 static void
 restore_timeout(PyObject *socket, PyObject *timeout)
 {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     if (!set_socket_timeout(socket, timeout)) {
         PyErr_Clear();
     }
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
 }
 
 /* The original, without a timeout. */

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpython/compat.h"
 #include "blocking/net/tls_turns.h"
 #include "blocking/net/tls_window.h"
 #include "blocking/wait.h"
@@ -108,10 +109,9 @@ call_in_window(const tls_call *of)
         return PyErr_NoMemory();
     }
     PyObject *result = interruption_call_original(of->call);
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     interruption_tls_close_window(of->socket);
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
     return result;
 }
 

@@ -88,12 +88,11 @@ find_places(PyObject *probe, Py_ssize_t size)
 static void
 close_probe(PyObject *probe)
 {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+    interruption_raised raised = interruption_put_aside();
     PyObject *closed = PyObject_CallMethod(probe, "close", NULL);
     Py_XDECREF(closed);
     PyErr_Clear();
-    PyErr_Restore(type, value, traceback);
+    interruption_put_back(raised);
     Py_DECREF(probe);
 }
 

@@ -115,15 +115,10 @@ static bool
 withdraw(void *semaphore)
 {
     PyThreadState *tstate = interruption_thread_self->tstate;
-    bool lost;
-    PyFrameObject *frame = interruption_frame_innermost(tstate, &lost);
-    if (frame == NULL) {
-        return true;
-    }
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *condition = interruption_frame_argument(frame, code, 0);
-    Py_DECREF(code);
-    Py_DECREF(frame);
+    interruption_walk walk = interruption_walk_begin(tstate);
+    PyObject *condition =
+        walk.frame == NULL ? NULL : interruption_frame_argument(walk.frame, walk.code, 0);
+    interruption_walk_end(&walk);
     if (condition == NULL) {
         return true;
     }
