@@ -238,12 +238,7 @@ def on_posix(arena: Arena, name: str, values: SimpleNamespace) -> Made:
     valid = {
         "read": (readable, 3),
         "write": (writable, b"abc"),
-        "readv": (readable, [bytearray(2), bytearray(3)]),
-        "writev": (writable, [b"ab", b"c"]),
-        "pread": (file, 3, 1),
-        "preadv": (file, [bytearray(2), bytearray(3)], 1),
         "sendfile": (ours.fileno(), file, 1, 4),
-        "splice": (readable, writable, 2),
         "scandir": (values.folder,),
         "listdir": (values.folder,),
         "open": (values.to_open, os.O_RDONLY),

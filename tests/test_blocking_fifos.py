@@ -6,11 +6,13 @@ import contextlib
 import fcntl
 import gc
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 from blocking_files_parts import HERE, interrupted, waiting, waits
-from support import expect_script
+from support import expect_script, until
 
 
 @pytest.fixture
@@ -18,6 +20,11 @@ def fifo(tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
+
+
+def times_asleep(thread):
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)[1])
 
 
 def flags_of(fd):
@@ -48,15 +55,18 @@ def test_a_writer_that_has_gone_lets_the_reader_in(fifo):
     os.close(fd)
 
 
-def test_a_writer_waits_for_the_same_fifo_also_when_its_name_is_gone(fifo):
-    held = os.open(fifo, os.O_PATH)
-    opened = waiting(lambda: os.open(fifo, os.O_WRONLY))
+def test_a_writer_waits_for_the_next_fifo_of_the_name_when_it_is_gone(fifo):
+    opened = waiting(lambda: os.open(fifo, os.O_WRONLY | os.O_CREAT))
     fifo.unlink()
-    reader = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK)
+    before = times_asleep(opened.thread)
+    until(lambda: times_asleep(opened.thread) > before + 1)  # it has looked, and found none
+    assert not fifo.exists()  # nor does it make one
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     fd = opened.finish()
     os.write(fd, b"x")
     assert os.read(reader, 10) == b"x"
-    for each in (fd, reader, held):
+    for each in (fd, reader):
         os.close(each)
 
 

@@ -31,9 +31,6 @@ def asked(function):
 
 READS = {
     "os.read": lambda path: os.read(os.open(path, os.O_RDONLY), 3),
-    "os.pread": lambda path: os.pread(os.open(path, os.O_RDONLY), 3, 0),
-    "os.preadv": lambda path: os.preadv(os.open(path, os.O_RDONLY), [bytearray(3)], 0),
-    "os.readv": lambda path: os.readv(os.open(path, os.O_RDONLY), [bytearray(3)]),
     "read": lambda path: open(path, "rb").read(),  # noqa: SIM115
     "readline": lambda path: open(path).readline(),  # noqa: SIM115
     "raw": lambda path: open(path, "rb", 0).read(3),  # noqa: SIM115

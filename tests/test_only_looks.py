@@ -186,13 +186,11 @@ def of_descriptors(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[s
     room = bytearray(10)
     return {
         "os.read": lambda: os.read(quick.fileno(), 1),
-        "os.readv": lambda: os.readv(quick.fileno(), [room]),
         "FileIO.read": lambda: quick_file.read(1),
         "FileIO.readinto": lambda: quick_file.readinto(room),
         "FileIO.readall": lambda: quick_file.readall(),  # type: ignore[attr-defined]
     }, {
         "os.read": lambda: os.read(near.fileno(), 1),
-        "os.readv": lambda: os.readv(near.fileno(), [room]),
         "FileIO.read": lambda: near_file.read(1),
         "FileIO.readinto": lambda: near_file.readinto(room),
     }

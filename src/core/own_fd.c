@@ -2,8 +2,7 @@
  * See itr_own_fd.h. Sockets and pipes have inodes of their own. All pidfds (before Linux 6.9) and
  * signalfds share one; and of a FIFO the program may have descriptors, too. What tells ours from
  * those is a mark in the open file itself: the signal that would announce input, if the file had
- * been asked to announce any, which it never is. SIGSTKFLT serves for nothing else. (O_PATH's
- * descriptors bear none; they are told by their inode alone.)
+ * been asked to announce any, which it never is. SIGSTKFLT serves for nothing else.
  */
 #include "itr_own_fd.h"
 

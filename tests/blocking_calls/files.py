@@ -140,29 +140,6 @@ class ReadEventfd(_Read):
         return [lambda: os.read(self.reader, 7), lambda: os.write(self.writer, b"x")]
 
 
-class Readv(_Read):
-    def wait(self) -> Any:
-        buffers = [bytearray(2), bytearray(2)]
-        return os.readv(self.reader, buffers), buffers
-
-    def end(self) -> None:
-        os.write(self.writer, b"abc")
-
-    def errors(self) -> list[Callable[[], Any]]:
-        os.write(self.writer, b"four")
-        return [
-            lambda: os.readv(self.reader, []),
-            lambda: os.readv(self.reader, [b"x"]),
-            lambda: os.readv(self.reader, None),
-            lambda: os.readv(self.reader, [1]),
-            lambda: os.readv(self.reader, bytearray(2)),
-            lambda: os.readv(-1, [bytearray(2)]),
-            lambda: os.readv(self.reader, iter([bytearray(2)])),
-            lambda: os.readv(self.reader, [bytearray(0)] * 2000),
-            lambda: os.readv(self.reader, (bytearray(1), memoryview(bytearray(1)))),
-        ]
-
-
 class _ReadFile(_Read):
     """By a file object upon the descriptor."""
 
@@ -318,21 +295,6 @@ class WriteSocket(_Write):
         os.read(self.reader, 1 << 24)
 
 
-class Writev(_Write):
-    def wait(self) -> Any:
-        return os.writev(self.writer, [b"x", b"y"])
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.writev(self.writer, []),
-            lambda: os.writev(self.writer, ["x"]),
-            lambda: os.writev(self.writer, b"x"),
-            lambda: os.writev(self.writer, None),
-            lambda: os.writev(-1, [b"x"]),
-            lambda: self.without_waiting(lambda: os.writev(self.writer, [b"x" * 10])),
-        ]
-
-
 class FileWrite(_Write):
     def __init__(self) -> None:
         super().__init__()
@@ -375,32 +337,6 @@ class Sendfile(_Write):
     def close(self) -> None:
         super().close()
         self.source.close()
-
-
-class Splice(ReadPipe):
-    takes = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.to = os.pipe()
-
-    def wait(self) -> Any:
-        return os.splice(self.reader, self.to[1], 100)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.splice(self.reader, self.to[1], -1),
-            lambda: os.splice(self.reader, self.to[1], 10, flags=os.SPLICE_F_NONBLOCK),
-            lambda: os.splice(self.reader, self.to[1], 10, 0, flags=os.SPLICE_F_NONBLOCK),
-            lambda: os.splice(self.reader, -1, 10),
-            lambda: os.splice(self.reader, self.to[1]),
-            lambda: self.without_waiting(lambda: os.splice(self.reader, self.to[1], 10)),
-        ]
-
-    def close(self) -> None:
-        super().close()
-        for end in self.to:
-            os.close(end)
 
 
 class _OpenFifo(Call):
@@ -577,5 +513,3 @@ class Lockf(_FileLock):
 
 if not hasattr(os, "eventfd"):
     leave_out("ReadEventfd")
-if not hasattr(os, "splice"):
-    leave_out("Splice")

@@ -33,6 +33,14 @@ interruption_int_of(PyObject *argument, int *number)
     return true;
 }
 
+/* Flags that may be left out: 0 then. */
+static inline bool
+interruption_flags_of(PyObject *argument, int *flags)
+{
+    *flags = 0;
+    return argument == NULL || interruption_int_of(argument, flags);
+}
+
 /* Is it a time that does not last: a number that is zero or less? A call with it does not wait. */
 static inline bool
 interruption_is_no_time(PyObject *timeout)

@@ -310,6 +310,30 @@ interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short even
 }
 
 int
+interruption_wait_uninterrupted(int fd, short events, itr_deadline deadline)
+{
+    for (;;) {
+        struct pollfd fds = {.fd = fd, .events = events};
+        int ready, error;
+        Py_BEGIN_ALLOW_THREADS
+        ready = poll_until_deadline(&fds, 1, deadline);
+        error = errno;
+        Py_END_ALLOW_THREADS
+        if (ready > 0 || (ready == 0 && itr_now() >= deadline)) {
+            return ready;
+        }
+        if (ready < 0 && error != EINTR) {
+            errno = error;
+            (void)PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+}
+
+int
 interruption_wait_begin_call(const interruption_waiting *waiting)
 {
     int fd = itr_poll_fd(waiting->record);
@@ -421,6 +445,31 @@ interruption_wait_in_slices(const interruption_waiting *waiting, interruption_tr
                             void *arg, itr_deadline deadline)
 {
     return finish_wait(waiting, wait_in_slices(waiting, attempt, arg, deadline));
+}
+
+int
+interruption_wait_by_own(interruption_waiting *waiting, interruption_try attempt, void *arg,
+                         bool in_slices, itr_deadline deadline)
+{
+    int64_t slice = 0;
+    int result;
+    waiting->quiet = true;
+    do {
+        result = attempt(arg);
+        if (result != 0 || (result = interruption_wait_check(waiting)) != 0) {
+            break;
+        }
+        int fd = waiting->own->fd;
+        if (fd < 0) {
+            result = interruption_wait_slice(waiting, &slice, deadline);
+        }
+        else {
+            itr_deadline until = in_slices ? interruption_next_slice(&slice) : deadline;
+            result = interruption_wait_for_fd(waiting, fd, POLLIN, until);
+        }
+    } while (result > 0 || (result == 0 && in_slices));
+    interruption_wait_over(waiting);
+    return result;
 }
 
 bool

@@ -18,6 +18,7 @@
 
 #include "state.h" /* with Python.h, which has to come first */
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include "delivery/obstacles.h"
@@ -146,6 +147,34 @@ int interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd
 /* The same for one descriptor, events as for poll(). A descriptor that is closed is ready. */
 int interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short events,
                              itr_deadline deadline);
+
+/*
+ * Wait, trying in between, until `attempt(arg)` has it. That keeps a descriptor of ours open, at
+ * `waiting->own`, which turns readable when it is worth another try; where there is none, it is
+ * tried from time to time. `in_slices` (only without a deadline): so it is in any case.
+ */
+int interruption_wait_by_own(interruption_waiting *waiting, interruption_try attempt, void *arg,
+                             bool in_slices, itr_deadline deadline);
+
+/* Is it ready now? An error counts: the call itself tells it. */
+static inline bool
+interruption_is_ready(int fd, short events)
+{
+    struct pollfd look = {.fd = fd, .events = events};
+    return poll(&look, 1, 0) != 0;
+}
+
+/* Does it never wait, whatever the object says that it is of? */
+static inline bool
+interruption_is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK);
+}
+
+/* Where the wait cannot be interrupted, and the original cannot go on from there. As
+   interruption_wait_for_fd. */
+int interruption_wait_uninterrupted(int fd, short events, itr_deadline deadline);
 
 /*
  * For an original that waits itself, for a descriptor of ours among others. Before: the descriptor

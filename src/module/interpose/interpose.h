@@ -134,6 +134,17 @@ interruption_says_yes(const interruption_method *method, PyObject *self)
     return answer == Py_True;
 }
 
+/* The descriptor of an object, by its method `fileno`. -1: it is closed. Keeps no exception set. */
+static inline int
+interruption_descriptor_of(const interruption_method *fileno, PyObject *self)
+{
+    PyObject *number = interruption_original(fileno)(self, NULL);
+    long fd = number == NULL ? -1 : PyLong_AsLong(number);
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return fd < 0 || fd > INT_MAX ? -1 : (int)fd;
+}
+
 #define INTERRUPTION_AS_FUNCTION(function) ((PyCFunction)(void (*)(void))(function))
 
 /* Define `interruption_method id`, a method whose original alone is wanted. */

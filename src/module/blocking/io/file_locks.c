@@ -12,48 +12,53 @@
 
 enum { MOST_ARGUMENTS = 5 };
 
-/* The call with that operation, which does not wait. NULL with nothing set: it would have to. */
-static PyObject *
-try_with(const interruption_call *call, PyObject *operation)
+/* One wait. */
+typedef struct {
+    const interruption_call *call;
+    PyObject *operation; /* that does not wait */
+    PyObject *result;
+} lock_wait;
+
+/* See interruption_try. */
+static int
+try_file_lock(void *arg)
 {
+    lock_wait *of = arg;
     PyObject *arguments[MOST_ARGUMENTS];
-    Py_ssize_t count = interruption_call_count(call);
+    Py_ssize_t count = interruption_call_count(of->call);
     for (Py_ssize_t i = 0; i < count; i++) {
-        arguments[i] = interruption_call_argument(call, i, NULL);
+        arguments[i] = interruption_call_argument(of->call, i, NULL);
     }
-    arguments[1] = operation;
-    PyObject *result = interruption_call_again(call, arguments, count);
+    arguments[1] = of->operation;
+    of->result = interruption_call_again(of->call, arguments, count);
+    if (of->result != NULL) {
+        return 1;
+    }
     /* lockf says EACCES on some systems. */
-    if (result == NULL && (PyErr_ExceptionMatches(PyExc_BlockingIOError) ||
-                           PyErr_ExceptionMatches(PyExc_PermissionError))) {
+    if (PyErr_ExceptionMatches(PyExc_BlockingIOError) ||
+        PyErr_ExceptionMatches(PyExc_PermissionError)) {
         PyErr_Clear();
+        return 0;
     }
-    return result;
+    return -1;
 }
 
 static PyObject *
-wait_with_operation(const interruption_call *call, PyObject *operation)
+wait_for_file_lock(lock_wait *of)
 {
     interruption_waiting waiting;
     interruption_wait_view view;
-    PyObject *result = try_with(call, operation);
-    if (result != NULL || PyErr_Occurred()) {
-        return result;
+    if (try_file_lock(of) != 0) {
+        return of->result;
     }
     if (!interruption_wait_look(&waiting, &view)) {
-        return interruption_call_original(call);
+        return interruption_call_original(of->call);
     }
     if (view.cleanup) {
         waiting.needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
     }
-    waiting.quiet = true;
-    int64_t slice = 0;
-    while (result == NULL && !PyErr_Occurred() && interruption_wait_check(&waiting) == 0 &&
-           interruption_wait_slice(&waiting, &slice, ITR_NEVER) >= 0) {
-        result = try_with(call, operation);
-    }
-    interruption_wait_over(&waiting);
-    return result;
+    (void)interruption_wait_in_slices(&waiting, try_file_lock, of, ITR_NEVER);
+    return of->result;
 }
 
 static PyObject *
@@ -70,7 +75,8 @@ lock_file(const interruption_call *call)
     if (without_waiting == NULL) {
         return NULL;
     }
-    PyObject *result = wait_with_operation(call, without_waiting);
+    lock_wait of = {.call = call, .operation = without_waiting};
+    PyObject *result = wait_for_file_lock(&of);
     Py_DECREF(without_waiting);
     return result;
 }

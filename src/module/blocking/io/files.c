@@ -26,22 +26,13 @@ INTERRUPTION_ORIGINAL(file_fileno);
 INTERRUPTION_ORIGINAL(file_readable);
 INTERRUPTION_ORIGINAL(file_writable);
 
-static int
-descriptor_of_file(PyObject *file)
-{
-    int fd = -1;
-    PyObject *number = interruption_original(&file_fileno)(file, NULL);
-    (void)interruption_int_of(number, &fd);
-    Py_XDECREF(number);
-    PyErr_Clear();
-    return fd;
-}
-
 /* A read begins. */
 static int
 enter_read(const interruption_call *call)
 {
-    return interruption_is_asked() ? interruption_stream_enter(descriptor_of_file(call->self)) : 0;
+    return interruption_is_asked()
+               ? interruption_stream_enter(interruption_descriptor_of(&file_fileno, call->self))
+               : 0;
 }
 
 /* Is the file's descriptor one that may have to be waited for, and the file open for that? */
@@ -49,7 +40,7 @@ static bool
 find_file_stream(const interruption_call *call, const interruption_method *allows,
                  interruption_stream *stream)
 {
-    int fd = descriptor_of_file(call->self);
+    int fd = interruption_descriptor_of(&file_fileno, call->self);
     return fd >= 0 && interruption_says_yes(allows, call->self) &&
            interruption_stream_look(fd, stream);
 }

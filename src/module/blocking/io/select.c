@@ -80,10 +80,10 @@ wait_and_look(const question *of, const interruption_waiting *waiting, struct po
               nfds_t count, itr_deadline deadline)
 {
     int64_t slice = 0;
-    bool vain = false; /* poll() has said that one is ready, and the original has found nothing */
+    bool spurious = false; /* poll() has said that one is ready, the original has found nothing */
     for (;;) {
         int status;
-        if (vain && poll(fds, count, 0) != 0) {
+        if (spurious && poll(fds, count, 0) != 0) {
             /* It may say so for ever: select() is not told of all that poll() is. */
             status = interruption_wait_slice(waiting, &slice, deadline);
         }
@@ -99,7 +99,7 @@ wait_and_look(const question *of, const interruption_waiting *waiting, struct po
             return result;
         }
         Py_DECREF(result);
-        vain = true;
+        spurious = true;
     }
 }
 

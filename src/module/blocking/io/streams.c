@@ -84,8 +84,7 @@ interruption_stream_enter(int fd)
     if (!interruption_is_asked()) {
         return 0;
     }
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && (flags & O_NONBLOCK) ? 0 : interruption_wait_entry_asked();
+    return interruption_is_nonblocking(fd) ? 0 : interruption_wait_entry_asked();
 }
 
 /* The number may have been closed, and stand for another file. */
@@ -99,14 +98,14 @@ is_same(interruption_stream *stream)
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* The socket's own time limit, after which a read or write of a blocking one fails. */
-static itr_deadline
-limit_of_socket(int fd, bool writes)
+itr_deadline
+interruption_stream_limit(int socket, short events)
 {
-    struct timeval limit = {0, 0};
+    struct timeval limit = {0};
     socklen_t size = sizeof(limit);
-    if (getsockopt(fd, SOL_SOCKET, writes ? SO_SNDTIMEO : SO_RCVTIMEO, &limit, &size) < 0 ||
-        (limit.tv_sec == 0 && limit.tv_usec == 0) || limit.tv_sec > INT32_MAX) {
+    int option = events & POLLIN ? SO_RCVTIMEO : SO_SNDTIMEO;
+    if (getsockopt(socket, SOL_SOCKET, option, &limit, &size) < 0 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0) || limit.tv_sec > INT64_MAX / 2000000000) {
         return ITR_NEVER;
     }
     return itr_deadline_after((int64_t)limit.tv_sec * 1000000000 + (int64_t)limit.tv_usec * 1000);
@@ -120,19 +119,18 @@ begin_transfer(transfer *of)
         return true;
     }
     int fd = of->stream->fd;
-    int flags = fcntl(fd, F_GETFL);
-    if (!of->stream->looked && !look_at_descriptor(fd, of->stream)) {
+    if ((!of->stream->looked && !look_at_descriptor(fd, of->stream)) ||
+        interruption_is_nonblocking(fd) || !interruption_wait_begin(&of->waiting)) {
         return false;
     }
-    if (flags < 0 || (flags & O_NONBLOCK) || !interruption_wait_begin(&of->waiting)) {
-        return false;
-    }
-    of->deadline = S_ISSOCK(of->stream->mode) ? limit_of_socket(fd, of->writes) : ITR_NEVER;
+    of->deadline = S_ISSOCK(of->stream->mode)
+                       ? interruption_stream_limit(fd, of->writes ? POLLOUT : POLLIN)
+                       : ITR_NEVER;
     of->began = true;
     return true;
 }
 
-/* It has been tried in vain. Wait for the descriptor, or its twin. AGAIN; INTERRUPTION_OVER; or -1
+/* It would have to wait. Wait for the descriptor, or its twin. AGAIN; INTERRUPTION_OVER; or -1
    with an exception set. */
 static Py_ssize_t
 wait_for_descriptor(transfer *of, int fd)

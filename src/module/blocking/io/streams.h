@@ -28,6 +28,10 @@ enum {
     INTERRUPTION_OVER = -3,      /* see interruption_stream_wait */
 };
 
+/* The time limit that a blocking socket has by SO_RCVTIMEO (POLLIN) or SO_SNDTIMEO (POLLOUT), after
+   which a read or write of it fails. */
+itr_deadline interruption_stream_limit(int socket, short events);
+
 /* May a read or write of that descriptor have to wait? False: it is the original's. */
 bool interruption_stream_look(int fd, interruption_stream *stream);
 
