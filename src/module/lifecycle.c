@@ -26,12 +26,10 @@
 #include <pthread.h>
 
 #include "delivery/arming.h"
-#include "blocking/process/child_watch.h"
 #include "blocking/families.h"
 #include "api/on_interrupt.h"
 #include "blocking/net/socket_call.h"
-#include "blocking/net/tls_turns.h"
-#include "blocking/net/tls_window.h"
+#include "blocking/net/tls_section.h"
 #include "safepoints/code.h"
 #include "thread/contexts.h"
 #include "thread/current.h"
@@ -133,7 +131,6 @@ static void
 before_module_fork(void)
 {
     interruption_rearm_before_fork();
-    interruption_child_watch_before_fork();
     interruption_watchdog_before_fork();
 }
 
@@ -141,7 +138,6 @@ static void
 in_parent(void)
 {
     interruption_watchdog_after_fork_parent();
-    interruption_child_watch_after_fork_parent();
     interruption_rearm_after_fork_parent();
 }
 
@@ -149,7 +145,6 @@ static void
 in_child(void)
 {
     interruption_watchdog_after_fork_child();
-    interruption_child_watch_after_fork_child();
     interruption_rearm_after_fork_child();
     interruption_signals_after_fork_child();
     interruption_threads_after_fork_child();
@@ -158,8 +153,7 @@ in_child(void)
     interruption_free_families_mutex();
     interruption_free_late_threads_mutex();
     interruption_free_signal_hook_mutex();
-    interruption_free_tls_turns_mutex();
-    interruption_free_tls_windows_mutex();
+    interruption_free_tls_mutex();
     interruption_held_after_fork_child();
 }
 
@@ -168,9 +162,8 @@ in_child(void)
 static PyObject *
 after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
-    interruption_socket_forget_turns();
+    interruption_socket_forget_owners();
     interruption_tls_forget_calls();
-    interruption_tls_forget_windows();
     drop_other_threads();
     interruption_late_threads_after_fork_child();
     interruption_payload_drop_orphans();

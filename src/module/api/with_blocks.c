@@ -72,7 +72,7 @@ start_regions(interruption_state *state, interruption_thread *thread, uint8_t ki
         interruption_blocking_start() < 0) {
         return -1;
     }
-    thread->started = statements && interruption_blocking_is_whole();
+    thread->started = statements && interruption_blocking_is_complete();
     return 0;
 }
 

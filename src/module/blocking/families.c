@@ -24,8 +24,7 @@
 #include "blocking/net/socket_call.h"
 #include "blocking/net/sockets.h"
 #include "blocking/net/tls.h"
-#include "blocking/net/tls_turns.h"
-#include "blocking/net/tls_window.h"
+#include "blocking/net/tls_section.h"
 #include "blocking/wait.h"
 
 enum { REASON_SIZE = 256 };
@@ -47,13 +46,19 @@ static const interruption_row import_rows[] = {
 
 static interruption_family imports = {.name = "imports", .rows = import_rows};
 
+/* What was found of one family. */
 typedef struct {
-    interruption_family *family;
-    bool needed;              /* it notes locks */
-    bool absent;              /* guarded by the mutex: what it is about does not exist here, */
+    bool found;
+    bool absent;              /* what it is about does not exist here, */
     bool later;               /* or its module has not been imported, */
     bool replaced;            /* or another has its name now */
-    char reason[REASON_SIZE]; /* guarded by the mutex; empty, or why it was refused */
+    char reason[REASON_SIZE]; /* empty, or why it is refused */
+} finding;
+
+typedef struct {
+    interruption_family *family;
+    bool needed; /* it notes locks */
+    finding now; /* guarded by the mutex */
 } entry;
 
 static entry all_families[] = {
@@ -76,7 +81,7 @@ static entry all_families[] = {
     {.family = &interruption_select},
     {.family = &interruption_poll},
     {.family = &interruption_epoll},
-    {.family = &interruption_tls_windows},
+    {.family = &interruption_tls_sections},
     {.family = &interruption_tls},
     {.family = &interruption_greenlets},
 };
@@ -92,15 +97,6 @@ static _Atomic enum { NEW, ON, OFF } families_now;
  * interposed.
  */
 static _Atomic size_t awaited, replaced;
-
-/* What was found of one family. */
-typedef struct {
-    bool found;
-    bool absent;
-    bool later;
-    bool replaced;
-    char reason[REASON_SIZE];
-} finding;
 
 /* Looking. ------------------------------------------------------------------------------------ */
 
@@ -210,8 +206,8 @@ tell_all(void *on)
 {
     bool noting = *(const bool *)on;
     for (size_t i = 0; i < COUNT; i++) {
-        if (all_families[i].needed && !all_families[i].absent && !all_families[i].later &&
-            !all_families[i].family->enabled) {
+        const entry *each = &all_families[i];
+        if (each->needed && !each->now.absent && !each->now.later && !each->family->enabled) {
             noting = false;
         }
     }
@@ -234,23 +230,11 @@ exchange_families(const finding *found, bool on)
     atomic_store_explicit(&families_now, on ? ON : OFF, memory_order_relaxed);
     size_t later = 0, others = 0;
     for (size_t i = 0; i < COUNT; i++) {
-        later += on && all_families[i].later;
-        others += on && all_families[i].replaced;
+        later += on && all_families[i].now.later;
+        others += on && all_families[i].now.replaced;
     }
     atomic_store_explicit(&awaited, later, memory_order_relaxed);
     atomic_store_explicit(&replaced, others, memory_order_relaxed);
-}
-
-/* Under the mutex. */
-static void
-note(const finding *found)
-{
-    for (size_t i = 0; i < COUNT; i++) {
-        all_families[i].absent = found[i].absent;
-        all_families[i].later = found[i].later;
-        all_families[i].replaced = found[i].replaced;
-        memcpy(all_families[i].reason, found[i].reason, REASON_SIZE);
-    }
 }
 
 /* Under the mutex: somebody has been faster with one of its methods. */
@@ -259,7 +243,7 @@ note_replaced(const finding *found)
 {
     for (size_t i = 0; i < COUNT; i++) {
         if (found[i].found && !interruption_family_enabled(all_families[i].family)) {
-            (void)PyOS_snprintf(all_families[i].reason, REASON_SIZE,
+            (void)PyOS_snprintf(all_families[i].now.reason, REASON_SIZE,
                                 "RuntimeError: another library has replaced one of its calls");
         }
     }
@@ -278,7 +262,9 @@ enable(int expected)
     interruption_mutex_lock(&families_mutex);
     if (expected == OFF ||
         (int)atomic_load_explicit(&families_now, memory_order_relaxed) == expected) {
-        note(found);
+        for (size_t i = 0; i < COUNT; i++) {
+            all_families[i].now = found[i];
+        }
         exchange_families(found, true);
         note_replaced(found);
     }
@@ -286,21 +272,24 @@ enable(int expected)
     return 0;
 }
 
+static void
+copy_families(entry copies[])
+{
+    interruption_mutex_lock(&families_mutex);
+    memcpy(copies, all_families, sizeof(all_families));
+    interruption_mutex_unlock(&families_mutex);
+}
+
 /* Is there one among them that can be found now? */
 static bool
 has_come(void)
 {
-    bool later[COUNT], hidden[COUNT];
-    interruption_mutex_lock(&families_mutex);
+    entry copies[COUNT];
+    copy_families(copies);
     for (size_t i = 0; i < COUNT; i++) {
-        later[i] = all_families[i].later;
-        hidden[i] = all_families[i].replaced;
-    }
-    interruption_mutex_unlock(&families_mutex);
-    for (size_t i = 0; i < COUNT; i++) {
-        if ((later[i] && is_imported(all_families[i].family) > 0) ||
-            (hidden[i] &&
-             interruption_module_is_hidden(all_families[i].family->rows->module) == 0)) {
+        const interruption_family *family = copies[i].family;
+        if ((copies[i].now.later && is_imported(family) > 0) ||
+            (copies[i].now.replaced && interruption_module_is_hidden(family->rows->module) == 0)) {
             return true;
         }
     }
@@ -319,7 +308,7 @@ module_came(void)
 }
 
 bool
-interruption_blocking_is_whole(void)
+interruption_blocking_is_complete(void)
 {
     return atomic_load_explicit(&replaced, memory_order_relaxed) == 0;
 }
@@ -330,7 +319,7 @@ interruption_blocking_start(void)
     if (atomic_load_explicit(&families_now, memory_order_relaxed) == NEW) {
         return enable(NEW);
     }
-    if (!interruption_blocking_is_whole()) {
+    if (!interruption_blocking_is_complete()) {
         module_came();
     }
     return 0;
@@ -438,19 +427,16 @@ PyObject *
 interruption_blocking_status(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     entry copies[COUNT];
-    interruption_mutex_lock(&families_mutex);
-    memcpy(copies, all_families, sizeof(all_families));
-    int state = atomic_load_explicit(&families_now, memory_order_relaxed);
-    interruption_mutex_unlock(&families_mutex);
+    copy_families(copies);
+    bool on = atomic_load_explicit(&families_now, memory_order_relaxed) == ON;
     PyObject *families = PyTuple_New(COUNT);
     for (size_t i = 0; i < COUNT && families != NULL; i++) {
-        PyObject *family = describe_family(copies[i].family, copies[i].reason);
+        PyObject *family = describe_family(copies[i].family, copies[i].now.reason);
         if (family == NULL) {
             Py_CLEAR(families);
             break;
         }
         PyTuple_SET_ITEM(families, (Py_ssize_t)i, family);
     }
-    return families == NULL ? NULL
-                            : Py_BuildValue("(ON)", state == ON ? Py_True : Py_False, families);
+    return families == NULL ? NULL : Py_BuildValue("(ON)", on ? Py_True : Py_False, families);
 }

@@ -19,7 +19,7 @@ int interruption_blocking_start(void);
 
 /* Has it nothing to do any more? Else a module could not be found for another that has its name,
    and is looked for by each region. */
-bool interruption_blocking_is_whole(void);
+bool interruption_blocking_is_complete(void);
 
 /* What interruption.blocking offers. _blocking_status(): (enabled, families), a family being (name,
    interposed, names of calls, names of calls that there are not, why it was refused or None). */

@@ -57,60 +57,36 @@ restore_timeout(PyObject *socket, PyObject *timeout)
     interruption_put_back(raised);
 }
 
-/* The original, without a timeout. */
-static PyObject *
+static PyObject *connect_or_raise(const interruption_call *call);
+static PyObject *connect_or_say(const interruption_call *call);
+
+INTERRUPTION_REPLACEMENT(socket_connect, interruption_called_inside, connect_or_raise);
+INTERRUPTION_REPLACEMENT(socket_connect_ex, interruption_called_inside, connect_or_say);
+
+/* The original connect_ex, without a timeout: the errno; 0, connected; -1 with an exception set. */
+static int
 start_connecting(const interruption_call *call)
 {
     PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(call->self, NULL);
     PyObject *zero = timeout == NULL ? NULL : PyLong_FromLong(0);
     PyObject *result = NULL;
     if (zero != NULL && set_socket_timeout(call->self, zero)) {
-        result = interruption_call_original(call);
+        PyObject *address = interruption_call_argument(call, 0, NULL);
+        result = interruption_call_method(&socket_connect_ex, call->self, &address, 1);
         restore_timeout(call->self, timeout);
     }
     Py_XDECREF(zero);
     Py_XDECREF(timeout);
-    return result;
+    int error = result == NULL ? -1 : (int)PyLong_AsLong(result);
+    Py_XDECREF(result);
+    return error;
 }
 
-/* The errno of the OSError that is set; it is cleared. 0: it has none, and stays. */
-static int
-take_error(void)
+/* Is the exception one that says what is wrong with an address, by the call's name? */
+static bool
+is_about_address(void)
 {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *number = PyObject_GetAttrString(value, "errno");
-    long error = number != NULL && PyLong_Check(number) ? PyLong_AsLong(number) : 0;
-    Py_XDECREF(number);
-    PyErr_Clear();
-    if (error <= 0) {
-        PyErr_Restore(type, value, traceback);
-        return 0;
-    }
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return (int)error;
-}
-
-/* What the original said: connect by an exception, connect_ex by an errno. The result is gone if
-   it is that of a call that goes on; 0 then, else it is the call's. */
-static int
-error_of(PyObject **result)
-{
-    int error = 0;
-    if (*result == NULL) {
-        return PyErr_ExceptionMatches(PyExc_BlockingIOError) ? take_error() : 0;
-    }
-    if (PyLong_Check(*result)) {
-        error = (int)PyLong_AsLong(*result);
-    }
-    if (error == EINPROGRESS || error == EALREADY || error == EAGAIN) {
-        Py_CLEAR(*result);
-        return error;
-    }
-    return 0;
+    return PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_OverflowError);
 }
 
 /* Say an errno as the original does. */
@@ -184,10 +160,13 @@ static PyObject *
 connect_interruptibly(const interruption_call *call, interruption_socket_call *of, bool raises)
 {
     for (;;) {
-        PyObject *result = start_connecting(call);
-        int error = error_of(&result);
-        if (error == 0) {
-            return result;
+        int error = start_connecting(call);
+        if (error < 0 && raises && is_about_address()) {
+            PyErr_Clear();
+            return interruption_call_original(call);
+        }
+        if (error < 0) {
+            return NULL;
         }
         bool full = is_backlog_full(of, error);
         if (!full && !is_under_way(of, error)) {
@@ -231,9 +210,6 @@ connect_or_say(const interruption_call *call)
 {
     return connect_socket(call, false);
 }
-
-INTERRUPTION_REPLACEMENT(socket_connect, interruption_called_inside, connect_or_raise);
-INTERRUPTION_REPLACEMENT(socket_connect_ex, interruption_called_inside, connect_or_say);
 
 static const interruption_row connection_rows[] = {
     INTERRUPTION_SOCKET_ROWS,

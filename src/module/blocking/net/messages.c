@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "blocking/net/socket_call.h"
+#include "blocking/numbers.h"
 
 enum { MOST_ARGUMENTS = 4 };
 
@@ -36,7 +37,7 @@ collect_arguments(const interruption_call *call, arguments *all, const char *con
         }
     }
     if (all->values[0] == NULL || interruption_call_count(call) != given ||
-        !interruption_socket_flags(all->values[all->flags_at], &all->flags)) {
+        !interruption_flags_of(all->values[all->flags_at], &all->flags)) {
         return false;
     }
     for (Py_ssize_t i = 1; i < all->flags_at; i++) {
@@ -46,73 +47,23 @@ collect_arguments(const interruption_call *call, arguments *all, const char *con
     return true;
 }
 
-/* Of each argument: what the original says if it is no sequence; NULL: it need not be one. */
-typedef const char *complaints[MOST_ARGUMENTS];
-
-static bool
-is_repeatable(PyObject *argument, const char *complaint)
-{
-    return argument == NULL || complaint == NULL || PyList_Check(argument) ||
-           PyTuple_Check(argument);
-}
-
-/* What is none, and can be none: the original says so, or what is wrong before. */
+/* What is no iterable: the original says so. */
 static bool
 is_iterable(PyObject *argument)
 {
     return Py_TYPE(argument)->tp_iter != NULL || PySequence_Check(argument);
 }
 
-/* The arguments in a tuple, and sequences in place of iterators. */
+/* The original, as it came; but what it was given is not asked for once more: it may be an
+ * iterator. */
 static PyObject *
-sequences(const interruption_call *call, const complaints said)
+wait_in_original(const interruption_call *call, arguments *all)
 {
-    Py_ssize_t count = interruption_call_count(call);
-    PyObject *all = PyTuple_New(count);
-    for (Py_ssize_t i = 0; all != NULL && i < count; i++) {
-        PyObject *value = interruption_call_argument(call, i, NULL);
-        value = is_repeatable(value, said[i]) ? Py_NewRef(value) : PySequence_Fast(value, said[i]);
-        if (value == NULL) {
-            Py_CLEAR(all);
-        }
-        else {
-            PyTuple_SET_ITEM(all, i, value);
-        }
-    }
-    return all;
-}
-
-/* Go on with arguments that can be given to the original more than once, as iterators cannot. */
-static PyObject *
-with_sequences(const interruption_call *call, const complaints said,
-               PyObject *(*go_on)(const interruption_call *))
-{
-    Py_ssize_t count = interruption_call_count(call);
-    bool repeatable = count > MOST_ARGUMENTS || call->keywords != NULL;
-    bool all_repeatable = true;
-    for (Py_ssize_t i = 0; i < count && !repeatable; i++) {
-        PyObject *argument = interruption_call_argument(call, i, NULL);
-        if (said[i] != NULL && !is_iterable(argument)) {
-            return interruption_call_original(call);
-        }
-        all_repeatable = all_repeatable && is_repeatable(argument, said[i]);
-    }
-    if (repeatable || all_repeatable) {
-        return go_on(call);
-    }
-    PyObject *all = sequences(call, said);
-    if (all == NULL) {
-        return NULL;
-    }
-    interruption_call again = *call;
-    if (call->vector == NULL) {
-        again.argument = all;
-    }
-    else {
-        again.vector = ((PyTupleObject *)all)->ob_item;
-    }
-    PyObject *result = go_on(&again);
-    Py_DECREF(all);
+    PyObject *flags = PyLong_FromLong(all->flags);
+    all->values[all->flags_at] = flags;
+    PyObject *result =
+        flags == NULL ? NULL : interruption_call_again(call, all->values, all->count);
+    Py_XDECREF(flags);
     return result;
 }
 
@@ -135,15 +86,32 @@ repeat(const interruption_call *call, interruption_socket_call *of, arguments *a
         PyErr_Clear();
         status = interruption_socket_wait(of);
         if (status == INTERRUPTION_SOCKET_ORIGINAL) {
-            result = interruption_call_original(call);
+            result = wait_in_original(call, all);
         }
     } while (status == INTERRUPTION_SOCKET_AGAIN);
     Py_DECREF(flags);
     return result;
 }
 
+/* The same, with a tuple in the place of an iterable: that may be given more than once, and nobody
+   changes it meanwhile. */
 static PyObject *
-receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *const *names)
+repeat_with_tuple(const interruption_call *call, interruption_socket_call *of, arguments *all)
+{
+    PyObject *tuple = PySequence_Tuple(all->values[0]);
+    if (tuple == NULL) {
+        return NULL;
+    }
+    all->values[0] = tuple;
+    PyObject *result = repeat(call, of, all);
+    Py_DECREF(tuple);
+    return result;
+}
+
+/* `buffers`: the first argument is some. */
+static PyObject *
+receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *const *names,
+                bool buffers)
 {
     const char *name = names == NULL ? NULL : names[flags_at];
     if (interruption_socket_enter(call, interruption_call_argument(call, flags_at, name)) < 0) {
@@ -153,15 +121,16 @@ receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *
     arguments all = {.flags_at = flags_at};
     interruption_socket_call of;
     PyObject *result;
-    if (!collect_arguments(call, &all, names, zero) ||
+    if (!collect_arguments(call, &all, names, zero) || (buffers && !is_iterable(all.values[0])) ||
         !interruption_socket_begin(&of, call->self, POLLIN)) {
         result = interruption_call_original(call);
     }
     else {
         interruption_socket_way how =
-            of.blocking ? interruption_socket_way_in(&of, all.flags) : INTERRUPTION_SOCKET_IN_TURN;
-        result = how == INTERRUPTION_SOCKET_DO ? repeat(call, &of, &all)
-                                               : interruption_socket_go(how, call, &of);
+            of.blocking ? interruption_socket_way_in(&of, all.flags) : INTERRUPTION_SOCKET_ALONE;
+        result = how != INTERRUPTION_SOCKET_DO ? interruption_socket_go(how, call, &of)
+                 : buffers                     ? repeat_with_tuple(call, &of, &all)
+                                               : repeat(call, &of, &all);
     }
     Py_XDECREF(zero);
     return result;
@@ -170,30 +139,26 @@ receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *
 static PyObject *
 receive_from(const interruption_call *call)
 {
-    return receive_message(call, 1, NULL);
+    return receive_message(call, 1, NULL, false);
 }
 
 static PyObject *
 receive_from_into(const interruption_call *call)
 {
     static const char *const names[MOST_ARGUMENTS] = {"buffer", "nbytes", "flags", NULL};
-    return receive_message(call, 2, names);
+    return receive_message(call, 2, names, false);
 }
 
 static PyObject *
 receive_with_ancillary(const interruption_call *call)
 {
-    return receive_message(call, 2, NULL);
+    return receive_message(call, 2, NULL, false);
 }
 
 static PyObject *
 receive_into_many(const interruption_call *call)
 {
-    static const complaints said = {"recvmsg_into() argument 1 must be an iterable"};
-    if (interruption_socket_enter(call, interruption_call_argument(call, 2, NULL)) < 0) {
-        return NULL;
-    }
-    return with_sequences(call, said, receive_with_ancillary);
+    return receive_message(call, 2, NULL, true);
 }
 
 INTERRUPTION_REPLACEMENT(socket_recvfrom, interruption_called_inside, receive_from);
@@ -201,63 +166,79 @@ INTERRUPTION_REPLACEMENT(socket_recvfrom_into, interruption_called_inside, recei
 INTERRUPTION_REPLACEMENT(socket_recvmsg, interruption_called_inside, receive_with_ancillary);
 INTERRUPTION_REPLACEMENT(socket_recvmsg_into, interruption_called_inside, receive_into_many);
 
-/* The original has taken `sent` bytes of a message; a blocking stream takes all of it. Send the
-   rest of one of its buffers. `*before` is how many bytes the buffers before it had. A result of
-   interruption_socket_carry. */
-static int
-send_rest_of(interruption_socket_call *of, PyObject *data, int flags, Py_ssize_t *before,
-             Py_ssize_t *sent)
+/* How many bytes there are in a tuple of buffers. */
+static Py_ssize_t
+count_bytes(PyObject *buffers)
 {
-    Py_buffer buffer;
-    if (PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE) < 0) {
+    Py_ssize_t total = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(buffers); i++) {
+        Py_buffer buffer;
+        if (PyObject_GetBuffer(PyTuple_GET_ITEM(buffers, i), &buffer, PyBUF_SIMPLE) == 0) {
+            total += buffer.len;
+            PyBuffer_Release(&buffer);
+        }
         PyErr_Clear(); /* it is not what it was when it was sent */
-        *before = PY_SSIZE_T_MAX;
-        return INTERRUPTION_SOCKET_END;
     }
-    int status = INTERRUPTION_SOCKET_END;
-    Py_ssize_t length = buffer.len;
-    if (*sent < *before + length) {
-        interruption_socket_cargo what = {
-            .data = (char *)buffer.buf, .length = length, .done = *sent - *before, .flags = flags};
-        of->vain = false;
-        status = interruption_socket_carry(of, &what, INTERRUPTION_SOCKET_RESULT);
-        *sent = *before + what.done;
-    }
-    PyBuffer_Release(&buffer);
-    *before += length;
-    return status;
+    return total;
 }
 
-/* The rest of all of them. A new reference to how many bytes were sent, or NULL. */
+/* The original has taken a part of a message; a blocking stream takes all of it. Send the rest.
+   Takes over `result`; a new reference to how many bytes were sent, or NULL. */
 static PyObject *
-send_rest(interruption_socket_call *of, PyObject *const *buffers, Py_ssize_t count, int flags,
-          PyObject *result)
+send_rest(interruption_socket_call *of, PyObject *buffers, int flags, PyObject *result)
 {
-    Py_ssize_t sent = PyLong_AsSsize_t(result);
-    Py_ssize_t before = 0;
-    Py_DECREF(result);
-    of->part = INTERRUPTION_SOCKET_RESULT;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        int status = send_rest_of(of, buffers[i], flags, &before, &sent);
-        if (status == INTERRUPTION_SOCKET_FAILED) {
-            return NULL;
-        }
-        if (sent < before) {
-            break;
-        }
+    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+    PyObject *all = empty == NULL ? NULL : PyObject_CallMethod(empty, "join", "(O)", buffers);
+    Py_XDECREF(empty);
+    if (all == NULL) {
+        PyErr_Clear(); /* the part is a result, too */
+        return result;
     }
-    return PyLong_FromSsize_t(sent);
+    interruption_socket_transfer what = {.data = PyBytes_AS_STRING(all),
+                                         .length = PyBytes_GET_SIZE(all),
+                                         .done = PyLong_AsSsize_t(result),
+                                         .flags = flags};
+    if (what.done < what.length) {
+        of->progress = INTERRUPTION_SOCKET_RESULT;
+        of->spurious = false;
+        int status = interruption_socket_run(of, &what, INTERRUPTION_SOCKET_RESULT);
+        Py_SETREF(result,
+                  status == INTERRUPTION_SOCKET_FAILED ? NULL : PyLong_FromSsize_t(what.done));
+    }
+    Py_DECREF(all);
+    return result;
 }
 
-static PyObject *
-send_message(const interruption_call *call, interruption_socket_call *of, arguments *all)
+/* Is the original to be called with MSG_DONTWAIT? False: it has been called as it came, and has
+   that result. */
+static bool
+sends_itself(const interruption_call *call, interruption_socket_call *of, int flags,
+             PyObject **result)
 {
-    interruption_socket_way how = interruption_socket_way_out(of, all->flags);
-    if (how != INTERRUPTION_SOCKET_DO || !of->blocking) {
-        return interruption_socket_go(
-            how == INTERRUPTION_SOCKET_DO ? INTERRUPTION_SOCKET_WHEN_READY : how, call, of);
+    if (!interruption_socket_begin(of, call->self, POLLOUT)) {
+        *result = interruption_call_original(call);
+        return false;
     }
-    return repeat(call, of, all);
+    interruption_socket_way how = interruption_socket_way_out(of, flags);
+    if (how == INTERRUPTION_SOCKET_DO && of->blocking) {
+        return true;
+    }
+    *result = interruption_socket_go(
+        how == INTERRUPTION_SOCKET_DO ? INTERRUPTION_SOCKET_WHEN_READY : how, call, of);
+    return false;
+}
+
+/* Send the buffers, a tuple. NULL: an exception is set. */
+static PyObject *
+send_all(const interruption_call *call, interruption_socket_call *of, arguments *all,
+         PyObject *buffers)
+{
+    PyObject *result = buffers == NULL ? NULL : repeat(call, of, all);
+    if (result != NULL && interruption_socket_is_stream(of) &&
+        PyLong_AsSsize_t(result) < count_bytes(buffers)) {
+        result = send_rest(of, buffers, all->flags, result);
+    }
+    return result;
 }
 
 static PyObject *
@@ -266,62 +247,45 @@ send_to(const interruption_call *call)
     arguments all = {.flags_at = 1, .flags = 0, .count = 3};
     Py_ssize_t count = interruption_call_count(call);
     interruption_socket_call of;
+    PyObject *result;
     if (count < 2 || count > 3 ||
         (count == 3 &&
-         !interruption_socket_flags(interruption_call_argument(call, 1, NULL), &all.flags)) ||
-        !interruption_socket_begin(&of, call->self, POLLOUT)) {
+         !interruption_flags_of(interruption_call_argument(call, 1, NULL), &all.flags))) {
         return interruption_call_original(call);
+    }
+    if (!sends_itself(call, &of, all.flags, &result)) {
+        return result;
     }
     all.values[0] = interruption_call_argument(call, 0, NULL);
     all.values[2] = interruption_call_argument(call, count - 1, NULL);
-    PyObject *result = send_message(call, &of, &all);
-    if (result != NULL && of.blocking && interruption_socket_is_stream(&of)) {
-        result = send_rest(&of, all.values, 1, all.flags, result);
-    }
-    return result;
-}
-
-/* With the buffers in a tuple, which nobody changes meanwhile. */
-static PyObject *
-send_tuple(const interruption_call *call, interruption_socket_call *of, arguments *all)
-{
-    PyObject *buffers = PySequence_Tuple(all->values[0]);
-    if (buffers == NULL) {
-        return NULL;
-    }
-    all->values[0] = buffers;
-    PyObject *result = send_message(call, of, all);
-    if (result != NULL && of->blocking && interruption_socket_is_stream(of)) {
-        result = send_rest(of, ((PyTupleObject *)buffers)->ob_item, PyTuple_GET_SIZE(buffers),
-                           all->flags, result);
-    }
-    Py_DECREF(buffers);
-    return result;
-}
-
-static PyObject *
-send_sequences(const interruption_call *call)
-{
-    PyObject *nothing = PyTuple_New(0);
-    if (nothing == NULL) {
-        return NULL;
-    }
-    arguments all = {.flags_at = 2};
-    interruption_socket_call of;
-    PyObject *result = collect_arguments(call, &all, NULL, nothing) &&
-                               interruption_socket_begin(&of, call->self, POLLOUT)
-                           ? send_tuple(call, &of, &all)
-                           : interruption_call_original(call);
-    Py_DECREF(nothing);
+    PyObject *buffers = PyTuple_Pack(1, all.values[0]);
+    result = send_all(call, &of, &all, buffers);
+    Py_XDECREF(buffers);
     return result;
 }
 
 static PyObject *
 send_buffers(const interruption_call *call)
 {
-    static const complaints said = {"sendmsg() argument 1 must be an iterable",
-                                    "sendmsg() argument 2 must be an iterable"};
-    return with_sequences(call, said, send_sequences);
+    PyObject *nothing = PyTuple_New(0); /* a constant of the interpreter's */
+    arguments all = {.flags_at = 2};
+    interruption_socket_call of;
+    PyObject *result;
+    if (!collect_arguments(call, &all, NULL, nothing) || !is_iterable(all.values[0]) ||
+        !is_iterable(all.values[1])) {
+        result = interruption_call_original(call);
+    }
+    else if (sends_itself(call, &of, all.flags, &result)) {
+        PyObject *buffers = PySequence_Tuple(all.values[0]);
+        PyObject *ancillary = buffers == NULL ? NULL : PySequence_Tuple(all.values[1]);
+        all.values[0] = buffers;
+        all.values[1] = ancillary;
+        result = ancillary == NULL ? NULL : send_all(call, &of, &all, buffers);
+        Py_XDECREF(ancillary);
+        Py_XDECREF(buffers);
+    }
+    Py_XDECREF(nothing);
+    return result;
 }
 
 INTERRUPTION_REPLACEMENT(socket_sendto, interruption_called_inside, send_to);

@@ -2,10 +2,10 @@
 #include "blocking/net/socket_call.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <sys/socket.h>
-#include <sys/time.h>
+
+#include "blocking/io/streams.h"
+#include "blocking/numbers.h"
 
 interruption_method interruption_socket_fileno, interruption_socket_gettimeout;
 
@@ -15,11 +15,7 @@ interruption_method interruption_socket_fileno, interruption_socket_gettimeout;
 static int
 descriptor_of_socket(PyObject *socket)
 {
-    PyObject *number = interruption_original(&interruption_socket_fileno)(socket, NULL);
-    long fd = number == NULL ? -1 : PyLong_AsLong(number);
-    Py_XDECREF(number);
-    PyErr_Clear();
-    return fd < 0 || fd > INT_MAX ? -1 : (int)fd;
+    return interruption_descriptor_of(&interruption_socket_fileno, socket);
 }
 
 bool
@@ -42,14 +38,6 @@ interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short 
     return ours;
 }
 
-/* Has somebody made a descriptor non-blocking without telling the socket object? */
-static bool
-is_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && (flags & O_NONBLOCK);
-}
-
 static bool
 socket_only_looks(PyObject *socket, PyObject *flags)
 {
@@ -62,8 +50,8 @@ socket_only_looks(PyObject *socket, PyObject *flags)
     if (!blocks) {
         return looks;
     }
-    return (interruption_socket_flags(flags, &bits) && (bits & MSG_DONTWAIT)) ||
-           is_nonblocking(descriptor_of_socket(socket));
+    return (interruption_flags_of(flags, &bits) && (bits & MSG_DONTWAIT)) ||
+           interruption_is_nonblocking(descriptor_of_socket(socket));
 }
 
 int
@@ -83,26 +71,11 @@ interruption_socket_option(int fd, int option, int otherwise)
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) < 0 ? otherwise : value;
 }
 
-/* What the program has set as SO_RCVTIMEO or SO_SNDTIMEO, which a blocking socket obeys. */
-static itr_deadline
-deadline_of_option(const interruption_socket_call *of)
-{
-    struct timeval time = {0};
-    socklen_t length = sizeof(time);
-    int option = of->events & POLLIN ? SO_RCVTIMEO : SO_SNDTIMEO;
-    if (getsockopt(of->fd, SOL_SOCKET, option, &time, &length) < 0 ||
-        (time.tv_sec == 0 && time.tv_usec == 0) || time.tv_sec > INT64_MAX / 2000000000) {
-        return ITR_NEVER;
-    }
-    return itr_deadline_after((int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000);
-}
-
 /* Is it ready now? Also if poll() cannot tell: then it is for the system call to say. */
 static bool
 is_socket_ready(const interruption_socket_call *of)
 {
-    struct pollfd fd = {.fd = of->fd, .events = of->events};
-    return of->fd < 0 || poll(&fd, 1, 0) != 0;
+    return of->fd < 0 || interruption_is_ready(of->fd, of->events);
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
@@ -127,36 +100,12 @@ interruption_socket_check_time(interruption_socket_call *of)
     return of->blocking || itr_now() < of->deadline ? 0 : raise_late(of);
 }
 
-/* A part is done, and the rest cannot be interrupted. As interruption_wait_for_fd. */
-static int
-wait_for_rest_of_socket(const interruption_socket_call *of)
-{
-    for (;;) {
-        int64_t left = -1; /* in milliseconds; poll() takes -1 for ever */
-        if (of->deadline != ITR_NEVER) {
-            int64_t nanoseconds = of->deadline - itr_now();
-            left = nanoseconds > 0 ? nanoseconds / 1000000 + 1 : 0;
-        }
-        struct pollfd fd = {.fd = of->fd, .events = of->events};
-        int ready;
-        Py_BEGIN_ALLOW_THREADS
-        ready = poll(&fd, 1, left < INT_MAX ? (int)left : INT_MAX);
-        Py_END_ALLOW_THREADS
-        if (ready > 0 || (ready == 0 && left <= INT_MAX)) {
-            return ready;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-    }
-}
-
 /* The part is the result, if it cannot be more. As interruption_wait_for_fd; 0 also for what shall
    be left to the next call: a request, an error of the connection. */
 static int
 wait_for_more(const interruption_socket_call *of)
 {
-    if (of->vain && is_socket_ready(of)) {
+    if (of->spurious && is_socket_ready(of)) {
         return 0;
     }
     struct pollfd fds[2] = {{.fd = of->fd, .events = of->events}};
@@ -169,13 +118,13 @@ wait_for_more(const interruption_socket_call *of)
 static int
 wait_interruptibly(interruption_socket_call *of)
 {
-    of->waiting.quiet = of->part == INTERRUPTION_SOCKET_RESULT;
+    of->waiting.quiet = of->progress == INTERRUPTION_SOCKET_RESULT;
     if (of->waiting.quiet) {
         return wait_for_more(of);
     }
     /* poll() may say for ever that a socket is ready that is not: a datagram's receiver, of which
        it does not know, has no room; something is in the error queue. */
-    if (of->vain && is_socket_ready(of)) {
+    if (of->spurious && is_socket_ready(of)) {
         return interruption_wait_slice(&of->waiting, &of->slice, of->deadline);
     }
     of->slice = 0;
@@ -186,8 +135,8 @@ int
 interruption_socket_wait(interruption_socket_call *of)
 {
     if (!of->waits) {
-        bool nothing = of->part == INTERRUPTION_SOCKET_NOTHING;
-        if (nothing && of->blocking && is_nonblocking(of->fd)) {
+        bool nothing = of->progress == INTERRUPTION_SOCKET_NOTHING;
+        if (nothing && of->blocking && interruption_is_nonblocking(of->fd)) {
             return INTERRUPTION_SOCKET_ORIGINAL;
         }
         of->may_be_interrupted = interruption_wait_begin(&of->waiting);
@@ -196,11 +145,13 @@ interruption_socket_wait(interruption_socket_call *of)
         }
         of->waits = true;
     }
-    if (of->blocking && !of->vain) {
-        of->deadline = deadline_of_option(of);
+    if (of->blocking && !of->spurious) {
+        of->deadline = interruption_stream_limit(of->fd, of->events);
     }
-    int result = of->may_be_interrupted ? wait_interruptibly(of) : wait_for_rest_of_socket(of);
-    if (result == 0 && of->part == INTERRUPTION_SOCKET_RESULT) {
+    int result = of->may_be_interrupted
+                     ? wait_interruptibly(of)
+                     : interruption_wait_uninterrupted(of->fd, of->events, of->deadline);
+    if (result == 0 && of->progress == INTERRUPTION_SOCKET_RESULT) {
         return INTERRUPTION_SOCKET_END;
     }
     if (result == 0) {
@@ -209,47 +160,47 @@ interruption_socket_wait(interruption_socket_call *of)
     if (result < 0) {
         return INTERRUPTION_SOCKET_FAILED;
     }
-    of->vain = true;
+    of->spurious = true;
     of->fd = descriptor_of_socket(of->socket); /* another thread may have closed it */
     return INTERRUPTION_SOCKET_AGAIN;
 }
 
-/* Turns. -----------------------------------------------------------------------------------------
+/* Ownership. -------------------------------------------------------------------------------------
  *
- * Who looks whether a socket is ready and then calls the original has its turn: its socket is at
- * the place that the address hashes to. Who finds another socket there goes without: that only
- * brings back the race that turns are there against.
+ * A thread that looks whether a socket is ready and then calls the original owns the socket: that
+ * is at the place that its address hashes to. One that finds another socket there goes without:
+ * that only brings back the race that ownership is there against.
  */
 
-enum { TURNS = 1024 };
-static _Atomic(PyObject *) turns[TURNS]; /* atomic: sequentially consistent, see address_table.h;
-                                            only compared */
+enum { PLACES = 1024 };
+static _Atomic(PyObject *) owners[PLACES]; /* atomic: sequentially consistent, see
+                                              address_table.h; only compared */
 
 typedef struct {
     PyObject *socket;
     _Atomic(PyObject *) *place;
     bool is_ours;
-} turn;
+} ownership;
 
-static turn
-turn_of(PyObject *socket)
+static ownership
+place_of_owner(PyObject *socket)
 {
     uintptr_t address = (uintptr_t)socket;
-    return (turn){.socket = socket, .place = &turns[(address >> 4 ^ address >> 16) % TURNS]};
+    return (ownership){.socket = socket, .place = &owners[(address >> 4 ^ address >> 16) % PLACES]};
 }
 
 /* See interruption_try. */
 static int
-try_turn(void *arg)
+try_to_own(void *arg)
 {
-    turn *at = arg;
+    ownership *at = arg;
     PyObject *who = NULL;
     at->is_ours = atomic_compare_exchange_strong(at->place, &who, at->socket);
     return at->is_ours || who != at->socket;
 }
 
 static void
-end_turn(const turn *at)
+give_up_place(const ownership *at)
 {
     if (at->is_ours) {
         (void)atomic_exchange(at->place, NULL);
@@ -259,14 +210,14 @@ end_turn(const turn *at)
 
 /* Wait for it. As interruption_socket_wait. */
 INTERRUPTION_SELDOM static int
-wait_for_turn(interruption_socket_call *of, turn *at)
+wait_to_own(interruption_socket_call *of, ownership *at)
 {
     of->may_be_interrupted = interruption_wait_begin(&of->waiting);
     if (!of->may_be_interrupted) {
         return INTERRUPTION_SOCKET_ORIGINAL;
     }
     of->waits = true;
-    int result = interruption_wait_in_lot(&of->waiting, at->place, try_turn, at, of->deadline);
+    int result = interruption_wait_in_lot(&of->waiting, at->place, try_to_own, at, of->deadline);
     switch (result) {
     case INTERRUPTION_WAIT_OFF:
         return INTERRUPTION_SOCKET_ORIGINAL;
@@ -282,11 +233,11 @@ wait_for_turn(interruption_socket_call *of, turn *at)
 /* 1: the original was called, its result is in `*result`. 0: it would have to wait. -1 with an
    exception set. */
 static int
-call_in_turn(const interruption_call *call, interruption_socket_call *of, PyObject **result)
+call_as_owner(const interruption_call *call, interruption_socket_call *of, PyObject **result)
 {
-    turn at = turn_of(of->socket);
-    if (!try_turn(&at)) {
-        int status = wait_for_turn(of, &at);
+    ownership at = place_of_owner(of->socket);
+    if (!try_to_own(&at)) {
+        int status = wait_to_own(of, &at);
         if (status == INTERRUPTION_SOCKET_ORIGINAL) {
             *result = interruption_call_original(call);
             return 1;
@@ -299,27 +250,27 @@ call_in_turn(const interruption_call *call, interruption_socket_call *of, PyObje
     if (ready) {
         *result = interruption_call_original(call);
     }
-    end_turn(&at);
+    give_up_place(&at);
     return ready;
 }
 
 void
-interruption_socket_forget_turns(void)
+interruption_socket_forget_owners(void)
 {
-    for (int i = 0; i < TURNS; i++) {
-        atomic_store(&turns[i], NULL);
+    for (int i = 0; i < PLACES; i++) {
+        atomic_store(&owners[i], NULL);
     }
 }
 
 PyObject *
 interruption_socket_when_ready(const interruption_call *call, interruption_socket_call *of,
-                               bool in_turn)
+                               bool alone)
 {
     for (;;) {
         PyObject *result = NULL;
         int status = 0;
-        if (in_turn) {
-            status = call_in_turn(call, of, &result);
+        if (alone) {
+            status = call_as_owner(call, of, &result);
         }
         else if (is_socket_ready(of)) {
             status = 1;
@@ -366,34 +317,6 @@ interruption_socket_is_stream(const interruption_socket_call *of)
     return interruption_socket_option(of->fd, SO_TYPE, SOCK_STREAM) == SOCK_STREAM;
 }
 
-bool
-interruption_socket_size(PyObject *argument, Py_ssize_t *size)
-{
-    if (argument == NULL) {
-        return true;
-    }
-    if (!PyLong_Check(argument)) {
-        return false;
-    }
-    *size = PyLong_AsSsize_t(argument);
-    if (*size == -1 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return false;
-    }
-    return true;
-}
-
-bool
-interruption_socket_flags(PyObject *argument, int *flags)
-{
-    Py_ssize_t value = 0;
-    if (!interruption_socket_size(argument, &value) || value < INT_MIN || value > INT_MAX) {
-        return false;
-    }
-    *flags = (int)value;
-    return true;
-}
-
 interruption_socket_way
 interruption_socket_way_in(const interruption_socket_call *of, int flags)
 {
@@ -406,7 +329,7 @@ interruption_socket_way_in(const interruption_socket_call *of, int flags)
         return INTERRUPTION_SOCKET_DO;
     }
     if (!of->blocking) {
-        return INTERRUPTION_SOCKET_IN_TURN;
+        return INTERRUPTION_SOCKET_ALONE;
     }
     return special & NO_WAIT_FLAGS ? INTERRUPTION_SOCKET_ASK : INTERRUPTION_SOCKET_WHEN_READY;
 }
@@ -428,7 +351,7 @@ interruption_socket_go(interruption_socket_way how, const interruption_call *cal
     if (how == INTERRUPTION_SOCKET_ASK) {
         return interruption_call_original(call);
     }
-    return interruption_socket_when_ready(call, of, how == INTERRUPTION_SOCKET_IN_TURN);
+    return interruption_socket_when_ready(call, of, how == INTERRUPTION_SOCKET_ALONE);
 }
 
 /* Bytes. -----------------------------------------------------------------------------------------
@@ -436,7 +359,7 @@ interruption_socket_go(interruption_socket_way how, const interruption_call *cal
 
 /* One system call for the rest. -1 with errno set. */
 static Py_ssize_t
-pass(const interruption_socket_call *of, interruption_socket_cargo *what)
+transfer_rest(const interruption_socket_call *of, interruption_socket_transfer *what)
 {
     Py_ssize_t count;
     int error;
@@ -452,12 +375,13 @@ pass(const interruption_socket_call *of, interruption_socket_cargo *what)
 }
 
 int
-interruption_socket_carry(interruption_socket_call *of, interruption_socket_cargo *what, int part)
+interruption_socket_run(interruption_socket_call *of, interruption_socket_transfer *what,
+                        int progress)
 {
     for (;;) {
-        Py_ssize_t count = pass(of, what);
+        Py_ssize_t count = transfer_rest(of, what);
         if (count < 0 && !interruption_socket_would_wait(errno)) {
-            if (of->part == INTERRUPTION_SOCKET_RESULT) {
+            if (of->progress == INTERRUPTION_SOCKET_RESULT) {
                 return INTERRUPTION_SOCKET_END;
             }
             (void)PyErr_SetFromErrno(PyExc_OSError);
@@ -465,16 +389,16 @@ interruption_socket_carry(interruption_socket_call *of, interruption_socket_carg
         }
         if (count >= 0) {
             what->done += count;
-            of->vain = false;
+            of->spurious = false;
             bool end = count == 0 && (of->events & POLLIN);
-            if (end || part == INTERRUPTION_SOCKET_NOTHING || what->done >= what->length) {
+            if (end || progress == INTERRUPTION_SOCKET_NOTHING || what->done >= what->length) {
                 return INTERRUPTION_SOCKET_END;
             }
         }
         if (what->done > 0) {
-            of->part = part;
+            of->progress = progress;
         }
-        if (part == INTERRUPTION_SOCKET_LOST_PART && count >= 0 &&
+        if (progress == INTERRUPTION_SOCKET_LOST && count >= 0 &&
             (PyErr_CheckSignals() < 0 || interruption_socket_check_time(of) < 0)) {
             return INTERRUPTION_SOCKET_FAILED;
         }

@@ -17,7 +17,7 @@ typedef struct {
     int fd;           /* as it was when last looked at; -1: closed since */
     short events;     /* what is waited for, as for poll() */
     bool blocking;    /* without a timeout */
-    bool vain;        /* we were told that it is ready, and could not have it; to be cleared when
+    bool spurious;    /* we were told that it is ready, and could not have it; to be cleared when
                          there was progress */
     int late;         /* the errno of a socket that is blocking when SO_RCVTIMEO or SO_SNDTIMEO is
                          over */
@@ -25,10 +25,10 @@ typedef struct {
     /* How much was done before it had to wait. */
     enum {
         INTERRUPTION_SOCKET_NOTHING,
-        INTERRUPTION_SOCKET_LOST_PART, /* what is lost if it raises: sendall */
-        INTERRUPTION_SOCKET_RESULT,    /* what is the result if it cannot be more: then neither a
-                                          request nor the timeout is raised */
-    } part;
+        INTERRUPTION_SOCKET_LOST,   /* what is lost if it raises: sendall */
+        INTERRUPTION_SOCKET_RESULT, /* what is the result if it cannot be more: then neither a
+                                       request nor the timeout is raised */
+    } progress;
 
     bool is_late;            /* its time is over, which is the exception that is set */
     bool waits;              /* it has waited */
@@ -75,20 +75,16 @@ int interruption_socket_check_time(interruption_socket_call *of);
 int interruption_socket_option(int fd, int option, int otherwise);
 
 /*
- * Wait until the socket is ready, then call the original. `in_turn`: of threads that are in here
+ * Wait until the socket is ready, then call the original. `alone`: of threads that are in here
  * for the same socket object, one at a time looks and calls, so that none of them waits in the
  * original for what another has taken. Threads that are not in here, other objects for the same
  * socket, and other processes may still be faster: then the original waits, as it always did, up to
  * its timeout.
  */
 PyObject *interruption_socket_when_ready(const interruption_call *call,
-                                         interruption_socket_call *of, bool in_turn);
+                                         interruption_socket_call *of, bool alone);
 
 /* Arguments. ---------------------------------------------------------------------------------- */
-
-/* One that is an int or was not given: false if it is another, or too large. */
-bool interruption_socket_size(PyObject *argument, Py_ssize_t *size);
-bool interruption_socket_flags(PyObject *argument, int *flags);
 
 bool interruption_socket_is_stream(const interruption_socket_call *of);
 
@@ -97,7 +93,7 @@ typedef enum {
     INTERRUPTION_SOCKET_DO,         /* it, with MSG_DONTWAIT, until it need not wait */
     INTERRUPTION_SOCKET_ASK,        /* the original, which does not wait */
     INTERRUPTION_SOCKET_WHEN_READY, /* ask the original when it is ready */
-    INTERRUPTION_SOCKET_IN_TURN,    /* the same, one at a time */
+    INTERRUPTION_SOCKET_ALONE,      /* the same, one at a time */
 } interruption_socket_way;
 interruption_socket_way interruption_socket_way_in(const interruption_socket_call *of, int flags);
 interruption_socket_way interruption_socket_way_out(const interruption_socket_call *of, int flags);
@@ -108,26 +104,26 @@ PyObject *interruption_socket_go(interruption_socket_way how, const interruption
 
 /* Bytes. -------------------------------------------------------------------------------------- */
 
-/* What goes in or out, and how much of it has. */
+/* A buffer to be filled or sent, and how much of it has been. */
 typedef struct {
     char *data;
     Py_ssize_t length;
     Py_ssize_t done;
     int flags;
-} interruption_socket_cargo;
+} interruption_socket_transfer;
 
 /*
- * Receive or send. `part` says what a part of it is: NOTHING if any part will do, else it goes on
- * until there is all of it, or nothing more. END: it is done. ORIGINAL: nothing was done, let the
- * original. FAILED: an exception is set.
+ * Receive or send. `progress` says what a part of it is: NOTHING if any part will do, else it goes
+ * on until there is all of it, or nothing more. END: it is done. ORIGINAL: nothing was done, let
+ * the original. FAILED: an exception is set.
  */
-int interruption_socket_carry(interruption_socket_call *of, interruption_socket_cargo *what,
-                              int part);
+int interruption_socket_run(interruption_socket_call *of, interruption_socket_transfer *what,
+                            int progress);
 
 /* The process and the family. ----------------------------------------------------------------- */
 
-/* In the child of a fork: no other thread has its turn. */
-void interruption_socket_forget_turns(void);
+/* In the child of a fork: no other thread owns any. */
+void interruption_socket_forget_owners(void);
 
 /* Rows that each family of sockets has: originals that the above calls. */
 extern interruption_method interruption_socket_fileno, interruption_socket_gettimeout;

@@ -12,10 +12,11 @@
 #include <sys/socket.h>
 
 #include "blocking/net/socket_call.h"
+#include "blocking/numbers.h"
 
 /* What has been done of the call, by a result of interruption_socket_carry. */
 static PyObject *
-amount(int status, const interruption_call *call, const interruption_socket_cargo *what)
+amount(int status, const interruption_call *call, const interruption_socket_transfer *what)
 {
     switch (status) {
     case INTERRUPTION_SOCKET_END:
@@ -30,12 +31,12 @@ amount(int status, const interruption_call *call, const interruption_socket_carg
 /* Does a call that receives wait for all of it? Then the part counts. False: its flags are not for
    us, and it goes another `*how`. */
 static bool
-plan_to_receive(const interruption_socket_call *of, int flags, int *part,
+plan_to_receive(const interruption_socket_call *of, int flags, int *progress,
                 interruption_socket_way *how)
 {
     bool all = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL && of->blocking &&
                interruption_socket_is_stream(of);
-    *part = all ? INTERRUPTION_SOCKET_RESULT : INTERRUPTION_SOCKET_NOTHING;
+    *progress = all ? INTERRUPTION_SOCKET_RESULT : INTERRUPTION_SOCKET_NOTHING;
     *how = interruption_socket_way_in(of, all ? flags & ~MSG_WAITALL : flags);
     return *how == INTERRUPTION_SOCKET_DO;
 }
@@ -46,22 +47,22 @@ receive(const interruption_call *call)
     if (interruption_socket_enter(call, interruption_call_argument(call, 1, NULL)) < 0) {
         return NULL;
     }
-    interruption_socket_cargo what = {.length = 0};
+    interruption_socket_transfer what = {.length = 0};
     interruption_socket_call of;
     PyObject *size = interruption_call_argument(call, 0, NULL);
     PyObject *flags = interruption_call_argument(call, 1, NULL);
-    if (interruption_call_count(call) > 2 || !interruption_socket_size(size, &what.length) ||
-        !interruption_socket_flags(flags, &what.flags) || what.length <= 0 ||
+    if (interruption_call_count(call) > 2 || !interruption_size_of(size, &what.length) ||
+        !interruption_flags_of(flags, &what.flags) || what.length <= 0 ||
         !interruption_socket_begin(&of, call->self, POLLIN)) {
         return interruption_call_original(call);
     }
-    int part;
+    int progress;
     interruption_socket_way how;
     if (what.flags & MSG_TRUNC) {
         /* A length that is more than there was room for is for each version to make sense of. */
         return interruption_socket_when_ready(call, &of, true);
     }
-    if (!plan_to_receive(&of, what.flags, &part, &how)) {
+    if (!plan_to_receive(&of, what.flags, &progress, &how)) {
         return interruption_socket_go(how, call, &of);
     }
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, what.length);
@@ -69,7 +70,7 @@ receive(const interruption_call *call)
         return NULL;
     }
     what.data = PyBytes_AS_STRING(bytes);
-    int status = interruption_socket_carry(&of, &what, part);
+    int status = interruption_socket_run(&of, &what, progress);
     if (status == INTERRUPTION_SOCKET_END) {
         if (what.done < what.length) {
             (void)_PyBytes_Resize(&bytes, what.done);
@@ -83,19 +84,19 @@ receive(const interruption_call *call)
 static PyObject *
 receive_into_buffer(const interruption_call *call, Py_buffer *buffer, Py_ssize_t size, int flags)
 {
-    interruption_socket_cargo what = {
+    interruption_socket_transfer what = {
         .data = buffer->buf, .length = size == 0 ? buffer->len : size, .flags = flags};
     interruption_socket_call of;
     if (what.length <= 0 || what.length > buffer->len ||
         !interruption_socket_begin(&of, call->self, POLLIN)) {
         return interruption_call_original(call);
     }
-    int part;
+    int progress;
     interruption_socket_way how;
-    if (!plan_to_receive(&of, flags, &part, &how)) {
+    if (!plan_to_receive(&of, flags, &progress, &how)) {
         return interruption_socket_go(how, call, &of);
     }
-    return amount(interruption_socket_carry(&of, &what, part), call, &what);
+    return amount(interruption_socket_run(&of, &what, progress), call, &what);
 }
 
 static PyObject *
@@ -111,7 +112,8 @@ receive_into(const interruption_call *call)
     PyObject *which = interruption_call_argument(call, 2, "flags");
     Py_ssize_t given = (target != NULL) + (count != NULL) + (which != NULL);
     if (target == NULL || interruption_call_count(call) != given ||
-        !interruption_socket_size(count, &size) || !interruption_socket_flags(which, &flags)) {
+        (count != NULL && !interruption_size_of(count, &size)) ||
+        !interruption_flags_of(which, &flags)) {
         return interruption_call_original(call);
     }
     Py_buffer buffer;
@@ -126,12 +128,12 @@ receive_into(const interruption_call *call)
 
 /* The arguments of send and sendall. False: they are for the original. Release the buffer. */
 static bool
-parse_parcel(const interruption_call *call, Py_buffer *buffer, int *flags)
+parse_send_arguments(const interruption_call *call, Py_buffer *buffer, int *flags)
 {
     PyObject *data = interruption_call_argument(call, 0, NULL);
     *flags = 0;
     if (data == NULL || interruption_call_count(call) > 2 ||
-        !interruption_socket_flags(interruption_call_argument(call, 1, NULL), flags)) {
+        !interruption_flags_of(interruption_call_argument(call, 1, NULL), flags)) {
         return false;
     }
     if (PyObject_GetBuffer(data, buffer, PyBUF_SIMPLE) < 0) {
@@ -143,7 +145,7 @@ parse_parcel(const interruption_call *call, Py_buffer *buffer, int *flags)
 
 /* A blocking socket's system call takes all of it, so ours does. */
 static int
-part_of_sent(const interruption_socket_call *of)
+progress_of_sent(const interruption_socket_call *of)
 {
     return of->blocking ? INTERRUPTION_SOCKET_RESULT : INTERRUPTION_SOCKET_NOTHING;
 }
@@ -151,7 +153,8 @@ part_of_sent(const interruption_socket_call *of)
 static PyObject *
 send_buffer(const interruption_call *call, const Py_buffer *buffer, int flags, bool all)
 {
-    interruption_socket_cargo what = {.data = buffer->buf, .length = buffer->len, .flags = flags};
+    interruption_socket_transfer what = {
+        .data = buffer->buf, .length = buffer->len, .flags = flags};
     interruption_socket_call of;
     if (!interruption_socket_begin(&of, call->self, POLLOUT)) {
         return interruption_call_original(call);
@@ -160,18 +163,18 @@ send_buffer(const interruption_call *call, const Py_buffer *buffer, int flags, b
     if (how != INTERRUPTION_SOCKET_DO) {
         return interruption_socket_go(how, call, &of);
     }
-    int part = all ? INTERRUPTION_SOCKET_LOST_PART : part_of_sent(&of);
-    int status = interruption_socket_carry(&of, &what, part);
+    int progress = all ? INTERRUPTION_SOCKET_LOST : progress_of_sent(&of);
+    int status = interruption_socket_run(&of, &what, progress);
     return all && status == INTERRUPTION_SOCKET_END ? Py_NewRef(Py_None)
                                                     : amount(status, call, &what);
 }
 
 static PyObject *
-send_parcel(const interruption_call *call, bool all)
+send_bytes(const interruption_call *call, bool all)
 {
     Py_buffer buffer;
     int flags;
-    if (!parse_parcel(call, &buffer, &flags)) {
+    if (!parse_send_arguments(call, &buffer, &flags)) {
         return interruption_call_original(call);
     }
     PyObject *result = send_buffer(call, &buffer, flags, all);
@@ -182,13 +185,13 @@ send_parcel(const interruption_call *call, bool all)
 static PyObject *
 send_some(const interruption_call *call)
 {
-    return send_parcel(call, false);
+    return send_bytes(call, false);
 }
 
 static PyObject *
 socket_send_all(const interruption_call *call)
 {
-    return send_parcel(call, true);
+    return send_bytes(call, true);
 }
 
 INTERRUPTION_REPLACEMENT(socket_recv, interruption_called_inside, receive);

@@ -1,8 +1,9 @@
 /*
  * See tls.h. What _ssl does on a blocking socket, one call or many of the system, cannot be told
  * beforehand: a record comes in parts, some are not for the program, a handshake goes to and fro.
- * So the original is called in a window (tls_window.h), and where it would wait we wait, and call
- * it again with the same arguments, as OpenSSL wants it. The socket's timeout is for all of it.
+ * So the original is called in a non-blocking section (tls_section.h), and where it would wait we
+ * wait, and call it again with the same arguments, as OpenSSL wants it. The socket's timeout is for
+ * all of it.
  *
  * A read that was interrupted has lost nothing: the parts are kept by OpenSSL for the next one. A
  * write waits for room before it begins; interrupted then, nothing was written. After a write
@@ -10,8 +11,8 @@
  * with the same data: the connection is good for being closed. A handshake and a shutdown may be
  * called again.
  *
- * Threads outside of regions that come to a socket which others have windows of do likewise, though
- * nobody interrupts them; see tls_turns.h.
+ * Threads outside of regions that come to a socket which others have sections of do likewise,
+ * though nobody interrupts them.
  */
 #include "blocking/net/tls.h"
 
@@ -19,16 +20,14 @@
 #include <string.h>
 
 #include "cpython/compat.h"
-#include "blocking/net/tls_turns.h"
-#include "blocking/net/tls_window.h"
+#include "blocking/net/tls_section.h"
 #include "blocking/wait.h"
 
 /* What differs between the calls. */
 typedef struct {
-    bool takes;      /* something in (S10b) */
-    bool needs_room; /* before it begins */
-    bool names_line; /* of _ssl.c, in what it says when the time is over: only _ssl knows it */
-    const char *late;
+    bool takes;       /* something in (S10b) */
+    bool needs_room;  /* before it begins */
+    const char *late; /* what it says when the time is over; NULL: by what it waited for */
 } operation;
 
 /* One call, and the socket that it is about. */
@@ -101,93 +100,32 @@ begin_tls_call(tls_call *of, const interruption_call *call, const operation *wha
     return true;
 }
 
-/* In a turn: the original, which does not wait. */
+/* The original, which does not wait. */
 static PyObject *
-call_in_window(const tls_call *of)
+call_in_section(const tls_call *of)
 {
-    if (!interruption_tls_open_window(of->socket)) {
-        return PyErr_NoMemory();
-    }
+    bool ours = interruption_tls_begin_section(of->calls, of->socket);
     PyObject *result = interruption_call_original(of->call);
-    interruption_raised raised = interruption_put_aside();
-    interruption_tls_close_window(of->socket);
-    interruption_put_back(raised);
-    return result;
-}
-
-static PyObject *
-in_turn(const tls_call *of, PyObject *(*function)(const tls_call *of))
-{
-    bool ours = interruption_tls_take_turn(of->calls);
-    PyObject *result = function(of);
     if (ours) {
-        interruption_tls_give_turn(of->calls);
+        interruption_raised raised = interruption_put_aside();
+        interruption_tls_end_section(of->calls);
+        interruption_put_back(raised);
     }
     return result;
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* As interruption_wait_for_fd. */
-static int
-wait_for_rest_of_tls(const tls_call *of, short events)
-{
-    for (;;) {
-        int64_t left = -1; /* in milliseconds, up; poll() takes -1 for ever */
-        if (of->has_timeout) {
-            int64_t nanoseconds = of->deadline - itr_now();
-            left = nanoseconds > 0 ? (nanoseconds + 999999) / 1000000 : 0;
-        }
-        struct pollfd fd = {.fd = of->fd, .events = events};
-        int ready, error;
-        Py_BEGIN_ALLOW_THREADS
-        ready = poll(&fd, 1, left < INT_MAX ? (int)left : INT_MAX);
-        error = errno;
-        Py_END_ALLOW_THREADS
-        if (ready > 0 || (ready == 0 && left < INT_MAX)) {
-            return ready;
-        }
-        if (ready < 0 && error != EINTR) {
-            errno = error;
-            (void)PyErr_SetFromErrno(PyExc_OSError);
-            return -1;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-    }
-}
-
-/* In a turn: the original, whose time is over at once; it may still succeed. NULL without an
-   exception: there is a window. */
-static PyObject *
-call_late(const tls_call *of)
-{
-    int64_t before;
-    if (!interruption_tls_end_time(of->socket, &before)) {
-        return NULL;
-    }
-    PyObject *result = interruption_call_original(of->call);
-    interruption_tls_restore_time(of->socket, before);
-    return result;
-}
-
-/* The time is over: what the original says then. */
-static PyObject *
+/* The time is over. What the original says then, but for the line of _ssl.c that some of it names.
+ */
+static void
 fail_late(const tls_call *of, short events)
 {
-    if (of->what->names_line) {
-        PyObject *result = in_turn(of, call_late);
-        if (result != NULL || PyErr_Occurred()) {
-            return result;
-        }
-    }
     const char *late = of->what->late;
     if (late == NULL) {
         late = events == POLLOUT ? "The write operation timed out" : "The read operation timed out";
     }
     PyErr_SetString(PyExc_TimeoutError, late);
-    return NULL;
 }
 
 static bool
@@ -200,25 +138,24 @@ may_be_interrupted(tls_call *of)
     return of->may_be_interrupted;
 }
 
-/* Wait until the descriptor is ready. True: call the original again. False: `*result` is what has
-   become of the call. */
+/* Wait until the descriptor is ready: then the original is to be called again. False: an exception
+   is set. */
 static bool
-wait_for_tls(tls_call *of, short events, PyObject **result)
+wait_for_tls(tls_call *of, short events)
 {
     int status = may_be_interrupted(of)
                      ? interruption_wait_for_fd(&of->waiting, of->fd, events, of->deadline)
-                     : wait_for_rest_of_tls(of, events);
-    if (status <= 0) {
-        *result = status == 0 ? fail_late(of, events) : NULL;
-        return false;
+                     : interruption_wait_uninterrupted(of->fd, events, of->deadline);
+    if (status == 0) {
+        fail_late(of, events);
     }
     /* OpenSSL would go on using the number. */
-    if (interruption_tls_descriptor(of->socket) != of->fd) {
+    if (status > 0 && interruption_tls_descriptor(of->socket) != of->fd) {
         errno = EBADF;
-        *result = PyErr_SetFromErrno(PyExc_OSError);
-        return false;
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+        status = -1;
     }
-    return true;
+    return status > 0;
 }
 
 /* Is there something to write, and no room? What is no data is for the original to refuse. */
@@ -234,29 +171,22 @@ needs_room(const tls_call *of)
         PyErr_Clear();
         return false;
     }
-    struct pollfd fd = {.fd = of->fd, .events = POLLOUT};
-    return poll(&fd, 1, 0) == 0;
+    return !interruption_is_ready(of->fd, POLLOUT);
 }
 
 /* `events`: what to wait for before the first attempt, or 0. */
 static PyObject *
 try_until_done(tls_call *of, short events)
 {
-    for (;;) {
-        PyObject *result = NULL;
+    while (events == 0 || wait_for_tls(of, events)) {
+        PyObject *result = call_in_section(of);
+        events = wanted_by(result);
         if (events == 0) {
-            result = in_turn(of, call_in_window);
-            events = wanted_by(result);
-            if (events == 0) {
-                return result;
-            }
-            PyErr_Clear();
-        }
-        if (!wait_for_tls(of, events, &result)) {
             return result;
         }
-        events = 0;
+        PyErr_Clear();
     }
+    return NULL;
 }
 
 /* Beside others, who may be in OpenSSL and block there. --------------------------------------- */
@@ -272,7 +202,7 @@ wanted_before(const tls_call *of)
     bool none = pending != NULL && PyObject_Not(pending) == 1;
     Py_XDECREF(pending);
     PyErr_Clear();
-    return none ? POLLIN : 0;
+    return none && !interruption_is_ready(of->fd, POLLIN) ? POLLIN : 0;
 }
 
 static bool
@@ -291,44 +221,28 @@ leave_tls_call(const tls_call *of)
     interruption_tls_leave(of->calls, of->what->takes);
 }
 
-/* It has joined. True: it goes on now, be it as CPython does. False: it is to wait for `*events`,
-   if any, without being one of the users. */
-static bool
-goes_on(tls_call *of, unsigned tries, short *events)
-{
-    if (of->calls->windows) {
-        return true;
-    }
-    bool others_read = of->what->takes && of->others_read;
-    if (tries == 0 && !others_read) {
-        return true;
-    }
-    *events = wanted_before(of);
-    return (*events == 0 && !others_read) || !may_be_interrupted(of);
-}
-
-/* Join when it can go on. With two who read, OpenSSL would crash sooner or later; so they who read
-   already go first. For them who write a little time is given to a reader, but no more: one of them
-   may wait for it to read. False: an exception is set. */
+/* Join when it can go on. Where others are in OpenSSL as CPython makes their calls, that is when it
+   has what it needs. With two who read, OpenSSL would crash sooner or later: those who read already
+   go first. To those who write a reader gives a little time, but no more: one of them may wait for
+   it to read. False: an exception is set. */
 static bool
 join_when_ready(tls_call *of)
 {
     int64_t slice = 0;
-    for (unsigned tries = of->what->takes ? 3 : 1;; tries -= tries > 0) {
-        if (!join_tls_call(of)) {
-            return false;
-        }
-        short events = 0;
-        if (goes_on(of, tries, &events)) {
+    for (unsigned tries = of->what->takes ? 3 : 0; join_tls_call(of); tries -= tries > 0) {
+        bool in_sections = of->calls->sections;
+        short events = in_sections ? 0 : wanted_before(of);
+        bool gives_way = !in_sections && of->what->takes && (of->others_read || tries > 0);
+        if ((events == 0 && !gives_way) || !may_be_interrupted(of)) {
             return true;
         }
-        leave_tls_call(of);
-        PyObject *result;
-        if ((events != 0 && !wait_for_tls(of, events, &result)) ||
-            (of->what->takes && interruption_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
-            return false;
+        leave_tls_call(of); /* so as not to be one of the users */
+        if ((events != 0 && !wait_for_tls(of, events)) ||
+            (gives_way && interruption_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
+            break;
         }
     }
+    return false;
 }
 
 /* Calls in and outside of regions. ------------------------------------------------------------ */
@@ -346,9 +260,9 @@ call_inside(const interruption_call *call, const operation *what)
     }
     PyObject *result = NULL;
     /* With a timeout nobody blocks in OpenSSL, the descriptor being non-blocking: then ours may be
-       in windows beside others, as well as those are there beside each other. */
+       in sections beside others, as well as those are there beside each other. */
     if (of.has_timeout ? join_tls_call(&of) : join_when_ready(&of)) {
-        result = of.calls->windows || of.has_timeout
+        result = of.calls->sections || of.has_timeout
                      ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
                      : interruption_call_original(call);
         leave_tls_call(&of);
@@ -369,7 +283,7 @@ call_outside(const interruption_call *call, const operation *what)
     }
     PyObject *result;
     tls_call of;
-    if (!calls->windows || !begin_tls_call(&of, call, what)) {
+    if (!calls->sections || !begin_tls_call(&of, call, what)) {
         result = interruption_call_original(call);
     }
     else {
@@ -393,8 +307,7 @@ call_operation(const interruption_call *call, const operation *what)
 static PyObject *
 do_handshake(const interruption_call *call)
 {
-    static const operation handshake = {.names_line = true,
-                                        .late = "The handshake operation timed out"};
+    static const operation handshake = {.late = "The handshake operation timed out"};
     return call_operation(call, &handshake);
 }
 
@@ -435,13 +348,13 @@ static const interruption_row tls_rows[] = {
 };
 
 static bool
-find_windows(void)
+find_sections(void)
 {
-    if (!interruption_tls_windows_work()) {
+    if (!interruption_tls_sections_work()) {
         PyErr_SetString(PyExc_RuntimeError, "a socket's timeout is not found");
         return false;
     }
     return true;
 }
 
-interruption_family interruption_tls = {.name = "TLS", .rows = tls_rows, .check = find_windows};
+interruption_family interruption_tls = {.name = "TLS", .rows = tls_rows, .check = find_sections};

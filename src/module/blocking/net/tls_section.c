@@ -1,34 +1,38 @@
 /*
- * See tls_window.h. The timeout is a number in the socket object. It is changed in place: the
+ * See tls_section.h. The timeout is a number in the socket object. It is changed in place: the
  * socket's own settimeout lets go of the GIL, and so others would see it half changed. Where it is
  * in there is found out on a socket that we make, by what settimeout changes.
  *
- * A window stays open for good if its thread is killed in it, at the interpreter's exit.
+ * Sections are short, as nobody waits in them for the peer; so who has to wait for one sleeps a
+ * little and looks again. That way it hangs on nobody: not on a thread that was killed in its
+ * section, at the interpreter's exit, nor on one whose signal handler waits for this one.
  */
-#include "blocking/net/tls_window.h"
+#include "blocking/net/tls_section.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include "cpython/compat.h"
 #include "interpose/originals.h"
 
-typedef struct window {
-    struct window *next; /* guarded by the mutex */
-    PyObject *socket;    /* constant; held by those who use it */
-    int64_t timeout;     /* guarded by the mutex: what it has otherwise */
-    unsigned users;      /* guarded by the mutex */
-} window;
+enum {
+    BUCKETS = 64,         /* a power of 2 */
+    FIRST_SLEEP = 20000,  /* ns */
+    LAST_SLEEP = 1000000, /* ns */
+    PATIENCE = 1000000000 /* ns; no section takes so long, but for callbacks of Python's */
+};
 
 INTERRUPTION_ORIGINAL(socket_fileno);
 
-static window *windows; /* guarded by the mutex */
-static interruption_mutex windows_mutex = INTERRUPTION_MUTEX_INIT;
+static interruption_mutex tls_mutex = INTERRUPTION_MUTEX_INIT;
 
-/* How many there are. atomic: written under the mutex, relaxed: who opens one sees to it that its
-   effect is not seen by others before this is, by the mutex or the GIL. */
-static _Atomic size_t open_windows;
+/* By the object's address; guarded by the mutex. */
+static interruption_tls_calls *tls_buckets[BUCKETS];
+
+/* How many sections there are. atomic: written under the mutex, relaxed: who begins one sees to it
+   that its effect is not seen by others before this is, by the mutex or the GIL. */
+static _Atomic size_t sections;
 
 /* Written by find_timeout before anything is interposed. */
 static Py_ssize_t timeout_offset;
@@ -120,7 +124,7 @@ find_timeout(void)
 }
 
 bool
-interruption_tls_windows_work(void)
+interruption_tls_sections_work(void)
 {
     return timeout_offset != 0;
 }
@@ -129,6 +133,12 @@ bool
 interruption_tls_is_socket(PyObject *object)
 {
     return PyObject_TypeCheck(object, socket_type);
+}
+
+int
+interruption_tls_descriptor(PyObject *socket)
+{
+    return interruption_descriptor_of(&socket_fileno, socket);
 }
 
 /* Relaxed: CPython's own accesses are plain. */
@@ -144,30 +154,6 @@ set_timeout_now(PyObject *socket, int64_t timeout)
     __atomic_store_n(place_of_timeout(socket, timeout_offset), timeout, __ATOMIC_RELAXED);
 }
 
-/* Windows. ------------------------------------------------------------------------------------ */
-
-/* Under the mutex. */
-static window *
-find_window(PyObject *socket)
-{
-    window *found = windows;
-    while (found != NULL && found->socket != socket) {
-        found = found->next;
-    }
-    return found;
-}
-
-int
-interruption_tls_descriptor(PyObject *socket)
-{
-    PyObject *number = interruption_original(&socket_fileno)(socket, NULL);
-    int overflow;
-    long fd = number == NULL ? -1 : PyLong_AsLongAndOverflow(number, &overflow);
-    Py_XDECREF(number);
-    PyErr_Clear();
-    return fd < 0 || fd > INT_MAX ? -1 : (int)fd;
-}
-
 /* The descriptor cannot be closed meanwhile with a GIL, as the socket forgets it before it closes
    it and lets go of the GIL. */
 static void
@@ -179,138 +165,192 @@ set_blocking(PyObject *socket, bool blocking)
     }
 }
 
-int64_t
-interruption_tls_timeout(PyObject *socket)
-{
-    interruption_mutex_lock(&windows_mutex);
-    int64_t timeout = timeout_now(socket);
-    const window *of = timeout == 0 ? find_window(socket) : NULL;
-    if (of != NULL) {
-        timeout = of->timeout;
-    }
-    interruption_mutex_unlock(&windows_mutex);
-    return timeout;
-}
+/* Calls. -------------------------------------------------------------------------------------- */
 
-bool
-interruption_tls_open_window(PyObject *socket)
+/* Under the mutex. The link to the object's, or to the NULL at the end. */
+static interruption_tls_calls **
+find_calls(PyObject *object)
 {
-    window *made = PyMem_RawMalloc(sizeof(*made));
-    if (made == NULL) {
-        return false;
-    }
-    interruption_mutex_lock(&windows_mutex);
-    int64_t timeout = timeout_now(socket);
-    window *of = find_window(socket);
-    if (of == NULL) {
-        of = made;
-        *of = (window){.next = windows, .socket = socket, .timeout = timeout};
-        windows = of;
-        made = NULL;
-        (void)atomic_fetch_add_explicit(&open_windows, 1, memory_order_relaxed);
-    }
-    else if (timeout != 0) {
-        of->timeout = timeout; /* somebody has set it meanwhile */
-    }
-    of->users++;
-    set_timeout_now(socket, 0);
-    if (of->timeout < 0) {
-        set_blocking(socket, false);
-    }
-    interruption_mutex_unlock(&windows_mutex);
-    PyMem_RawFree(made);
-    return true;
-}
-
-/* Under the mutex: its last user has gone. */
-static void
-unlink_window(window *of)
-{
-    window **link = &windows;
-    while (*link != of) {
+    interruption_tls_calls **link = &tls_buckets[(uintptr_t)object / 64 % BUCKETS];
+    while (*link != NULL && (*link)->object != object) {
         link = &(*link)->next;
     }
-    *link = of->next;
-    (void)atomic_fetch_sub_explicit(&open_windows, 1, memory_order_relaxed);
-    if (timeout_now(of->socket) != 0) {
-        return; /* somebody has set it meanwhile */
+    return link;
+}
+
+interruption_tls_calls *
+interruption_tls_enter(PyObject *object, bool reads, bool in_sections, bool *others_read)
+{
+    interruption_mutex_lock(&tls_mutex);
+    interruption_tls_calls **link = find_calls(object);
+    if (*link == NULL) {
+        *link = PyMem_RawMalloc(sizeof(**link));
+        if (*link != NULL) {
+            **link = (interruption_tls_calls){.object = object, .sections = in_sections};
+        }
     }
-    set_timeout_now(of->socket, of->timeout);
-    if (of->timeout < 0) {
-        set_blocking(of->socket, true);
+    interruption_tls_calls *calls = *link;
+    if (calls != NULL) {
+        *others_read = calls->readers > 0;
+        calls->users++;
+        calls->readers += reads;
     }
+    interruption_mutex_unlock(&tls_mutex);
+    return calls;
 }
 
 void
-interruption_tls_close_window(PyObject *socket)
+interruption_tls_leave(interruption_tls_calls *calls, bool reads)
 {
-    interruption_mutex_lock(&windows_mutex);
-    window *of = find_window(socket); /* NULL in the child of a fork that was made in it */
-    if (of != NULL && --of->users == 0) {
-        unlink_window(of);
+    interruption_mutex_lock(&tls_mutex);
+    calls->readers -= reads;
+    bool last = --calls->users == 0;
+    interruption_tls_calls **link = find_calls(calls->object);
+    if (last && *link == calls) { /* not in the child of a fork that was made in it */
+        *link = calls->next;
     }
-    else {
-        of = NULL;
+    interruption_mutex_unlock(&tls_mutex);
+    if (last) {
+        PyMem_RawFree(calls);
     }
-    interruption_mutex_unlock(&windows_mutex);
-    PyMem_RawFree(of);
+}
+
+/* Sections. ----------------------------------------------------------------------------------- */
+
+/* Under the mutex. */
+static void
+open_section(interruption_tls_calls *calls, PyObject *socket, unsigned long self)
+{
+    int64_t timeout = timeout_now(socket);
+    if (calls->owner == 0) {
+        (void)atomic_fetch_add_explicit(&sections, 1, memory_order_relaxed);
+    }
+    if (calls->owner == 0 || timeout != 0) { /* else it is taken over as it is */
+        calls->timeout = timeout;
+        set_timeout_now(socket, 0);
+        if (timeout < 0) {
+            set_blocking(socket, false);
+        }
+    }
+    calls->socket = socket;
+    calls->owner = self;
+}
+
+/* Under the mutex. */
+static void
+close_section(interruption_tls_calls *calls)
+{
+    calls->owner = 0;
+    (void)atomic_fetch_sub_explicit(&sections, 1, memory_order_relaxed);
+    if (timeout_now(calls->socket) != 0) {
+        return; /* somebody has set it meanwhile */
+    }
+    set_timeout_now(calls->socket, calls->timeout);
+    if (calls->timeout < 0) {
+        set_blocking(calls->socket, true);
+    }
+}
+
+/* Who was in one: 0, nobody. It is ours now if so, or if we have waited too long. */
+static unsigned long
+try_to_open(interruption_tls_calls *calls, PyObject *socket, unsigned long self, bool too_long)
+{
+    interruption_mutex_lock(&tls_mutex);
+    unsigned long owner = calls->owner;
+    if (owner == 0 || (too_long && owner != self)) {
+        open_section(calls, socket, self);
+        owner = 0;
+    }
+    interruption_mutex_unlock(&tls_mutex);
+    return owner;
 }
 
 bool
-interruption_tls_end_time(PyObject *socket, int64_t *before)
+interruption_tls_begin_section(interruption_tls_calls *calls, PyObject *socket)
 {
-    interruption_mutex_lock(&windows_mutex);
-    bool alone = find_window(socket) == NULL;
-    if (alone) {
-        *before = timeout_now(socket);
-        set_timeout_now(socket, 1);
-    }
-    interruption_mutex_unlock(&windows_mutex);
-    return alone;
-}
-
-void
-interruption_tls_restore_time(PyObject *socket, int64_t before)
-{
-    interruption_mutex_lock(&windows_mutex);
-    window *of = find_window(socket);
-    if (of != NULL && of->timeout == 1) {
-        of->timeout = before;
-    }
-    if (timeout_now(socket) == 1) {
-        set_timeout_now(socket, before);
-    }
-    interruption_mutex_unlock(&windows_mutex);
-}
-
-void
-interruption_free_tls_windows_mutex(void)
-{
-    interruption_mutex_reset(&windows_mutex);
-}
-
-/* The threads that had them are not there, but for one which has forked in a signal handler: it
-   finds its window closed. Whether the descriptor blocks is the parent's, who shares it. */
-void
-interruption_tls_forget_windows(void)
-{
-    while (windows != NULL) {
-        window *of = windows;
-        windows = of->next;
-        if (timeout_now(of->socket) == 0) {
-            set_timeout_now(of->socket, of->timeout);
+    unsigned long self = PyThread_get_thread_ident();
+    long slept = 0, duration = FIRST_SLEEP;
+    for (;;) {
+        unsigned long owner = try_to_open(calls, socket, self, slept >= PATIENCE);
+        if (owner == 0 || owner == self) {
+            return owner == 0;
         }
-        PyMem_RawFree(of);
+        struct timespec time = {.tv_nsec = duration};
+        Py_BEGIN_ALLOW_THREADS(void)
+        nanosleep(&time, NULL);
+        Py_END_ALLOW_THREADS
+        slept += duration;
+        duration = duration < LAST_SLEEP / 2 ? 2 * duration : LAST_SLEEP;
     }
-    atomic_store_explicit(&open_windows, 0, memory_order_relaxed);
+}
+
+void
+interruption_tls_end_section(interruption_tls_calls *calls)
+{
+    interruption_mutex_lock(&tls_mutex);
+    if (calls->owner == PyThread_get_thread_ident()) {
+        close_section(calls);
+    }
+    interruption_mutex_unlock(&tls_mutex);
+}
+
+void
+interruption_free_tls_mutex(void)
+{
+    interruption_mutex_reset(&tls_mutex);
+}
+
+/* The other threads are not there; one that has forked in a signal handler finds its section
+   closed, and leaves its call. What the others had is lost. Whether a descriptor blocks is the
+   parent's, who shares it. */
+void
+interruption_tls_forget_calls(void)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (interruption_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
+            if (of->owner != 0 && timeout_now(of->socket) == 0) {
+                set_timeout_now(of->socket, of->timeout);
+            }
+            of->owner = 0;
+        }
+        tls_buckets[i] = NULL;
+    }
+    atomic_store_explicit(&sections, 0, memory_order_relaxed);
 }
 
 /* What must not see them. --------------------------------------------------------------------- */
 
+/* Under the mutex. The calls that have a section of it, or NULL. */
+static interruption_tls_calls *
+find_section(PyObject *socket)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (interruption_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
+            if (of->owner != 0 && of->socket == socket) {
+                return of;
+            }
+        }
+    }
+    return NULL;
+}
+
+int64_t
+interruption_tls_timeout(PyObject *socket)
+{
+    interruption_mutex_lock(&tls_mutex);
+    int64_t timeout = timeout_now(socket);
+    const interruption_tls_calls *of = timeout == 0 ? find_section(socket) : NULL;
+    if (of != NULL) {
+        timeout = of->timeout;
+    }
+    interruption_mutex_unlock(&tls_mutex);
+    return timeout;
+}
+
 static bool
 is_any_open(PyObject *Py_UNUSED(socket))
 {
-    return atomic_load_explicit(&open_windows, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&sections, memory_order_relaxed) != 0;
 }
 
 static PyObject *
@@ -329,38 +369,38 @@ get_blocking(const interruption_call *call)
     return PyBool_FromLong(interruption_tls_timeout(call->self) != 0);
 }
 
-/* What is set is what the socket has from then on. That it is not 0 is seen when the window closes.
+/* What is set is what the socket has from then on. That it is not 0 is seen when the section ends.
  */
 static PyObject *
-set_window_timeout(const interruption_call *call)
+set_timeout(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
     PyObject *wanted = interruption_call_argument(call, 0, NULL);
     if (result == NULL || wanted == NULL || wanted == Py_None || PyObject_IsTrue(wanted) != 0) {
         return result;
     }
-    interruption_mutex_lock(&windows_mutex);
-    window *of = find_window(call->self);
+    interruption_mutex_lock(&tls_mutex);
+    interruption_tls_calls *of = find_section(call->self);
     if (of != NULL) {
         of->timeout = 0;
     }
-    interruption_mutex_unlock(&windows_mutex);
+    interruption_mutex_unlock(&tls_mutex);
     return result;
 }
 
 INTERRUPTION_REPLACEMENT(socket_gettimeout, is_any_open, get_timeout);
 INTERRUPTION_REPLACEMENT(socket_getblocking, is_any_open, get_blocking);
-INTERRUPTION_REPLACEMENT(window_settimeout, is_any_open, set_window_timeout);
-INTERRUPTION_REPLACEMENT(socket_setblocking, is_any_open, set_window_timeout);
+INTERRUPTION_REPLACEMENT(socket_settimeout, is_any_open, set_timeout);
+INTERRUPTION_REPLACEMENT(socket_setblocking, is_any_open, set_timeout);
 
-static const interruption_row window_rows[] = {
+static const interruption_row section_rows[] = {
     {"_socket", "socket", "fileno", &socket_fileno, false},
     {"_socket", "socket", "gettimeout", &socket_gettimeout, false},
     {"_socket", "socket", "getblocking", &socket_getblocking, false},
-    {"_socket", "socket", "settimeout", &window_settimeout, false},
+    {"_socket", "socket", "settimeout", &socket_settimeout, false},
     {"_socket", "socket", "setblocking", &socket_setblocking, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_tls_windows = {
-    .name = "timeouts of TLS", .rows = window_rows, .check = find_timeout};
+interruption_family interruption_tls_sections = {
+    .name = "timeouts of TLS", .rows = section_rows, .check = find_timeout};

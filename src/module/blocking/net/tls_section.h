@@ -1,22 +1,54 @@
 /*
- * For the moment of one call a TLS socket does not wait: a window, in which the socket's timeout is
- * 0 and its descriptor non-blocking, so that _ssl raises SSLWantReadError or SSLWantWriteError
- * where it would wait. Several threads may have windows of one socket at a time.
+ * The calls of one TLS object (_ssl._SSLSocket), and their non-blocking sections: in one, the
+ * socket's timeout is 0 and its descriptor non-blocking, so that _ssl raises SSLWantReadError or
+ * SSLWantWriteError where it would wait. A section has an owner, who is alone in OpenSSL. That is
+ * not made for two at a time in one object; CPython lets them, and gets errors of it at times.
  *
- * Whoever asks for the socket's timeout meanwhile is told the one that it has otherwise. That
- * nobody else is in OpenSSL meanwhile is seen to by tls_turns.h; who is there all the same, without
- * a timeout, goes round and round until the window closes.
+ * Whoever comes first decides how the calls are made until nobody is in one: a thread in a region,
+ * in sections, and others that come do likewise; any other, as CPython makes them, and they may
+ * block in OpenSSL, so nobody has a section meanwhile. A call that was under way when calls were
+ * interposed is not known here: one without a timeout goes round and round in a section.
+ *
+ * Whoever asks for the socket's timeout in a section is told the one that it has otherwise.
  */
-#ifndef INTERRUPTION_BLOCKING_TLS_WINDOW_H
-#define INTERRUPTION_BLOCKING_TLS_WINDOW_H
+#ifndef INTERRUPTION_BLOCKING_TLS_SECTION_H
+#define INTERRUPTION_BLOCKING_TLS_SECTION_H
 
 #include "interpose/interpose.h"
 
-/* What must not see a window. Has to be found before the family of TLS is. */
-extern interruption_family interruption_tls_windows;
+/* What is known of one object while there are calls of it. */
+typedef struct interruption_tls_calls {
+    struct interruption_tls_calls *next; /* guarded by the mutex of tls_section.c */
+    PyObject *object;                    /* constant; held by those who call */
+    unsigned users;                      /* guarded by the mutex */
+    unsigned readers;                    /* guarded by the mutex: those of them who read */
+    unsigned long owner;                 /* guarded by the mutex: who is in a section, or 0 */
+    PyObject *socket;                    /* guarded by the mutex: while there is an owner, its */
+    int64_t timeout;                     /* guarded by the mutex: that the socket has otherwise */
+    bool sections;                       /* constant: how the calls are made */
+} interruption_tls_calls;
+
+/* Before and after a call. NULL: there is no memory. `sections`: how, if the caller is the first.
+   `*others_read`: there are others, who read. */
+interruption_tls_calls *interruption_tls_enter(PyObject *object, bool reads, bool sections,
+                                               bool *others_read);
+void interruption_tls_leave(interruption_tls_calls *calls, bool reads);
+
+/*
+ * Begin a section; may detach the thread. False: the thread is in one (a handler or callback of
+ * Python's runs in it), and there is nothing to be ended. One that another thread has been in for
+ * so long that it will not go on, or waits for us, is taken over.
+ */
+bool interruption_tls_begin_section(interruption_tls_calls *calls, PyObject *socket);
+
+/* End it, unless it was taken over. */
+void interruption_tls_end_section(interruption_tls_calls *calls);
+
+/* What must not see a section. Has to be found before the family of TLS is. */
+extern interruption_family interruption_tls_sections;
 
 /* Is it? */
-bool interruption_tls_windows_work(void);
+bool interruption_tls_sections_work(void);
 
 /* Is it a socket, such as has the timeout where we know it? */
 bool interruption_tls_is_socket(PyObject *object);
@@ -24,21 +56,13 @@ bool interruption_tls_is_socket(PyObject *object);
 /* The descriptor; -1: the socket has been closed. */
 int interruption_tls_descriptor(PyObject *socket);
 
-/* The timeout in nanoseconds, a window or not: below 0 there is none, 0 is not to wait. */
+/* The timeout in nanoseconds, in a section or not: below 0 there is none, 0 is not to wait. */
 int64_t interruption_tls_timeout(PyObject *socket);
 
-/* False: there is no memory; it is not to be closed then. */
-bool interruption_tls_open_window(PyObject *socket);
-void interruption_tls_close_window(PyObject *socket);
-
-/* Let the time be over at once for a call, if there is no window. False: there is one. */
-bool interruption_tls_end_time(PyObject *socket, int64_t *before);
-void interruption_tls_restore_time(PyObject *socket, int64_t before);
-
 /* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_tls_windows_mutex(void);
+void interruption_free_tls_mutex(void);
 
 /* In the child of a fork. */
-void interruption_tls_forget_windows(void);
+void interruption_tls_forget_calls(void);
 
 #endif

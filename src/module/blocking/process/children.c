@@ -1,19 +1,18 @@
 /*
  * See children.h. Each call is the original with WNOHANG, repeated when something may have changed:
  * so it is the original that reaps, once, and tells how, and that says that there is no such child.
- * The end of one child makes its pidfd readable; any other change is told by child_watch.h. Where
- * neither can be had, the original is asked from time to time.
+ * The end of one child makes its pidfd readable. Nothing tells of any other change: any child, a
+ * group, one that is stopped; then, as where there is no pidfd, the original is asked from time to
+ * time.
  *
  * A child that another thread reaps meanwhile is gone, as it is for the original.
  */
 #include "blocking/process/children.h"
 
-#include <errno.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "blocking/process/child_watch.h"
 #include "blocking/numbers.h"
 #include "blocking/wait.h"
 
@@ -21,11 +20,13 @@ enum { MOST_ARGUMENTS = 3 };
 
 /* One wait. */
 typedef struct {
-    interruption_children children;
+    pid_t pid; /* the child, if it is for the end of this one alone; or 0 */
     const interruption_call *call;
     const interruption_method *method; /* what is called, with WNOHANG: */
     PyObject *arguments[MOST_ARGUMENTS];
     Py_ssize_t count;
+    itr_own_fd own;   /* what turns readable when the child ends; none: nothing does */
+    PyObject *answer; /* the result, at the end */
 } child_wait;
 
 /* Looking. ------------------------------------------------------------------------------------ */
@@ -41,126 +42,52 @@ is_nothing(PyObject *answer)
     return Py_TYPE(answer) == &PyTuple_Type && PyLong_Check(pid) && !PyObject_IsTrue(pid);
 }
 
-/* The result; NULL with an exception set; or NULL with nothing set: not yet. */
-static PyObject *
-look_for_child(const child_wait *of)
+/* See interruption_try. */
+static int
+look_for_child(child_wait *of)
 {
-    PyObject *answer =
-        interruption_call_method(of->method, of->call->self, of->arguments, of->count);
-    if (answer != NULL && is_nothing(answer)) {
-        Py_CLEAR(answer);
+    of->answer = interruption_call_method(of->method, of->call->self, of->arguments, of->count);
+    if (of->answer == NULL) {
+        return -1;
     }
-    return answer;
-}
-
-static bool
-is_child_there(PyObject *answer)
-{
-    return answer != NULL || PyErr_Occurred() != NULL;
+    if (is_nothing(of->answer)) {
+        Py_CLEAR(of->answer);
+    }
+    return of->answer != NULL;
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* Something that turns readable when something changes. */
-typedef struct {
-    itr_own_fd pidfd; /* ours, or none */
-    interruption_child_watch *watch;
-    int theirs; /* the program's pidfd; -1: it has given none */
-} source;
-
-static void
-open_pidfd(pid_t pid, itr_own_fd *pidfd)
-{
-#ifdef SYS_pidfd_open
-    (void)itr_own_fd_take(pidfd, (int)syscall(SYS_pidfd_open, pid, 0));
-#else
-    (void)pid;
-    *pidfd = ITR_NO_FD;
-#endif
-}
-
-/* Only how a child ends is told by a pidfd. */
-static source
-open_source(const interruption_children *children)
-{
-    source opened = {.pidfd = ITR_NO_FD, .theirs = -1};
-    bool plain = children->options == WEXITED;
-    if (plain && children->type == P_PID) {
-        open_pidfd((pid_t)children->id, &opened.pidfd);
-    }
-#ifdef P_PIDFD
-    else if (plain && children->type == P_PIDFD) {
-        opened.theirs = (int)children->id;
-    }
-#endif
-    if (opened.pidfd.fd < 0 && opened.theirs < 0) {
-        opened.watch = interruption_child_watch_begin(children);
-    }
-    return opened;
-}
-
-static void
-close_source(source *opened)
-{
-    itr_own_fd_close(&opened->pidfd);
-    if (opened->watch != NULL) {
-        interruption_child_watch_end(opened->watch);
-    }
-}
-
-/* Until something may have changed, or the wait's end is asked for. 1, or -1 with an exception set.
- */
+/* See interruption_try. The pidfd is opened before a look, so that nothing is missed. One that has
+   told is good for no more, nor one that the program has closed. */
 static int
-wait_once(interruption_waiting *waiting, const source *opened, int64_t *slice)
+look_again(void *arg)
 {
-    int fd = opened->theirs;
-    waiting->own = opened->watch != NULL   ? interruption_child_watch_fd(opened->watch)
-                   : opened->pidfd.fd >= 0 ? &opened->pidfd
-                                           : NULL;
-    if (waiting->own != NULL) {
-        fd = waiting->own->fd;
+    child_wait *of = arg;
+    itr_own_fd_close(&of->own);
+#ifdef SYS_pidfd_open
+    if (of->pid > 0) {
+        (void)itr_own_fd_take(&of->own, (int)syscall(SYS_pidfd_open, of->pid, 0));
     }
-    int ready = fd < 0 ? interruption_wait_slice(waiting, slice, ITR_NEVER)
-                       : interruption_wait_for_fd(waiting, fd, POLLIN, ITR_NEVER);
-    waiting->own = NULL;
-    return ready;
-}
-
-/* The source is opened before a look, so that nothing is missed. One that has told is good for no
-   more, nor one that the program has closed. */
-static PyObject *
-wait_until_there(interruption_waiting *waiting, const child_wait *of)
-{
-    int64_t slice = 0;
-    for (;;) {
-        source opened = open_source(&of->children);
-        PyObject *answer = look_for_child(of);
-        int ready = is_child_there(answer) ? 1 : interruption_wait_check(waiting);
-        if (!is_child_there(answer) && ready == 0) {
-            ready = wait_once(waiting, &opened, &slice);
-        }
-        close_source(&opened);
-        if (is_child_there(answer) || ready < 0) {
-            return answer;
-        }
-    }
+#endif
+    return look_for_child(of);
 }
 
 static PyObject *
-wait_for_child(const child_wait *of)
+wait_for_child(child_wait *of)
 {
-    PyObject *answer = look_for_child(of);
-    if (is_child_there(answer)) {
-        return answer;
+    if (look_for_child(of) != 0) {
+        return of->answer;
     }
     interruption_waiting waiting;
     if (!interruption_wait_begin(&waiting)) {
         return interruption_call_original(of->call);
     }
-    waiting.quiet = true;
-    answer = wait_until_there(&waiting, of);
-    interruption_wait_over(&waiting);
-    return answer;
+    of->own = ITR_NO_FD;
+    waiting.own = &of->own;
+    (void)interruption_wait_by_own(&waiting, look_again, of, false, ITR_NEVER);
+    itr_own_fd_close(&of->own);
+    return of->answer;
 }
 
 /* With `options` in the place that is theirs. */
@@ -177,19 +104,6 @@ wait_with_options(child_wait *of, int place, int options)
 }
 
 /* The calls. ---------------------------------------------------------------------------------- */
-
-/* What waitpid(pid, options) waits for; false: leave it to the original. */
-static bool
-children_of(int pid, int options, interruption_children *children)
-{
-    if ((options & ~(WUNTRACED | WCONTINUED)) != 0) {
-        return false;
-    }
-    children->options = WEXITED | ((options & WUNTRACED) ? WSTOPPED : 0) | (options & WCONTINUED);
-    children->type = pid > 0 ? P_PID : pid == -1 ? P_ALL : P_PGID;
-    children->id = (id_t)(pid > 0 ? pid : pid == 0 ? getpgrp() : pid == -1 ? 0 : -(int64_t)pid);
-    return true;
-}
 
 /* Does the call only look, by its options? Then it is no place to be stopped at (S10b). */
 static int
@@ -211,9 +125,10 @@ wait_for_pid(const interruption_call *call)
     of.arguments[0] = interruption_call_argument(call, 0, "pid");
     if (interruption_call_count(call) != 2 || !interruption_int_of(of.arguments[0], &pid) ||
         !interruption_int_of(interruption_call_argument(call, 1, "options"), &options) ||
-        !children_of(pid, options, &of.children)) {
+        (options & WNOHANG)) {
         return interruption_call_original(call);
     }
+    of.pid = pid > 0 && options == 0 ? pid : 0;
     return wait_with_options(&of, 1, options);
 }
 
@@ -227,7 +142,7 @@ wait_for_any(const interruption_call *call)
     child_wait of = {.call = call, .method = call->method, .count = 1};
     if (interruption_call_count(call) != 1 ||
         !interruption_int_of(interruption_call_argument(call, 0, "options"), &options) ||
-        !children_of(-1, options, &of.children)) {
+        (options & WNOHANG)) {
         return interruption_call_original(call);
     }
     return wait_with_options(&of, 0, options);
@@ -248,7 +163,6 @@ wait_plainly(const interruption_call *call)
         return NULL;
     }
     child_wait of = {.call = call, .method = &os_waitpid, .count = 2};
-    (void)children_of(-1, 0, &of.children);
     of.arguments[0] = PyLong_FromLong(-1);
     if (of.arguments[0] == NULL) {
         return NULL;
@@ -271,13 +185,13 @@ wait_for_id(const interruption_call *call)
     of.arguments[0] = interruption_call_argument(call, 0, NULL);
     of.arguments[1] = interruption_call_argument(call, 1, NULL);
     if (interruption_call_count(call) != 3 || !interruption_int_of(of.arguments[0], &type) ||
-        !interruption_int_of(of.arguments[1], &id) || id < 0 ||
+        !interruption_int_of(of.arguments[1], &id) ||
         !interruption_int_of(interruption_call_argument(call, 2, NULL), &options) ||
-        (options & ~(WEXITED | WSTOPPED | WCONTINUED | WNOWAIT)) != 0) {
+        (options & WNOHANG)) {
         return interruption_call_original(call);
     }
-    of.children = (interruption_children){
-        .type = (idtype_t)type, .id = (id_t)id, .options = options & ~WNOWAIT};
+    bool ends = (options & ~WNOWAIT) == WEXITED;
+    of.pid = ends && type == P_PID && id > 0 ? id : 0;
     return wait_with_options(&of, 2, options);
 }
 

@@ -58,12 +58,12 @@ INTERRUPTION_REPLACEMENT(signal_pause, interruption_called_inside, pause_here);
 
 #ifdef __linux__
 
-static PyObject *take_when_there(const interruption_call *call);
+static PyObject *take_info(const interruption_call *call);
 static PyObject *take_number(const interruption_call *call);
 
 INTERRUPTION_REPLACEMENT(signal_sigwait, interruption_called_inside, take_number);
-INTERRUPTION_REPLACEMENT(signal_sigwaitinfo, interruption_called_inside, take_when_there);
-INTERRUPTION_REPLACEMENT(signal_sigtimedwait, interruption_called_inside, take_when_there);
+INTERRUPTION_REPLACEMENT(signal_sigwaitinfo, interruption_called_inside, take_info);
+INTERRUPTION_REPLACEMENT(signal_sigtimedwait, interruption_called_inside, take_info);
 
 /* The signals of a set; false, and nothing set: not one that we can go through twice, or empty, or
    with other things in it. */
@@ -117,53 +117,36 @@ take_pending(const interruption_call *call)
     return info;
 }
 
-/* What the call is to do. */
+/* One wait. */
 typedef struct {
+    const interruption_call *call;
     sigset_t signals;
     itr_deadline deadline;
+    itr_own_fd own; /* a signalfd, or none */
+    PyObject *info; /* of the signal that was taken */
 } signal_wait;
 
-/* Have a signalfd, opened before the look so that nothing is missed. Another, if the program has
-   closed ours; none, if the system has none left. */
-static void
-have_signalfd(itr_own_fd *own, const sigset_t *signals)
+/* See interruption_try. The signalfd is opened before the look so that nothing is missed. Another,
+   if the program has closed ours; none, if the system has none left. */
+static int
+try_to_take(void *arg)
 {
-    if (!itr_own_fd_is_ours(own)) {
-        (void)itr_own_fd_take(own, signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    signal_wait *of = arg;
+    if (!itr_own_fd_is_ours(&of->own)) {
+        (void)itr_own_fd_take(&of->own, signalfd(-1, &of->signals, SFD_CLOEXEC | SFD_NONBLOCK));
     }
-}
-
-/* As wait_for_signal. Without a descriptor we look from time to time. */
-static PyObject *
-wait_and_take(const interruption_call *call, const interruption_waiting *waiting, itr_own_fd *own,
-              const signal_wait *of)
-{
-    int64_t slice = 0;
-    for (;;) {
-        have_signalfd(own, &of->signals);
-        PyObject *info = take_pending(call);
-        if (info != NULL || PyErr_Occurred() || interruption_wait_check(waiting) < 0) {
-            return info;
-        }
-        int ready = own->fd < 0 ? interruption_wait_slice(waiting, &slice, of->deadline)
-                                : interruption_wait_for_fd(waiting, own->fd, POLLIN, of->deadline);
-        if (ready != 1) {
-            return NULL;
-        }
-    }
+    of->info = take_pending(of->call);
+    return of->info != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
 /* Take the first that comes, if it comes in time: else NULL with nothing set. */
 static PyObject *
-wait_for_signal(const interruption_call *call, interruption_waiting *waiting, const signal_wait *of)
+wait_for_signal(interruption_waiting *waiting, signal_wait *of)
 {
-    itr_own_fd own = ITR_NO_FD;
-    waiting->quiet = true;
-    waiting->own = &own;
-    PyObject *info = wait_and_take(call, waiting, &own, of);
-    itr_own_fd_close(&own);
-    interruption_wait_over(waiting);
-    return info;
+    waiting->own = &of->own;
+    (void)interruption_wait_by_own(waiting, try_to_take, of, false, of->deadline);
+    itr_own_fd_close(&of->own);
+    return of->info;
 }
 
 static bool
@@ -178,27 +161,9 @@ find_signal_arguments(const interruption_call *call, signal_wait *of)
     return interruption_deadline_of(timeout, INTERRUPTION_NOTHING_IS_EVER, &of->deadline);
 }
 
-/* The signal's information. NULL with nothing set: the time is over; with `*original`, it is the
-   original's. */
+/* The first that comes, as its information or its number; None if the time is over before. */
 static PyObject *
-take_signal(const interruption_call *call, bool *original)
-{
-    signal_wait of;
-    interruption_waiting waiting;
-    *original = !find_signal_arguments(call, &of);
-    PyObject *info = *original ? NULL : take_pending(call);
-    if (*original || info != NULL || PyErr_Occurred()) {
-        return info;
-    }
-    *original = !interruption_wait_begin(&waiting);
-    if (*original) {
-        return NULL;
-    }
-    return wait_for_signal(call, &waiting, &of);
-}
-
-static PyObject *
-take_when_there(const interruption_call *call)
+take_signal(const interruption_call *call, bool number)
 {
     /* With a timeout of 0 it only looks (S10b). */
     PyObject *timeout = interruption_call_argument(call, 1, NULL);
@@ -206,29 +171,37 @@ take_when_there(const interruption_call *call)
     if (!looks && interruption_wait_entry() < 0) {
         return NULL;
     }
-    bool original;
-    PyObject *info = take_signal(call, &original);
-    if (original) {
+    signal_wait of = {.call = call, .own = ITR_NO_FD};
+    interruption_waiting waiting;
+    if (!find_signal_arguments(call, &of)) {
         return interruption_call_original(call);
     }
-    return info != NULL || PyErr_Occurred() ? info : Py_NewRef(Py_None);
+    PyObject *info = take_pending(call);
+    if (info == NULL && !PyErr_Occurred()) {
+        if (!interruption_wait_begin(&waiting)) {
+            return interruption_call_original(call);
+        }
+        info = wait_for_signal(&waiting, &of);
+    }
+    if (info == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    if (number) {
+        Py_SETREF(info, PyObject_GetAttrString(info, "si_signo"));
+    }
+    return info;
 }
 
-/* sigwait gives the number alone. */
+static PyObject *
+take_info(const interruption_call *call)
+{
+    return take_signal(call, false);
+}
+
 static PyObject *
 take_number(const interruption_call *call)
 {
-    if (interruption_wait_entry() < 0) {
-        return NULL;
-    }
-    bool original;
-    PyObject *info = take_signal(call, &original);
-    if (original) {
-        return interruption_call_original(call);
-    }
-    PyObject *number = info == NULL ? NULL : PyObject_GetAttrString(info, "si_signo");
-    Py_XDECREF(info);
-    return number;
+    return take_signal(call, true);
 }
 
 #endif
