@@ -53,7 +53,7 @@ free_thread(interruption_thread *thread)
 {
     interruption_drop_blocks(&thread->blocks);
     interruption_drop_callbacks(thread->callbacks);
-    interruption_held_destroy(&thread->held);
+    interruption_lockset_destroy(&thread->lockset);
     Py_XDECREF(thread->left);
     PyMem_RawFree(thread);
 }
@@ -81,7 +81,7 @@ thread_ends(uint64_t serial)
     (void)interruption_drop_garbage(&garbage);
     if (own) {
         interruption_thread_self = NULL;
-        interruption_thread_held = NULL;
+        interruption_thread_lockset = NULL;
         itr_release(thread->record);
         interruption_tell_left(thread->left);
     }
@@ -154,7 +154,7 @@ in_child(void)
     interruption_free_late_threads_mutex();
     interruption_free_signal_hook_mutex();
     interruption_free_tls_mutex();
-    interruption_held_after_fork_child();
+    interruption_locksets_after_fork_child();
 }
 
 /* The hook of Python's. ------------------------------------------------------------------------ */

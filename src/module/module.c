@@ -238,7 +238,7 @@ module_exec(PyObject *module)
     if (state->threading == NULL) {
         return -1;
     }
-    if (interruption_held_init(state->threading) < 0) {
+    if (interruption_locksets_init(state->threading) < 0) {
         return -1;
     }
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");

@@ -18,12 +18,12 @@
 static void
 free_tracker(PyObject *capsule)
 {
-    interruption_held *held = PyCapsule_GetPointer(capsule, CAPSULE);
-    if (interruption_thread_held == held) {
-        interruption_thread_held = NULL;
+    interruption_lockset *set = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (interruption_thread_lockset == set) {
+        interruption_thread_lockset = NULL;
     }
-    interruption_held_destroy(held);
-    PyMem_RawFree(held);
+    interruption_lockset_destroy(set);
+    PyMem_RawFree(set);
 }
 
 PyObject *
@@ -47,21 +47,21 @@ interruption_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 begin_tracking(PyObject *dictionary)
 {
-    interruption_held *held = PyMem_RawCalloc(1, sizeof(*held));
-    if (held == NULL) {
+    interruption_lockset *set = PyMem_RawCalloc(1, sizeof(*set));
+    if (set == NULL) {
         return PyErr_NoMemory();
     }
-    PyObject *capsule = PyCapsule_New(held, CAPSULE, free_tracker);
+    PyObject *capsule = PyCapsule_New(set, CAPSULE, free_tracker);
     if (capsule == NULL) {
-        PyMem_RawFree(held);
+        PyMem_RawFree(set);
         return NULL;
     }
     if (PyDict_SetItemString(dictionary, CAPSULE, capsule) < 0) {
         Py_DECREF(capsule);
         return NULL;
     }
-    held->thread_state = PyThreadState_Get();
-    interruption_held_begin(held);
+    set->thread_state = PyThreadState_Get();
+    interruption_lockset_begin(set);
     return capsule;
 }
 
@@ -73,17 +73,17 @@ interruption_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
     if (wanted < 0 || dictionary == NULL) {
         return wanted < 0 ? NULL : PyErr_NoMemory();
     }
-    interruption_held *held = interruption_thread_held;
-    if (wanted && held == NULL) {
+    interruption_lockset *set = interruption_thread_lockset;
+    if (wanted && set == NULL) {
         return begin_tracking(dictionary);
     }
     if (wanted) {
         PyErr_SetString(PyExc_RuntimeError, "this thread tracks already");
         return NULL;
     }
-    if (held != NULL) {
-        interruption_thread_held = NULL;
-        interruption_held_clear(held);
+    if (set != NULL) {
+        interruption_thread_lockset = NULL;
+        interruption_lockset_clear(set);
         if (PyDict_DelItemString(dictionary, CAPSULE) < 0) {
             return NULL;
         }
@@ -105,26 +105,26 @@ place(PyObject *code, int lasti)
 PyObject *
 interruption_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_held *held = interruption_current_held();
+    interruption_lockset *set = interruption_current_lockset();
     PyObject *list = PyList_New(0);
-    if (list == NULL || held == NULL || interruption_held_validate(held) == 0) {
-        return list;
-    }
-    for (size_t i = 0; i < atomic_load(&held->count); i++) {
-        const interruption_held_entry *entry = &held->entries[i];
-        PyObject *lock = atomic_load(&entry->lock);
-        if (lock == NULL) {
+    interruption_held_lock *held = set == NULL ? NULL : set->innermost;
+    for (; list != NULL && held != NULL; held = held->outer) {
+        if (!interruption_is_held(set, held)) {
             continue;
         }
-        const PyCodeObject *of = (PyCodeObject *)entry->code;
-        PyObject *item = Py_BuildValue("(sOi)", Py_TYPE(lock)->tp_name, of->co_filename,
-                                       PyCode_Addr2Line((PyCodeObject *)entry->code, entry->lasti));
-        int status = item == NULL ? -1 : PyList_Append(list, item);
-        Py_XDECREF(item);
-        if (status < 0) {
-            Py_DECREF(list);
-            return NULL;
+        PyObject *where = place(held->code, held->lasti);
+        PyObject *item = where == NULL ? NULL
+                                       : Py_BuildValue("(sNN)", Py_TYPE(held->object)->tp_name,
+                                                       PySequence_GetItem(where, 0),
+                                                       PySequence_GetItem(where, 1));
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
         }
+        Py_XDECREF(item);
+        Py_XDECREF(where);
+    }
+    if (list != NULL && PyList_Reverse(list) < 0) {
+        Py_CLEAR(list);
     }
     return list;
 }
@@ -132,10 +132,10 @@ interruption_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unuse
 PyObject *
 interruption_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_held *held = interruption_current_held();
+    interruption_lockset *set = interruption_current_lockset();
     PyObject *code;
     int lasti;
-    if (held == NULL || !interruption_holds_lock(held, &code, &lasti)) {
+    if (set == NULL || !interruption_holds_lock(set, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *result = place(code, lasti);
@@ -143,27 +143,31 @@ interruption_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
     return result;
 }
 
-/* (entries, capacity) */
+/* (noted, memory for so many) */
 PyObject *
 interruption_testing_held_size(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_held *held = interruption_current_held();
-    if (held == NULL) {
+    const interruption_lockset *set = interruption_current_lockset();
+    if (set == NULL) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("(nn)", (Py_ssize_t)atomic_load(&held->count), (Py_ssize_t)held->capacity);
+    Py_ssize_t memory = (Py_ssize_t)set->count;
+    for (const interruption_held_lock *one = set->free; one != NULL; one = one->outer) {
+        memory++;
+    }
+    return Py_BuildValue("(nn)", (Py_ssize_t)set->count, memory);
 }
 
 PyObject *
 interruption_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
 {
-    interruption_held *held = PyCapsule_GetPointer(tracker, CAPSULE);
+    interruption_lockset *set = PyCapsule_GetPointer(tracker, CAPSULE);
     PyObject *lock, *code;
     int lasti;
-    if (held == NULL) {
+    if (set == NULL) {
         return NULL;
     }
-    if (!interruption_held_by_other(held, &lock, &code, &lasti)) {
+    if (!interruption_other_holds_lock(set, &lock, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *where = place(code, lasti);

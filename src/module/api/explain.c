@@ -140,8 +140,8 @@ inspect_once(interruption_state *state, const itr_record *record)
     if (found.thread != NULL) {
         interruption_while_stopped(inspect, &found);
         if (obstacle->kind == INTERRUPTION_NOTHING &&
-            interruption_held_by_other(&found.thread->held, &found.lock,
-                                       (PyObject **)&obstacle->code, &obstacle->lasti)) {
+            interruption_other_holds_lock(&found.thread->lockset, &found.lock,
+                                          (PyObject **)&obstacle->code, &obstacle->lasti)) {
             obstacle->kind = INTERRUPTION_LOCK_HELD;
         }
     }

@@ -51,7 +51,7 @@ enter_region_asked(interruption_state *state, interruption_thread *thread, PyObj
         return -1;
     }
     if (thread->blocks.regions == 0) {
-        interruption_thread_held = NULL; /* nothing ran since it was set */
+        interruption_thread_lockset = NULL; /* nothing ran since it was set */
     }
     interruption_settle(state, thread, (uint32_t)flags);
     return interruption_check(state);
@@ -120,8 +120,8 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
     if (flags < 0) {
         return NULL;
     }
-    if (thread->blocks.regions > 0 && interruption_current_held() == NULL) {
-        interruption_held_begin(&thread->held);
+    if (thread->blocks.regions > 0 && interruption_current_lockset() == NULL) {
+        interruption_lockset_begin(&thread->lockset);
     }
     if ((flags & NOTEWORTHY) && entered_asked(thread, self, (uint32_t)flags) < 0) {
         return NULL;
@@ -166,12 +166,12 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     bool raising = nargs > 0 && args[0] != Py_None;
     if (thread->blocks.regions == 0) {
-        interruption_thread_held = NULL;
-        if (!interruption_held_is_clear(&thread->held)) {
+        interruption_thread_lockset = NULL;
+        if (!interruption_lockset_is_clear(&thread->lockset)) {
             if (raising && (flags & ITR_REQUESTED)) {
                 interruption_leave_locked(state_of(self), thread);
             }
-            interruption_held_clear(&thread->held);
+            interruption_lockset_clear(&thread->lockset);
         }
     }
     if ((flags & NOTEWORTHY) &&

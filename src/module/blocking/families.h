@@ -4,7 +4,7 @@
  *
  * A family that is not as expected is refused: it stays as it was, and so do its calls. Without the
  * families that are needed, locks are not noted, so nothing is delivered between statements
- * (interruption_held_is_whole); what waits may be interrupted all the same.
+ * (interruption_lockset_is_complete); what waits may be interrupted all the same.
  */
 #ifndef INTERRUPTION_BLOCKING_FAMILIES_H
 #define INTERRUPTION_BLOCKING_FAMILIES_H

@@ -54,7 +54,7 @@ extern _Atomic uint32_t interruption_wait_generation;
 static inline bool
 interruption_is_inside(void)
 {
-    return interruption_current_held() != NULL;
+    return interruption_current_lockset() != NULL;
 }
 
 /* For what is inlined into a replacement: there the convention is known and it costs no detour. */

@@ -395,7 +395,7 @@ interruption_current_place(PyThreadState *self, const interruption_places *place
             *plain = (PyObject *)CODE_OF(frame);
         }
     }
-    *code = Py_NewRef((PyObject *)CODE_OF(frame));
+    *code = (PyObject *)CODE_OF(frame);
     *lasti = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
     return true;
 }

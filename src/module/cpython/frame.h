@@ -224,8 +224,8 @@ typedef struct {
 } interruption_places;
 
 /*
- * Where the calling thread, `self`, is in Python: the code object (a new reference; NULL: nowhere)
- * and the place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
+ * Where the calling thread, `self`, is in Python: the code object (borrowed; NULL: nowhere) and the
+ * place in it, as PyCode_Addr2Line takes it. Frames of functions that are called `acquire`,
  * `__enter__` and the like, and of `wrapper_file`, are passed over if there is another one below.
  * False, and nothing, if the innermost frame's code is one of `but_not`.
  *

@@ -56,7 +56,7 @@ watch_entries(interruption_state *state, interruption_thread *thread, PyObject *
 {
     int lasti;
     if (thread->watches_entries ||
-        interruption_held_by_other(&thread->held, &left[0], &left[1], &lasti)) {
+        interruption_other_holds_lock(&thread->lockset, &left[0], &left[1], &lasti)) {
         return;
     }
     work at = {.state = state, .thread = thread};

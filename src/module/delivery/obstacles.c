@@ -220,7 +220,7 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
         obstacle->kind = INTERRUPTION_SWITCHED_OFF;
         place_of_block(view->region, obstacle);
     }
-    else if (!interruption_held_is_whole(&thread->held)) {
+    else if (!interruption_lockset_is_complete(&thread->lockset)) {
         obstacle->kind = INTERRUPTION_LOCKS_UNKNOWN;
         place_of_block(view->region, obstacle);
     }

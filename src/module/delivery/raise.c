@@ -40,7 +40,7 @@ may_deliver(interruption_state *state, interruption_thread *thread, interruption
 {
     PyObject *taken_in;
     int lasti;
-    if (interruption_holds_lock(&thread->held, &taken_in, &lasti)) {
+    if (interruption_holds_lock(&thread->lockset, &taken_in, &lasti)) {
         Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */
         return false;
     }

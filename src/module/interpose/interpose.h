@@ -94,6 +94,24 @@ interruption_call_original(const interruption_call *call)
     }
 }
 
+/*
+ * For a function that is inlined into a replacement and seldom needs its call as a whole: the call,
+ * put together only where that is so.
+ */
+static inline interruption_call
+interruption_call_rebuilt(const interruption_call *call)
+{
+    return (interruption_call){.method = call->method,
+                               .original = call->original,
+                               .shape = call->shape,
+                               .self = call->self,
+                               .argument = call->argument,
+                               .defining = call->defining,
+                               .vector = call->vector,
+                               .count = call->count,
+                               .keywords = call->keywords};
+}
+
 /* How many arguments came. */
 Py_ssize_t interruption_call_count(const interruption_call *call);
 

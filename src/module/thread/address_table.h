@@ -1,18 +1,20 @@
 /*
  * Objects that somebody wants to hear of, hashed by address, so that a call that may concern one
- * learns by one or two loads that nobody does: locks that are noted in a list (held_locks.h), and
- * what threads wait for in the parking lot (blocking/wait.h).
+ * learns by one or two loads that nobody does: locks that somebody holds (held_locks.h), and what
+ * threads wait for in the parking lot (blocking/wait.h).
  */
 #ifndef INTERRUPTION_ADDRESS_TABLE_H
 #define INTERRUPTION_ADDRESS_TABLE_H
 
 #include "cpython/compat.h"
 
-/* atomic: changed by interruption_add, by attached threads. */
+struct interruption_held_lock;
+
 typedef struct {
-    _Atomic uint64_t taken;   /* the sum of the marks of locks that are noted: 0 when there is none,
-                                 a lock's own mark when it is the only one */
-    _Atomic uint64_t waiters; /* how many wait for an object with this hash */
+    _Atomic(struct interruption_held_lock *) held; /* those with this hash, in a list. atomic:
+                                                      written under held_locks.c's guard */
+    _Atomic uint64_t waiters; /* how many wait for an object with this hash. atomic: changed by
+                                 interruption_add, by attached threads */
 } interruption_slot;
 
 enum { INTERRUPTION_SLOTS = 4096 };

@@ -1,33 +1,28 @@
 /*
  * See held_locks.h.
  *
- * A list is written by its owner alone, but for `lock` of an entry, which others may set to NULL.
- * Its memory is exchanged, and threads walk each other's lists, under `held_mutex`, in which no
- * Python code runs and nothing is allocated. An entry taken out keeps its references until the
- * owner drops them, at a moment at which the list is whole, for dropping may run Python code that
- * takes locks.
+ * The lists of the table are guarded by `guards`, each of which is for every 64th of them; with a
+ * GIL nothing is locked, for nothing between two lines here lets go of it. In both no Python code
+ * runs and nothing is allocated. What is taken out keeps its references until the owner drops them,
+ * at a moment at which its list is whole, for dropping may run Python code that takes locks.
  */
 #include "thread/held_locks.h"
-
-#include <pthread.h>
 
 #include "cpython/compat.h"
 #include "cpython/frame.h"
 
-ITR_TLS interruption_held *interruption_thread_held;
+ITR_TLS interruption_lockset *interruption_thread_lockset;
 _Atomic uint32_t interruption_noting;
 
 interruption_slot interruption_slots[INTERRUPTION_SLOTS];
 
-static interruption_mutex held_mutex = INTERRUPTION_MUTEX_INIT;
-static interruption_held *held_lists; /* guarded by held_mutex: those that have had an entry */
-static unsigned epoch = 1; /* how many forks made this process, and one; written in the child of
-                              a fork, which has one thread */
+enum { GUARDS = 64 };
+static interruption_mutex guards[GUARDS]; /* zeroed is free, in builds that use them */
 
 /* What takes a lock for others to release, and so never holds it: Condition.wait, which waits for
    that; up to 3.12 two methods of Thread, whose lock stands for the thread's life (and is taken
    anew in the child of a fork). And their file, whose places do not help a user. Only compared.
-   Written by interruption_held_init, before the interpreter has a lock interposed. */
+   Written by interruption_locksets_init, before the interpreter has a lock interposed. */
 enum { TAKERS_FOR_OTHERS = 3 };
 static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
     {"Condition", "wait"},
@@ -37,486 +32,406 @@ static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
 static PyObject *taker_codes[TAKERS_FOR_OTHERS + 1]; /* as many as there are */
 static interruption_places places = {.but_not = taker_codes};
 
-static size_t
-count_of(const interruption_held *held)
+/* The table. ---------------------------------------------------------------------------------- */
+
+static void
+lock_slot(const interruption_slot *slot)
 {
-    /* Relaxed: by the owner, who alone writes it. */
-    return atomic_load_explicit(&held->count, memory_order_relaxed);
+    if (INTERRUPTION_FREE_THREADED) {
+        interruption_mutex_lock(&guards[(slot - interruption_slots) % GUARDS]);
+    }
 }
 
 static void
-set_count(interruption_held *held, size_t count)
+unlock_slot(const interruption_slot *slot)
 {
-    /* Release: pairs with the acquire of those who walk the list. */
-    atomic_store_explicit(&held->count, count, memory_order_release);
+    if (INTERRUPTION_FREE_THREADED) {
+        interruption_mutex_unlock(&guards[(slot - interruption_slots) % GUARDS]);
+    }
 }
 
-/* By the owner, who alone puts another lock than NULL there. Relaxed: what it reads is its own, or
-   NULL. */
+/* By the owner, or under the guard. */
 static PyObject *
-lock_of(const interruption_held_entry *entry)
+lock_of(const interruption_held_lock *held)
 {
-    return atomic_load_explicit(&entry->lock, memory_order_relaxed);
+    /* Acquire: pairs with unlink_held, which is done with it when its lock is NULL. */
+    return atomic_load_explicit(&held->lock, memory_order_acquire);
 }
 
-/* Take a lock out of an entry. False: somebody else has. */
-static bool
-take_out_lock(interruption_held_entry *entry, PyObject *lock)
+/* Under the guard. */
+static interruption_held_lock *
+at_place(_Atomic(interruption_held_lock *) *place)
 {
-    if (!interruption_exchange_if(&entry->lock, lock, NULL)) {
-        return false;
-    }
-    (void)interruption_add(interruption_taken_slot(lock), 0 - interruption_taken_mark(lock));
-    return true;
+    return atomic_load_explicit(place, memory_order_relaxed);
 }
 
-/* Drop what an entry had hold of, after it was taken out. Python code may run. */
+/* By the owner: it is one of that lock. */
 static void
-drop_entry(interruption_held *held, PyObject *object, PyObject *code)
+link_held(interruption_held_lock *held, PyObject *lock)
 {
-    /* Whoever reads an entry says so first and then looks at its lock; we took the lock out first
-       and look now. So either it saw no lock, or we see it and wait. With a GIL it has finished. */
-    if (INTERRUPTION_FREE_THREADED && atomic_load(&held->being_read)) {
-        interruption_mutex_lock(&held_mutex);
-        interruption_mutex_unlock(&held_mutex);
-    }
-    Py_XDECREF(code);
-    Py_XDECREF(object);
+    interruption_slot *slot = interruption_slot_of(lock);
+    lock_slot(slot);
+    atomic_store_explicit(&held->lock, lock, memory_order_relaxed); /* under the guard */
+    atomic_store_explicit(&held->alike, at_place(&slot->held), memory_order_relaxed);
+    /* Release: pairs with the acquire of interruption_may_be_noted. */
+    atomic_store_explicit(&slot->held, held, memory_order_release);
+    unlock_slot(slot);
 }
+
+/* It stands at `*place`. Under the guard. */
+static void
+unlink_held(_Atomic(interruption_held_lock *) *place, interruption_held_lock *held)
+{
+    /* Relaxed: whoever sees the one before looks under the guard. */
+    atomic_store_explicit(place, at_place(&held->alike), memory_order_relaxed);
+    /* Release: pairs with `lock_of`. From here on its memory is the owner's alone. */
+    atomic_store_explicit(&held->lock, NULL, memory_order_release);
+}
+
+/* By the owner. */
+static void
+forget(interruption_held_lock *held)
+{
+    PyObject *lock = lock_of(held);
+    if (lock == NULL) {
+        return;
+    }
+    interruption_slot *slot = interruption_slot_of(lock);
+    lock_slot(slot);
+    _Atomic(interruption_held_lock *) *place = &slot->held;
+    while (at_place(place) != held && at_place(place) != NULL) {
+        place = &at_place(place)->alike;
+    }
+    if (at_place(place) != NULL) { /* else somebody has been quicker */
+        unlink_held(place, held);
+    }
+    unlock_slot(slot);
+}
+
+void
+interruption_forget_lock(PyObject *lock)
+{
+    /* Another interpreter has other locks, and perhaps another GIL. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return;
+    }
+    interruption_slot *slot = interruption_slot_of(lock);
+    lock_slot(slot);
+    for (_Atomic(interruption_held_lock *) *place = &slot->held; at_place(place) != NULL;) {
+        interruption_held_lock *held = at_place(place);
+        if (lock_of(held) == lock) {
+            unlink_held(place, held);
+        }
+        else {
+            place = &held->alike;
+        }
+    }
+    unlock_slot(slot);
+}
+
+/* What is noted. ------------------------------------------------------------------------------ */
 
 /* Has the program no reference to it any more? */
 static bool
-is_dropped(const interruption_held *held, PyObject *object)
+is_dropped(const interruption_lockset *set, PyObject *object)
 {
-    size_t count = count_of(held);
-    if (Py_REFCNT(object) > (Py_ssize_t)count) {
+    if (Py_REFCNT(object) > (Py_ssize_t)set->count) {
         return false;
     }
     Py_ssize_t own = 0;
-    for (size_t i = 0; i < count; i++) {
-        own += held->entries[i].object == object;
+    for (const interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+        own += held->object == object;
     }
     return interruption_references_are(object, own);
 }
 
-/* Is it nothing but memory and references? If the lock was dropped, make it so. */
-static bool
-is_dead(const interruption_held *held, interruption_held_entry *entry)
+bool
+interruption_is_held(const interruption_lockset *set, interruption_held_lock *held)
 {
-    PyObject *lock = lock_of(entry);
-    if (lock == NULL) {
-        return entry->saved_levels == 0 || is_dropped(held, entry->object);
+    PyObject *lock = lock_of(held);
+    if (lock != NULL && (is_dropped(set, lock) || !held->kind->looks_held(lock))) {
+        forget(held);
+        lock = NULL;
     }
-    if (!is_dropped(held, lock)) {
-        return false;
-    }
-    (void)take_out_lock(entry, lock);
-    return true;
+    return lock != NULL;
 }
 
-/* Take dead entries off the end. Python code may run, so everything is read anew each time. */
-static void
-trim(interruption_held *held)
+/* Is it there for a lock that is held, or will be again? */
+static bool
+is_to_keep(const interruption_lockset *set, interruption_held_lock *held)
 {
-    size_t count;
-    while ((count = count_of(held)) > 0) {
-        interruption_held_entry *last = &held->entries[count - 1];
-        if (!is_dead(held, last)) {
-            break;
+    return held->paused ? !is_dropped(set, held->object) : interruption_is_held(set, held);
+}
+
+/* It is out of the list: drop the lock, keep the memory, and the code, for most often it is the
+   same that takes the next one. Python code may run. */
+static void
+discard(interruption_lockset *set, interruption_held_lock *held)
+{
+    PyObject *object = held->object;
+    held->outer = set->free;
+    set->free = held;
+    Py_DECREF(object);
+}
+
+/* Take out what is not wanted. Python code may run at the end. */
+static void
+sweep(interruption_lockset *set)
+{
+    interruption_held_lock *unwanted = NULL, **last = &unwanted;
+    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+        if (!is_to_keep(set, held)) {
+            held->paused = false;
         }
-        PyObject *object = last->object, *code = last->code;
-        set_count(held, count - 1);
-        drop_entry(held, object, code);
     }
-}
-
-/* Which of the entries is one to keep: a lock that is held, or one that will be restored. */
-static bool
-is_live(const interruption_held *held, interruption_held_entry *entry)
-{
-    if (is_dead(held, entry)) {
-        return false;
-    }
-    PyObject *lock = lock_of(entry);
-    if (lock == NULL || entry->kind->looks_held(lock)) {
-        return true;
-    }
-    (void)take_out_lock(entry, lock);
-    return false;
-}
-
-size_t
-interruption_held_validate(interruption_held *held)
-{
-    size_t live = 0;
-    for (size_t i = count_of(held); i-- > 0;) {
-        live += is_live(held, &held->entries[i]);
-    }
-    return live;
-}
-
-/* Put it into the list of lists, if it is not there. Under the mutex. */
-static void
-link_held(interruption_held *held)
-{
-    if (held->epoch == epoch) {
-        return;
-    }
-    held->epoch = epoch;
-    held->next = held_lists;
-    held->link = &held_lists;
-    if (held_lists != NULL) {
-        held_lists->link = &held->next;
-    }
-    held_lists = held;
-}
-
-/* Exchange the memory for such that has room, and lose the dead entries on the way. 0, or -1: there
-   is no memory. Python code may run at the end. */
-__attribute__((noinline)) static int
-make_room_for_entry(interruption_held *held)
-{
-    size_t count = count_of(held), live = interruption_held_validate(held), capacity = 16;
-    while (capacity < live * 2) {
-        capacity *= 2;
-    }
-    interruption_held_entry *entries = PyMem_RawCalloc(capacity, sizeof(*entries));
-    if (entries == NULL) {
-        return -1;
-    }
-    interruption_held_entry *old = held->entries;
-    size_t kept = 0;
-    interruption_mutex_lock(&held_mutex);
-    for (size_t i = 0; i < count; i++) {
-        if (lock_of(&old[i]) == NULL && old[i].saved_levels == 0) {
+    for (interruption_held_lock **place = &set->innermost; *place != NULL;) {
+        interruption_held_lock *held = *place;
+        if (lock_of(held) != NULL || held->paused) {
+            place = &held->outer;
             continue;
         }
-        interruption_held_entry *to = &entries[kept++];
-        to->object = old[i].object;
-        to->code = old[i].code;
-        to->kind = old[i].kind;
-        to->lasti = old[i].lasti;
-        to->levels = old[i].levels;
-        to->saved_levels = old[i].saved_levels;
-        atomic_init(&to->lock, lock_of(&old[i]));
-        old[i].object = old[i].code = NULL;
+        *place = held->outer;
+        set->count--;
+        *last = held;
+        last = &held->outer;
     }
-    held->entries = entries;
-    held->capacity = capacity;
-    set_count(held, kept);
-    link_held(held);
-    interruption_mutex_unlock(&held_mutex);
-    for (size_t i = 0; i < count; i++) {
-        Py_XDECREF(old[i].code);
-        Py_XDECREF(old[i].object);
+    *last = NULL;
+    set->enough = 2 * set->count;
+    while (unwanted != NULL) {
+        interruption_held_lock *held = unwanted;
+        unwanted = held->outer;
+        discard(set, held);
     }
-    PyMem_RawFree(old);
-    return 0;
 }
 
-/* Room for one more entry; NULL: no memory. */
-static interruption_held_entry *
-new_entry(interruption_held *held)
-{
-    while (count_of(held) == held->capacity || held->epoch != epoch) {
-        if (make_room_for_entry(held) < 0) {
-            held->unrecorded = true;
-            return NULL;
-        }
-    }
-    return &held->entries[count_of(held)];
-}
-
-/* Make the entry after the last, filled in but for its lock, part of the list. */
+/* The innermost are taken out that have no lock. Python code may run. */
 static void
-publish(interruption_held *held, interruption_held_entry *entry, PyObject *lock)
+trim(interruption_lockset *set)
 {
-    /* Release: pairs with the acquire of those who walk the list. */
-    atomic_store_explicit(&entry->lock, lock, memory_order_release);
-    set_count(held, count_of(held) + 1);
-    if (lock != NULL) {
-        (void)interruption_add(interruption_taken_slot(lock), interruption_taken_mark(lock));
+    interruption_held_lock *held = set->innermost;
+    while (held != NULL && lock_of(held) == NULL && !held->paused) {
+        set->innermost = held->outer;
+        set->count--;
+        discard(set, held);
+        held = set->innermost;
     }
 }
 
-interruption_held_entry *
-interruption_held_find(const interruption_held *held, PyObject *lock)
+/* See to it that there is memory for one more. False: there is none. Python code may run. */
+INTERRUPTION_SELDOM static bool
+have_memory(interruption_lockset *set)
 {
-    for (size_t i = count_of(held); i-- > 0;) {
-        if (lock_of(&held->entries[i]) == lock) {
-            return &held->entries[i];
-        }
+    enum { FEW = 16 };
+    if (set->count >= FEW && set->count >= set->enough) {
+        sweep(set);
     }
-    return NULL;
-}
-
-void
-interruption_held_push(interruption_held *held, const interruption_lock_kind *kind, PyObject *lock,
-                       int levels)
-{
-    interruption_held_entry *entry = kind->recursive ? interruption_held_find(held, lock) : NULL;
-    if (entry != NULL) {
-        entry->levels += levels;
-        return;
+    if (set->free == NULL) {
+        set->free = PyMem_RawCalloc(1, sizeof(*set->free));
+        set->unrecorded = set->unrecorded || set->free == NULL;
     }
-    entry = new_entry(held);
-    if (entry == NULL) {
-        return;
-    }
-    if (!interruption_current_place(held->thread_state, &places, &held->plain_code, &entry->code,
-                                    &entry->lasti)) {
-        return;
-    }
-    entry->object = Py_NewRef(lock);
-    entry->kind = kind;
-    entry->levels = levels;
-    entry->saved_levels = 0;
-    publish(held, entry, lock);
+    return set->free != NULL;
 }
 
 void
-interruption_held_pop(interruption_held *held, interruption_held_entry *entry)
+interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind *kind,
+                         PyObject *lock, int levels)
 {
-    if (entry->levels > 1) {
-        entry->levels--;
+    interruption_held_lock *held = kind->recursive ? interruption_lockset_find(set, lock) : NULL;
+    if (held != NULL) {
+        held->levels += levels;
         return;
     }
-    PyObject *lock = lock_of(entry);
-    if (lock != NULL) {
-        (void)take_out_lock(entry, lock);
-    }
-    if (entry != &held->entries[0] || count_of(held) != 1) {
-        trim(held);
+    if (set->free == NULL && !have_memory(set)) {
         return;
     }
-    /* The same for the only one. */
-    PyObject *object = entry->object, *code = entry->code;
-    set_count(held, 0);
-    drop_entry(held, object, code);
+    held = set->free;
+    PyObject *code, *before = held->code;
+    if (!interruption_current_place(set->thread_state, &places, &set->plain_code, &code,
+                                    &held->lasti)) {
+        return;
+    }
+    held->code = code == before ? code : Py_XNewRef(code);
+    set->free = held->outer;
+    held->object = Py_NewRef(lock);
+    held->kind = kind;
+    held->levels = levels;
+    held->outer = set->innermost;
+    set->innermost = held;
+    set->count++;
+    link_held(held, lock);
+    if (code != before) {
+        Py_XDECREF(before);
+    }
 }
 
 void
-interruption_held_save(interruption_held *held, PyObject *lock, PyObject *state)
+interruption_lockset_remove(interruption_lockset *set, interruption_held_lock *held)
 {
-    interruption_held_entry *taken = interruption_held_find(held, lock);
-    if (taken == NULL) {
+    if (held->levels > 1) {
+        held->levels--;
         return;
     }
-    /* The entry becomes that of the saved state, with the place. The lock stays alive without us:
-       somebody has just called its method, and will restore it. */
-    (void)take_out_lock(taken, lock);
-    taken->saved_levels = taken->levels;
-    PyObject *object = taken->object;
-    taken->object = Py_NewRef(state);
-    drop_entry(held, object, NULL);
+    forget(held);
+    trim(set);
 }
 
 void
-interruption_held_restore(interruption_held *held, const interruption_lock_kind *kind,
-                          PyObject *lock, PyObject *state, int levels)
+interruption_lockset_pause(interruption_lockset *set, PyObject *lock)
 {
-    for (size_t i = count_of(held); i-- > 0;) {
-        interruption_held_entry *saved = &held->entries[i];
-        if (saved->saved_levels == 0 || saved->object != state) {
-            continue;
-        }
-        PyObject *object = saved->object;
-        saved->object = Py_NewRef(lock);
-        saved->kind = kind;
-        saved->levels = saved->saved_levels;
-        saved->saved_levels = 0;
-        /* As in `publish`, in its old place. */
-        atomic_store_explicit(&saved->lock, lock, memory_order_release);
-        (void)interruption_add(interruption_taken_slot(lock), interruption_taken_mark(lock));
-        drop_entry(held, object, NULL);
+    interruption_held_lock *held = interruption_lockset_find(set, lock);
+    if (held != NULL) {
+        forget(held);
+        held->paused = true;
+    }
+}
+
+void
+interruption_lockset_resume(interruption_lockset *set, const interruption_lock_kind *kind,
+                            PyObject *lock, int levels)
+{
+    interruption_held_lock *held = set->innermost;
+    while (held != NULL && !(held->paused && held->object == lock)) {
+        held = held->outer;
+    }
+    if (held == NULL) {
+        interruption_lockset_add(set, kind, lock, levels);
         return;
     }
-    interruption_held_push(held, kind, lock, levels);
+    held->paused = false;
+    link_held(held, lock);
 }
+
+/* Looking. ------------------------------------------------------------------------------------ */
 
 bool
-interruption_holds_lock(interruption_held *held, PyObject **code, int *lasti)
+interruption_holds_lock(interruption_lockset *set, PyObject **code, int *lasti)
 {
     *code = NULL;
     *lasti = -1;
-    for (size_t i = count_of(held); i-- > 0;) {
-        interruption_held_entry *entry = &held->entries[i];
-        if (entry->saved_levels == 0 && is_live(held, entry)) {
-            *code = Py_XNewRef(entry->code);
-            *lasti = entry->lasti;
+    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+        if (interruption_is_held(set, held)) {
+            *code = Py_XNewRef(held->code);
+            *lasti = held->lasti;
             return true;
         }
     }
-    return held->unrecorded;
+    return set->unrecorded;
 }
 
-/* Read one entry, with references; false if there is nothing to read. Under the mutex. */
-static bool
-read_entry(interruption_held *held, size_t index, interruption_held_entry *to)
+typedef struct {
+    const interruption_lockset *set;
+    PyObject *lock; /* strong, or NULL: there is none */
+    PyObject *code; /* strong, or NULL */
+    int lasti;
+} reading;
+
+/* While the owner cannot run. */
+static void
+read_innermost(void *arg)
 {
-    /* Both acquire: they pair with the releases in `publish`. */
-    if (index >= atomic_load_explicit(&held->count, memory_order_acquire)) {
-        return false;
+    reading *to = arg;
+    const interruption_held_lock *held = to->set->innermost;
+    for (; held != NULL && to->lock == NULL; held = held->outer) {
+        PyObject *lock = lock_of(held);
+        if (lock != NULL && (held->kind->recursive || held->kind->looks_held(lock))) {
+            to->lock = Py_NewRef(lock);
+            to->code = Py_XNewRef(held->code);
+            to->lasti = held->lasti;
+        }
     }
-    const interruption_held_entry *entry = &held->entries[index];
-    to->object = Py_XNewRef(atomic_load(&entry->lock)); /* seq_cst: see `drop_entry` */
-    if (to->object == NULL) {
-        return false;
-    }
-    to->code = Py_XNewRef(entry->code);
-    to->lasti = entry->lasti;
-    to->kind = entry->kind;
-    return true;
 }
 
 bool
-interruption_held_by_other(interruption_held *held, PyObject **lock, PyObject **code, int *lasti)
+interruption_other_holds_lock(const interruption_lockset *set, PyObject **lock, PyObject **code,
+                              int *lasti)
 {
-    size_t index = atomic_load_explicit(&held->count, memory_order_acquire); /* a start */
-    while (index-- > 0) {
-        interruption_held_entry entry;
-        interruption_mutex_lock(&held_mutex);
-        atomic_store(&held->being_read, true);
-        bool found = read_entry(held, index, &entry);
-        atomic_store(&held->being_read, false);
-        interruption_mutex_unlock(&held_mutex);
-        if (!found) {
-            continue;
-        }
-        if (entry.kind->recursive || entry.kind->looks_held(entry.object)) {
-            *lock = entry.object;
-            *code = entry.code;
-            *lasti = entry.lasti;
-            return true;
-        }
-        Py_XDECREF(entry.code);
-        Py_DECREF(entry.object);
+    reading found = {.set = set};
+    interruption_while_stopped(read_innermost, &found);
+    if (found.lock != NULL) {
+        *lock = found.lock;
+        *code = found.code;
+        *lasti = found.lasti;
     }
-    return false;
+    return found.lock != NULL;
 }
+
+/* Ends. --------------------------------------------------------------------------------------- */
 
 void
-interruption_held_clear(interruption_held *held)
+interruption_lockset_clear(interruption_lockset *set)
 {
-    held->unrecorded = false;
-    for (size_t i = count_of(held); i-- > 0;) {
-        interruption_held_entry *entry = &held->entries[i];
-        PyObject *lock = lock_of(entry);
-        if (held->epoch != epoch) {
-            atomic_init(&entry->lock, NULL); /* its thread is not in this process */
-        }
-        else if (lock != NULL) {
-            (void)take_out_lock(entry, lock);
-        }
-        entry->saved_levels = 0;
+    set->unrecorded = false;
+    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+        forget(held);
+        held->paused = false;
     }
-    trim(held);
-}
-
-/* Take it out of the list of lists, if it is there. Under the mutex. */
-static void
-unlink_list(interruption_held *held)
-{
-    if (held->epoch == epoch) {
-        *held->link = held->next;
-        if (held->next != NULL) {
-            held->next->link = held->link;
-        }
-        held->epoch = 0;
-    }
+    trim(set);
 }
 
 bool
-interruption_held_leave(interruption_held *held, interruption_held *to)
+interruption_lockset_leave(interruption_lockset *set, interruption_lockset *to)
 {
     PyObject *code;
     int lasti;
-    if (held->epoch != epoch || !interruption_holds_lock(held, &code, &lasti) || code == NULL) {
+    if (!interruption_holds_lock(set, &code, &lasti) || code == NULL) {
         return false; /* or nobody would be told a place */
     }
     Py_DECREF(code);
-    interruption_mutex_lock(&held_mutex);
-    unlink_list(held);
-    to->entries = held->entries;
-    to->capacity = held->capacity;
-    set_count(to, count_of(held));
-    link_held(to);
-    held->entries = NULL;
-    held->capacity = 0;
-    set_count(held, 0);
-    interruption_mutex_unlock(&held_mutex);
-    held->unrecorded = false;
+    to->innermost = set->innermost;
+    to->count = set->count;
+    set->innermost = NULL;
+    set->count = 0;
+    set->unrecorded = false;
     return true;
 }
 
-int
-interruption_held_is_left(const interruption_held *left, size_t index, unsigned long ident,
-                          PyObject **code, int *lasti)
+bool
+interruption_is_left(const interruption_lockset *left, const interruption_held_lock *held,
+                     unsigned long ident)
 {
-    if (index >= count_of(left) || left->epoch != epoch) {
-        return -1; /* in the child of a fork they are the parent's affair */
-    }
-    const interruption_held_entry *entry = &left->entries[index];
-    PyObject *lock = lock_of(entry); /* kept by `object` */
-    *code = entry->code;
-    *lasti = entry->lasti;
+    PyObject *lock = lock_of(held); /* kept by `object` */
     if (lock == NULL || is_dropped(left, lock)) {
-        return 0;
+        return false;
     }
-    return entry->kind->recursive ? entry->kind->looks_taken_by(lock, ident)
-                                  : entry->kind->looks_held(lock);
+    return held->kind->recursive ? held->kind->looks_taken_by(lock, ident)
+                                 : held->kind->looks_held(lock);
 }
 
 void
-interruption_held_destroy(interruption_held *held)
+interruption_lockset_destroy(interruption_lockset *set)
 {
-    interruption_held_clear(held);
-    interruption_mutex_lock(&held_mutex);
-    unlink_list(held);
-    interruption_held_entry *entries = held->entries;
-    held->entries = NULL;
-    held->capacity = 0;
-    interruption_mutex_unlock(&held_mutex);
-    PyMem_RawFree(entries);
-}
-
-void
-interruption_held_strike(PyObject *lock)
-{
-    interruption_mutex_lock(&held_mutex);
-    for (interruption_held *held = held_lists; held != NULL; held = held->next) {
-        /* Acquire: pairs with set_count. */
-        size_t count = atomic_load_explicit(&held->count, memory_order_acquire);
-        for (size_t i = 0; i < count; i++) {
-            (void)take_out_lock(&held->entries[i], lock);
-        }
+    interruption_lockset_clear(set);
+    while (set->free != NULL) {
+        interruption_held_lock *held = set->free;
+        set->free = held->outer;
+        Py_XDECREF(held->code);
+        PyMem_RawFree(held);
     }
-    interruption_mutex_unlock(&held_mutex);
 }
 
-/* In the child of a fork there is the calling thread alone. The others' lists are none of ours any
-   more, whatever they were in the midst of; their memory is theirs who destroys them, or lost. */
+/* In the child of a fork there is the calling thread alone. What others held, or have left, is
+   nothing of ours any more; its memory is theirs who destroy it, or lost. */
 void
-interruption_held_after_fork_child(void)
+interruption_locksets_after_fork_child(void)
 {
-    interruption_held *own = interruption_thread_held;
-    bool linked = own != NULL && own->epoch == epoch;
-    interruption_mutex_reset(&held_mutex);
-    held_lists = NULL;
-    epoch++;
+    const interruption_lockset *own = interruption_thread_lockset;
+    interruption_held_lock *innermost = own == NULL ? NULL : own->innermost;
+    for (size_t i = 0; i < GUARDS; i++) {
+        interruption_mutex_reset(&guards[i]);
+    }
     for (size_t i = 0; i < INTERRUPTION_SLOTS; i++) {
-        atomic_init(&interruption_slots[i].taken, 0);
+        interruption_held_lock *held = at_place(&interruption_slots[i].held);
+        for (; held != NULL; held = at_place(&held->alike)) {
+            held->levels = -held->levels; /* it was in the table */
+            atomic_init(&held->lock, NULL);
+        }
+        atomic_init(&interruption_slots[i].held, NULL);
         atomic_init(&interruption_slots[i].waiters, 0);
     }
-    if (!linked) {
-        return;
-    }
-    link_held(own);
-    atomic_init(&own->being_read, false);
-    for (size_t i = 0; i < count_of(own); i++) {
-        PyObject *lock = lock_of(&own->entries[i]);
-        if (lock != NULL) {
-            (void)interruption_add(interruption_taken_slot(lock), interruption_taken_mark(lock));
+    for (interruption_held_lock *held = innermost; held != NULL; held = held->outer) {
+        if (held->levels < 0) {
+            held->levels = -held->levels;
+            link_held(held, held->object);
         }
     }
 }
@@ -539,7 +454,7 @@ code_of_method(PyObject *threading, const char *type_name, const char *name)
 }
 
 int
-interruption_held_init(PyObject *threading)
+interruption_locksets_init(PyObject *threading)
 {
     if (interruption_current_place_init() < 0) {
         return -1;

@@ -4,9 +4,9 @@
 #include "cpython/compat.h"
 #include "cpython/frame.h"
 
-/* What one region was left with. Immutable, but that others strike what they release. */
+/* What one region was left with. Immutable, but that others release what is in it. */
 typedef struct {
-    PyObject_HEAD interruption_held held;
+    PyObject_HEAD interruption_lockset locks;
     unsigned long ident; /* of the thread */
 } left;
 
@@ -14,7 +14,7 @@ static void
 left_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    interruption_held_destroy(&((left *)self)->held);
+    interruption_lockset_destroy(&((left *)self)->locks);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -23,19 +23,20 @@ static PyObject *
 left_places(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     const left *of = (left *)self;
-    PyObject *list = PyList_New(0), *code;
-    int lasti, locked;
-    for (size_t i = 0; list != NULL && (locked = interruption_held_is_left(&of->held, i, of->ident,
-                                                                           &code, &lasti)) >= 0;
-         i++) {
-        if (!locked || code == NULL) {
+    PyObject *list = PyList_New(0);
+    const interruption_held_lock *held = of->locks.innermost;
+    for (; list != NULL && held != NULL; held = held->outer) {
+        if (held->code == NULL || !interruption_is_left(&of->locks, held, of->ident)) {
             continue;
         }
-        PyObject *place = interruption_describe_place((PyCodeObject *)code, lasti);
+        PyObject *place = interruption_describe_place((PyCodeObject *)held->code, held->lasti);
         if (place == NULL || PyList_Append(list, place) < 0) {
             Py_CLEAR(list);
         }
         Py_XDECREF(place);
+    }
+    if (list != NULL && PyList_Reverse(list) < 0) {
+        Py_CLEAR(list);
     }
     return list;
 }
@@ -79,9 +80,9 @@ interruption_leave_locked(interruption_state *state, interruption_thread *thread
         PyErr_Clear(); /* no memory, or the interpreter exits: nobody is told, then */
         return;
     }
-    made->held = (interruption_held){.thread_state = NULL};
+    made->locks = (interruption_lockset){.count = 0};
     made->ident = PyThread_get_thread_ident();
-    if (interruption_held_leave(&thread->held, &made->held)) {
+    if (interruption_lockset_leave(&thread->lockset, &made->locks)) {
         PyObject *teller = PyImport_ImportModule("interruption._left");
         PyObject *kept =
             teller == NULL ? NULL : PyObject_CallMethod(teller, "keep", "O", (PyObject *)made);

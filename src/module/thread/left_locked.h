@@ -4,7 +4,7 @@
  * leaves the region with the lock still taken. Others wait for it then, and have to learn why.
  *
  * interruption/_left.py keeps it with the `Thread`, for `explain` and reports, and warns at the
- * thread's end. Whoever releases the lock meanwhile, in whichever thread, strikes it
+ * thread's end. Whoever releases the lock meanwhile, in whichever thread, has it forgotten
  * (held_locks.h).
  */
 #ifndef INTERRUPTION_LEFT_LOCKED_H

@@ -43,69 +43,35 @@ look_up_thread(uintptr_t thread_id, interruption_target *target)
     return target->thread.serial != 0;
 }
 
+/* As a format. */
+static const char unknown_ident[] =
+    "no live Python thread has the ident %R: give the Thread, or its ident (not its native_id, the "
+    "operating system's number for it)";
+
 interruption_target_status
 interruption_find_ident(unsigned long ident, interruption_target *target)
 {
     int found =
         ident == (unsigned long)ITR_NO_THREAD_ID ? 0 : look_up_thread((uintptr_t)ident, target);
-    if (found == 0) {
-        PyErr_Format(PyExc_ValueError, "no live Python thread has the ident %lu", ident);
+    PyObject *number = found == 0 ? PyLong_FromUnsignedLong(ident) : NULL;
+    if (number != NULL) {
+        PyErr_Format(PyExc_ValueError, unknown_ident, number);
+        Py_DECREF(number);
     }
     return found > 0 ? INTERRUPTION_TARGET_LIVE : INTERRUPTION_TARGET_ERROR;
 }
 
-/* Is that the number by which the system knows a Thread that runs? What goes wrong means no. */
-static bool
-is_native_id(interruption_state *state, PyObject *number)
-{
-    PyObject *active =
-        state->threading == NULL ? NULL : PyObject_GetAttrString(state->threading, "_active");
-    PyObject *threads = active == NULL ? NULL : PyMapping_Values(active);
-    Py_XDECREF(active);
-    bool found = false;
-    for (Py_ssize_t i = 0; threads != NULL && !found && i < PyList_GET_SIZE(threads); i++) {
-        PyObject *native = PyObject_GetAttrString(PyList_GET_ITEM(threads, i), "native_id");
-        found = native != NULL && PyObject_RichCompareBool(native, number, Py_EQ) > 0;
-        Py_XDECREF(native);
-    }
-    Py_XDECREF(threads);
-    PyErr_Clear();
-    return found;
-}
-
-/* No live thread has that ident: ValueError is set. Say so if it is a number of another kind. */
 static interruption_target_status
-explain_number(interruption_state *state, PyObject *number)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (!is_native_id(state, number)) {
-        PyErr_Restore(type, value, traceback);
-        return INTERRUPTION_TARGET_ERROR;
-    }
-    Py_DECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    PyErr_Format(PyExc_ValueError,
-                 "%R is a thread's native_id, the operating system's number for it: give the "
-                 "Thread, or its ident",
-                 number);
-    return INTERRUPTION_TARGET_ERROR;
-}
-
-static interruption_target_status
-find_number(interruption_state *state, PyObject *number, interruption_target *target)
+find_number(PyObject *number, interruption_target *target)
 {
     unsigned long ident = PyLong_AsUnsignedLong(number);
     if (ident == (unsigned long)-1 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_Format(PyExc_ValueError, "no live Python thread has the ident %R", number);
+            PyErr_Format(PyExc_ValueError, unknown_ident, number);
         }
         return INTERRUPTION_TARGET_ERROR;
     }
-    interruption_target_status status = interruption_find_ident(ident, target);
-    bool unknown = status == INTERRUPTION_TARGET_ERROR && PyErr_ExceptionMatches(PyExc_ValueError);
-    return unknown ? explain_number(state, number) : status;
+    return interruption_find_ident(ident, target);
 }
 
 /* A Thread's ident: 1; 0 with RuntimeError set if it was not started; -1 with another exception. */
@@ -203,7 +169,7 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
 {
     *target = (interruption_target){.record = NULL};
     if (PyLong_Check(thread) && !PyBool_Check(thread)) {
-        return find_number(state, thread, target);
+        return find_number(thread, target);
     }
     if (state->thread_type == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "interruption: the interpreter is exiting");

@@ -83,7 +83,7 @@ interruption_this_thread_slow(interruption_state *state)
         }
         thread->serial = record->serial;
         thread->tstate = PyThreadState_Get();
-        thread->held.thread_state = thread->tstate;
+        thread->lockset.thread_state = thread->tstate;
         interruption_thread_self = thread;
     }
     bind(thread, record);

@@ -30,7 +30,7 @@ typedef struct interruption_thread {
     itr_record *record;                /* its record of now; written by the owner, under the list's
                                           mutex. The record's `embedder` is this, with this guard */
     interruption_blocks blocks;        /* owner only */
-    interruption_held held;            /* see held_locks.h */
+    interruption_lockset lockset;      /* see held_locks.h */
     PyObject *left;                    /* owner only; strong, or NULL: see left_locked.h */
     bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:

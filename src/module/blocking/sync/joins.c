@@ -1,121 +1,81 @@
 /*
  * See joins.h. The end of a thread is an event in its handle, which no Python sees and nobody else
  * can wait for. But on its way there the thread clears its state, with all that is in the state's
- * dictionary. So who joins it puts a capsule there, the *trip*, which wakes those who wait in the
- * parking lot, at its address. From there to the event it takes the time of what is still to be
+ * dictionary. So who joins it puts a capsule there, whose end wakes those who wait in the parking
+ * lot, at the thread's id. From there to the event it takes the time of what is still to be
  * cleared, almost always microseconds: that bit is waited for in the original, in slices.
  */
 #include "blocking/sync/joins.h"
 
-#include <stdlib.h>
-
-#include "cpython/compat.h"
 #include "blocking/numbers.h"
 #include "blocking/wait.h"
+#include "cpython/compat.h"
 
-#define CAPSULE "interruption._interruption._trip"
+#define CAPSULE "interruption._interruption._exit_notifier"
 
-/* One for each thread that is or was joined. */
-typedef struct {
-    _Atomic size_t references; /* atomic: the capsule, and each of those who wait. Release and
-                                  acquire, so that the last one comes after all */
-    _Atomic bool fired;        /* atomic: written by whoever clears the thread's state, looked at by
-                                  those who wait once they are in the lot; sequentially consistent
-                                  with the entry */
-} trip;
-
-static void
-drop_trip(trip *of)
-{
-    if (atomic_fetch_sub_explicit(&of->references, 1, memory_order_acq_rel) == 1) {
-        free(of);
-    }
-}
+/* How many such capsules have ended. atomic: sequentially consistent with the entry into the lot,
+   in which those who wait look at it. */
+static _Atomic uint64_t exits;
 
 /* The capsule goes: the thread's state is being cleared. */
 static void
-fire(PyObject *capsule)
+notify_of_exit(PyObject *capsule)
 {
-    trip *of = PyCapsule_GetPointer(capsule, CAPSULE);
-    atomic_store(&of->fired, true);
-    interruption_wake(of, SIZE_MAX);
-    drop_trip(of);
+    (void)atomic_fetch_add(&exits, 1);
+    interruption_wake(PyCapsule_GetPointer(capsule, CAPSULE), SIZE_MAX);
 }
 
-/* A new one with its capsule; NULL with an exception set. */
-static PyObject *
-new_trip(void)
-{
-    trip *made = malloc(sizeof(*made));
-    if (made == NULL) {
-        return PyErr_NoMemory();
-    }
-    atomic_init(&made->references, 1);
-    atomic_init(&made->fired, false);
-    PyObject *capsule = PyCapsule_New(made, CAPSULE, fire);
-    if (capsule == NULL) {
-        free(made);
-    }
-    return capsule;
-}
-
-/* Putting it there. --------------------------------------------------------------------------- */
-
-/* What is needed for it is made beforehand, and what is left is dropped afterwards. */
+/* What is needed to put one there is made beforehand, and what is left is dropped afterwards. */
 typedef struct {
     uintptr_t thread_id;
     PyObject *key;        /* strong */
-    PyObject *capsule;    /* strong; a new trip's */
+    PyObject *capsule;    /* strong */
     PyObject *dictionary; /* strong, or NULL: it is the thread state's */
-    trip *found;          /* with a reference; NULL: there is no such thread, or no memory */
-} place;
+    bool there;           /* the thread has one now */
+} exit_notifier;
 
 /* While nobody else runs. */
 static void
-put_there(void *arg)
+put_notifier(void *arg)
 {
-    place *at = arg;
-    PyThreadState *tstate = interruption_find_thread_state(at->thread_id);
+    exit_notifier *notifier = arg;
+    PyThreadState *tstate = interruption_find_thread_state(notifier->thread_id);
     if (tstate == NULL) {
         return;
     }
     if (tstate->dict == NULL) {
-        tstate->dict = at->dictionary;
-        at->dictionary = NULL;
+        tstate->dict = notifier->dictionary;
+        notifier->dictionary = NULL;
     }
-    PyObject *capsule = PyDict_GetItemWithError(tstate->dict, at->key);
-    if (capsule == NULL && !PyErr_Occurred() &&
-        PyDict_SetItem(tstate->dict, at->key, at->capsule) == 0) {
-        capsule = at->capsule;
-    }
-    if (capsule == NULL) {
-        PyErr_Clear();
-        return;
-    }
-    at->found = PyCapsule_GetPointer(capsule, CAPSULE);
-    /* Relaxed: the capsule has one, and cannot go meanwhile. */
-    (void)atomic_fetch_add_explicit(&at->found->references, 1, memory_order_relaxed);
-}
-
-/* The trip of a thread, with a reference. NULL: it does not run any more, or not yet, or there is
-   no memory for one. */
-static trip *
-trip_of(uintptr_t thread_id)
-{
-    place at = {.thread_id = thread_id, .key = PyUnicode_InternFromString(CAPSULE)};
-    at.capsule = at.key == NULL ? NULL : new_trip();
-    at.dictionary = at.capsule == NULL ? NULL : PyDict_New();
-    if (at.dictionary != NULL) {
-        /* They will go in the other thread, and are to go at once. */
-        interruption_give_away(at.capsule);
-        interruption_give_away(at.dictionary);
-        interruption_while_stopped(put_there, &at);
+    notifier->there = PyDict_GetItemWithError(tstate->dict, notifier->key) != NULL;
+    if (!notifier->there && !PyErr_Occurred() &&
+        PyDict_SetItem(tstate->dict, notifier->key, notifier->capsule) == 0) {
+        (void)PyCapsule_SetDestructor(notifier->capsule, notify_of_exit);
+        notifier->there = true;
     }
     PyErr_Clear();
-    Py_XDECREF(at.dictionary);
-    Py_XDECREF(at.capsule);
-    Py_XDECREF(at.key);
-    return at.found;
+}
+
+/* See to it that the thread's end wakes who waits for it. False: it does not run any more, or not
+   yet, or there is no memory. */
+static bool
+watch_exit(uintptr_t thread_id)
+{
+    exit_notifier notifier = {.thread_id = thread_id, .key = PyUnicode_InternFromString(CAPSULE)};
+    notifier.capsule =
+        notifier.key == NULL ? NULL : PyCapsule_New((void *)thread_id, CAPSULE, NULL);
+    notifier.dictionary = notifier.capsule == NULL ? NULL : PyDict_New();
+    if (notifier.dictionary != NULL) {
+        /* They will go in the other thread, and are to go at once. */
+        interruption_give_away(notifier.capsule);
+        interruption_give_away(notifier.dictionary);
+        interruption_while_stopped(put_notifier, &notifier);
+    }
+    PyErr_Clear();
+    Py_XDECREF(notifier.dictionary);
+    Py_XDECREF(notifier.capsule);
+    Py_XDECREF(notifier.key);
+    return notifier.there;
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
@@ -139,9 +99,10 @@ set_done(const interruption_call *call)
     return result;
 }
 
+/* Who waits until a thread has ended, or this may be so. */
 typedef struct {
-    const interruption_call *call;
-    trip *of;
+    PyObject *handle;
+    uint64_t exits; /* as many as there had been before it began */
 } joiner;
 
 static bool
@@ -155,7 +116,7 @@ static int
 try_join(void *arg)
 {
     const joiner *self = arg;
-    return atomic_load(&self->of->fired) || is_done(self->call->self);
+    return atomic_load(&exits) != self->exits || is_done(self->handle);
 }
 
 /* The ident of the thread that the handle is of; 0 if it has none yet. */
@@ -187,15 +148,8 @@ join_may_wait(const interruption_call *call, itr_deadline *deadline)
            !Py_IsFinalizing();
 }
 
-/* Wait for a trip in the lot; results as there. */
-static int
-wait_for_trip(const interruption_waiting *waiting, joiner *self, itr_deadline deadline)
-{
-    return interruption_wait_in_lot(waiting, self->of, try_join, self, deadline);
-}
-
-/* The thread has no trip to wait for: it begins or ends. A slice of that. 1; 0 when the time is up;
-   -1 with an exception set. */
+/* There is no exit to be told of: the thread begins or ends. A slice of that. 1; 0 when the time is
+   up; -1 with an exception set. */
 static int
 wait_shortly(const interruption_waiting *waiting, const interruption_call *call, int64_t *slice,
              itr_deadline deadline)
@@ -225,17 +179,11 @@ wait_for_thread_end(const interruption_waiting *waiting, const interruption_call
     uintptr_t ident = ident_of_handle(call->self);
     int64_t slice = 0;
     int result = 1;
-    bool fired = false;
     while (result == 1 && !is_done(call->self)) {
-        joiner self = {call, fired ? NULL : trip_of(ident)};
-        if (self.of != NULL) {
-            result = wait_for_trip(waiting, &self, deadline);
-            fired = atomic_load(&self.of->fired);
-            drop_trip(self.of);
-        }
-        else {
-            result = wait_shortly(waiting, call, &slice, deadline);
-        }
+        joiner self = {call->self, atomic_load(&exits)};
+        result = watch_exit(ident) ? interruption_wait_in_lot(waiting, (const void *)ident,
+                                                              try_join, &self, deadline)
+                                   : wait_shortly(waiting, call, &slice, deadline);
     }
     return result;
 }

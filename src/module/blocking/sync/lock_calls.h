@@ -1,70 +1,82 @@
 /*
- * What the calls of all kinds of locks have in common: what a thread takes inside its region is
- * noted in its list (held_locks.h), what it releases is struck from there. Inlined into each
- * method's replacement, where the convention is known and the call costs no detour.
+ * What the calls of all kinds of locks have in common: how they wait (S10c), and what a thread
+ * takes inside its region is noted in its lockset (held_locks.h), and taken out when it is
+ * released.
  */
 #ifndef INTERRUPTION_BLOCKING_LOCK_CALLS_H
 #define INTERRUPTION_BLOCKING_LOCK_CALLS_H
 
-#include "thread/held_locks.h"
-#include "interpose/interpose.h"
+#include "blocking/callers.h"
 #include "blocking/wait.h"
+#include "interpose/interpose.h"
+#include "thread/held_locks.h"
+
+/* How locks of a type are acquired. Constant. */
+typedef struct {
+    const interruption_method *acquire; /* with a flag, whether to wait, and `timeout` */
+    const interruption_method *release;
+    const char *flag;
+    interruption_ever ever;
+    interruption_caller (*caller)(interruption_state *state, PyThreadState *tstate);
+} interruption_acquiring;
 
 /* Try to acquire it: 1, 0 if that would have to wait, -1 with an exception set. */
-static inline int
-interruption_try_lock(const interruption_method *acquire, PyObject *lock)
-{
-    PyObject *no = Py_False;
-    PyObject *taken = interruption_call_method(acquire, lock, &no, 1);
-    if (taken == NULL) {
-        return -1;
-    }
-    Py_DECREF(taken);
-    return taken == Py_True;
-}
+int interruption_try_lock(const interruption_acquiring *how, PyObject *lock);
+
+/* The thread has been asked, and a call begins to acquire it, a mutex or else a permit. If that
+   takes something in, it is raised now (S10b); not if it only looks, as whether a thread has ended.
+   0, or -1 with an exception set; `*caller` is who calls then. */
+int interruption_lock_enter_asked(const interruption_call *call, const interruption_acquiring *how,
+                                  bool mutex, interruption_caller *caller);
+
+/* It is to be waited for: may that be interrupted, and what does it take (S10c)? Fills in who calls
+   and until when; false: let the original wait. */
+bool interruption_lock_wait_begin(const interruption_call *call, const interruption_acquiring *how,
+                                  bool mutex, interruption_waiting *waiting,
+                                  interruption_caller *caller, itr_deadline *deadline);
+
+/* What follows is inlined into each method's replacement, where the convention is known and the
+   call costs no detour. */
 
 /* Wanted inside a region and wherever somebody else may have noted the lock, or wait for it.
    Without a GIL the latter is to be asked after the release. */
 INTERRUPTION_INLINE bool
-interruption_called_inside_or_watched(PyObject *lock)
+interruption_called_inside_or_noted(PyObject *lock)
 {
-    return INTERRUPTION_FREE_THREADED || interruption_current_held() != NULL ||
-           interruption_taken(lock) || interruption_waited_for(lock);
+    return INTERRUPTION_FREE_THREADED || interruption_current_lockset() != NULL ||
+           interruption_may_be_noted(lock) || interruption_waited_for(lock);
 }
 
 /* A call has taken it, if so it says. */
 INTERRUPTION_INLINE PyObject *
 interruption_note_taken(PyObject *lock, PyObject *result, const interruption_lock_kind *kind)
 {
-    interruption_held *held = interruption_current_held();
-    if (result != NULL && result != Py_False && held != NULL) {
-        interruption_held_push(held, kind, lock, 1);
+    interruption_lockset *set = interruption_thread_lockset; /* of now: the call was wanted */
+    if (result != NULL && result != Py_False && set != NULL) {
+        interruption_lockset_add(set, kind, lock, 1);
     }
     return result;
 }
 
 /*
- * A call that releases it. If the thread has not noted it, it is struck from the list of whoever
- * has, before the original: after it, the lock may be taken, and noted, again. The thread's own
- * entry goes afterwards, if the original has released.
+ * A call that releases it. If the thread has not noted it, whoever has forgets it, before the
+ * original: after it, the lock may be taken, and noted, again. The thread's own is taken out
+ * afterwards, if the original has released.
  */
 INTERRUPTION_INLINE PyObject *
 interruption_release_noted(const interruption_call *call, const interruption_lock_kind *kind)
 {
-    interruption_held *held = interruption_current_held();
-    interruption_held_entry *own = NULL;
-    if (held != NULL) {
-        own = interruption_held_find(held, call->self);
-    }
-    if (own == NULL && !kind->recursive && interruption_taken(call->self)) {
-        interruption_held_strike(call->self);
+    interruption_lockset *set = interruption_current_lockset();
+    interruption_held_lock *own = set == NULL ? NULL : interruption_lockset_find(set, call->self);
+    if (own == NULL && !kind->recursive && interruption_may_be_noted(call->self)) {
+        interruption_forget_lock(call->self);
     }
     PyObject *result = interruption_call_original(call);
     if (result != NULL) {
         interruption_wake(call->self, 1);
     }
     if (own != NULL && result != NULL) {
-        interruption_held_pop(held, own);
+        interruption_lockset_remove(set, own);
     }
     return result;
 }

@@ -1,17 +1,15 @@
 /*
- * See locks.h. What a thread takes inside its region is noted in its list (held_locks.h). Where it
- * has to wait for it, it does so in the parking lot, at the address of the lock, and each release
- * wakes one of those (S10); threads outside of regions wait in the original, as they did, and are
- * woken by it.
+ * See locks.h. What a thread takes inside its region is noted in its lockset (held_locks.h). Where
+ * it has to wait for it, it does so in the parking lot, at the address of the lock, and each
+ * release wakes one of those (S10); threads outside of regions wait in the original, as they did,
+ * and are woken by it.
  *
  * Outside a region a replacement is a thread-local load, for a release of a plain lock one more
  * load, and the original. All that can fail is the original's: it has the arguments as they came.
  */
 #include "blocking/sync/locks.h"
 
-#include "blocking/callers.h"
 #include "blocking/sync/lock_calls.h"
-#include "blocking/wait.h"
 
 ITR_TLS const PyObject *interruption_left_lock;
 
@@ -19,7 +17,7 @@ ITR_TLS const PyObject *interruption_left_lock;
 INTERRUPTION_INLINE bool
 is_inside_or_waited_for(PyObject *lock)
 {
-    return INTERRUPTION_FREE_THREADED || interruption_current_held() != NULL ||
+    return INTERRUPTION_FREE_THREADED || interruption_current_lockset() != NULL ||
            interruption_waited_for(lock);
 }
 
@@ -29,7 +27,7 @@ reset(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
     if (result != NULL) {
-        interruption_held_strike(call->self);
+        interruption_forget_lock(call->self);
     }
     return result;
 }
@@ -39,8 +37,7 @@ reset(const interruption_call *call)
 /* A lock that is waited for. */
 typedef struct {
     PyObject *lock;
-    const interruption_method *acquire;
-    const interruption_method *release;
+    const interruption_acquiring *how;
 } wanted_lock;
 
 /* See interruption_try. */
@@ -48,7 +45,7 @@ static int
 try_lock(void *arg)
 {
     const wanted_lock *wanted = arg;
-    return interruption_try_lock(wanted->acquire, wanted->lock);
+    return interruption_try_lock(wanted->how, wanted->lock);
 }
 
 /*
@@ -61,7 +58,7 @@ static bool
 leave_queue(void *arg)
 {
     const wanted_lock *wanted = arg;
-    PyObject *released = interruption_call_method(wanted->release, wanted->lock, NULL, 0);
+    PyObject *released = interruption_call_method(wanted->how->release, wanted->lock, NULL, 0);
     if (released == NULL) {
         PyErr_Clear();
         return false;
@@ -77,101 +74,43 @@ tell_of_end(const void *lock)
     interruption_wake(lock, 1);
 }
 
-/* May the wait be interrupted, and what does it take? (S10c) */
-static bool
-begin_lock_wait(interruption_waiting *waiting, const PyObject *lock)
-{
-    interruption_wait_view view;
-    interruption_left_lock = NULL;
-    if (!interruption_wait_look(waiting, &view)) {
-        return false;
-    }
-    switch (interruption_caller_of_lock(waiting->state, interruption_thread_self->tstate)) {
-    case INTERRUPTION_CALLER_PROGRAM:
-        if (view.cleanup) {
-            waiting->needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
-        }
-        return true;
-    case INTERRUPTION_CALLER_NOTIFIED:
-        waiting->may_leave = leave_queue;
-        return true;
-    case INTERRUPTION_CALLER_JOIN:
-        interruption_watch_end(lock, tell_of_end);
-        interruption_left_lock = lock; /* unless it gets it */
-        return true;
-    case INTERRUPTION_CALLER_EVENT:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Until when is an acquire(blocking=True, timeout=-1) to wait? False: it does not. */
-static bool
-lock_may_wait(const interruption_call *call, itr_deadline *deadline)
-{
-    return interruption_call_deadline(call, "blocking", INTERRUPTION_MINUS_ONE_IS_EVER, deadline);
-}
-
 /* Acquire a lock that another thread holds. */
 INTERRUPTION_SELDOM static PyObject *
-wait_for_lock(const interruption_call *call, const interruption_method *acquire,
-              const interruption_method *release)
+wait_for_lock(const interruption_call *call, const interruption_acquiring *how)
 {
-    wanted_lock wanted = {call->self, acquire, release};
+    wanted_lock wanted = {call->self, how};
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!lock_may_wait(call, &deadline) || !begin_lock_wait(&waiting, call->self)) {
+    interruption_caller caller;
+    interruption_left_lock = NULL;
+    if (!interruption_lock_wait_begin(call, how, true, &waiting, &caller, &deadline)) {
         return interruption_call_original(call);
+    }
+    if (caller == INTERRUPTION_CALLER_NOTIFIED) {
+        waiting.may_leave = leave_queue;
+    }
+    if (caller == INTERRUPTION_CALLER_JOIN) {
+        interruption_watch_end(call->self, tell_of_end);
+        interruption_left_lock = call->self; /* unless it gets it */
     }
     int result = interruption_wait_in_lot(&waiting, call->self, try_lock, &wanted, deadline);
     if (result >= 0) {
         interruption_left_lock = NULL;
     }
     if (result == INTERRUPTION_WAIT_OFF) {
-        const interruption_call again = interruption_call_of(acquire, call->self);
+        const interruption_call again = interruption_call_of(how->acquire, call->self);
         return interruption_wait_in_original(&again, true, deadline);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
-/* Try at once what is called without arguments. NULL: it was not, or that would have to wait; or
-   with an exception set. */
-static PyObject *
-take_now(const interruption_call *call, const interruption_method *acquire)
-{
-    if (interruption_call_count(call) > 0) {
-        return NULL;
-    }
-    return interruption_try_lock(acquire, call->self) > 0 ? Py_NewRef(Py_True) : NULL;
-}
-
-/* The thread has been asked. If the lock is acquired at the beginning of a call that takes
-   something in, that is raised now (S10b); not if it only looks, as whether a thread has ended. 0,
-   or -1 with an exception set. */
 INTERRUPTION_SELDOM static int
-enter_lock_asked(const interruption_call *call)
+enter_asked(const interruption_call *call, const interruption_acquiring *how)
 {
-    interruption_waiting waiting;
-    itr_deadline deadline;
-    if (!interruption_wait_enter(&waiting)) {
-        return 0;
-    }
-    interruption_caller caller =
-        interruption_caller_of_lock(waiting.state, interruption_thread_self->tstate);
-    if ((caller != INTERRUPTION_CALLER_TAKER && caller != INTERRUPTION_CALLER_JOIN) ||
-        !lock_may_wait(call, &deadline)) {
-        return 0;
-    }
-    int status = interruption_wait_check(&waiting);
+    interruption_caller caller = INTERRUPTION_CALLER_LIBRARY;
+    int status = interruption_lock_enter_asked(call, how, true, &caller);
     interruption_left_lock = status < 0 && caller == INTERRUPTION_CALLER_JOIN ? call->self : NULL;
     return status;
-}
-
-INTERRUPTION_INLINE int
-enter(const interruption_call *call)
-{
-    return interruption_is_asked() ? enter_lock_asked(call) : 0;
 }
 
 /* _thread.lock ----------------------------------------------------------------------------------
@@ -187,7 +126,7 @@ lock_looks_held(PyObject *lock)
 
 static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
 
-static PyObject *lock_take(const interruption_call *call);
+INTERRUPTION_INLINE PyObject *lock_take(const interruption_call *call);
 
 INTERRUPTION_INLINE PyObject *
 lock_release(const interruption_call *call)
@@ -208,22 +147,38 @@ lock_leave(const interruption_call *call)
 INTERRUPTION_REPLACEMENT(lock_acquire, interruption_called_inside, lock_take);
 INTERRUPTION_REPLACEMENT(lock_acquire_lock, interruption_called_inside, lock_take);
 INTERRUPTION_REPLACEMENT(lock_enter, interruption_called_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_do_release, interruption_called_inside_or_watched, lock_release);
-INTERRUPTION_REPLACEMENT(lock_release_lock, interruption_called_inside_or_watched, lock_release);
-INTERRUPTION_REPLACEMENT(lock_exit, interruption_called_inside_or_watched, lock_leave);
-INTERRUPTION_REPLACEMENT(lock_reset, interruption_called_inside_or_watched, reset);
+INTERRUPTION_REPLACEMENT(lock_do_release, interruption_called_inside_or_noted, lock_release);
+INTERRUPTION_REPLACEMENT(lock_release_lock, interruption_called_inside_or_noted, lock_release);
+INTERRUPTION_REPLACEMENT(lock_exit, interruption_called_inside_or_noted, lock_leave);
+INTERRUPTION_REPLACEMENT(lock_reset, interruption_called_inside_or_noted, reset);
 
-static PyObject *
-lock_take(const interruption_call *call)
+static const interruption_acquiring lock_acquiring = {.acquire = &lock_acquire,
+                                                      .release = &lock_do_release,
+                                                      .flag = "blocking",
+                                                      .ever = INTERRUPTION_MINUS_ONE_IS_EVER,
+                                                      .caller = interruption_caller_of_lock};
+
+INTERRUPTION_SELDOM static PyObject *
+lock_take_slowly(const interruption_call *call)
 {
-    if (enter(call) < 0) {
+    if (interruption_is_asked() && enter_asked(call, &lock_acquiring) < 0) {
         return NULL;
     }
-    /* With a GIL, a lock that is free now is free for the original, too. */
-    bool free = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self);
-    PyObject *result = free ? interruption_call_original(call)
-                            : wait_for_lock(call, &lock_acquire, &lock_do_release);
+    PyObject *result = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self)
+                           ? interruption_call_original(call)
+                           : wait_for_lock(call, &lock_acquiring);
     return interruption_note_taken(call->self, result, &plain);
+}
+
+INTERRUPTION_INLINE PyObject *
+lock_take(const interruption_call *call)
+{
+    /* With a GIL, a lock that is free now is free for the original, too. */
+    if (INTERRUPTION_FREE_THREADED || interruption_is_asked() || lock_looks_held(call->self)) {
+        const interruption_call rebuilt = interruption_call_rebuilt(call);
+        return lock_take_slowly(&rebuilt);
+    }
+    return interruption_note_taken(call->self, interruption_call_original(call), &plain);
 }
 
 /* _thread.RLock ---------------------------------------------------------------------------------
@@ -254,7 +209,7 @@ rlock_looks_taken_by(PyObject *lock, unsigned long ident)
 static const interruption_lock_kind recursive = {
     .recursive = true, .looks_held = rlock_looks_held, .looks_taken_by = rlock_looks_taken_by};
 
-static PyObject *rlock_take(const interruption_call *call);
+INTERRUPTION_INLINE PyObject *rlock_take(const interruption_call *call);
 
 INTERRUPTION_INLINE PyObject *
 rlock_release(const interruption_call *call)
@@ -266,20 +221,19 @@ INTERRUPTION_INLINE PyObject *
 rlock_save(const interruption_call *call)
 {
     PyObject *state = interruption_call_original(call);
-    interruption_held *held = interruption_current_held();
+    interruption_lockset *set = interruption_current_lockset();
     if (state != NULL) {
         interruption_wake(call->self, 1);
     }
-    if (state != NULL && held != NULL) {
-        interruption_held_save(held, call->self, state);
+    if (state != NULL && set != NULL) {
+        interruption_lockset_pause(set, call->self);
     }
     return state;
 }
 
-/* The state that was restored, and how many levels it says; as an argument or in a tuple of them.
- */
-static PyObject *
-restored_state(const interruption_call *call, int *levels)
+/* How many levels the state says that was restored; as an argument or in a tuple of them. */
+static int
+restored_levels(const interruption_call *call)
 {
     PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
     assert(state != NULL); /* the original has taken it */
@@ -287,21 +241,19 @@ restored_state(const interruption_call *call, int *levels)
         state = PyTuple_GET_ITEM(state, 0);
     }
     PyObject *count = PySequence_GetItem(state, 0);
-    *levels = count == NULL ? 1 : (int)PyLong_AsLong(count);
+    int levels = count == NULL ? 1 : (int)PyLong_AsLong(count);
     Py_XDECREF(count);
     PyErr_Clear();
-    return state;
+    return levels;
 }
 
 INTERRUPTION_INLINE PyObject *
 rlock_restore(const interruption_call *call)
 {
     PyObject *result = interruption_call_original(call);
-    interruption_held *held = interruption_current_held();
-    if (result != NULL && held != NULL) {
-        int levels;
-        PyObject *state = restored_state(call, &levels);
-        interruption_held_restore(held, &recursive, call->self, state, levels);
+    interruption_lockset *set = interruption_current_lockset();
+    if (result != NULL && set != NULL) {
+        interruption_lockset_resume(set, &recursive, call->self, restored_levels(call));
     }
     return result;
 }
@@ -312,7 +264,7 @@ INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside_or_waited_for, rlock_releas
 INTERRUPTION_REPLACEMENT(rlock_exit, is_inside_or_waited_for, rlock_release);
 INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save);
 INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
-INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_watched, reset);
+INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_noted, reset);
 
 /* Is it surely free for the calling thread? From 3.14 on it can tell (gh-115942); it stays so while
    we have the GIL. */
@@ -324,23 +276,35 @@ rlock_is_free(PyObject *lock)
             interruption_says_yes(&rlock_is_owned, lock));
 }
 
-static PyObject *
-rlock_take(const interruption_call *call)
+static const interruption_acquiring rlock_acquiring = {.acquire = &rlock_acquire,
+                                                       .release = &rlock_do_release,
+                                                       .flag = "blocking",
+                                                       .ever = INTERRUPTION_MINUS_ONE_IS_EVER,
+                                                       .caller = interruption_caller_of_lock};
+
+__attribute__((noinline)) static PyObject *
+rlock_take_slowly(const interruption_call *call)
 {
-    if (enter(call) < 0) {
+    if (interruption_is_asked() && enter_asked(call, &rlock_acquiring) < 0) {
         return NULL;
     }
-    PyObject *result = NULL;
-    if (rlock_is_free(call->self)) {
-        result = interruption_call_original(call);
-    }
-    else {
-        result = take_now(call, &rlock_acquire);
-        if (result == NULL && !PyErr_Occurred()) {
-            result = wait_for_lock(call, &rlock_acquire, &rlock_do_release);
-        }
-    }
+    /* Without arguments it is tried at once. */
+    int taken =
+        interruption_call_count(call) > 0 ? 0 : interruption_try_lock(&rlock_acquiring, call->self);
+    PyObject *result = taken > 0    ? Py_NewRef(Py_True)
+                       : taken == 0 ? wait_for_lock(call, &rlock_acquiring)
+                                    : NULL;
     return interruption_note_taken(call->self, result, &recursive);
+}
+
+INTERRUPTION_INLINE PyObject *
+rlock_take(const interruption_call *call)
+{
+    if (interruption_is_asked() || !rlock_is_free(call->self)) {
+        const interruption_call rebuilt = interruption_call_rebuilt(call);
+        return rlock_take_slowly(&rebuilt);
+    }
+    return interruption_note_taken(call->self, interruption_call_original(call), &recursive);
 }
 
 static const interruption_row lock_rows[] = {

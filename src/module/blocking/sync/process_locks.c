@@ -7,7 +7,6 @@
 
 #include <structmember.h> /* T_INT */
 
-#include "blocking/callers.h"
 #include "cpython/frame.h"
 #include "blocking/sync/lock_calls.h"
 #include "interpose/originals.h"
@@ -65,6 +64,11 @@ static PyObject *semaphore_take(const interruption_call *call);
 INTERRUPTION_REPLACEMENT(semaphore_acquire, interruption_called_inside, semaphore_take);
 INTERRUPTION_REPLACEMENT(semaphore_enter, interruption_called_inside, semaphore_take);
 
+static const interruption_acquiring acquiring = {.acquire = &semaphore_acquire,
+                                                 .flag = "block",
+                                                 .ever = INTERRUPTION_NONE_IS_EVER,
+                                                 .caller = interruption_caller_of_process_lock};
+
 /* Leaving Condition.wait. -------------------------------------------------------------------------
  *
  * multiprocessing.Condition counts its sleepers in one semaphore and those that have woken in
@@ -105,7 +109,7 @@ semaphore_of(PyObject *condition, const char *name, PyTypeObject *type)
 static int
 try_semaphore(void *semaphore)
 {
-    return interruption_try_lock(&semaphore_acquire, semaphore);
+    return interruption_try_lock(&acquiring, semaphore);
 }
 
 /* The calling thread is about to leave Condition.wait by an exception. False: it has been notified,
@@ -151,67 +155,27 @@ is_not_to_be_counted(const PyObject *semaphore)
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* May the wait be interrupted, and what does it take? (S10c) `kind` is NULL if permits are waited
-   for. */
-static bool
-begin_semaphore_wait(interruption_waiting *waiting, const interruption_lock_kind *kind)
-{
-    interruption_wait_view view;
-    if (!interruption_wait_look(waiting, &view)) {
-        return false;
-    }
-    switch (interruption_caller_of_process_lock(waiting->state, interruption_thread_self->tstate)) {
-    case INTERRUPTION_CALLER_PROGRAM:
-        if (view.cleanup && kind != NULL) {
-            waiting->needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
-        }
-        return true;
-    case INTERRUPTION_CALLER_NOTIFIED:
-        waiting->may_leave = withdraw;
-        return kind == NULL; /* else it is the condition's own lock, acquired again (S10d) */
-    case INTERRUPTION_CALLER_RECEIVER:
-    case INTERRUPTION_CALLER_EVENT:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* The thread has been asked. If this is the beginning of a call that takes something in, that is
-   raised now (S10b). 0, or -1 with an exception set. */
-INTERRUPTION_SELDOM static int
-enter_semaphore_asked(const interruption_call *call, const interruption_lock_kind *kind)
-{
-    itr_deadline deadline;
-    interruption_waiting waiting;
-    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline) ||
-        !interruption_wait_enter(&waiting)) {
-        return 0;
-    }
-    switch (interruption_caller_of_process_lock(waiting.state, interruption_thread_self->tstate)) {
-    case INTERRUPTION_CALLER_PROGRAM:
-        return kind == NULL ? interruption_wait_check(&waiting) : 0;
-    case INTERRUPTION_CALLER_TAKER:
-    case INTERRUPTION_CALLER_RECEIVER:
-        /* by the lock it begins; a semaphore may be its result, as in Event.wait */
-        return kind != NULL ? interruption_wait_check(&waiting) : 0;
-    default:
-        return 0;
-    }
-}
-
 static PyObject *
 acquire(const interruption_call *call, const interruption_lock_kind *kind)
 {
     itr_deadline deadline;
     interruption_waiting waiting;
-    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline)) {
+    interruption_caller caller;
+    if (!interruption_call_deadline(call, acquiring.flag, acquiring.ever, &deadline)) {
         return interruption_call_original(call);
     }
     int taken = try_semaphore(call->self);
     if (taken == 0) {
-        if (!begin_semaphore_wait(&waiting, kind)) {
+        if (!interruption_lock_wait_begin(call, &acquiring, kind != NULL, &waiting, &caller,
+                                          &deadline)) {
             return interruption_call_original(call);
+        }
+        if (caller == INTERRUPTION_CALLER_NOTIFIED) {
+            if (kind != NULL) {
+                /* the condition's own lock, acquired again (S10d) */
+                return interruption_call_original(call);
+            }
+            waiting.may_leave = withdraw;
         }
         taken = interruption_wait_in_slices(&waiting, try_semaphore, call->self, deadline);
     }
@@ -236,7 +200,9 @@ static PyObject *
 semaphore_take(const interruption_call *call)
 {
     const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    if (interruption_is_asked() && enter_semaphore_asked(call, kind) < 0) {
+    interruption_caller caller;
+    if (interruption_is_asked() &&
+        interruption_lock_enter_asked(call, &acquiring, kind != NULL, &caller) < 0) {
         return NULL;
     }
     PyObject *result = acquire(call, kind);
@@ -269,9 +235,9 @@ semaphore_leave(const interruption_call *call)
     return semaphore_release(call);
 }
 
-INTERRUPTION_REPLACEMENT(semaphore_do_release, interruption_called_inside_or_watched,
+INTERRUPTION_REPLACEMENT(semaphore_do_release, interruption_called_inside_or_noted,
                          semaphore_release);
-INTERRUPTION_REPLACEMENT(semaphore_exit, interruption_called_inside_or_watched, semaphore_leave);
+INTERRUPTION_REPLACEMENT(semaphore_exit, interruption_called_inside_or_noted, semaphore_leave);
 
 static const interruption_row semaphore_rows[] = {
     {"_multiprocessing", "SemLock", "_is_zero", &semaphore_is_zero, false},
