@@ -22,7 +22,7 @@ from .. import blocking
 from .._interruption import _set_own
 from .._protected import is_sure, not_found, protect
 from .._shutdown.shutdown import LOGGER, REPORT_AFTER, ShutdownReport, tell_by
-from .._shutdown.signals import end_by_swallowed_signals, exits_with, interrupt_for_run
+from .._shutdown.signals import exits_with, interrupt_for_run
 from . import run_threads
 
 Region = Literal["all", "ours", "none"]
@@ -231,7 +231,6 @@ def run(load: Callable[[], Program], arguments: Sequence[str], wanted: Wanted) -
     grace = wanted.grace
     report_after = REPORT_AFTER if grace > REPORT_AFTER else None
     interrupt_for_run(grace, given=wanted.given, report_after=report_after)
-    end_by_swallowed_signals()
     for name in wanted.protected:
         protect(name, missing_ok=True)
     _set_own(wanted.own)

@@ -14,9 +14,12 @@ import time
 from _weakrefset import WeakSet
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._interruption import _make_daemon
+
+if TYPE_CHECKING:
+    from .signals import State
 
 _threading = cast("Any", threading)  # for what has no place in its types
 
@@ -35,20 +38,10 @@ _given_up: set[threading.Thread] = set()
 _abandoned: WeakSet[threading.Thread] = WeakSet()  # of `weakref`, which is dear to import
 
 
-class Watcher(Protocol):
-    """Who wants to know of the end. Both are called in the main thread."""
-
-    def main_has_ended(self, *, by_exception: bool) -> None:
-        """The main program has ended; its threads are waited for next."""
-
-    def threads_have_ended(self) -> None:
-        """The threads have ended or were given up, or the wait was left by an exception."""
-
-
 class _Now:
     """What is in place: ``watcher``, and the frame that the main program ends with."""
 
-    watcher: Watcher | None = None
+    watcher: "State | None" = None
     outermost: FrameType | None = None
     in_place = False  # our functions, in `threading`
     shutdown: Callable[[], None] | None = None  # what was there before, for good:
@@ -77,7 +70,7 @@ def _ended_by_exception(frame: FrameType | None) -> bool:
     return not last.startswith("RETURN")
 
 
-def watch(watcher: Watcher) -> None:
+def watch(watcher: "State") -> None:
     """Tell the watcher of the end of the main program, from now on. In the main thread."""
     _Now.watcher = watcher
     _Now.outermost = outermost_frame()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import Any, NoReturn, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from .._interruption import (
     _foreign_signals,
@@ -25,6 +25,9 @@ from .._interruption import (
     _signal_is_seen,
     _signal_later,
 )
+
+if TYPE_CHECKING:
+    from .signals import State
 
 # Libraries that take Ctrl-C by a handler of their own, because an exception that is raised anywhere
 # would break them. They are left by that handler, whatever the signal.
@@ -43,26 +46,10 @@ _LAST = getattr(signal, "SIGRTMAX", 0)
 _FIRST = getattr(signal, "SIGRTMIN", 1)
 
 
-class Listener(Protocol):
-    """Who wants to know of the signals. Called in the main thread, by its handlers."""
-
-    def count(self) -> int:
-        """How many signals have come."""
-
-    def on_signal(self, signum: int, frame: FrameType | None) -> bool:
-        """See to it. False: it has come while another was being seen to."""
-
-    def may_raise(self, frame: FrameType | None) -> bool:
-        """Whether the main thread has something to be stopped in."""
-
-    def exception(self, signum: int) -> BaseException:
-        """What a signal raises that would have ended the process."""
-
-
 class _Now:
     """Which signals are looked after, for whom, and what is on its way."""
 
-    listener: Listener | None = None
+    listener: "State | None" = None
     looked_after: frozenset[int] = frozenset()  # replaced, never changed
     unless_handled: frozenset[int] = frozenset()  # those that the program's handlers have alone
     leaving: int | None = None  # the signal for which an event loop is to be left
@@ -171,7 +158,7 @@ class _Word(_Handler):
             _signal_is_answered()
 
 
-def look_after(signum: int, listener: Listener, *, unless_handled: bool) -> None:
+def look_after(signum: int, listener: "State", *, unless_handled: bool) -> None:
     """Tell the listener of that signal from now on, whatever handlers the program sets.
 
     unless_handled: but not while it has one of its own.
@@ -239,7 +226,7 @@ def signal_that_ends(error: BaseException | None) -> int | None:
 # A signal that would have ended the process. ------------------------------------------------------
 
 
-def _what_stops_main_thread(listener: Listener, signum: int, frame: FrameType | None) -> Any:
+def _what_stops_main_thread(listener: "State", signum: int, frame: FrameType | None) -> Any:
     """What the main thread is stopped by: to be called, or raised; None: it has been seen to."""
     error = listener.exception(signum)
     ctrl_c: Any = signal.getsignal(signal.SIGINT)

@@ -2,7 +2,7 @@
 
 All of it happens in the main thread: signal handlers, and what the interpreter does at its end. So
 what is in ``_state`` is guarded by being the main thread's; a handler can come between any two
-lines, which ``_State.on_signal`` is made for. The thread that waits for the others has an
+lines, which ``State.on_signal`` is made for. The thread that waits for the others has an
 ``UnderWay`` of its own, and looks at nothing else.
 """
 
@@ -98,8 +98,11 @@ def _name(signum: int) -> str:
         return f"signal {signum}"
 
 
-class _State:
-    """What has come so far, and what is installed: of the main thread, and for ``ending``."""
+class State:
+    """What has come so far, and what is installed: of the main thread.
+
+    Its handlers (``handlers``), and the end of the main program (``ending``), tell it and ask it.
+    """
 
     def __init__(self) -> None:
         self.signals: list[tuple[Options, int]] = []  # those that have come
@@ -132,8 +135,6 @@ class _State:
                     self._begun.remove(each)
         under_way.begin(self._begun, goes_on=goes_on)
         self.under_way = under_way
-
-    # What the handlers want to know: a ``Listener``.
 
     def count(self) -> int:
         """How many signals have come."""
@@ -190,20 +191,34 @@ class _State:
         if self._done == 1 and not self._over:
             self.under_way = None  # one that an exit from a block has begun is not a signal's
             self.begin(options, _name(signum))
-            _bound_process(self.under_way, signum)
+            self._bound_process(signum)
         else:
             _begin_shutdown(options.reason or _name(signum), self._origin, False)  # noqa: FBT003
         if self._done == _GIVE_UP:
             if self.under_way is not None:
                 self.under_way.stop_waiting()
-                _bound_process(self.under_way, signum)
+                self._bound_process(signum)
             for installation in tuple(self.installed):
                 installation.put_back()  # the next one does what it did before
         if self.past_end:
             _end_as(signum)
 
+    def _bound_process(self, signum: int) -> None:
+        """Let the process have ended by that signal soon after the deadline, in any case (S30).
+
+        signum: 0 if it ends without one.
+
+        At a prompt Ctrl-C ends a statement, not the program.
+        """
+        under_way = self.under_way
+        if under_way is None or under_way.options.process_ends_within(fatal=False) == math.inf:
+            return
+        if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
+            left = max(0.0, under_way.deadline - time.monotonic())
+            _end_within(left + MARGIN, signum, self.status)
+
     def main_has_ended(self, *, by_exception: bool) -> None:
-        """Ask, if that is wanted. Somebody waits from here on, whoever has been asked before."""
+        """Ask, if that is wanted: the threads are waited for next, whoever has asked them."""
         self.past_end = True
         signum = handlers.signal_that_ends(_unhandled() if by_exception else None)
         if self.unaware and not by_exception:
@@ -218,7 +233,7 @@ class _State:
             if installation.on_exit is not None:
                 if by_exception or installation.at_end:
                     self.begin(installation.on_exit, "exit")
-                    _bound_process(self.under_way, 0)
+                    self._bound_process(0)
                 return
 
     def threads_have_ended(self) -> None:
@@ -275,20 +290,6 @@ def _watch(signum: int, options: Options) -> None:
     _watch_signal(signum, *(options.process_ends_within(fatal=fatal) for fatal in (False, True)))
 
 
-def _bound_process(under_way: "UnderWay | None", signum: int) -> None:
-    """Let the process have ended by that signal soon after the deadline, whatever it does (S30).
-
-    signum: 0 if it ends without one.
-
-    At a prompt Ctrl-C ends a statement, not the program.
-    """
-    if under_way is None or under_way.options.process_ends_within(fatal=False) == math.inf:
-        return
-    if not (signum == signal.SIGINT and hasattr(sys, "ps1")):
-        left = max(0.0, under_way.deadline - time.monotonic())
-        _end_within(left + MARGIN, signum, _state.status)
-
-
 def _unhandled() -> BaseException | None:
     """The exception that the interpreter has last shown as unhandled; never a ``SystemExit``."""
     name = "last_exc" if sys.version_info >= (3, 12) else "last_value"
@@ -304,7 +305,7 @@ def _there_are_threads() -> bool:
     )
 
 
-_state = _State()
+_state = State()
 os.register_at_fork(after_in_child=_state.after_fork_in_child)
 
 
@@ -460,7 +461,11 @@ def interrupt_for_run(timeout: float, *, given: bool, report_after: float | None
 
     given: the timeout was given for this program, so that it is for the whole process (S30). Else
         it is for threads alone: a cleanup that takes longer, and ends, is not cut off.
+
+    The program does not know of ``SignalExit``, but its libraries may catch every ``SystemExit``:
+    if it comes to its plain end, it ends by the signal that it was told to end by.
     """
+    _state.unaware = True
     options = Options(timeout, None, report_after, bounds_all=given)
     _heed((), options)
     _ask_on_exit(options, at_end=False)
@@ -504,14 +509,6 @@ def interrupt_on_signal(
     _check_main_thread("interrupt_on_signal()")
     options = Options(timeout, reason, report_after)
     return _heed(signals, options)
-
-
-def end_by_swallowed_signals() -> None:
-    """Let a program that comes to its plain end be ended by the signal that it was told to end by.
-
-    For programs that do not know of ``SignalExit``, but whose libraries catch every ``SystemExit``.
-    """
-    _state.unaware = True
 
 
 def interrupt_on_exit(
