@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "itr_registry.h"
 
@@ -47,15 +49,61 @@ readable(int fd)
     return poll(&poller, 1, 0) == 1;
 }
 
+static inline int
+count_payloads(const itr_payload *list)
+{
+    int count = 0;
+    for (; list != NULL; list = list->next) {
+        count++;
+    }
+    return count;
+}
+
 /* Take the orphans, and count them. */
 static inline int
 orphans(void)
 {
-    int count = 0;
-    for (itr_payload *payload = itr_take_orphans(); payload != NULL; payload = payload->next) {
-        count++;
+    return count_payloads(itr_take_orphans());
+}
+
+static inline itr_record *
+new_record(void)
+{
+    itr_record *record = itr_record_new(1, 1);
+    EXPECT(record != NULL);
+    return record;
+}
+
+/* End a record that a test is done with, and count the payloads it held. */
+static inline int
+dispose(itr_record *record)
+{
+    itr_payload *dropped = NULL;
+    itr_record_end(record, &dropped);
+    itr_release(record);
+    return count_payloads(dropped);
+}
+
+/* It ends well. */
+static inline void
+expect_child(pid_t child)
+{
+    int status;
+    EXPECT(waitpid(child, &status, 0) == child);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Run `body` in a child and expect it to return true. */
+static inline void
+in_a_child(bool (*body)(void))
+{
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        (void)alarm(60); /* a child that hangs is a failure, not a wait */
+        _exit(body() ? 0 : 1);
     }
-    return count;
+    expect_child(child);
 }
 
 /* `count`, scaled by ITR_STRESS percent; at least one. */

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__has_include) && defined(__linux__)
@@ -180,15 +179,13 @@ a_number_is_known_for_ours_until_it_stands_for_another_file(void)
 static void
 a_file_of_another_kind_with_the_same_inode_is_not_ours(void)
 {
-    itr_record *record = itr_record_new(1, 1);
-    itr_payload *dropped = NULL;
+    itr_record *record = new_record();
     EXPECT(itr_wait_fd(record) >= 0);
     itr_own_fd other = record->wake_fd.reader;
     EXPECT(itr_own_fd_is_ours(&other));
     other.type = S_IFREG;
     EXPECT(!itr_own_fd_is_ours(&other));
-    itr_record_end(record, &dropped);
-    itr_release(record);
+    dispose(record);
 }
 
 static void
@@ -211,19 +208,17 @@ static void
 a_number_of_ours_is_closed_on_exec_and_high_whatever_the_limit_is(void)
 {
     struct rlimit before, low;
-    itr_payload *dropped = NULL;
     EXPECT(getrlimit(RLIMIT_NOFILE, &before) == 0);
     low = before;
     low.rlim_cur = 128;
     for (int limited = 0; limited < 2; limited++) {
         EXPECT(setrlimit(RLIMIT_NOFILE, limited ? &low : &before) == 0);
-        itr_record *record = itr_record_new(1, 1);
+        itr_record *record = new_record();
         int number = itr_poll_fd(record);
         EXPECT(number >= 64 && (!limited || number < 128));
         EXPECT(fcntl(number, F_GETFD) & FD_CLOEXEC);
         EXPECT(fcntl(itr_wait_fd(record), F_GETFD) & FD_CLOEXEC);
-        itr_record_end(record, &dropped);
-        itr_release(record);
+        dispose(record);
     }
     EXPECT(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
@@ -248,15 +243,13 @@ there_is_room_for_high_numbers_from_the_beginning(void)
 static void
 a_number_of_ours_is_not_what_the_program_opens_next(void)
 {
-    itr_record *record = itr_record_new(1, 1);
-    itr_payload *dropped = NULL;
+    itr_record *record = new_record();
     int number = itr_poll_fd(record), shown = itr_wait_fd(record);
     EXPECT(number > shown);
     EXPECT(close(number) == 0);
     int next = dup(0);
     EXPECT(next >= 0 && next < number && close(next) == 0);
-    itr_record_end(record, &dropped);
-    itr_release(record);
+    dispose(record);
 }
 
 /* What a descriptor is good for, once it is ours no more. */
@@ -268,8 +261,7 @@ use_and_end(itr_record *record)
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
     itr_wake(record);
     EXPECT(itr_clear(record, &dropped) && itr_request(record, NULL) == ITR_NEW);
-    itr_record_end(record, &dropped);
-    itr_release(record);
+    dispose(record);
 }
 
 static void
@@ -277,7 +269,7 @@ nothing_is_done_to_a_file_that_got_the_number(void)
 {
     for (int index = 0; index < FILES; index++) {
         for (int which = 0; which < 4; which++) {
-            itr_record *record = itr_record_new(1, 1);
+            itr_record *record = new_record();
             EXPECT(itr_wait_fd(record) >= 0 && itr_poll_fd(record) >= 0);
             const itr_own_fd *all[] = {&record->wake_fd.reader, &record->wake_fd.writer,
                                        &record->poll_fd.reader, &record->poll_fd.writer};
@@ -294,7 +286,7 @@ another_is_made_in_place_of_one_that_was_closed(void)
 {
     for (int which = 0; which < 2; which++) {
         itr_payload *dropped = NULL;
-        itr_record *record = itr_record_new(1, 1);
+        itr_record *record = new_record();
         int wait_fd = itr_wait_fd(record), poll_fd = itr_poll_fd(record);
         int wait_number = which ? record->wake_fd.writer.fd : wait_fd;
         int poll_number = which ? record->poll_fd.writer.fd : poll_fd;
@@ -313,8 +305,7 @@ another_is_made_in_place_of_one_that_was_closed(void)
         EXPECT(readable(other_wait) && !readable(other_poll));
         EXPECT(itr_request(record, NULL) == ITR_WAITING && readable(other_poll));
         EXPECT(itr_clear(record, &dropped) && !readable(other_wait));
-        itr_record_end(record, &dropped);
-        itr_release(record);
+        dispose(record);
         expect_untouched(wait_number, 1);
         expect_untouched(poll_number, 2);
     }
@@ -323,17 +314,14 @@ another_is_made_in_place_of_one_that_was_closed(void)
 static void
 a_descriptor_of_another_thread_is_told_from_ours(void)
 {
-    itr_payload *dropped = NULL;
-    itr_record *one = itr_record_new(1, 1), *other = itr_record_new(2, 2);
+    itr_record *one = new_record(), *other = itr_record_new(2, 2);
     int number = itr_wait_fd(one);
     (void)close(number);
     int stolen = itr_wait_fd(other); /* the lowest that is free */
     EXPECT(stolen == number && itr_request(one, NULL) == ITR_NEW && !readable(stolen));
-    itr_record_end(one, &dropped);
-    itr_release(one);
+    dispose(one);
     EXPECT(itr_request(other, NULL) == ITR_NEW && readable(stolen));
-    itr_record_end(other, &dropped);
-    itr_release(other);
+    dispose(other);
 }
 
 /* Between the question whose it is and its use, the number may get another file. */
@@ -385,8 +373,7 @@ static void
 a_poll_goes_on_when_its_descriptor_is_closed(void)
 {
     for (int round = 0; round < 30; round++) {
-        itr_payload *dropped = NULL;
-        itr_record *record = itr_record_new(1, 1);
+        itr_record *record = new_record();
         atomic_store(&polled, NULL);
         atomic_store(&turns, 0);
         pthread_t thread = start(poll_until_asked, record);
@@ -400,16 +387,14 @@ a_poll_goes_on_when_its_descriptor_is_closed(void)
         }
         EXPECT(itr_request(record, NULL) == ITR_NEW);
         join(thread);
-        itr_record_end(record, &dropped);
-        itr_release(record);
+        dispose(record);
     }
 }
 
 static void
 a_sleeper_is_woken_though_all_is_closed(void)
 {
-    itr_payload *dropped = NULL;
-    itr_record *record = itr_record_new(1, 1);
+    itr_record *record = new_record();
     EXPECT(itr_wait(record, itr_deadline_after(1000)) != ITR_WAIT_REQUESTED);
     for (int fd = 3; fd < 1024; fd++) {
         bool theirs = false;
@@ -421,8 +406,7 @@ a_sleeper_is_woken_though_all_is_closed(void)
     EXPECT(itr_wait(record, itr_deadline_after(1000)) != ITR_WAIT_REQUESTED);
     EXPECT(itr_request(record, NULL) == ITR_NEW);
     EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
-    itr_record_end(record, &dropped);
-    itr_release(record);
+    dispose(record);
 }
 
 /* Forks. -------------------------------------------------------------------------------------- */
@@ -445,8 +429,7 @@ a_child_leaves_alone_what_got_the_number(void)
             expect_untouched(number, index);
             _exit(0);
         }
-        int status;
-        EXPECT(waitpid(child, &status, 0) == child && status == 0);
+        expect_child(child);
         if (is_read(index) && files[index].peer >= 0) {
             EXPECT(write(files[index].peer, DATA, sizeof(DATA)) > 0); /* the child took it */
         }

@@ -1,27 +1,11 @@
 /* What a fork does to records (S18): the child has one thread, its requests cleared. */
 #include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "expect.h"
 #include "itr_registry.h"
 
 static const itr_thread self = {.thread_id = 1, .serial = 1};
 static const itr_thread other = {.thread_id = 2, .serial = 2};
-
-/* Run `body` in a child and expect it to return true. */
-static void
-in_a_child(bool (*body)(void))
-{
-    pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        _exit(body() ? 0 : 1);
-    }
-    int status;
-    EXPECT(waitpid(child, &status, 0) == child);
-    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
 
 static bool
 child_is_not_asked(void)
@@ -133,21 +117,20 @@ a_child_forks_too(void)
     in_a_child(grandchild_is_not_asked);
 }
 
+static bool
+child_without_a_record_is_as_its_parent(void)
+{
+    bool right = itr_current() == NULL && itr_count().records == 0 && itr_find(1) == NULL;
+    itr_record *record = itr_adopt((itr_thread){.thread_id = 3, .serial = 3});
+    return right && record != NULL && itr_request(record, NULL) == ITR_NEW;
+}
+
 static void *
 fork_without_a_record(void *argument)
 {
     (void)argument;
     EXPECT(itr_current() == NULL);
-    pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        bool right = itr_current() == NULL && itr_count().records == 0 && itr_find(1) == NULL;
-        itr_record *record = itr_adopt((itr_thread){.thread_id = 3, .serial = 3});
-        _exit(right && record != NULL && itr_request(record, NULL) == ITR_NEW ? 0 : 1);
-    }
-    int status;
-    EXPECT(waitpid(child, &status, 0) == child);
-    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    in_a_child(child_without_a_record_is_as_its_parent);
     return NULL;
 }
 

@@ -1,7 +1,5 @@
 /* The parking lot by itself: who is woken, in which order, and what those who leave owe. */
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "expect.h"
 #include "itr_lot.h"
@@ -11,23 +9,12 @@ enum { MANY = 100 };
 static const char places[2];
 static const void *const here = &places[0], *const there = &places[1];
 
-static itr_record *
-new_record(void)
-{
-    itr_record *record = itr_record_new(1, 1);
-    EXPECT(record != NULL);
-    return record;
-}
-
 /* End a record, to which nobody else has a reference left. */
 static void
-dispose(itr_record *record)
+dispose_alone(itr_record *record)
 {
-    itr_payload *dropped = NULL;
     EXPECT(atomic_load(&record->references) == 1);
-    itr_record_end(record, &dropped);
-    EXPECT(dropped == NULL);
-    itr_release(record);
+    EXPECT(dispose(record) == 0);
 }
 
 /* Take the permit, if there is one. */
@@ -59,7 +46,7 @@ a_wake_up_tells_the_waiter_and_lets_it_go_on(void)
     EXPECT(itr_lot_wake(here, 1) == 0); /* it is out of the queue */
     EXPECT(!has_permit(record));
     EXPECT(itr_lot_leave(&waiter));
-    dispose(record);
+    dispose_alone(record);
 }
 
 static void
@@ -71,7 +58,7 @@ who_leaves_before_is_not_woken_and_owes_nothing(void)
     EXPECT(!itr_lot_leave(&waiter));
     EXPECT(itr_lot_wake(here, 1) == 0);
     EXPECT(!itr_lot_woken(&waiter) && !has_permit(record));
-    dispose(record);
+    dispose_alone(record);
 }
 
 /* More addresses than the lot can tell apart otherwise. */
@@ -91,7 +78,7 @@ only_waiters_of_that_address_are_woken(void)
     for (int i = 0; i < ADDRESSES; i++) {
         EXPECT(itr_lot_leave(&waiters[i]) == (i % 7 == 0));
     }
-    dispose(record);
+    dispose_alone(record);
 }
 
 /* Fewer than there are, exactly as many, and more than fit into one batch. */
@@ -116,7 +103,7 @@ so_many_are_woken_in_the_order_in_which_they_entered(void)
     for (int i = 0; i < MANY; i++) {
         EXPECT(itr_lot_leave(&waiters[i]));
     }
-    dispose(record);
+    dispose_alone(record);
 }
 
 static void
@@ -134,7 +121,7 @@ who_enters_in_front_is_woken_first(void)
     EXPECT(itr_lot_woken(&second) && !itr_lot_woken(&third));
     EXPECT(itr_lot_wake(here, 5) == 1 && itr_lot_woken(&third));
     EXPECT(itr_lot_wake(there, 1) == 1 && itr_lot_woken(&alone));
-    dispose(record);
+    dispose_alone(record);
 }
 
 /* The first, the last, one in the middle, the only one: the others stay in their order. */
@@ -155,7 +142,7 @@ those_who_stay_keep_their_order_whoever_leaves(void)
     EXPECT(!itr_lot_leave(&waiters[0]));
     itr_lot_enter(&waiters[0], here, record, true);
     EXPECT(itr_lot_wake(here, 1) == 1 && itr_lot_woken(&waiters[0]));
-    dispose(record);
+    dispose_alone(record);
 }
 
 static void
@@ -171,7 +158,7 @@ all_are_woken_wherever_they_wait(void)
     for (int i = 0; i < MANY; i++) {
         EXPECT(itr_lot_leave(&waiters[i]));
     }
-    dispose(record);
+    dispose_alone(record);
 }
 
 static void *
@@ -194,7 +181,7 @@ a_sleeping_thread_is_woken(void)
     while (itr_lot_wake(here, 1) == 0) {
     }
     join(thread);
-    dispose(record);
+    dispose_alone(record);
 }
 
 /* The waiter is on the stack of a thread that the child has not got. */
@@ -214,10 +201,9 @@ the_child_of_a_fork_has_an_empty_lot(void)
         EXPECT(itr_lot_wake(here, SIZE_MAX) == 1 && itr_lot_leave(&own));
         _exit(0);
     }
-    int status;
-    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    expect_child(pid);
     EXPECT(itr_lot_wake(here, 1) == 1 && itr_lot_woken(&waiter)); /* the parent's is as it was */
-    dispose(record);
+    dispose_alone(record);
 }
 
 int

@@ -12,28 +12,6 @@
 
 static itr_payload first, second, third;
 
-static itr_record *
-new_record(void)
-{
-    itr_record *record = itr_record_new(1, 1);
-    EXPECT(record != NULL);
-    return record;
-}
-
-/* End a record that a test is done with, and count the payloads it held. */
-static int
-dispose(itr_record *record)
-{
-    itr_payload *dropped = NULL;
-    int count = 0;
-    itr_record_end(record, &dropped);
-    for (; dropped != NULL; dropped = dropped->next) {
-        count++;
-    }
-    itr_release(record);
-    return count;
-}
-
 static void
 nothing_is_requested_of_a_new_record(void)
 {

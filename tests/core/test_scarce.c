@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "expect.h"
@@ -123,24 +122,23 @@ without_descriptors_an_error_is_told_and_nothing_is_lost(void)
     EXPECT(itr_clear(record, &dropped) && !readable(itr_wait_fd(record)));
 }
 
+static bool
+child_has_a_wake_fd_when_there_is_room(void)
+{
+    give_descriptors_back();
+    int fd = itr_wait_fd(itr_current());
+    bool quiet = fd >= 0 && !readable(fd);
+    return quiet && itr_ask(self, NULL, NULL) == ITR_NEW && readable(fd);
+}
+
 /* The wake fd was the parent's, too; a child that cannot have one of its own has none. */
 static void
 a_child_without_descriptors_has_no_wake_fd(void)
 {
     EXPECT(itr_wait_fd(itr_current()) >= 0);
     use_up_descriptors();
-    pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        give_descriptors_back();
-        int fd = itr_wait_fd(itr_current());
-        bool quiet = fd >= 0 && !readable(fd);
-        _exit(quiet && itr_ask(self, NULL, NULL) == ITR_NEW && readable(fd) ? 0 : 1);
-    }
+    in_a_child(child_has_a_wake_fd_when_there_is_room);
     give_descriptors_back();
-    int status;
-    EXPECT(waitpid(child, &status, 0) == child);
-    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     EXPECT(!readable(itr_wait_fd(itr_current()))); /* the child's request was not the parent's */
 }
 

@@ -4,21 +4,10 @@
 
 static itr_payload first, second, third;
 
-static itr_record *
-new_record(void)
-{
-    itr_record *record = itr_record_new(1, 1);
-    EXPECT(record != NULL);
-    return record;
-}
-
 static void
-dispose(itr_record *record)
+dispose_empty(itr_record *record)
 {
-    itr_payload *dropped = NULL;
-    itr_record_end(record, &dropped);
-    EXPECT(dropped == NULL);
-    itr_release(record);
+    EXPECT(dispose(record) == 0);
 }
 
 static void
@@ -38,7 +27,7 @@ a_scope_is_asked_while_the_thread_is_in_it(void)
     EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == 0);
     EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, NULL, &dropped));
-    dispose(record);
+    dispose_empty(record);
 }
 
 static void
@@ -55,7 +44,7 @@ what_was_delivered_of_a_scope_is_forgotten_when_it_is_left(void)
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
     EXPECT(itr_deliver(record, &dropped));
     EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
-    dispose(record);
+    dispose_empty(record);
 }
 
 static void
@@ -73,7 +62,7 @@ a_request_to_the_thread_outlives_the_scope(void)
     EXPECT(readable(fd));
     EXPECT(itr_deliver(record, &dropped) && record->delivered == &first);
     EXPECT(itr_clear(record, &dropped) && dropped == &first && first.next == NULL);
-    dispose(record);
+    dispose_empty(record);
 }
 
 static void
@@ -88,7 +77,7 @@ both_are_delivered_as_one(void)
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_clear(record, &dropped) && itr_flags(record) == 0);
-    dispose(record);
+    dispose_empty(record);
 }
 
 static void
@@ -105,7 +94,7 @@ a_scope_asked_after_the_thread_takes_only_itself_back(void)
     /* Cleared is cleared: what is asked of a scope from here on is the scope's alone. */
     EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, NULL) == ITR_NEW);
     EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == 0);
-    dispose(record);
+    dispose_empty(record);
 }
 
 /* Each level has its own payload; what is delivered last says whose. */
@@ -132,7 +121,7 @@ a_scope_carries_a_payload(void)
     dropped = NULL;
     EXPECT(itr_clear(record, &dropped) && dropped == &third);
     EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, &asked, &dropped) && !asked);
-    dispose(record);
+    dispose_empty(record);
 }
 
 /* It cannot be told from the scope's then. */
@@ -148,7 +137,7 @@ what_the_thread_was_asked_is_not_taken_back_within_a_scope_that_was_told(void)
     (void)itr_leave_scope(record, 7, NULL, &dropped);
     EXPECT(itr_take_back(record, 9, &dropped) && dropped == &first && !itr_requested(record));
     first.origin = 0;
-    dispose(record);
+    dispose_empty(record);
 }
 
 static void
@@ -257,7 +246,7 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
     }
     cleared += itr_clear(shared, &dropped);
     EXPECT(cleared == atomic_load_explicit(&to_thread, memory_order_acquire));
-    dispose(shared);
+    dispose_empty(shared);
 }
 
 int

@@ -10,9 +10,6 @@
  * SizeClassAllocator64::ReturnToAllocator, in DenseSlabAlloc::Drain (gcc 12; 1 in 20,000 forks).
  * Nor does it look for races in such a child. What the parent's threads do around the fork it does.
  */
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "expect.h"
 #include "itr_registry.h"
 
@@ -69,6 +66,9 @@ ask(void *argument)
 static bool
 child_works(void)
 {
+    if (CHILDREN_ONLY_END) {
+        return true;
+    }
     itr_payload *dropped = NULL;
     itr_record *record = itr_current();
     bool clean = itr_flags(record) == 0 && itr_count().records == 1;
@@ -92,15 +92,7 @@ main(void)
     long forks = scaled(2000);
     for (long i = 0; i < forks; i++) {
         itr_payload *dropped = NULL;
-        pid_t child = fork();
-        EXPECT(child >= 0);
-        if (child == 0) {
-            (void)alarm(60); /* a child that hangs is a failure, not a wait */
-            _exit(CHILDREN_ONLY_END || child_works() ? 0 : 1);
-        }
-        int status;
-        EXPECT(waitpid(child, &status, 0) == child);
-        EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        in_a_child(child_works);
         (void)itr_clear(itr_current(), &dropped);
         drop(dropped);
     }

@@ -8,13 +8,8 @@
  */
 #include <sched.h>
 
-#include "expect.h"
-#include "itr_registry.h"
+#include "contest.h"
 
-enum { REQUESTERS = 2 };
-
-static const itr_thread owner_names = {.thread_id = 1, .serial = 1};
-static _Atomic bool stop;
 static pthread_mutex_t arming = PTHREAD_MUTEX_INITIALIZER;
 static bool is_armed;              /* guarded by arming, written there only; */
 static _Atomic bool armed_to_look; /* the same, for the owner to look at */
@@ -102,7 +97,6 @@ own(void *argument)
         }
         close_it(record);
     }
-    atomic_store(&stop, true);
     return NULL;
 }
 
@@ -110,37 +104,25 @@ static void *
 request(void *argument)
 {
     (void)argument;
-    itr_record *record;
-    while ((record = itr_find(owner_names.thread_id)) == NULL) {
-        if (atomic_load(&stop)) {
-            return NULL;
-        }
-    }
-    while (!atomic_load(&stop)) {
+    itr_record *record = find_owner();
+    while (record != NULL && !atomic_load(&stop)) {
         itr_answer answer = itr_request(record, NULL);
         EXPECT(answer != ITR_NO_MEMORY);
         if (answer == ITR_NEW && (itr_flags(record) & ITR_CANCELABLE)) {
             arm(record);
         }
     }
-    itr_release(record);
+    if (record != NULL) {
+        itr_release(record);
+    }
     return NULL;
 }
 
 int
 main(void)
 {
-    EXPECT(itr_init() == 0);
     long rounds = scaled(30000);
-    pthread_t owner = start(own, &rounds);
-    pthread_t requesters[REQUESTERS];
-    for (int i = 0; i < REQUESTERS; i++) {
-        requesters[i] = start(request, NULL);
-    }
-    join(owner);
-    for (int i = 0; i < REQUESTERS; i++) {
-        join(requesters[i]);
-    }
+    contend(own, request, rounds);
     printf("ok: %ld times open\n", rounds);
     return 0;
 }

@@ -9,14 +9,9 @@
 #include <poll.h>
 #include <sched.h>
 
-#include "expect.h"
-#include "itr_registry.h"
+#include "contest.h"
 
-enum { REQUESTERS = 2 };
-
-static const itr_thread owner_names = {.thread_id = 1, .serial = 1};
 static _Atomic long sent, seen, wakes, polls;
-static _Atomic bool stop;
 
 /* Wait until there is something to be done about. */
 static void
@@ -47,7 +42,6 @@ own(void *argument)
                                            : itr_clear(record, &dropped));
         atomic_fetch_add(&seen, 1);
     }
-    atomic_store(&stop, true);
     return NULL;
 }
 
@@ -55,13 +49,8 @@ static void *
 request(void *argument)
 {
     uint64_t seed = (uint64_t)(uintptr_t)argument;
-    itr_record *record;
-    while ((record = itr_find(owner_names.thread_id)) == NULL) {
-        if (atomic_load(&stop)) {
-            return NULL;
-        }
-    }
-    while (!atomic_load(&stop)) {
+    itr_record *record = find_owner();
+    while (record != NULL && !atomic_load(&stop)) {
         if (random_next(&seed) % 8 == 0) {
             atomic_fetch_add(&wakes, 1);
             itr_wake(record);
@@ -75,28 +64,19 @@ request(void *argument)
             (void)sched_yield();
         }
     }
-    itr_release(record);
+    if (record != NULL) {
+        itr_release(record);
+    }
     return NULL;
 }
 
 int
 main(void)
 {
-    EXPECT(itr_init() == 0);
-    long rounds = scaled(100000);
-    pthread_t owner = start(own, &rounds);
-    pthread_t requesters[REQUESTERS];
-    for (uintptr_t i = 0; i < REQUESTERS; i++) {
-        requesters[i] = start(request, (void *)(i + 2));
-    }
-    join(owner);
-    for (int i = 0; i < REQUESTERS; i++) {
-        join(requesters[i]);
-    }
-    printf("%ld requests sent, %ld seen, %ld woken, %ld polls\n", sent, seen, wakes, polls);
+    contend(own, request, scaled(100000));
+    printf("%ld requests sent, %ld seen, %ld wakes, %ld polls\n", sent, seen, wakes, polls);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
     /* One for each request, each that repeated it, and each itr_wake(). */
     EXPECT(polls <= sent * (1 + REQUESTERS) + wakes);
-    EXPECT(itr_count().records == 0);
     return 0;
 }

@@ -7,14 +7,9 @@
  */
 #include <poll.h>
 
-#include "expect.h"
-#include "itr_registry.h"
+#include "contest.h"
 
-enum { REQUESTERS = 2 };
-
-static const itr_thread owner_names = {.thread_id = 1, .serial = 1};
 static _Atomic long seen, sent;
-static _Atomic bool stop;
 
 static void *
 own(void *argument)
@@ -46,7 +41,6 @@ own(void *argument)
         EXPECT(itr_clear(record, &dropped));
         atomic_fetch_add(&seen, 1);
     }
-    atomic_store(&stop, true);
     return NULL;
 }
 
@@ -54,13 +48,8 @@ static void *
 request(void *argument)
 {
     (void)argument;
-    itr_record *record;
-    while ((record = itr_find(owner_names.thread_id)) == NULL) {
-        if (atomic_load(&stop)) {
-            return NULL;
-        }
-    }
-    while (!atomic_load(&stop)) {
+    itr_record *record = find_owner();
+    while (record != NULL && !atomic_load(&stop)) {
         if (itr_request(record, NULL) == ITR_NEW) {
             atomic_fetch_add(&sent, 1);
         }
@@ -70,26 +59,17 @@ request(void *argument)
         while (itr_requested(record) && !atomic_load(&stop)) {
         }
     }
-    itr_release(record);
+    if (record != NULL) {
+        itr_release(record);
+    }
     return NULL;
 }
 
 int
 main(void)
 {
-    EXPECT(itr_init() == 0);
-    long rounds = scaled(100000);
-    pthread_t owner = start(own, &rounds);
-    pthread_t requesters[REQUESTERS];
-    for (int i = 0; i < REQUESTERS; i++) {
-        requesters[i] = start(request, NULL);
-    }
-    join(owner);
-    for (int i = 0; i < REQUESTERS; i++) {
-        join(requesters[i]);
-    }
+    contend(own, request, scaled(100000));
     printf("%ld requests sent, %ld seen\n", sent, seen);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
-    EXPECT(itr_count().records == 0);
     return 0;
 }
