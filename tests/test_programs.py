@@ -37,12 +37,6 @@ def test_programs_made_by_chance_end_what_they_begin(size):  # S8, S9
     assert done >= scaled(20_000)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_same_seed_makes_the_same_program(seed):
-    assert grammar.make(seed) == grammar.make(seed)
-    assert grammar.make(seed) != grammar.make(seed + 1)
-
-
 @pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.breaks)
 def test_what_each_protection_is_broken_by_is_still_there(mutation):
     """By hand, ``python -m programs.mutations``: broken so, programs do go wrong."""

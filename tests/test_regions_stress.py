@@ -1,9 +1,8 @@
 """Threads in regions, interrupted at full speed, wherever they happen to be (S7-S12, S14, S21).
 
-The count is of deliveries, not of time. INTERRUPTION_STRESS scales it, in percent: 10 unless set,
-and 20000 for 200,000 deliveries a shape, which take about an hour: most shapes half a minute or a
-minute, those with asyncio five to ten. ``-k`` picks out shapes; ``-s`` tells where the requests
-were delivered.
+What most of them run are programs made by chance, as in test_programs.py; here other threads ask,
+at any moment. The count is of deliveries, not of time. INTERRUPTION_STRESS scales it, in percent:
+10 unless set.
 
 Seeds: what is said at each test. They make the requesters' pauses, so the same run is not had again
 by the same seed: where a pause ends is the scheduler's choice.
@@ -12,54 +11,43 @@ by the same seed: where a pause ends is the scheduler's choice.
 from __future__ import annotations
 
 import contextlib
-import dis
 import gc
 import itertools
 import linecache
-import random
 import sys
 import threading
-import zlib
-from collections import Counter
+import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
-import region_shapes
 from interruption import (
     Thread,
     ThreadExit,
-    _interruption,
     allow_interruption,
     clear_interrupt,
     explain,
     interrupt,
-    interruption_requested,
 )
-from region_shapes import SHAPES, Manager, Shape, step
-from support import PATIENCE, scaled, seeded
+from programs import grammar
+from programs.outside import Target, pause
+from support import PATIENCE, Started, scaled, seeded
 
-DELIVERIES = 1000  # a shape, at 100 percent
-ENOUGH = 1000  # of them to tell that a shape is delivered in nowhere
+DELIVERIES = 40_000  # to made programs, at 100 percent
+OF_EACH = 20  # to one of them
 
 
 def marked(file: str) -> dict[int, str]:
-    """The marks at the ends of that file's lines: see region_shapes."""
+    """The marks at the ends of that file's lines: where a request may be raised (S11)."""
     marks = {}
     for number, line in enumerate(linecache.getlines(file), 1):
-        comments = line.split("  # ")[1:]
-        found = [comment.strip() for comment in comments if comment.strip() in MARKS]
-        if found:
-            marks[number] = found[0]
+        _, _, mark = line.rstrip().rpartition("  # ")
+        if mark in ("region", "inside"):
+            marks[number] = mark
     return marks
 
 
-MARKS = {"never", "whole", "here", "region", "inside"}
-OF_SHAPES = {
-    str(file): marked(str(file)) for file in Path(region_shapes.__file__).parent.glob("*.py")
-}
 OF_THIS_FILE = marked(__file__)
 
 
@@ -97,176 +85,53 @@ def entries(traceback: TracebackType | None) -> list[tuple[str, int, str]]:
     return found
 
 
-def is_jumping_back(traceback: TracebackType | None) -> bool:
-    """Was it raised at the end of a loop's turn?"""
-    assert traceback is not None
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    operation = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
-    return dis.opname[operation].startswith("JUMP_BACKWARD")
-
-
-def is_taking(came: list[tuple[str, int, str]], takers: tuple[str, ...]) -> bool:
-    """Was it raised where one of those takes the lock of its condition?"""
-    functions = [function for file, _, function in came if file == threading.__file__]
-    return functions in [[taker, "__enter__"] for taker in takers]
-
-
 def is_in_region(line: int, *, entered: bool) -> bool:
     """May a request have been raised in a line of this file that has a region around it?"""
     mark = OF_THIS_FILE.get(line)
     return mark == "inside" or (mark == "region" and not entered)
 
 
-class Worker:
-    """A thread that runs a shape in regions, and looks closely at what is raised in it."""
-
-    def __init__(self, shape: Shape, name: str = "") -> None:
-        self.shape = shape
-        self.name = name
-        self.asked = ""  # the reason of the request that is on its way
-        self.delivered = threading.Semaphore(0)
-        self.places: Counter[tuple[str, int, str]] = Counter()
-        self.here: set[tuple[str, int]] = set()  # lines with that mark
-        self.failure: BaseException | None = None
-        self.stop = False
-        self.entered = False
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def run(self) -> None:
-        turn = self.own_turn if self.shape.own_regions else self.turn
-        try:
-            while not self.stop:
-                # What the exception kept alive is gone when the shape is looked at.
-                if turn():
-                    self.shape.check()
-                    assert clear_interrupt()
-                    self.delivered.release()
-                elif interruption_requested():
-                    requested, pending, *_ = _interruption._inspect(self.thread)  # noqa: SLF001
-                    assert not requested or pending, "it was raised, and came to nothing"
-        except BaseException as failure:  # noqa: BLE001  (told by the test)
-            self.failure = failure
-            self.delivered.release()
-
-    def turn(self) -> bool:
-        """Was the request delivered?"""
-        body = self.shape.body
-        rounds = self.shape.rounds
-        self.entered = False
-        try:
-            with allow_interruption:  # region
-                self.entered = True  # inside
-                for _ in range(rounds):  # inside
-                    body()  # inside
-            self.entered = True
-        except ThreadExit as error:
-            self.look(error)
-            return True
-        return False
-
-    def own_turn(self) -> bool:
-        try:
-            self.shape.body()
-        except ThreadExit as error:
-            self.look(error, own=True)
-            return True
-        return False
-
-    def look(self, error: ThreadExit, *, own: bool = False) -> None:
-        """Is it what was asked for, and did it come from a place where it may?"""
-        assert error.reason == self.asked, f"{error.reason} instead of {self.asked}"
-        came = entries(error.__traceback__)
-        assert own or is_in_region(came[0][1], entered=self.entered), f"an escape: {came}"
-        file, line, function = came[-1]
-        assert line is not None, f"no line is told: {came}"
-        assert (
-            file == __file__
-            or file in OF_SHAPES
-            or file.endswith(self.shape.files or ("no such file",))
-            or is_taking(came, self.shape.takers)
-        ), f"not in code of ours: {came}"
-        for index, (file_through, line_through, _) in enumerate(came, 1):
-            # The last line of a loop, when all of it is done.
-            jumping = index == len(came) and is_jumping_back(error.__traceback__)
-            if file_through in OF_SHAPES:
-                mark = OF_SHAPES[file_through].get(line_through)
-                assert mark != "never" or jumping, f"through a line marked never: {came}"
-                assert mark != "whole" or (file_through, line_through) == (file, line), (
-                    f"within one: {came}"
-                )
-                if mark == "here":
-                    self.here.add((file_through, line_through))
-        self.places[file.rpartition("/")[2], line, function] += 1
-
-    def ask(self, reason: str) -> None:
-        """Ask it once, and wait until it was delivered."""
-        self.asked = f"{self.name}{reason}"
-        accepted = interrupt(self.thread, reason=self.asked)
-        assert accepted or self.failure, "it was asked already"
-        if not self.delivered.acquire(timeout=PATIENCE):
-            pytest.fail(f"not delivered: {self.asked}\n{explain(self.thread)}")
-        self.raise_failure()
-
-    def raise_failure(self) -> None:
-        if self.failure is not None:
-            raise self.failure
-
-    def end(self, reason: str = "the end") -> None:
-        """End the thread; it is in a turn that may need a request to end."""
-        self.stop = True
-        if self.failure is None:
-            self.asked = f"{self.name}{reason}"
-            interrupt(self.thread, reason=self.asked)
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive(), explain(self.thread)
-        self.raise_failure()
+@pytest.fixture
+def _collecting_often() -> Iterator[None]:
+    """The garbage collector begins anywhere; and coroutines may be left that nobody awaits."""
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.freeze()  # or each collection looks at all there is
+    gc.set_threshold(15, 5, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
-def pause(chance: random.Random, longest: int) -> None:
-    """Do nothing for a while, most often a short one."""
-    for _ in range(int(longest * chance.random() ** 2)):
-        pass
+def sources(seed: int, size: int) -> Iterator[str]:
+    """Made programs, without those that swallow what is raised."""
+    for number in itertools.count(seed):
+        source = grammar.make(number, size)
+        if not ("BaseException" in source or "except:" in source):
+            yield source
 
 
-@contextlib.contextmanager
-def made(shape: Shape, folder: Any) -> Iterator[Shape]:
-    shape.make(folder)
-    try:
-        yield shape
-    finally:
-        shape.remove()
+@pytest.mark.usefixtures("_collecting_often")
+@pytest.mark.parametrize("size", [4, 12, 30])
+def test_nothing_leaks_or_is_lost(size: int, percent: int) -> None:  # S7-S12, S21
+    """One thread runs a made program; each request comes after the one before was delivered.
 
-
-def report(places: Counter[tuple[str, int, str]]) -> str:
-    return "\n".join(
-        f"{count:8} {file}:{line} in {function}"
-        for (file, line, function), count in places.most_common()
-    )
-
-
-@pytest.mark.parametrize("kind", SHAPES, ids=lambda kind: kind.__name__)
-def test_nothing_leaks_or_is_lost(
-    kind: type[Shape], percent: int, tmp_path: Any
-) -> None:  # S7-S12, S21
-    """One thread runs the shape; each request comes after the one before was delivered.
-
-    Invariants: each request is delivered once, as itself, inside of the region, at a line where it
-    may be; then nothing is held, what was opened is closed, and each cleanup that began has ended.
-    One that is lost, and a deadlock, would hang. Seed: the CRC-32 of the shape's name.
+    Invariants: each request is delivered once, as itself, inside of the region, in code of the
+    program; then nothing is held, what was begun has ended, and nothing new has been begun. One
+    that is lost, and a deadlock, would hang. Seed: the size.
     """
-    chance = seeded(zlib.crc32(kind.__name__.encode()))
-    deliveries = scaled(DELIVERIES, percent)
-    with made(kind(), tmp_path) as shape:
-        worker = Worker(shape)
-        worker.thread.start()
-        for number in range(deliveries):
-            pause(chance, shape.pause)
-            worker.ask(str(number))
-        worker.end()
-    print(f"{kind.__name__}: {deliveries}\n{report(worker.places)}")  # noqa: T201
-    assert sum(worker.places.values()) in (deliveries, deliveries + 1)
-    assert worker.here or deliveries < ENOUGH, "never within the shape itself"
+    chance = seeded(size)
+    for source in itertools.islice(
+        sources(size, size), scaled(DELIVERIES, percent) // (3 * OF_EACH) + 1
+    ):
+        target = Target(source)
+        target.thread.start()
+        for number in range(OF_EACH):
+            pause(chance)
+            target.ask(str(number))
+        target.end()
 
 
 class Counting:
@@ -348,22 +213,17 @@ def test_nothing_comes_out_of_a_region_that_is_left(threads: int, requesters: in
     assert delivered <= sum(accepted)
 
 
-class Shared(Shape):
-    """Code that many threads run at the same time."""
-
-    def body(self) -> None:
-        self.opened += 1
-        try:
-            for number in sorted(range(3), key=step):
-                step(number)
-        finally:
-            self.closed += 1
-        with Manager(self):
-            step()
-
-
-del SHAPES[-1]  # not for all that the others are for
-Shared.files = (__file__,)
+SHARED = """
+def program():
+ L('a1 ')
+ try:
+  for _ in sorted(R, key=lambda _: t()):
+   t()
+ finally:
+  L('r1 ')
+ with M(2):
+  t()
+"""
 
 
 def test_only_who_is_asked_is_hit():  # S1, S9
@@ -372,56 +232,50 @@ def test_only_who_is_asked_is_hit():  # S1, S9
     Invariant: each is hit by its own requests only, each once. Seed: 1.
     """
     chance = seeded(1)
-    workers = [Worker(Shared(), name=f"{number}:") for number in range(4)]
-    for worker in workers:
-        worker.thread.start()
-    for number in range(scaled(DELIVERIES) // 5 + 1):
-        pause(chance, Shape.pause)
-        chance.choice(workers).ask(str(number))
-    for worker in workers:
-        worker.end()
+    targets = [Target(SHARED, name=f"{number}:") for number in range(4)]
+    for target in targets:
+        target.thread.start()
+    for number in range(scaled(200) + 1):
+        pause(chance)
+        chance.choice(targets).ask(str(number))
+    for target in targets:
+        target.end()
 
 
 def test_several_are_asked_at_a_time():  # S1, S9
     """The same, but they are asked one each by a requester of their own. Seeds: their numbers."""
-    workers = [Worker(Shared(), name=f"{number}:") for number in range(4)]
+    targets = [Target(SHARED, name=f"{number}:") for number in range(4)]
 
     def ask(number: int) -> None:
         chance = seeded(number)
-        for serial in range(scaled(DELIVERIES) // 5 + 1):
-            pause(chance, Shape.pause)
-            workers[number].ask(str(serial))
+        for serial in range(scaled(200) + 1):
+            pause(chance)
+            targets[number].ask(str(serial))
 
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            ask(number)
-        except BaseException as error:  # noqa: BLE001
-            failures.append(error)
-
-    for worker in workers:
-        worker.thread.start()
-    asking = [threading.Thread(target=guarded, args=(n,)) for n in range(len(workers))]
-    for thread in asking:
-        thread.start()
-    for thread in asking:
-        thread.join()
-    for worker in workers:
-        worker.end()
-    assert failures == []
+    for target in targets:
+        target.thread.start()
+    asking = [Started(lambda _, number=number: ask(number)) for number in range(len(targets))]
+    for one in asking:
+        one.finish()
+    for target in targets:
+        target.end()
 
 
-class Brief(Shape):
+class Brief:
     """The life of a thread: a few regions, then its end; or it is ended by a request."""
 
+    opened = closed = 0
+
+    def __enter__(self) -> None:
+        self.opened += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.closed += 1
+
     def body(self) -> None:
-        for number in range(3):
-            with Manager(self):
-                step(number)
-
-
-del SHAPES[-1]
+        for _ in range(3):
+            with self:
+                pass
 
 
 class Comers:
@@ -436,13 +290,13 @@ class Comers:
         self.ended: list[int] = []  # the numbers of those that a request has ended
         self.accepted: set[str] = set()
 
-    def life(self, number: int, shape: Brief) -> None:
+    def life(self, number: int, brief: Brief) -> None:
         try:
             if number % 2:
-                shape.body()  # its thread is a region
+                brief.body()  # its thread is a region
             else:
                 with allow_interruption:
-                    shape.body()
+                    brief.body()
         except ThreadExit as error:
             self.ended.append(number)
             if not str(error.reason).startswith(f"{number}:"):
@@ -451,18 +305,16 @@ class Comers:
     def live(self, slot: int) -> None:
         """One life after the other, in that slot."""
         while (number := next(self.numbers)) < self.lives:
-            shape = Brief()
-            thread = Thread(target=self.life, args=(number, shape), interruptible=bool(number % 2))
+            brief = Brief()
+            thread = Thread(target=self.life, args=(number, brief), interruptible=bool(number % 2))
             self.current[slot] = (number, thread)
             thread.start()
             thread.join(PATIENCE)
             if thread.is_alive():
                 self.wrong.append(str(explain(thread)))
                 return
-            try:
-                shape.check()
-            except AssertionError as error:
-                self.wrong.append(error)
+            if brief.opened != brief.closed:
+                self.wrong.append((number, brief.opened, brief.closed))
 
     def ask(self, seed: int) -> None:
         chance = seeded(seed)
@@ -496,4 +348,4 @@ def test_threads_that_come_and_go():  # S1, S7, S13
     ended, accepted = len(comers.ended), len(comers.accepted)
     print(f"{comers.lives} threads, {ended} ended by {accepted} requests")  # noqa: T201
     assert comers.wrong == []
-    assert ended > 0 or comers.lives < ENOUGH
+    assert ended > 0 or comers.lives < 1000

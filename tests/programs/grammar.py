@@ -14,8 +14,9 @@ What a program calls is not in its text, but given by runs.py:
     finalizer. Other letters are only noted.
 ``C(e)``
     Notes what was caught, in C.
-``M``, ``cm``, ``S``, ``D``, ``W``, ``K``, ``P``...
-    Managers, objects with a finalizer or a weak reference, locks, semaphores.
+``M``, ``cm``, ``S``, ``D``, ``W``, ``O``, ``K``, ``P``, ``V``, ``B``, ``Z``...
+    Managers, objects with a finalizer or a weak reference, or with operators; locks, semaphores, a
+    condition, a barrier, an event.
 
 A program whose request is swallowed goes on, so it may swallow (``except BaseException``); what it
 has begun it ends in any case.
@@ -76,6 +77,13 @@ EXPRESSIONS = (
     "f(\n t(),\n t(),\n)",
     "R[t() and 0]",
     "min((y := t()), t())",
+    "(O() + O(), O()[0], O().half, t() in O(), O() == O(), not O())",
+    "[*O()]",
+    "{O(): O() for _ in R}",
+    "reduce(lambda *_: t(), R)",
+    "max(R, key=lambda _: t())",
+    "list(filter(lambda _: t(), R))",
+    "eval('t() and t()')",
 )
 
 
@@ -201,9 +209,11 @@ class Maker:
             return [f"L('s{number} ')", target + text]
         return [target + text]
 
-    def one_line(self, _: Place) -> Lines:
+    def one_line(self, at: Place) -> Lines:
+        waits = ("Z.set(); Z.wait(); Z.clear()", "B.wait(); t()") if at.raises else ()
         return [
             self.pick(
+                *waits,
                 "for _ in R: t()",
                 "for _ in R: pass",
                 "if t(): t()",
@@ -220,6 +230,11 @@ class Maker:
                 "f(D(0)); t()",
                 "W(0); t()",
                 "y = D(0); y = t()",
+                "Cycle(); t()",
+                "load()",
+                "exec(TEXT)",
+                "with V: V.notify_all(); V.wait(0)",
+                "with V: t()",
             )
         ]
 
@@ -416,6 +431,8 @@ class Maker:
         if kind in ("generator", "async generator"):
             body += ["yield"]
         head = ["@keep"] if self.often(10) else []
+        if kind == "plain" and self.often(20):
+            head = [self.pick("@opened", "@allow_interruption", "@defer_interruption")]
         head += ["async " * kind.startswith("async") + f"def {name}(k=t()):"]
         lines = [*head, *indented(body)]
         if kind == "plain":
@@ -442,7 +459,9 @@ class Maker:
                 call = "x = yield from {}()"
             return [*lines, call.format(name)]
         if kind == "async":
-            call = "drive({}())"
+            call = self.pick("drive({}())", "drive({}())", "in_loop({}())")
+            if at.kind != "plain" or not at.leaves:
+                call = "drive({}())"
             if at.kind.startswith("async") and at.leaves and self.often(70):
                 call = self.pick("await {}()", "x = await {}()", "[await {}() for _ in R]")
             return [*lines, call.format(name)]

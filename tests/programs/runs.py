@@ -8,6 +8,7 @@ program is run as often as it has steps, with the request at another one each ti
 from __future__ import annotations
 
 import ast
+import functools
 import gc
 import itertools
 import sys
@@ -17,8 +18,8 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from interruption import (
@@ -36,7 +37,11 @@ STEPS_AT_MOST = 400  # of a program; one with more is run with requests at the f
 FOREVER = 10_000  # statements in which a request has to be delivered
 BEGINNINGS = {"x": "e", "r": "a", "d": "b", "v": "u"}
 
+# Of those that one thread may take again; by the number in its name.
+LOCKS = (threading.RLock, threading.Condition, threading._PyRLock)  # type: ignore[attr-defined]  # noqa: SLF001
+
 PARTS = Path(__file__).with_name("parts.py")
+FILES = {"<made>", "<string>", str(PARTS), __file__}
 _parts = compile(PARTS.read_text(), str(PARTS), "exec", dont_inherit=True)
 
 
@@ -44,8 +49,28 @@ class WrongError(AssertionError):
     """Something was cut, doubled, lost or leaked."""
 
 
+def check_place(error: ThreadExit) -> None:
+    """It was raised in code of the program's, or where something is waited for on entry (S10b)."""
+    entries = [
+        (frame.f_code.co_filename, frame.f_code.co_name)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    threads = [name for file, name in entries if file == threading.__file__]
+    of_loop = entries[-1][0].endswith("selectors.py")  # between the steps of its tasks
+    if not (entries[-1][0] in FILES or threads == ["wait", "__enter__"] or of_loop):
+        raise WrongError(f"it was raised in code that is not the program's: {entries}")
+
+
 class NoProgramError(Exception):
     """It does not even end what it begins when it is left alone."""
+
+
+@functools.lru_cache(8)
+def compiled(source: str, optimize: int) -> CodeType:
+    """Whoever runs the same program runs the same code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(source, "<made>", "exec", dont_inherit=True, optimize=optimize)
 
 
 class Program:
@@ -64,30 +89,31 @@ class Program:
             "allow_interruption": allow_interruption,
             "defer_interruption": defer_interruption,
         }
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Name) and node.id[0] == "K" and node.id[1:].isdigit():
-                self.locks[node.id] = threading.RLock()
-            if isinstance(node, ast.Name) and node.id[0] == "P" and node.id[1:].isdigit():
-                self.permits[node.id] = threading.Semaphore(1)
-        self.space.update(self.locks, **self.permits)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            code = compile(source, "<made>", "exec", dont_inherit=True, optimize=optimize)
+        names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        for name in sorted(names):
+            if name[0] == "K" and name[1:].isdigit():
+                self.locks[name] = LOCKS[int(name[1:]) % len(LOCKS)]()
+            if name[0] == "P" and name[1:].isdigit():
+                self.permits[name] = threading.Semaphore(1)
+        self.event, self.barrier = threading.Event(), threading.Barrier(1)
+        self.locks["V"] = threading.Condition()
+        self.space.update(self.locks, **self.permits, Z=self.event, B=self.barrier)
         exec(_parts, self.space)  # noqa: S102
-        exec(code, self.space)  # noqa: S102
+        exec(compiled(source, optimize), self.space)  # noqa: S102
         self.may_swallow = "BaseException" in source or "except:" in source
         self.steps, self.notes, self.kind = self._undisturbed()
 
-    def _run(self, steps: Iterator[Any]) -> BaseException | None:
-        """In a region; returns what comes out of it."""
+    def run(self, steps: Iterator[Any], statements: int = 0) -> BaseException | None:
+        """In a region, and then so many statements more; returns what comes out of it."""
         self.log.clear()
         self.space["t"] = steps.__next__
-        self.space["N"] = partial(next, steps)
+        self.space["N"] = functools.partial(next, steps)
+        self.space["me"] = threading.get_ident()
         program = self.space["program"]
         try:
             with allow_interruption:
                 program()
-                for _ in range(FOREVER):
+                for _ in range(statements):
                     pass
         except BaseException as error:  # noqa: BLE001
             return error
@@ -96,10 +122,10 @@ class Program:
     def _undisturbed(self) -> tuple[int, list[str], type | None]:
         """How many steps it has, what it notes, what comes out of it."""
         counter = itertools.count(1)
-        error = self._run(map(bool, counter))
+        error = self.run(map(bool, counter))
         kind = None if error is None else type(error)
         self._forget(error)
-        del error
+        error = None
         if self._unpaired():
             raise NoProgramError(f"{self._unpaired()} in\n{self.source}")
         return next(counter) - 1, self._notes(), kind
@@ -115,11 +141,19 @@ class Program:
         asking = map(interrupt, [threading.get_ident()])
         always = itertools.repeat(True)
         steps = itertools.chain(itertools.islice(always, number), asking, always)
-        error = self._run(steps)
+        error = self.run(steps, FOREVER)
         state = explain(threading.get_ident()).state if error is None else ""
         kind = None if error is None else type(error)
         exits = self._forget(error)
         error = None
+        self.judge(kind, state, exits)
+
+    def judge_exit(self, error: BaseException) -> None:
+        """The request of another thread has come out of it as that."""
+        self.judge(type(error), "", self._forget(error))
+
+    def judge(self, kind: type | None, state: str, exits: int) -> None:
+        """It has been asked: what came out of it, how it is explained, from how many exceptions."""
         asked = clear_interrupt()
         if not asked:
             raise WrongError("the request is lost")
@@ -133,6 +167,13 @@ class Program:
             raise WrongError(f"what came out is {kind}")
         if sys.exc_info()[0] is not None:
             raise WrongError("an exception is still being handled")
+        self._check_locks()
+        self._check_pairs()
+        if kind is ThreadExit and not self.may_swallow:
+            self._check_order()
+
+    def _check_locks(self) -> None:
+        """Nothing is held; what is, is given back."""
         for name, lock in self.locks.items():
             if lock._is_owned():  # noqa: SLF001
                 while lock._is_owned():  # noqa: SLF001
@@ -142,16 +183,18 @@ class Program:
             if permits._value != 1:  # noqa: SLF001
                 permits._value = 1  # noqa: SLF001
                 raise WrongError(f"{name} has not its permit")
-        self._check_pairs()
-        if kind is ThreadExit and not self.may_swallow:
-            self._check_order()
+        midst = self.event._cond._lock.locked()  # type: ignore[attr-defined]  # noqa: SLF001
+        if midst or self.barrier.broken or self.barrier.n_waiting:
+            raise WrongError("the barrier or the event is left in the midst of something")
 
     def _forget(self, error: BaseException | None) -> int:
         """Let go of what exceptions hold; returns how many have come of the request."""
         exits = set()
         for each in (*self.caught, error):
+            if isinstance(each, ThreadExit):
+                exits.add(id(each))
+                check_place(each)
             if each is not None:
-                exits |= {id(each)} if isinstance(each, ThreadExit) else set()
                 traceback.clear_frames(each.__traceback__)
         self.caught.clear()
         return len(exits)
