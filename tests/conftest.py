@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
     "held_locks_parts",
     "property_worker",
     "protected_parts",
-    "regions_parts",
+    "delivery_parts",
 )
 
 # A shell starts what runs in its background with SIGINT and SIGQUIT ignored, nohup with SIGHUP; and

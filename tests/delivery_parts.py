@@ -1,18 +1,32 @@
-"""What the test_delivery files run in regions, and where that was interrupted."""
+"""What the test_delivery and test_regions files run in regions, and where it was interrupted."""
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from interruption import ThreadExit, allow_interruption, interrupt
 from support import Started, in_thread
 
 
-def ask_myself() -> None:
-    interrupt(threading.get_ident())
+def assert_nothing_armed(*codes) -> None:
+    """No event of ours is set, in all code or in those; up to 3.11, no trace function."""
+    if sys.version_info < (3, 12):
+        assert sys.gettrace() is None or "coverage" in repr(sys.gettrace())
+        return
+    monitoring = sys.monitoring
+    (tool,) = [number for number in range(6) if monitoring.get_tool(number) == "interruption"]
+    assert monitoring.get_events(tool) == 0
+    for code in codes:
+        assert monitoring.get_local_events(tool, code) == 0, code
 
 
-def statements(count: int = 50) -> None:
+def ask_myself(reason: str | None = None) -> None:
+    interrupt(threading.get_ident(), reason=reason)
+
+
+def statements(count: int = 100) -> None:
+    """So many, and more instructions that jump back."""
     for _ in range(count):
         pass
 

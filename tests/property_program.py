@@ -38,10 +38,6 @@ def call(function, *arguments, **keywords):
     return function(*arguments, **keywords)
 
 
-def ask_itself(exc_type, reason):
-    return interruption.interrupt(threading.get_ident(), exc_type, reason=reason)
-
-
 def explain_itself():
     return interruption.explain(threading.get_ident()).state
 

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -182,6 +183,24 @@ def start_example(name: str, *arguments: object, **popen: Any) -> subprocess.Pop
         text=True,
         **options,
     )
+
+
+def compile_library(source: str, folder: Path) -> str:
+    """A library in C, for ctypes: where it is."""
+    (folder / "library.c").write_text(textwrap.dedent(source))
+    compiler = sysconfig.get_config_var("CC").split()
+    command = [*compiler, "-shared", "-fPIC", "-o", "library.so", "library.c"]
+    subprocess.run(command, cwd=folder, check=True)
+    return str(folder / "library.so")
+
+
+def run_python(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a Python process to its end; whatever that is, and what was said, is returned."""
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("timeout", PATIENCE)
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def start_script(source: str, *arguments: str, **popen: Any) -> subprocess.Popen[str]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from support import PATIENCE
+from support import PATIENCE, run_python
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PARTS = {
@@ -46,14 +45,7 @@ def one_version_is_enough():
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(BENCHMARKS / "run.py"), *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=5 * PATIENCE,
-        check=False,
-    )
+    return run_python(BENCHMARKS / "run.py", *arguments, timeout=5 * PATIENCE)
 
 
 def expect_tables(text):

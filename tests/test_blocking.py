@@ -73,11 +73,14 @@ def call(kind: type[Call]) -> Iterator[Call]:
 
 
 def ways(call: Call) -> Iterator[Callable[[], Any]]:
-    """To wait for so long that only an interruption, or the end, ends it."""
+    """To wait for so long that only an interruption, or the end, ends it.
+
+    First with a time limit: what does not end the wait is seen by what that returns.
+    """
+    if call.timed is not None:
+        yield lambda: call.timed(PATIENCE / 4)
     if call.end is not None:
         yield call.wait
-    if call.timed is not None:
-        yield lambda: call.timed(10 * PATIENCE)
 
 
 def waiting(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from interruption import allow_interruption
-from support import PATIENCE, scaled
+from support import PATIENCE, run_python, scaled
 
 PROGRAM = Path(__file__).with_name("arguments_program.py")
 SEED = 14  # another: python tests/arguments_program.py SEED COUNT [CALL ...]
@@ -18,10 +16,7 @@ SEED = 14  # another: python tests/arguments_program.py SEED COUNT [CALL ...]
 
 def test_arguments_made_by_chance_come_to_the_same_inside_and_outside():  # S10
     """Of every interposed call: the same result, or exception and text, and nothing else done."""
-    command = [sys.executable, "-W", "ignore", str(PROGRAM), str(SEED), str(scaled(100))]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=10 * PATIENCE, check=False
-    )
+    done = run_python("-W", "ignore", PROGRAM, SEED, scaled(100), timeout=10 * PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     *differences, last = done.stdout.splitlines()
     assert differences == []

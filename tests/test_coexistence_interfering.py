@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from coexistence_parts import (
     spin,
     work,
 )
+from delivery_parts import assert_nothing_armed
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -28,21 +30,6 @@ from interruption import (
 from support import Started, in_thread, scaled
 
 # Nothing stays. -----------------------------------------------------------------------------------
-
-
-def our_tool():
-    monitoring = sys.monitoring
-    return next(tool for tool in range(6) if monitoring.get_tool(tool) == "interruption")
-
-
-def assert_nothing_armed(*codes):
-    if sys.version_info < (3, 12):
-        assert sys.gettrace() is None
-        return
-    tool = our_tool()
-    assert sys.monitoring.get_events(tool) == 0
-    for code in codes:
-        assert sys.monitoring.get_local_events(tool, code) == 0, code
 
 
 def test_nothing_stays_armed():  # S9
@@ -92,13 +79,15 @@ def test_nothing_stays_armed():  # S9
 # Tools that interfere. ----------------------------------------------------------------------------
 
 
-def test_a_trace_function_that_raises():  # S9
+@pytest.mark.parametrize("name", ["trace", "profile"])
+def test_a_function_that_is_told_and_raises(name):  # S9
     """Tracing ends, as it always does then; the request waits on, and is delivered."""
+    install, installed = getattr(sys, f"set{name}"), getattr(sys, f"get{name}")
 
     def body():
         calls = 0
 
-        def trace(frame, event, arg):
+        def told(frame, event, arg):
             nonlocal calls
             if frame.f_code is not work.__code__:
                 return
@@ -109,34 +98,12 @@ def test_a_trace_function_that_raises():  # S9
         with allow_interruption:
             lock.acquire()
             interrupt(threading.get_ident())
-            sys.settrace(trace)
+            install(told)
             with pytest.raises(LookupError):
                 work()
-            assert sys.gettrace() is None
+            assert installed() is None
             assert calls == 1
             work()
-            lock.release()
-            while True:
-                callee(3)
-
-    with pytest.raises(ThreadExit):
-        in_thread(body)
-
-
-def test_a_profile_function_that_raises():  # S9
-    def body():
-        def profile(frame, event, arg):
-            if frame.f_code is work.__code__:
-                raise LookupError
-
-        lock = threading.Lock()
-        with allow_interruption:
-            lock.acquire()
-            interrupt(threading.get_ident())
-            sys.setprofile(profile)
-            with pytest.raises(LookupError):
-                work()
-            assert sys.getprofile() is None
             lock.release()
             while True:
                 callee(3)
@@ -223,11 +190,27 @@ def test_a_request_made_by_a_trace_function(name):  # S9, S20
     assert caught.value.reason == "by the tool"
 
 
+@contextlib.contextmanager
+def another_tool(number, event, told, *functions):
+    """A tool with that id is told of that event in those functions."""
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(number, "another")
+    monitoring.register_callback(number, event, told)
+    try:
+        for function in functions:
+            monitoring.set_local_events(number, function.__code__, event)
+        yield
+    finally:
+        for function in functions:
+            monitoring.set_local_events(number, function.__code__, 0)
+        monitoring.register_callback(number, event, None)
+        monitoring.free_tool_id(number)
+
+
 @monitored
 @pytest.mark.parametrize("event", ["LINE", "CALL", "PY_START", "PY_RETURN", "JUMP"])
 @pytest.mark.parametrize("tool", [0, 5])
 def test_a_request_made_by_a_callback_of_another_tool(tool, event):  # S9, S20
-    monitoring = sys.monitoring
     target = 0
 
     def told(*_):
@@ -242,26 +225,15 @@ def test_a_request_made_by_a_callback_of_another_tool(tool, event):  # S9, S20
             while True:
                 pass
 
-    number = getattr(monitoring.events, event)
-    monitoring.use_tool_id(tool, "asks")
-    monitoring.register_callback(tool, number, told)
-    for function in (work, callee):
-        monitoring.set_local_events(tool, function.__code__, number)
-    try:
-        with pytest.raises(ThreadExit) as caught:
-            in_thread(body)
-    finally:
-        for function in (work, callee):
-            monitoring.set_local_events(tool, function.__code__, 0)
-        monitoring.register_callback(tool, number, None)
-        monitoring.free_tool_id(tool)
+    number = getattr(sys.monitoring.events, event)
+    with another_tool(tool, number, told, work, callee), pytest.raises(ThreadExit) as caught:
+        in_thread(body)
     assert caught.value.reason == "by the tool"
 
 
 @monitored
 @pytest.mark.parametrize("tool", [0, 5])
 def test_a_callback_of_another_tool_that_raises(tool):  # S9
-    monitoring = sys.monitoring
     target = 0
 
     def told(*_):
@@ -282,16 +254,9 @@ def test_a_callback_of_another_tool_that_raises(tool):  # S9
             while True:
                 callee(3)
 
-    monitoring.use_tool_id(tool, "raises")
-    monitoring.register_callback(tool, monitoring.events.LINE, told)
-    monitoring.set_local_events(tool, callee.__code__, monitoring.events.LINE)
-    try:
-        with pytest.raises(ThreadExit):
-            in_thread(body)
-    finally:
-        monitoring.set_local_events(tool, callee.__code__, 0)
-        monitoring.register_callback(tool, monitoring.events.LINE, None)
-        monitoring.free_tool_id(tool)
+    line = sys.monitoring.events.LINE
+    with another_tool(tool, line, told, callee), pytest.raises(ThreadExit):
+        in_thread(body)
 
 
 @monitored
@@ -299,7 +264,6 @@ def test_disable_and_restart_events():  # S9
     """A tool that wants each line once has it once, whatever is armed meanwhile, and again after
     restart_events()."""
     monitoring = sys.monitoring
-    tool = monitoring.COVERAGE_ID
     lines = []
 
     def told(code, line):
@@ -328,21 +292,12 @@ def test_disable_and_restart_events():  # S9
         assert sorted(lines) == sorted(first * 2)
         return first
 
-    monitoring.use_tool_id(tool, "once")
-    monitoring.register_callback(tool, monitoring.events.LINE, told)
     seen = []
-    try:
-        for target in (NOBODY, None):
-            lines.clear()
-            for function in (work, callee):
-                monitoring.set_local_events(tool, function.__code__, monitoring.events.LINE)
+    for target in (NOBODY, None):
+        lines.clear()
+        with another_tool(monitoring.COVERAGE_ID, monitoring.events.LINE, told, work, callee):
             monitoring.restart_events()
             seen.append(in_thread(lambda to=target: body(to or threading.get_ident())))
-            for function in (work, callee):
-                monitoring.set_local_events(tool, function.__code__, 0)
-    finally:
-        monitoring.register_callback(tool, monitoring.events.LINE, None)
-        monitoring.free_tool_id(tool)
     assert seen[0] == seen[1]
 
 

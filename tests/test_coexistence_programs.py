@@ -6,14 +6,13 @@ import bdb
 import cProfile
 import os
 import pstats
-import subprocess
 import sys
 import threading
 
 import pytest
 from coexistence_parts import HERE, work
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, expect_script, in_thread, run_script
+from support import expect_script, in_thread, run_python, run_script
 
 # Tools as they are used. --------------------------------------------------------------------------
 
@@ -208,13 +207,11 @@ def test_pdb(tmp_path, step):  # S9
     commands = ["break 6", "break 16", "break 22", "continue", "p ('first', 'first' in locals())"]
     commands += [*steps, "continue", "continue", "p ('total', total)", "clear 22", "continue"]
     commands += ["continue"] * 3 + ["quit"] * 3
-    result = subprocess.run(
-        [sys.executable, "-m", "pdb", str(script)],
+    result = run_python(
+        "-m",
+        "pdb",
+        script,
         input="\n".join(commands) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
         env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", "PYTHON_COLORS": "0"},
     )
     output = result.stdout + result.stderr

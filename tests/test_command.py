@@ -14,19 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import interruption
 import pytest
 from interruption._cli.command import seconds as seconds_of
-from support import PATIENCE
+from support import run_python
 
 
 def command(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return run_python(*arguments, cwd=cwd)
 
 
 def run(*arguments, cwd=None):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
-from support import PATIENCE
+from support import expect_script, run_python
 from test_command_run import finish, start
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the timers are Linux's")
@@ -142,11 +141,10 @@ class Observer(threading.Thread):
         self.events, self.callback = queue.Queue(), callback
 
     def run(self):
-        try:
-            while (event := self.events.get()) is not None:
-                self.callback(event)
-        finally:
-            self.ended = True
+        self.ended = "cut"
+        while (event := self.events.get()) is not None:
+            self.callback(event)
+        self.ended = "whole"
 
     def stop(self):
         self.events.put(None)
@@ -169,7 +167,7 @@ OBSERVES = """
         say("running" if observer.is_alive() else "stopped")
         observer.stop()
         observer.join()
-        say("ended" if observer.ended else "cut")
+        say(observer.ended)
 """
 
 
@@ -185,7 +183,7 @@ def test_a_thread_of_an_installed_package_is_ended_by_who_has_begun_it(packages,
     (folder / "site-packages").rename(folder / packages)
     source = OBSERVES.replace("site-packages", packages)
     status, said, told = finish(start(folder, source), signal.SIGINT, blocked=True)
-    assert (status, said) == (-signal.SIGINT, ["ended", "running"])
+    assert (status, said) == (-signal.SIGINT, ["running", "whole"])
     assert "interruption:" not in told
 
 
@@ -203,7 +201,7 @@ def test_and_what_it_calls_of_the_programs_is_stopped(folder):  # S30
         status, said, told = finish(start(folder, body), signal.SIGINT, blocked=True)
         assert status == -signal.SIGINT
         # It may have ended before the main thread looks.
-        assert {"ended"} <= set(said) <= {"ended", "running", "stopped", "wait stopped"}
+        assert {"cut"} <= set(said) <= {"cut", "running", "stopped", "wait stopped"}
         assert "interruption:" not in told
 
 
@@ -225,23 +223,35 @@ def test_but_one_that_runs_the_programs_own_function_is_stopped(folder):
     assert (status, said) == (-signal.SIGTERM, ["wait stopped"])
 
 
-def test_one_whose_name_begins_alike_is_not(folder):
+def test_whose_a_package_is():
+    expect_script(
+        """
+        from interruption._interruption import _is_installed, _set_own
+        folders = ("site-packages", "a")
+        code, own = (compile("", f"/there/{name}/some.py", "exec") for name in folders)
+        names = ("install", "installed", "install.below", "a", "a.b", "a.bc", "a.b.c")
+        assert all(_is_installed(code, {"__name__": name}) for name in names)
+        assert not any(_is_installed(own, {"__name__": name}) for name in names)
+        _set_own(("install", "a.b"))
+        print([name for name in names if _is_installed(code, {"__name__": name})])
+        """,
+        stdout="['installed', 'a', 'a.bc']\n",
+    )
+
+
+@pytest.mark.parametrize("module", ["installed", "installed.below"])
+def test_a_package_may_be_the_programs_own(module, folder):
+    """As the one that is run by -m is; and with it all that is below."""
     path = folder / "site-packages"
-    (path / "install.py").write_text("")
-    environment = {**os.environ, "PYTHONPATH": str(path)}
-    process = start(folder, OBSERVES, "--region", "install", "--region", "all", env=environment)
-    status, said, _ = finish(process, signal.SIGINT, blocked=True)
-    assert (status, said) == (-signal.SIGINT, ["ended", "running"])
-
-
-def test_a_package_may_be_the_programs_own(folder):
-    """As the one that is run by -m is."""
+    if module == "installed.below":
+        (path / "below.py").write_text(PACKAGE)
+        (path / "installed.py").write_text("__path__ = [__file__.rpartition('/')[0]]")
     source = OBSERVES.replace('say("running" if', 'observer.join(); say("running" if')
-    path = str(folder / "site-packages")
-    environment = {**os.environ, "PYTHONPATH": path}
+    source = source.replace("import installed", f"import {module} as installed")
+    environment = {**os.environ, "PYTHONPATH": str(path)}
     process = start(folder, source, "--region", "installed", "--region", "all", env=environment)
     status, said, _ = finish(process, signal.SIGINT, blocked=True)
-    assert (status, said) == (-signal.SIGINT, ["ended", "stopped"])
+    assert (status, said) == (-signal.SIGINT, ["cut", "stopped"])
 
 
 def test_an_observer_of_files_ends_as_ever(tmp_path):  # S30
@@ -308,13 +318,7 @@ def test_a_module_is_protected_by_name(option, tmp_path):  # S9
     ],
 )
 def test_bad_options_are_refused_in_words(options, words):
-    done = subprocess.run(
-        [sys.executable, "-m", "interruption", "run", *options, "program.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    done = run_python("-m", "interruption", "run", *options, "program.py")
     assert done.returncode == 2
     assert words in done.stderr
 
@@ -332,13 +336,7 @@ def test_a_name_that_no_module_has_is_refused(options, words, tmp_path):  # S32
     """As soon as the folder of the program is known, and before it runs."""
     (tmp_path / "careful.py").write_text("")
     (tmp_path / "program.py").write_text("print('runs')")
-    done = subprocess.run(
-        [sys.executable, "-m", "interruption", "run", *options, str(tmp_path / "program.py")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    done = run_python("-m", "interruption", "run", *options, tmp_path / "program.py")
     assert words in done.stderr
     assert (done.returncode, done.stdout) == ((2, "") if words else (0, "runs\n"))
 
@@ -353,12 +351,13 @@ def test_a_module_that_a_package_has_not_got_is_told_at_the_end(  # S32
     (tmp_path / "whole" / "__init__.py").write_text("print('imported')")
     (tmp_path / "whole" / "below.py").write_text("")
     (tmp_path / "program.py").write_text("print('runs'); import whole")
-    done = subprocess.run(
-        [sys.executable, "-m", "interruption", "run", option, f"whole.{name}", "program.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
+    done = run_python(
+        "-m",
+        "interruption",
+        "run",
+        option,
+        f"whole.{name}",
+        "program.py",
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )

@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from delivery_parts import assert_nothing_armed
 from interruption import Thread, ThreadExit, allow_interruption, explain, interrupt
 from support import PATIENCE, Started, until
 
@@ -169,6 +170,7 @@ def test_what_is_never_found_at_work_is_interrupted(what, database):  # S9
         time.sleep(0.01)  # as above
         interrupt(started.thread)
     started.finish()
+    assert_nothing_armed(body.__code__, double.__code__, make_rows.__code__)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of SQLite's

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 import threading
 
 import pytest
-from delivery_parts import ask_myself, interrupted_in, run, spin_in, statements
+from delivery_parts import (
+    ask_myself,
+    assert_nothing_armed,
+    interrupted_in,
+    run,
+    spin_in,
+    statements,
+)
 from interruption import ThreadExit, allow_interruption, clear_interrupt, explain, interrupt
 from support import PATIENCE, Started, expect_script, in_thread
 
@@ -305,10 +311,4 @@ def test_a_request_that_was_cleared_is_not_delivered():  # S6
 def test_handlers_are_as_they_were():
     """Delivery leaves nothing behind in the interpreter."""
     assert interrupted_in(statements)
-    assert sys.gettrace() is None or "coverage" in repr(sys.gettrace())
-    if sys.version_info >= (3, 12):
-        monitoring = sys.monitoring
-        (tool,) = [i for i in range(6) if monitoring.get_tool(i) == "interruption"]
-        assert monitoring.get_events(tool) == 0
-        assert monitoring.get_local_events(tool, statements.__code__) == 0
-        assert monitoring.get_local_events(tool, spin_in.__code__) == 0
+    assert_nothing_armed(statements.__code__, spin_in.__code__)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from support import PATIENCE
+from support import run_python
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -24,14 +22,7 @@ def pattern(shown):
 
 def test_it_goes_as_the_readme_shows():
     shown = re.search(r"^```text\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "interruption", "demo"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python("-m", "interruption", "demo")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert re.fullmatch(pattern(shown), done.stdout), done.stdout
     stopped = done.stdout.partition("interruption run")[2]

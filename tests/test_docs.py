@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import until_process_blocked
+from support import run_python, until_process_blocked
 
 # A block ends in two seconds; a loaded machine and a debug build take longer.
 LIMIT = 30.0
@@ -44,14 +44,7 @@ def blocks(*, stopped=False):
 def test_a_code_block_of_the_documentation_runs(source, tmp_path):
     script = tmp_path / "block.py"
     script.write_text(source, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(script)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = run_python("-X", "faulthandler", script, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
 
 

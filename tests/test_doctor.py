@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import textwrap
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ import pytest
 from interruption import blocking
 from interruption._cli import probes
 from interruption._cli.doctor import Patient
-from support import PATIENCE
+from support import PATIENCE, run_python
 
 # Families that nothing waits in: there is nothing to be woken from.
 NO_WAITS = {"imports", "timeouts of TLS"}
@@ -28,22 +27,8 @@ def doctor(*arguments, folder=None):
     What patients that are not woken still use is left open, of which debug builds warn.
     """
     environment = {**os.environ, "PYTHONPATH": "" if folder is None else str(folder)}
-    return subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore::ResourceWarning",
-            "-m",
-            "interruption",
-            "doctor",
-            *arguments,
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=PATIENCE,
-        check=False,
+    return run_python(
+        "-W", "ignore::ResourceWarning", "-m", "interruption", "doctor", *arguments, env=environment
     )
 
 

@@ -10,8 +10,6 @@ import inspect
 import queue
 import re
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError, as_completed, wait
@@ -28,7 +26,7 @@ from interruption import (
     interruption_requested,
     on_interrupt,
 )
-from support import PATIENCE, Started, expect_script, until, until_blocked
+from support import PATIENCE, Started, expect_script, run_python, until, until_blocked
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
 
@@ -413,12 +411,8 @@ def test_cpython_s_own_tests_pass():
         "test_init FutureTests test_cancel_futures test_thread_names test_submit test_saturation "
         "test_map_exception test_free_reference test_no_stale test_idle_thread test_shutdown_race"
     )
-    command = [sys.executable, str(runner)]
-    for word in words.split():
-        command += ["-k", word]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=5 * PATIENCE, check=False
-    )
+    chosen = [part for word in words.split() for part in ("-k", word)]
+    done = run_python(runner, *chosen, timeout=5 * PATIENCE)
     if done.returncode == 2:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,10 +10,12 @@ import pytest
 from executor_parts import Busy, outcome, start_waiting
 from interruption import (
     ThreadExit,
+    _future,
     check_interrupt,
     interruption_requested,
     on_interrupt,
 )
+from interruption._interruption import _Scope
 from support import PATIENCE, until
 
 
@@ -52,6 +54,7 @@ def test_a_cancel_carries_class_and_reason(single, arguments, raised):  # S2, S2
     assert outcome(future) == "cancelled"
     assert busy.seen[-1] == raised
     assert single.submit(interruption_requested).result(PATIENCE) is False  # the next task
+    assert single.submit(threading.current_thread).result(PATIENCE) is busy.thread
 
 
 def test_a_blocked_task_is_woken_by_that_class(single):  # S10, S29
@@ -142,6 +145,39 @@ def test_that_class_raised_without_being_asked_is_the_outcome(single):
     future.cancel()
     with pytest.raises(TooSlow):  # asked for another class
         future.result(PATIENCE)
+
+
+@pytest.mark.parametrize("order", ["asked, then ended", "ended, then asked"])
+def test_what_it_ends_by_is_the_cancels_only_if_that_has_reached_it(single, monkeypatch, order):
+    begun, go = threading.Event(), threading.Event()
+
+    class Scope:
+        """A real one; the task ends before whoever asks goes on, or before it asks."""
+
+        def __init__(self):
+            self.scope = _Scope()
+            self.leave = self.scope.leave
+
+        def interrupt(self, *arguments, **options):
+            if order == "asked, then ended":
+                answer = self.scope.interrupt(*arguments, **options)
+                until(future.done)
+                return answer
+            go.set()
+            until(future.done)
+            return self.scope.interrupt(*arguments, **options)
+
+    def task():
+        begun.set()
+        go.wait(PATIENCE)
+        raise TooSlow("of itself")
+
+    monkeypatch.setattr(_future, "_Scope", Scope)
+    future = single.submit(task)
+    assert begun.wait(PATIENCE)
+    reached = order == "asked, then ended"
+    assert future.cancel(TooSlow) is reached
+    assert outcome(future) == ("cancelled" if reached else "failed")
 
 
 def test_a_class_asked_for_too_late_changes_nothing(single):

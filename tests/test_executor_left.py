@@ -15,11 +15,12 @@ from executor_parts import Busy, outcome, start_waiting
 from interruption import (
     ThreadExit,
     ThreadPoolExecutor,
+    _executor,
     allow_interruption,
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, expect_script, scaled, seeded, until
+from support import PATIENCE, Started, expect_script, scaled, seeded, until, until_blocked
 
 # Left by an exception. ----------------------------------------------------------------------------
 
@@ -78,6 +79,36 @@ def test_left_by_an_exception_an_initializer_is_interrupted():  # S29
         assert begun.wait(PATIENCE)
         raise KeyError
     assert outcome(future) == "cancelled"
+
+
+def test_it_waits_for_workers_that_have_left_it_already(monkeypatch):  # S29
+    """As they were asked: they are not in the executor's list any more."""
+    left, go = threading.Event(), threading.Event()
+    original = _executor._Pool.leave
+
+    def halt(pool):
+        original(pool)
+        left.set()
+        assert go.wait(PATIENCE)
+
+    monkeypatch.setattr(_executor._Pool, "leave", halt)
+
+    class Own(ThreadPoolExecutor):
+        def shutdown(self, **options):
+            assert left.wait(PATIENCE)
+            return super().shutdown(**options)
+
+    def body(_):
+        with pytest.raises(KeyError), Own(1) as executor:
+            start_waiting(executor, time.sleep, 3600)
+            raise KeyError
+
+    leaver = Started(body)
+    assert left.wait(PATIENCE)
+    until_blocked(leaver.thread)
+    assert leaver.thread.is_alive()
+    go.set()
+    leaver.finish()
 
 
 def test_left_normally_it_waits_for_what_was_submitted():  # S29

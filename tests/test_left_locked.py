@@ -6,8 +6,6 @@ import contextlib
 import inspect
 import multiprocessing
 import pickle
-import subprocess
-import sys
 import textwrap
 import threading
 import weakref
@@ -15,7 +13,7 @@ import weakref
 import interruption
 import pytest
 from interruption import allow_interruption, check_interrupt, explain, interrupt
-from support import PATIENCE, expect_script, until_blocked
+from support import PATIENCE, expect_script, run_python, until_blocked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* was stopped with the lock:ResourceWarning")
 
@@ -302,13 +300,7 @@ def test_a_warning_at_the_end_of_the_thread_has_the_place(option, shown, tmp_pat
     script.write_text(textwrap.dedent(ENDS))
     lines = script.read_text().splitlines()
     line = next(at for at, text in enumerate(lines, 1) if "# here" in text)
-    done = subprocess.run(
-        [sys.executable, "-W", f"{option}::ResourceWarning", script],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python("-W", f"{option}::ResourceWarning", script)
     assert done.returncode == 0
     told = done.stderr.count("late was stopped with the lock that it took here")
     assert told == shown, done.stderr

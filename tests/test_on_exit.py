@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 import threading
@@ -10,7 +9,7 @@ import threading
 import interruption
 import pytest
 from interruption import interrupt_on_exit
-from support import PATIENCE, expect_script, in_thread, run_script
+from support import expect_script, in_thread, run_python, run_script
 
 # A worker that only a request ends, and one that ends by itself a moment later.
 WORKERS = """
@@ -100,14 +99,7 @@ def test_it_may_be_called_deep_inside_and_seen_from_a_module(tmp_path):
     )
     for how, status, said in [("code", 7, "stopped by code"), ("plain", 0, "not asked")]:
         for command in (["-m", "program", how], ["program.py", how]):
-            done = subprocess.run(
-                [sys.executable, *command],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
+            done = run_python(*command, cwd=tmp_path)
             assert (done.returncode, done.stdout, done.stderr) == (status, f"{said}\n", "")
 
 
@@ -337,14 +329,7 @@ def test_processes_of_multiprocessing_are_left_alone(method, tmp_path):
                 sys.exit(3)
             """)
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", method],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python("-W", "ignore::DeprecationWarning", "program.py", method, cwd=tmp_path)
     said = "not asked\nnot asked\nstopped by exit\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, said, "")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sysconfig
 import textwrap
 
 import on_signal_parts
 import pytest
+from support import compile_library
 
 LIBRARY = """
     #define _GNU_SOURCE
@@ -76,12 +75,7 @@ BEGINNING = """
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("handlers")
-    (folder / "handlers.c").write_text(textwrap.dedent(LIBRARY))
-    compiler = sysconfig.get_config_var("CC").split()
-    command = [*compiler, "-shared", "-fPIC", "-o", "handlers.so", "handlers.c"]
-    subprocess.run(command, cwd=folder, check=True)
-    return str(folder / "handlers.so")
+    return compile_library(LIBRARY, tmp_path_factory.mktemp("handlers"))
 
 
 def run(library, source):
@@ -137,6 +131,30 @@ def test_one_that_tells_python_is_counted_once(library):  # S30
         """,
     )
     assert (status, said) == (0, ["stopped by SIGINT"])
+
+
+def test_one_that_tells_python_late_is_counted_once(library):  # S30
+    """When we have left word of it already."""
+    status, said, _ = run(
+        library,
+        """
+        library.set(signal.SIGINT, None, 0)
+        tell = ctypes.pythonapi.PyErr_SetInterruptEx
+        state = interruption._shutdown.signals._state
+        with interrupt_on_signal():
+            worker = start()
+            kill(signal.SIGINT)
+            worker.join()
+            assert len(state.signals) == 1
+            try:
+                tell(signal.SIGINT)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                say("told")
+            assert len(state.signals) == 1
+        """,
+    )
+    assert (status, said) == (0, ["stopped by SIGINT", "told"])
 
 
 def test_one_that_jumps_out_of_its_librarys_code(library):  # S30

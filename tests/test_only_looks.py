@@ -69,6 +69,7 @@ def of_locks(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str, Ca
     return {
         "Queue.get_nowait": items.get_nowait,
         "Queue.get block=False": lambda: items.get(block=False),
+        "Queue.get block=0": lambda: items.get(block=0),
         "Queue.get timeout=0": lambda: items.get(timeout=0),
         "SimpleQueue.get_nowait": simple.get_nowait,
         "SimpleQueue.get block=False": lambda: simple.get(block=False),
@@ -78,6 +79,7 @@ def of_locks(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str, Ca
         "Event.wait": lambda: event.wait(0),
         "Event.wait timeout=0.0": lambda: event.wait(timeout=0.0),
         "Semaphore.acquire blocking=False": lambda: semaphore.acquire(blocking=False),
+        "Semaphore.acquire blocking=0": lambda: semaphore.acquire(blocking=0),
         "Semaphore.acquire timeout=0": lambda: semaphore.acquire(timeout=0),
         "Barrier.wait": lambda: barrier.wait(0),
         "Thread.join": lambda: thread.join(0),

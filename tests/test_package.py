@@ -16,7 +16,7 @@ from pathlib import Path
 
 import interruption
 import pytest
-from support import PATIENCE, expect_script
+from support import PATIENCE, expect_script, run_python
 
 
 def test_everything_public_is_documented_with_its_rule():
@@ -177,24 +177,11 @@ def test_a_program_of_the_modules_that_were_found_runs(tmp_path):
             copy = only / Path(module.__file__).relative_to(package.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(module.__file__, copy)
-    done = subprocess.run(
-        [sys.executable, "-S", str(program)],
-        env={**os.environ, "PYTHONPATH": str(only)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python("-S", program, env={**os.environ, "PYTHONPATH": str(only)})
     assert done.stdout == "finally\n8\nfinished\n", done.stderr
 
 
 def test_a_slip_of_the_pen_is_told_what_was_meant():
-    done = subprocess.run(
-        [sys.executable, "-c", "import interruption; interruption.interupt_all_threads()"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_python("-c", "import interruption; interruption.interupt_all_threads()")
     assert "has no attribute 'interupt_all_threads'" in done.stderr
     assert "Did you mean" in done.stderr

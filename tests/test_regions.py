@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -11,7 +12,6 @@ from interruption import (
     defer_interruption,
     interruption_requested,
 )
-from regions_parts import ask_myself, statements
 from support import expect_script, in_thread
 
 # S7 ---------------------------------------------------------------------------------------------

@@ -1,10 +1,7 @@
 """S18, S20: regions at interpreter exit and across fork, and requests from odd places."""
 
-import subprocess
-import sys
-
 import pytest
-from support import PATIENCE, expect_script, run_script, scaled
+from support import expect_script, run_python, run_script, scaled
 
 DAEMONS = """
     import os, sys, threading, time
@@ -245,6 +242,5 @@ if __name__ == "__main__":
 """,
         encoding="utf-8",
     )
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    result = run_python("-W", "ignore::DeprecationWarning", script)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -10,7 +11,6 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from regions_parts import ask_myself, statements
 from support import Started, in_thread
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -13,7 +14,6 @@ from interruption import (
     defer_interruption,
     interrupt,
 )
-from regions_parts import ask_myself, statements
 from support import Started, in_thread
 
 
@@ -302,6 +302,32 @@ def test_a_generator_that_goes_to_another_thread_is_an_error_in_it():  # S21
     for _ in range(3):
         with allow_interruption:
             pass  # and by now nothing is kept of it
+
+
+def test_a_generator_at_the_place_of_one_that_another_thread_has_ended_is_in_no_region():  # S21
+    """A generator is told by the address of its frame, which the next one may have."""
+
+    def generator(block):
+        with block:
+            yield
+        ask_myself()
+        statements()
+        yield "ran"
+
+    def body():
+        values = generator(allow_interruption)
+        next(values)
+        place = id(values)
+        with pytest.raises(RuntimeError, match="left where it was not entered"):
+            in_thread(values.close)
+        del values
+        others = []
+        while id(made := generator(contextlib.nullcontext())) != place:
+            others.append(made)
+        next(made)
+        return next(made)
+
+    assert in_thread(body) == "ran"
 
 
 def test_a_generator_that_is_dropped_leaves():  # S21

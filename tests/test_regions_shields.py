@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -10,7 +11,6 @@ from interruption import (
     defer_interruption,
     interruption_requested,
 )
-from regions_parts import ask_myself, statements
 from support import in_thread
 
 
@@ -30,6 +30,15 @@ def test_a_shield_defers_to_its_end():  # S12
         return order
 
     assert in_thread(body) == ["whole", "deferred"]
+
+
+def test_leaving_it_raises_though_no_statement_follows():  # S12
+    def body():
+        with allow_interruption, defer_interruption:
+            ask_myself("deferred")
+
+    with pytest.raises(ThreadExit, match="deferred"):
+        in_thread(body)
 
 
 def test_only_leaving_the_outermost_shield_raises():  # S12

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ from interruption import (
     interruption_requested,
     run_in_process,
 )
-from support import PATIENCE, Started, in_thread, run_script
+from support import PATIENCE, Started, in_thread, run_python, run_script
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
@@ -328,9 +327,7 @@ def test_a_main_module_that_runs_at_its_import_is_told_what_to_do(tmp_path):
         "print('at the top', flush=True)\n"
         "run_in_process(function)\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_python(program)
     assert (done.returncode, done.stdout) == (1, "at the top\n" * 2)
     child, parent = done.stderr.strip().split("\n\n")[0], done.stderr.strip().splitlines()[-1]
     guard = 'belongs under `if __name__ == "__main__":`'
@@ -349,7 +346,5 @@ def test_a_main_module_that_cannot_be_imported_again_is_told_so(tmp_path):
         "if __name__ == '__main__': run_in_process(function)\n"
         "else: sys.exit(7)\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_python(program)
     assert "ended before it had begun, with exit code 7" in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import interruption
 import pytest
-from support import PATIENCE, run_script, until
+from support import PATIENCE, run_python, run_script, until
 
 # A stack larger than the address space: no thread can be started.
 NO_THREADS = """
@@ -173,6 +173,5 @@ def test_run_interrupts_whatever_a_partial_calls(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         """)
     )
-    command = [sys.executable, "-m", "interruption", "run", str(tmp_path / "app.py")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_python("-m", "interruption", "run", tmp_path / "app.py")
     assert (result.returncode, result.stdout) == (-signal.SIGTERM, "cleaned up 1 2\n")

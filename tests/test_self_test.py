@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from interruption import blocking
 from interruption._interruption import _refused, _self_test
-from support import expect_script
+from support import expect_script, run_python
 
 # A micro release with another bytecode, say: everything else is as it was.
 OTHER_BYTECODE = "import importlib._bootstrap_external as it; it.MAGIC_NUMBER = bytes(4)"
@@ -100,9 +97,7 @@ def test_another_bytecode_is_refused_and_named():
 def test_the_doctor_names_it():
     source = f"{OTHER_BYTECODE}\nfrom interruption._cli.doctor import run\n"
     source += "raise SystemExit(run(as_json=False, patience=0.5))"
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=False
-    )
+    done = run_python("-c", source)
     assert done.returncode == 1, done.stderr
     assert "nothing is raised between statements, because Python" in done.stdout
 

@@ -68,18 +68,61 @@ def test_until_then_it_is_a_thread_as_any():  # S30
 
 
 def test_it_may_be_waited_for_all_the_same():
-    status, said, _ = run("""
-        def slow():
-            begun.release()
-            while threading.main_thread().is_alive():
-                time.sleep(0.001)
-            time.sleep(0.1)
-            say("ended")
-        start(slow)
+    status, said, _ = run(f"""
+        {LATE}
+        def expected():
+            return True
+        start(late)
         shutdown(timeout=0.1, abandon=False)
         sys.exit(3)
     """)
     assert (status, said) == (3, ["ended"])
+
+
+LATE = """
+        def late():
+            begun.release()
+            while threading.main_thread().is_alive():
+                time.sleep(0.001)
+            time.sleep(0.1)
+            if expected():
+                say("ended")
+"""
+
+
+def test_the_exit_waits_for_others_though_the_main_thread_was_given_up():  # S30
+    """By a worker's shutdown(), which returned while the main thread still ran."""
+    status, said, told = run(f"""
+        {LATE}
+        def expected():
+            return True
+        worker = threading.Thread(target=shutdown, args=[0.05])
+        worker.start()
+        worker.join()
+        start(late)
+    """)
+    assert (status, said) == (0, ["ended"])
+    assert "MainThread: still runs" in told
+    assert "Traceback" not in told
+
+
+def test_the_exit_waits_for_who_has_the_number_of_one_that_was_given_up():  # S1, S30
+    status, said, _ = run(f"""
+        {LATE}
+        def expected():
+            return threading.get_ident() == ended.ident
+        def ends():
+            begun.release()
+            go.wait()
+        go = threading.Event()
+        ended = start(ends)
+        shutdown(timeout=0.01)
+        go.set()
+        ended.join()
+        while start(late).ident != ended.ident:
+            pass
+    """)
+    assert (status, said) == (0, ["ended"])
 
 
 def test_bad_input_is_refused():

@@ -5,13 +5,11 @@ The order is forced: one function in C raises the signal and then waits.
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import sysconfig
 import textwrap
 
 import pytest
-from support import run_script
+from support import compile_library, run_script
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the timers are of Linux")
 
@@ -68,12 +66,7 @@ BEGINNING = """
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("late")
-    (folder / "late.c").write_text(textwrap.dedent(LATE))
-    compiler = sysconfig.get_config_var("CC").split()
-    command = [*compiler, "-shared", "-fPIC", "-o", "late.so", "late.c"]
-    subprocess.run(command, cwd=folder, check=True)
-    return str(folder / "late.so")
+    return compile_library(LATE, tmp_path_factory.mktemp("late"))
 
 
 def run(library, source):

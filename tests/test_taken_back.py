@@ -41,7 +41,10 @@ def in_region():
         return "fine"
 
 
-def test_an_idle_worker_of_a_pool_goes_on_after_a_shutdown(pool):
+@pytest.mark.parametrize("looked", [False, True])
+def test_an_idle_worker_of_a_pool_goes_on_after_a_shutdown(pool, looked):
+    if looked:
+        assert pool.submit(interruption_requested).result() is False
     assert [thread.stopped for thread in shutdown(0).threads] == [False]
     assert pool.submit(interruption_requested).result() is False
     assert pool.submit(in_region).result() == "fine"

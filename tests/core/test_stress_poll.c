@@ -74,7 +74,7 @@ int
 main(void)
 {
     contend(own, request, scaled(100000));
-    printf("%ld requests sent, %ld seen, %ld wakes, %ld polls\n", sent, seen, wakes, polls);
+    printf("%ld requests sent, %ld seen, %ld woken, %ld polls\n", sent, seen, wakes, polls);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
     /* One for each request, each that repeated it, and each itr_wake(). */
     EXPECT(polls <= sent * (1 + REQUESTERS) + wakes);

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -20,7 +21,6 @@ from interruption import (
     defer_interruption,
     interrupt,
 )
-from regions_parts import ask_myself, statements
 from support import PATIENCE, Started, in_thread
 
 pytest.importorskip("Cython")

@@ -7,8 +7,8 @@ import sys
 import textwrap
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import ThreadExit, allow_interruption
-from regions_parts import ask_myself, statements
 from support import expect_script, in_thread
 
 # Threads of the system, whatever has been patched: by what the patching has left of `_thread`.

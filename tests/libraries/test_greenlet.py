@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 import pytest
+from delivery_parts import ask_myself, statements
 from interruption import (
     Thread,
     ThreadExit,
@@ -21,7 +22,6 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from regions_parts import ask_myself, statements
 from support import PATIENCE, Started, in_thread, until_blocked
 
 greenlet = pytest.importorskip("greenlet").greenlet

@@ -6,13 +6,12 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, scaled
+from support import PATIENCE, run_python, scaled
 
 
 def need(*modules: str) -> None:
@@ -157,14 +156,8 @@ def run_tests(folder: Path, source: str, *arguments: str) -> tuple[int, str]:
     text = textwrap.dedent(source).replace("AGAIN", str(scaled(10)))
     (folder / "test_it.py").write_text(text, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, "test_it.py"],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+    done = run_python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, "test_it.py", cwd=folder
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -306,16 +299,7 @@ def test_coverage_of_a_test_run(tmp_path: Path, core: str, workers: tuple[str, .
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "coverage", *arguments],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-            env=environment,
-        )
+        done = run_python("-m", "coverage", *arguments, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
