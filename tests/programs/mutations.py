@@ -35,7 +35,7 @@ MUTATIONS = [
     Mutation(
         "copies of a finally are cleanup",
         "safepoints/safepoints.c",
-        "bits |= UINT64_C(1) << at->bits[chain];",
+        "bits |= UINT64_C(1) << at->flow.chains[chain].bit;",
         "bits |= 0;",
     ),
     Mutation(
@@ -47,10 +47,8 @@ MUTATIONS = [
     Mutation(
         "handlers are cleanup",
         "safepoints/safepoints.c",
-        "for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {\n"
-        "        const at_work *handler",
-        "for (int chain = 0; chain != 0; chain = points->chains[chain].parent) {\n"
-        "        const at_work *handler",
+        "for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {",
+        "for (int chain = 0; chain != 0; chain = points->chains[chain].parent) {",
     ),
     Mutation(
         "the entry and the exit of a with are cleanup",
@@ -61,20 +59,20 @@ MUTATIONS = [
     Mutation(
         "what leads into a finally belongs to it",
         "safepoints/safepoints.c",
-        "at->finallys[i] |= at->finallys[i + 1] & ~at->turned[i];",
-        "at->finallys[i] |= 0;",
+        "at->notes[i].finallys |= at->notes[i + 1].finallys & ~at->notes[i].turned;",
+        "at->notes[i].finallys |= 0;",
     ),
     Mutation(
         "the gap between acquire() and try is no point",
         "safepoints/safepoints.c",
-        "flags |= is_gap(at, number) && !at->vain[number] ? INTERRUPTION_POINT_GAP : 0;",
+        "flags |= is_gap(at, number) && !at->notes[number].vain ? INTERRUPTION_SAFEPOINT_GAP : 0;",
         "flags |= is_gap(at, number) ? 0 : 0;",
     ),
     Mutation(
         "nor is a try that cannot fail in another",
         "safepoints/safepoints.c",
-        "(handler < 0 || at->covers_from[next] == i)",
-        "at->covers_from[next] == i",
+        "(handler < 0 || at->notes[next].covers_from == i)",
+        "at->notes[next].covers_from == i",
     ),
     Mutation(
         "in the middle of a statement is no point",
@@ -112,9 +110,8 @@ MUTATIONS = [
     Mutation(
         "the standard library is left alone",
         "safepoints/protected.c",
-        "bool verdict = find_home(begin_reading(protected), code->co_filename, name);",
-        "bool verdict = "
-        "find_home(begin_reading(protected), code->co_filename, name) && name == NULL;",
+        "bool verdict = is_home_of(homes->value, code->co_filename, name) ||",
+        "bool verdict = (is_home_of(homes->value, code->co_filename, name) && name == NULL) ||",
     ),
 ]
 
