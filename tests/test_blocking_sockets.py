@@ -207,6 +207,44 @@ def test_what_was_sent_is_the_result_when_it_is_interrupted(stream: Any, how: st
     assert far.recv(1) == b""
 
 
+either = pytest.mark.parametrize("shield", [contextlib.nullcontext(), defer_interruption])
+
+
+@either
+def test_buffers_from_an_iterator_are_sent_after_a_wait(stream: Any, shield: Any) -> None:  # S10a
+    near, far = stream
+    near.setblocking(False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += near.send(LARGE)
+    near.setblocking(True)
+
+    def body() -> Any:
+        with shield:
+            return near.sendmsg(iter([b"12", b"345"]), iter([]))
+
+    started = waiting(body)
+    read(far, filled)
+    assert started.finish() == 5
+    assert read(far, 5) == b"12345"
+
+
+@either
+def test_buffers_from_an_iterator_are_filled_after_a_wait(stream: Any, shield: Any) -> None:  # S10a
+    near, far = stream
+    first, second = bytearray(2), bytearray(3)
+
+    def body() -> Any:
+        with shield:
+            return near.recvmsg_into(iter([first, second]))
+
+    started = waiting(body)
+    far.send(b"12345")
+    assert started.finish()[0] == 5
+    assert (first, second) == (b"12", b"345")
+
+
 def test_sendall_raises_when_a_part_was_sent(stream: Any) -> None:  # S10a
     near, far = stream
     assert interrupted(waiting(lambda: near.sendall(LARGE)))

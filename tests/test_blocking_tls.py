@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from typing import Any
@@ -72,6 +73,17 @@ def test_each_byte_comes_once_whoever_is_interrupted(timeout: float | None) -> N
         assert received == data
         assert interrupted > 0
         assert near.gettimeout() == timeout
+
+
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+def test_after_a_call_the_socket_is_as_it_was(timeout: float | None) -> None:  # S10
+    near, far = connected()
+    with closing(near, far):
+        near.settimeout(timeout)
+        with waits:
+            near.send(b"x")
+        assert near.gettimeout() == timeout
+        assert os.get_blocking(near.fileno()) == (timeout is None)
 
 
 def test_others_write_while_one_waits_to_read() -> None:  # S10
