@@ -425,7 +425,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             raise
 
     def _stop(self, exc_type: type[BaseException]) -> None:
-        """The block is left by such an exception; by another one, somebody insists."""
+        """The block is left by such an exception; another one asks again."""
         reason = f"the executor was left by {exc_type.__name__}"
         workers = self._close(reason, cancel_futures=True, blocks=True)
         self.shutdown(wait=True)

@@ -151,7 +151,7 @@ class State:
         return SignalExit(signum)
 
     def on_signal(self, signum: int, frame: FrameType | None) -> bool:
-        """The first asks, the second insists, with the third nobody waits any longer.
+        """The first asks, the second asks again, with the third nobody waits any longer.
 
         False: it has come while another was being seen to, which sees to this one as well.
         """

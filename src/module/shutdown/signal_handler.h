@@ -16,6 +16,9 @@
  *   time is up, and the handler in C that gets it ends the process. A thread would do as well, but
  *   a signal handler can start none, and one that is started before would be seen by whoever forks
  *   (CPython warns: gh-100228).
+ *
+ * They are two because the first is the main thread's, so that it breaks off no other one's calls,
+ * and the second any thread's, so that it comes where the main thread has the signal blocked.
  */
 #ifndef INTERRUPTION_SIGNAL_HANDLER_H
 #define INTERRUPTION_SIGNAL_HANDLER_H
