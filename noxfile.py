@@ -66,7 +66,7 @@ FRAMEWORKS = [
     *("tornado", "cysignals", "ipython"),
 ]
 OPTIMISED = "-Dbuildtype=debugoptimized"
-# Where it is only imported: compiled in a quarter of the time.
+# Where it is only imported: compiled in half the time.
 QUICK = "--config-settings=setup-args=-Dbuildtype=debug"
 # For gcov: each line for itself, and its functions under names that tests/lines/endings.c can find.
 # GCC would have fork() forget what ran before it.
