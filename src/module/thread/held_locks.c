@@ -232,6 +232,22 @@ have_memory(interruption_lockset *set)
     return set->free != NULL;
 }
 
+/* Fill in where it is taken. False: for somebody else. Python code may run. */
+static bool
+find_place(interruption_lockset *set, interruption_held_lock *held)
+{
+    PyObject *code, *before = held->code;
+    if (!interruption_current_place(set->thread_state, &places, &set->plain_code, &code,
+                                    &held->lasti)) {
+        return false;
+    }
+    if (code != before) {
+        held->code = Py_XNewRef(code);
+        Py_XDECREF(before);
+    }
+    return true;
+}
+
 void
 interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind *kind,
                          PyObject *lock, int levels)
@@ -245,23 +261,20 @@ interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind
         return;
     }
     held = set->free;
-    PyObject *code, *before = held->code;
-    if (!interruption_current_place(set->thread_state, &places, &set->plain_code, &code,
-                                    &held->lasti)) {
-        return;
-    }
-    held->code = code == before ? code : Py_XNewRef(code);
     set->free = held->outer;
-    held->object = Py_NewRef(lock);
+    held->object = lock;
     held->kind = kind;
     held->levels = levels;
+    if (!find_place(set, held)) {
+        held->outer = set->free;
+        set->free = held;
+        return;
+    }
+    Py_INCREF(held->object);
     held->outer = set->innermost;
     set->innermost = held;
     set->count++;
-    link_held(held, lock);
-    if (code != before) {
-        Py_XDECREF(before);
-    }
+    link_held(held, held->object);
 }
 
 void
