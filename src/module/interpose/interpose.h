@@ -112,6 +112,16 @@ interruption_call_rebuilt(const interruption_call *call)
                                .keywords = call->keywords};
 }
 
+/* Is it a call without arguments? To be inlined into a replacement: false also where that is not to
+   be seen at once. */
+static inline bool
+interruption_call_is_bare(const interruption_call *call)
+{
+    return call->shape == INTERRUPTION_PAIR ? call->argument == NULL
+                                            : call->shape == INTERRUPTION_FAST_KEYWORDS &&
+                                                  call->count == 0 && call->keywords == NULL;
+}
+
 /* How many arguments came. */
 Py_ssize_t interruption_call_count(const interruption_call *call);
 

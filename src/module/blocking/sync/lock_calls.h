@@ -47,6 +47,23 @@ interruption_called_inside_or_noted(PyObject *lock)
            interruption_may_be_noted(lock) || interruption_waited_for(lock);
 }
 
+/* A call without arguments, if the type's acquire() takes a flag at no cost: try it. True: the lock
+   is taken. False: it is not, or was not tried. */
+INTERRUPTION_INLINE bool
+interruption_took_lock(const interruption_call *call, const interruption_acquiring *how)
+{
+    static PyObject *const do_not_wait[] = {Py_False};
+    if (how->acquire->shape != INTERRUPTION_FAST_KEYWORDS || !interruption_call_is_bare(call)) {
+        return false;
+    }
+    const interruption_call attempt = {.original = interruption_original(how->acquire),
+                                       .shape = INTERRUPTION_FAST_KEYWORDS,
+                                       .self = call->self,
+                                       .vector = do_not_wait,
+                                       .count = 1};
+    return interruption_call_original(&attempt) == Py_True; /* False, else: it cannot fail */
+}
+
 /* A call has taken it, if so it says. */
 INTERRUPTION_INLINE PyObject *
 interruption_note_taken(PyObject *lock, PyObject *result, const interruption_lock_kind *kind)
