@@ -4,8 +4,6 @@
  */
 #include "blocking/io/descriptors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -174,7 +172,7 @@ send_file(const interruption_call *call)
         !interruption_int_of(interruption_call_argument(call, 1, "in_fd"), &from) ||
         !interruption_size_of(interruption_call_argument(call, 3, "count"), &size) || size <= 0 ||
         !interruption_stream_look(to, &stream) || !is_regular(from) ||
-        (fcntl(to, F_GETFL) & O_NONBLOCK)) {
+        interruption_is_nonblocking(to)) {
         return interruption_call_original(call);
     }
     return send_pieces(call, &stream, at, size);
