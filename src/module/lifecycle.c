@@ -147,13 +147,8 @@ in_child(void)
     interruption_watchdog_after_fork_child();
     interruption_rearm_after_fork_child();
     interruption_signals_after_fork_child();
+    interruption_mutexes_after_fork_child();
     interruption_threads_after_fork_child();
-    interruption_free_code_mutex();
-    interruption_free_interpose_mutex();
-    interruption_free_families_mutex();
-    interruption_free_late_threads_mutex();
-    interruption_free_signal_hook_mutex();
-    interruption_free_tls_mutex();
     interruption_locksets_after_fork_child();
 }
 

@@ -1,7 +1,8 @@
 /*
  * See families.h. Methods are looked for without a lock, for that runs Python code; what comes of
- * it is written, and the methods are exchanged, under `families_mutex`, in one step with the two
- * counts by which others know it: interruption_wait_generation and interruption_noting.
+ * it is written, and the methods are exchanged, under `interruption_mutexes.families`, in one step
+ * with the two counts by which others know it: interruption_wait_generation and
+ * interruption_noting.
  */
 #include "blocking/families.h"
 
@@ -87,8 +88,6 @@ static entry all_families[] = {
 };
 
 enum { COUNT = sizeof(all_families) / sizeof(*all_families) };
-
-static interruption_mutex families_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* atomic: written under the mutex; relaxed, for who sees it late takes the mutex then. */
 static _Atomic enum { NEW, ON, OFF } families_now;
@@ -259,7 +258,7 @@ enable(int expected)
             return -1;
         }
     }
-    interruption_mutex_lock(&families_mutex);
+    interruption_mutex_lock(&interruption_mutexes.families);
     if (expected == OFF ||
         (int)atomic_load_explicit(&families_now, memory_order_relaxed) == expected) {
         for (size_t i = 0; i < COUNT; i++) {
@@ -268,16 +267,16 @@ enable(int expected)
         exchange_families(found, true);
         note_replaced(found);
     }
-    interruption_mutex_unlock(&families_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.families);
     return 0;
 }
 
 static void
 copy_families(entry copies[])
 {
-    interruption_mutex_lock(&families_mutex);
+    interruption_mutex_lock(&interruption_mutexes.families);
     memcpy(copies, all_families, sizeof(all_families));
-    interruption_mutex_unlock(&families_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.families);
 }
 
 /* Is there one among them that can be found now? */
@@ -361,17 +360,11 @@ interruption_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
 PyObject *
 interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_mutex_lock(&families_mutex);
+    interruption_mutex_lock(&interruption_mutexes.families);
     exchange_families(NULL, false);
-    interruption_mutex_unlock(&families_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.families);
     itr_lot_wake_all();
     Py_RETURN_NONE;
-}
-
-void
-interruption_free_families_mutex(void)
-{
-    interruption_mutex_reset(&families_mutex);
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */

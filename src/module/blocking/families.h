@@ -27,7 +27,4 @@ PyObject *interruption_blocking_enable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_disable(PyObject *module, PyObject *unused);
 PyObject *interruption_blocking_status(PyObject *module, PyObject *unused);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_families_mutex(void);
-
 #endif

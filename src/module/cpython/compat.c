@@ -21,6 +21,17 @@
 #endif
 #endif
 
+#define FREE INTERRUPTION_MUTEX_INIT
+#define ALL_FREE {FREE, FREE, FREE, FREE, FREE, FREE, FREE, FREE}
+
+struct interruption_mutexes interruption_mutexes = ALL_FREE;
+
+void
+interruption_mutexes_after_fork_child(void)
+{
+    interruption_mutexes = (struct interruption_mutexes)ALL_FREE;
+}
+
 /* The serial is the generation of the interpreter, then the id in the low bits. */
 #define ID_BITS 48
 

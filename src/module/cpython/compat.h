@@ -188,6 +188,15 @@ interruption_mutex_reset(interruption_mutex *mutex)
     *mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
 }
 
+/* Those that guard what there is once, each named for the file that it is of. */
+extern struct interruption_mutexes {
+    interruption_mutex code, families, interpose, late_threads, self_test, signal_hook, threads,
+        tls;
+} interruption_mutexes;
+
+/* In the child of a fork: whoever held them is not there. See lifecycle.h. */
+void interruption_mutexes_after_fork_child(void);
+
 /* The exception that is set, or none, put aside while other code runs, and back. */
 typedef struct {
     PyObject *type;

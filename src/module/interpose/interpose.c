@@ -15,7 +15,6 @@
 #include "interpose/originals.h"
 
 /* Held for a few instructions, in which no Python code runs. */
-static interruption_mutex methods_mutex = INTERRUPTION_MUTEX_INIT;
 
 /* -1 with RuntimeError set: another convention than those we know. */
 static int
@@ -59,7 +58,7 @@ resolve(const interruption_row *row)
     }
     interruption_method *method = row->method;
     int status = 1;
-    interruption_mutex_lock(&methods_mutex);
+    interruption_mutex_lock(&interruption_mutexes.interpose);
     if (method->definition == NULL) {
         method->definition = definition;
         method->shape = (interruption_shape)shape;
@@ -70,7 +69,7 @@ resolve(const interruption_row *row)
     else if (method->definition != definition) {
         status = -1;
     }
-    interruption_mutex_unlock(&methods_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.interpose);
     if (status < 0) {
         PyErr_Format(PyExc_RuntimeError, "%s.%s is another method than before", row->module,
                      row->name);
@@ -156,9 +155,9 @@ interruption_families_exchange(interruption_family *const *families, size_t coun
                                void (*also)(void *arg), void *arg)
 {
     exchange of = {families, count, ours, also, arg};
-    interruption_mutex_lock(&methods_mutex);
+    interruption_mutex_lock(&interruption_mutexes.interpose);
     interruption_while_stopped(put_all, &of);
-    interruption_mutex_unlock(&methods_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.interpose);
 }
 
 int
@@ -187,9 +186,9 @@ interruption_family_disable(interruption_family *family)
 bool
 interruption_family_enabled(const interruption_family *family)
 {
-    interruption_mutex_lock(&methods_mutex);
+    interruption_mutex_lock(&interruption_mutexes.interpose);
     bool enabled = family->enabled;
-    interruption_mutex_unlock(&methods_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.interpose);
     return enabled;
 }
 
@@ -198,7 +197,7 @@ interruption_row_now(const interruption_row *row)
 {
     const interruption_method *method = row->method;
     interruption_row_state now = INTERRUPTION_ROW_ORIGINAL;
-    interruption_mutex_lock(&methods_mutex);
+    interruption_mutex_lock(&interruption_mutexes.interpose);
     if (method->definition == NULL) {
         now = INTERRUPTION_ROW_ABSENT;
     }
@@ -208,14 +207,8 @@ interruption_row_now(const interruption_row *row)
     else if (method->definition->ml_meth == replacement_of(method)) {
         now = INTERRUPTION_ROW_INTERPOSED;
     }
-    interruption_mutex_unlock(&methods_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.interpose);
     return now;
-}
-
-void
-interruption_free_interpose_mutex(void)
-{
-    interruption_mutex_reset(&methods_mutex);
 }
 
 /* Calls. -------------------------------------------------------------------------------------- */

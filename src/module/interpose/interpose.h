@@ -69,9 +69,6 @@ typedef enum {
 
 interruption_row_state interruption_row_now(const interruption_row *row);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_interpose_mutex(void);
-
 /* Call the original with the arguments that came. */
 static inline PyObject *
 interruption_call_original(const interruption_call *call)

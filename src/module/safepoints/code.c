@@ -9,7 +9,6 @@
 #include "cpython/compat.h"
 
 static Py_ssize_t slot = -1; /* of this interpreter; written while the module is executed */
-static interruption_mutex code_mutex = INTERRUPTION_MUTEX_INIT;
 
 static void
 free_code(void *code)
@@ -75,7 +74,7 @@ look_up_code(PyCodeObject *code, interruption_code *offered)
     void *found = NULL;
     bool alone = interruption_world_is_stopped(); /* who has been given the mutex may be, too */
     if (!alone) {
-        interruption_mutex_lock(&code_mutex);
+        interruption_mutex_lock(&interruption_mutexes.code);
     }
     int failed = interruption_get_code_slot(code, slot, &found);
     if (!failed && found == NULL && offered != NULL) {
@@ -83,7 +82,7 @@ look_up_code(PyCodeObject *code, interruption_code *offered)
         found = failed ? NULL : offered;
     }
     if (!alone) {
-        interruption_mutex_unlock(&code_mutex);
+        interruption_mutex_unlock(&interruption_mutexes.code);
     }
     if (failed) {
         PyErr_Clear();
@@ -113,10 +112,4 @@ interruption_code_of(PyCodeObject *code)
         PyErr_NoMemory();
     }
     return known;
-}
-
-void
-interruption_free_code_mutex(void)
-{
-    interruption_mutex_reset(&code_mutex);
 }

@@ -17,9 +17,6 @@ typedef struct {
 /* To be called while the module is being executed. -1 with an exception set. */
 int interruption_code_init(void);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_code_mutex(void);
-
 /* NULL with MemoryError set. Analyses code that is new, so no lock may be held, nor the world be
    stopped. The code object must stay alive while the result is used. */
 interruption_code *interruption_code_of(PyCodeObject *code);

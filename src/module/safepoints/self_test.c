@@ -13,8 +13,6 @@
 
 enum { REASON_SIZE = 256 };
 
-static interruption_mutex self_test_mutex = INTERRUPTION_MUTEX_INIT;
-
 /* atomic: released under the mutex, after `reason` was written; acquired by who reads that. */
 static _Atomic enum { NOT_TESTED, WELL, REFUSED } verdict;
 
@@ -309,12 +307,12 @@ interruption_self_test_once(void)
     if (done < 0) {
         take_failure(said);
     }
-    interruption_mutex_lock(&self_test_mutex);
+    interruption_mutex_lock(&interruption_mutexes.self_test);
     if (atomic_load_explicit(&verdict, memory_order_relaxed) == NOT_TESTED) {
         memcpy(reason, said, REASON_SIZE);
         atomic_store_explicit(&verdict, done > 0 ? WELL : REFUSED, memory_order_release);
     }
-    interruption_mutex_unlock(&self_test_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.self_test);
 }
 
 bool

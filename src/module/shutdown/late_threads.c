@@ -10,8 +10,6 @@
 #include "safepoints/protected.h"
 #include "thread/target.h"
 
-static interruption_mutex late_threads_mutex = INTERRUPTION_MUTEX_INIT;
-
 static struct {
     _Atomic uint64_t youngest; /* UINT64_MAX: nobody is born asked. Written under the mutex; atomic:
                                   relaxed, for whom it lets in looks again under the mutex */
@@ -78,14 +76,14 @@ interruption_begin_asking_late_threads(interruption_state *state, uint64_t young
     if (interruption_family_enable(&starting_family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
     }
-    interruption_mutex_lock(&late_threads_mutex);
+    interruption_mutex_lock(&interruption_mutexes.late_threads);
     if (late_now.shutdowns++ == 0) {
         late_now.reason = Py_XNewRef(reason);
         late_now.origin = origin;
         (void)atomic_fetch_add_explicit(&late_now.helped, 1, memory_order_relaxed);
         atomic_store_explicit(&late_now.youngest, youngest, memory_order_relaxed);
     }
-    interruption_mutex_unlock(&late_threads_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.late_threads);
     note_helper(state);
 }
 
@@ -93,13 +91,13 @@ void
 interruption_end_asking_late_threads(void)
 {
     PyObject *reason = NULL;
-    interruption_mutex_lock(&late_threads_mutex);
+    interruption_mutex_lock(&interruption_mutexes.late_threads);
     if (late_now.shutdowns > 0 && --late_now.shutdowns == 0) {
         atomic_store_explicit(&late_now.youngest, UINT64_MAX, memory_order_relaxed);
         reason = late_now.reason;
         late_now.reason = NULL;
     }
-    interruption_mutex_unlock(&late_threads_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.late_threads);
     Py_XDECREF(reason);
 }
 
@@ -111,11 +109,11 @@ is_late_thread(const itr_record *record, PyObject **reason, uint64_t *origin)
         begins_as_helper) {
         return false;
     }
-    interruption_mutex_lock(&late_threads_mutex);
+    interruption_mutex_lock(&interruption_mutexes.late_threads);
     bool late = record->serial > atomic_load_explicit(&late_now.youngest, memory_order_relaxed);
     *reason = late ? Py_XNewRef(late_now.reason) : NULL;
     *origin = late_now.origin;
-    interruption_mutex_unlock(&late_threads_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.late_threads);
     return late;
 }
 
@@ -274,12 +272,6 @@ interruption_is_helper(PyObject *module, PyObject *thread)
     bool helper = is_helper(target.record);
     interruption_release_target(&target);
     return PyBool_FromLong(helper);
-}
-
-void
-interruption_free_late_threads_mutex(void)
-{
-    interruption_mutex_reset(&late_threads_mutex);
 }
 
 void

@@ -37,9 +37,6 @@ PyObject *interruption_is_helper(PyObject *module, PyObject *thread);
 /* _is_told(): is a shutdown on, and has the calling thread been asked, and told? */
 PyObject *interruption_is_told(PyObject *module, PyObject *unused);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_late_threads_mutex(void);
-
 /* In the child of a fork: a shutdown of the parent's is not its own. */
 void interruption_late_threads_after_fork_child(void);
 

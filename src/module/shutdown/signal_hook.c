@@ -15,8 +15,6 @@
 
 enum { WRAP, UNWRAP, SEE, FUNCTIONS };
 
-static interruption_mutex handlers_mutex = INTERRUPTION_MUTEX_INIT;
-
 static struct {
     PyObject *functions[FUNCTIONS]; /* strong; or all NULL */
     PyInterpreterState *interpreter;
@@ -31,11 +29,11 @@ static PyObject *
 function_of(int which)
 {
     PyObject *function = NULL;
-    interruption_mutex_lock(&handlers_mutex);
+    interruption_mutex_lock(&interruption_mutexes.signal_hook);
     if (handlers_now.interpreter == PyInterpreterState_Get()) {
         function = Py_XNewRef(handlers_now.functions[which]);
     }
-    interruption_mutex_unlock(&handlers_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.signal_hook);
     return function;
 }
 
@@ -143,13 +141,13 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
         }
     }
     PyObject *before[FUNCTIONS];
-    interruption_mutex_lock(&handlers_mutex);
+    interruption_mutex_lock(&interruption_mutexes.signal_hook);
     for (int i = 0; i < FUNCTIONS; i++) {
         before[i] = handlers_now.functions[i];
         handlers_now.functions[i] = Py_XNewRef(members[i]);
     }
     handlers_now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
-    interruption_mutex_unlock(&handlers_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.signal_hook);
     if (functions == Py_None) {
         interruption_family_disable(&handlers_family);
     }
@@ -157,12 +155,6 @@ interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
         Py_XDECREF(before[i]);
     }
     Py_RETURN_NONE;
-}
-
-void
-interruption_free_signal_hook_mutex(void)
-{
-    interruption_mutex_reset(&handlers_mutex);
 }
 
 /* In the main thread. -------------------------------------------------------------------------- */

@@ -31,7 +31,4 @@ PyObject *interruption_set_handler(PyObject *module, PyObject *args);
 /* The type of what stands in Python's table around the program's handler. */
 int interruption_signal_hook_init(PyObject *module);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_signal_hook_mutex(void);
-
 #endif

@@ -5,7 +5,6 @@
 
 ITR_TLS interruption_thread *interruption_thread_self = NULL;
 
-static interruption_mutex threads_mutex = INTERRUPTION_MUTEX_INIT;
 static interruption_thread *newest_thread; /* guarded by the mutex */
 
 /* In the child of a fork: the newest one that was the parent's. Guarded by the mutex. Hooks of
@@ -15,13 +14,13 @@ static interruption_thread *newest_of_parent;
 void
 interruption_lock_threads(void)
 {
-    interruption_mutex_lock(&threads_mutex);
+    interruption_mutex_lock(&interruption_mutexes.threads);
 }
 
 void
 interruption_unlock_threads(void)
 {
-    interruption_mutex_unlock(&threads_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.threads);
 }
 
 interruption_thread *
@@ -121,7 +120,6 @@ interruption_find_thread(uint64_t serial)
 void
 interruption_threads_after_fork_child(void)
 {
-    interruption_mutex_reset(&threads_mutex);
     newest_of_parent = newest_thread;
 }
 

@@ -25,8 +25,6 @@ enum {
 
 INTERRUPTION_ORIGINAL(socket_fileno);
 
-static interruption_mutex tls_mutex = INTERRUPTION_MUTEX_INIT;
-
 /* By the object's address; guarded by the mutex. */
 static interruption_tls_calls *tls_buckets[BUCKETS];
 
@@ -181,7 +179,7 @@ find_calls(PyObject *object)
 interruption_tls_calls *
 interruption_tls_enter(PyObject *object, bool reads, bool in_sections, bool *others_read)
 {
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     interruption_tls_calls **link = find_calls(object);
     if (*link == NULL) {
         *link = PyMem_RawMalloc(sizeof(**link));
@@ -195,21 +193,21 @@ interruption_tls_enter(PyObject *object, bool reads, bool in_sections, bool *oth
         calls->users++;
         calls->readers += reads;
     }
-    interruption_mutex_unlock(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
     return calls;
 }
 
 void
 interruption_tls_leave(interruption_tls_calls *calls, bool reads)
 {
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     calls->readers -= reads;
     bool last = --calls->users == 0;
     interruption_tls_calls **link = find_calls(calls->object);
     if (last && *link == calls) { /* not in the child of a fork that was made in it */
         *link = calls->next;
     }
-    interruption_mutex_unlock(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
     if (last) {
         PyMem_RawFree(calls);
     }
@@ -255,13 +253,13 @@ close_section(interruption_tls_calls *calls)
 static unsigned long
 try_to_open(interruption_tls_calls *calls, PyObject *socket, unsigned long self, bool too_long)
 {
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     unsigned long owner = calls->owner;
     if (owner == 0 || (too_long && owner != self)) {
         open_section(calls, socket, self);
         owner = 0;
     }
-    interruption_mutex_unlock(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
     return owner;
 }
 
@@ -287,17 +285,11 @@ interruption_tls_begin_section(interruption_tls_calls *calls, PyObject *socket)
 void
 interruption_tls_end_section(interruption_tls_calls *calls)
 {
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     if (calls->owner == PyThread_get_thread_ident()) {
         close_section(calls);
     }
-    interruption_mutex_unlock(&tls_mutex);
-}
-
-void
-interruption_free_tls_mutex(void)
-{
-    interruption_mutex_reset(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
 }
 
 /* The other threads are not there; one that has forked in a signal handler finds its section
@@ -337,13 +329,13 @@ find_section(PyObject *socket)
 int64_t
 interruption_tls_timeout(PyObject *socket)
 {
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     int64_t timeout = timeout_now(socket);
     const interruption_tls_calls *of = timeout == 0 ? find_section(socket) : NULL;
     if (of != NULL) {
         timeout = of->timeout;
     }
-    interruption_mutex_unlock(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
     return timeout;
 }
 
@@ -379,12 +371,12 @@ set_timeout(const interruption_call *call)
     if (result == NULL || wanted == NULL || wanted == Py_None || PyObject_IsTrue(wanted) != 0) {
         return result;
     }
-    interruption_mutex_lock(&tls_mutex);
+    interruption_mutex_lock(&interruption_mutexes.tls);
     interruption_tls_calls *of = find_section(call->self);
     if (of != NULL) {
         of->timeout = 0;
     }
-    interruption_mutex_unlock(&tls_mutex);
+    interruption_mutex_unlock(&interruption_mutexes.tls);
     return result;
 }
 

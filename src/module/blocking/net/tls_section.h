@@ -59,9 +59,6 @@ int interruption_tls_descriptor(PyObject *socket);
 /* The timeout in nanoseconds, in a section or not: below 0 there is none, 0 is not to wait. */
 int64_t interruption_tls_timeout(PyObject *socket);
 
-/* In the child of a fork: whoever held the mutex is not there. See lifecycle.h. */
-void interruption_free_tls_mutex(void);
-
 /* In the child of a fork. */
 void interruption_tls_forget_calls(void);
 
