@@ -206,7 +206,7 @@ semaphore_take(const interruption_call *call)
         return NULL;
     }
     PyObject *result = acquire(call, kind);
-    if (kind == NULL || (kind == &process_plain && !is_held_by_taker(call))) {
+    if (result == NULL || kind == NULL || (kind == &process_plain && !is_held_by_taker(call))) {
         return result;
     }
     return interruption_note_taken(call->self, result, kind);
