@@ -188,6 +188,7 @@ lock_take(const interruption_call *call)
  */
 
 INTERRUPTION_ORIGINAL(rlock_is_owned);
+INTERRUPTION_ORIGINAL(rlock_locked);
 
 static bool
 rlock_looks_held(PyObject *lock)
@@ -268,6 +269,16 @@ INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save
 INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
 INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_noted, reset);
 
+/* Is it surely free for the calling thread? From 3.14 on it can tell (gh-115942); it stays so while
+   we have the GIL. */
+INTERRUPTION_INLINE bool
+rlock_is_free(PyObject *lock)
+{
+    return !INTERRUPTION_FREE_THREADED && interruption_original(&rlock_locked) != NULL &&
+           (!interruption_says_yes(&rlock_locked, lock) ||
+            interruption_says_yes(&rlock_is_owned, lock));
+}
+
 static const interruption_acquiring rlock_acquiring = {.acquire = &rlock_acquire,
                                                        .release = &rlock_do_release,
                                                        .flag = "blocking",
@@ -295,8 +306,11 @@ rlock_take(const interruption_call *call)
     if (!interruption_is_asked() && interruption_took_lock(call, &rlock_acquiring)) {
         return interruption_note_taken(call->self, Py_NewRef(Py_True), &recursive);
     }
-    const interruption_call rebuilt = interruption_call_rebuilt(call);
-    return rlock_take_slowly(&rebuilt);
+    if (interruption_is_asked() || !rlock_is_free(call->self)) {
+        const interruption_call rebuilt = interruption_call_rebuilt(call);
+        return rlock_take_slowly(&rebuilt);
+    }
+    return interruption_note_taken(call->self, interruption_call_original(call), &recursive);
 }
 
 static const interruption_row lock_rows[] = {
@@ -309,6 +323,7 @@ static const interruption_row lock_rows[] = {
     {"_thread", "LockType", "__exit__", &lock_exit, false},
     {"_thread", "LockType", "_at_fork_reinit", &lock_reset, true},
     {"_thread", "RLock", "_is_owned", &rlock_is_owned, false},
+    {"_thread", "RLock", "locked", &rlock_locked, true},
     {"_thread", "RLock", "acquire", &rlock_acquire, false},
     {"_thread", "RLock", "__enter__", &rlock_enter, false},
     {"_thread", "RLock", "release", &rlock_do_release, false},
