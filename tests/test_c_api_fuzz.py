@@ -83,7 +83,8 @@ def test_references_are_kept(probe):
     reason, kind = "x" * 1000, type("Kind", (BaseException,), {})
     def counts():
         gc.collect()
-        return [sys.getrefcount(what) for what in (before, reason, kind)]
+        kept = (before, reason, kind, interruption._interruption)
+        return [sys.getrefcount(what) for what in kept]
     at_first = counts()
     for _ in range(100):
         probe.interrupt(None, me, kind, reason)

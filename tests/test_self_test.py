@@ -44,12 +44,26 @@ def test_forms_that_are_as_marked_are_found_so():
         ("l", " a()"),
         ("f", " with a: pass"),
         ("F", " for b in a: pass"),
+        # What is wrong is one thing alone: it calls nothing, or a function in it is not cleanup.
+        ("p", " a = (a)"),
+        ("f", "  (lambda: a())()"),
+        ("F", "  (lambda: a())()"),
     ],
 )
 def test_every_mark_is_looked_at(mark, line):
     said = _self_test(f"{TRY}{line} #{mark}\n")
     assert said is not None
     assert line.strip() in said
+
+
+@pytest.mark.parametrize("mark", "fFe")
+def test_what_is_before_a_try_is_no_cleanup(mark):
+    assert "try:" in _self_test(TRY.replace("#g", f"#{mark}"))
+
+
+def test_nor_is_a_function_in_an_except():
+    text = "def f(a):\n try:\n  a()\n except OSError:\n  (lambda: a())() #e\n"
+    assert "lambda" in _self_test(text)
 
 
 def test_what_does_not_compile_is_an_error():
