@@ -15,6 +15,7 @@ import gc
 import itertools
 import linecache
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,9 +31,9 @@ from interruption import (
     explain,
     interrupt,
 )
-from programs import grammar
+from programs import grammar, runs
 from programs.outside import Target, pause
-from support import PATIENCE, Started, scaled, seeded
+from support import PATIENCE, Started, in_thread, scaled, seeded
 
 DELIVERIES = 40_000  # to made programs, at 100 percent
 OF_EACH = 20  # to one of them
@@ -132,6 +133,32 @@ def test_nothing_leaks_or_is_lost(size: int, percent: int) -> None:  # S7-S12, S
             pause(chance)
             target.ask(str(number))
         target.end()
+
+
+FUNCTIONS = (
+    "@opened\ndef f1():\n t()\n t()\nf1()",
+    "@allow_interruption\ndef f1():\n t()\n t()\nf1()",
+    "@defer_interruption\ndef f1():\n L('b1 ')\n t()\n L('d1 ')\nf1()",
+    "async def f1():\n async with AM(1), acm(2):\n  await pause()\n t()\nin_loop(f1())",
+    "for _ in range(30):\n Cycle()\n t()",
+)
+
+
+@pytest.mark.usefixtures("_collecting_often")
+@pytest.mark.parametrize(
+    "form", [*grammar.EXPRESSIONS, *grammar.ONE_LINERS, *grammar.WAITS, *FUNCTIONS]
+)
+def test_each_form_by_itself(form: str) -> None:  # S9
+    """A request at each of its steps, and some of another thread's. Seed: 1."""
+    body = textwrap.indent(f"x = y = 0\nt()\n{form}\nt()", " ")
+    target = Target(f"def program():\n{body}\n")
+    assert in_thread(lambda: runs.check(target.program.source)) > 0
+    chance = seeded(1)
+    target.thread.start()
+    for number in range(scaled(100)):
+        pause(chance)
+        target.ask(str(number))
+    target.end()
 
 
 class Counting:

@@ -87,6 +87,34 @@ EXPRESSIONS = (
 )
 
 
+ONE_LINERS = (
+    "for _ in R: t()",
+    "for _ in R: pass",
+    "if t(): t()",
+    "x = 1; t(); y = 2",
+    "assert t(), t()",
+    "del x; x = t()",
+    "with M(0): t()",
+    "with M(0): pass",
+    "with cm(0): t()",
+    "with M(0), cm(0): pass",
+    "class C: t(); x = t()",
+    "import sys; t()",
+    "z = 0; z += t()",
+    "f(D(0)); t()",
+    "W(0); t()",
+    "y = D(0); y = t()",
+    "y = U(); y = t()",
+    "Cycle(); t()",
+    "load()",
+    "exec(TEXT)",
+    "with V: V.notify_all(); V.wait(0)",
+    "with V: t()",
+)
+# Those that may raise as they begin, also where a lock is held (S10b).
+WAITS = ("Z.set(); Z.wait(); Z.clear()", "B.wait(); t()")
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a statement stands."""
@@ -210,33 +238,7 @@ class Maker:
         return [target + text]
 
     def one_line(self, at: Place) -> Lines:
-        waits = ("Z.set(); Z.wait(); Z.clear()", "B.wait(); t()") if at.raises else ()
-        return [
-            self.pick(
-                *waits,
-                "for _ in R: t()",
-                "for _ in R: pass",
-                "if t(): t()",
-                "x = 1; t(); y = 2",
-                "assert t(), t()",
-                "del x; x = t()",
-                "with M(0): t()",
-                "with M(0): pass",
-                "with cm(0): t()",
-                "with M(0), cm(0): pass",
-                "class C: t(); x = t()",
-                "import sys; t()",
-                "z = 0; z += t()",
-                "f(D(0)); t()",
-                "W(0); t()",
-                "y = D(0); y = t()",
-                "Cycle(); t()",
-                "load()",
-                "exec(TEXT)",
-                "with V: V.notify_all(); V.wait(0)",
-                "with V: t()",
-            )
-        ]
+        return [self.pick(*ONE_LINERS, *(WAITS if at.raises else ()))]
 
     def leave(self, at: Place) -> Lines:
         choices = []

@@ -158,6 +158,20 @@ class D:
         L(f"v{self.number} ")
 
 
+class Finish:
+    """A finalizer that is told by where it is called from alone."""
+
+    def __call__(self):
+        L("u0 ")
+        for _ in R:
+            t()
+        L("v0 ")
+
+
+class U:
+    __del__ = Finish()
+
+
 class W:
     """Something that is dropped calls back."""
 
