@@ -239,6 +239,7 @@ def test_of_a_thread_that_goes_on_it_is_told_as_long_as_it_is_so():
         assert explain(thread).locked == ()
         go_on.set()
     thread.join(PATIENCE)
+    assert len(vars(thread)["_interruption_left"].left) == 1  # they do not pile up
 
 
 STOPPED_BY_SHUTDOWN = """
