@@ -109,13 +109,14 @@ def test_replaced_by_a_function_that_calls_the_original():  # S10
     )
 
 
+@pytest.mark.parametrize("module", ["types.ModuleType('time')", "math"])
 @pytest.mark.parametrize("where", ["this thread's next region", "another thread's first region"])
-def test_what_stands_for_a_module_is_refused_until_it_has_gone(where):  # S10, S32
+def test_what_stands_for_a_module_is_refused_until_it_has_gone(where, module):  # S10, S32
     expect(
         f"""
-        import sys, types
+        import math, sys, types
         from unittest import mock
-        with mock.patch.dict(sys.modules, {{"time": types.ModuleType("time")}}):
+        with mock.patch.dict(sys.modules, {{"time": {module}}}):
             with allow_interruption:
                 pass
             (sleep,) = [one for one in blocking.status().families if one.name == "sleep"]

@@ -242,6 +242,23 @@ def test_of_a_thread_that_goes_on_it_is_told_as_long_as_it_is_so():
     assert len(vars(thread)["_interruption_left"].left) == 1  # they do not pile up
 
 
+def test_what_each_of_its_regions_has_left_locked_is_told():
+    locks = threading.Lock(), threading.Lock()
+
+    def body():
+        for lock in locks:
+            with contextlib.suppress(interruption.ThreadExit), allow_interruption:
+                lock.acquire()
+                interrupt(threading.get_ident())
+                threading.Event().wait()
+            interruption.clear_interrupt()
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join(PATIENCE)
+    assert explain(thread).locked == (taken_at(body),) * 2
+
+
 STOPPED_BY_SHUTDOWN = """
     import logging, sys, threading
     from interruption import Thread, shutdown
