@@ -91,6 +91,32 @@ def test_it_ends_whoever_takes_the_gil_and_whenever(phase, holds):  # S30
     assert "in hold" in stderr
 
 
+def test_it_ends_where_no_thread_can_be_started_any_more():  # S30
+    process = start(
+        STUCK,
+        """
+        import resource
+        interrupt_on_signal()
+        if os.getuid() == 0:        # who is under no limit
+            os.setgroups([])
+            os.setgid(61236)
+            os.setuid(61236)
+        ready()
+        try:
+            for_ever()
+        except SystemExit:
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+            try:
+                threading.Thread(target=print, args=("started",)).start()
+            except RuntimeError:
+                hold()
+    """,
+    )
+    status, stdout, stderr = finish(process, signal.SIGTERM)
+    assert (status, stdout) == (-signal.SIGTERM, []), stderr
+    assert "interruption: SIGTERM came" in stderr
+
+
 def test_it_ends_if_it_swallows_what_the_signal_has_raised():  # S30
     process = start(
         STUCK,

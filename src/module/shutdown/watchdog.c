@@ -33,28 +33,55 @@ static struct {
 /* Of the main thread, which ends the interpreter. atomic: relaxed; it is as old as the process. */
 static _Atomic(const PyThreadState *) main_state;
 
-/* There is a thread that takes the GIL; it may wait for that for ever. Its ident, or 0, is atomic:
-   relaxed, nothing else hangs on it. */
-static _Atomic bool feeling;
-static _Atomic uintptr_t feeler;
+/* Takes the GIL each time that it is wanted, and gives it back. It stays as long as the guard needs
+   it: when the GIL is held, the system may have no thread left. Guarded by the mutex, but for its
+   ident, which is 0 if it is not there. That is atomic: relaxed, nothing else hangs on it. */
+static struct {
+    bool running;
+    bool wanted; /* it is to take the GIL, or has not got it yet: it may wait for ever */
+    itr_parker parker;
+    _Atomic uintptr_t ident;
+} feeler;
 
 /* An interpreter that goes lets nobody attach: that would not return. Without memory it returns at
    once, which is no hold of the GIL, either. */
 static void *
 feel(void *unused)
 {
-    atomic_store_explicit(&feeler, (uintptr_t)PyThread_get_thread_ident(), memory_order_relaxed);
-    if (!interruption_is_finalizing() && interruption_attach_thread()) {
-        interruption_detach_thread();
+    atomic_store_explicit(&feeler.ident, (uintptr_t)PyThread_get_thread_ident(),
+                          memory_order_relaxed);
+    (void)pthread_mutex_lock(&mutex);
+    while (guard.patience != ITR_NEVER) {
+        bool wanted = feeler.wanted;
+        (void)pthread_mutex_unlock(&mutex);
+        if (!wanted) {
+            (void)itr_park(&feeler.parker, ITR_NEVER);
+        }
+        else if (!interruption_is_finalizing() && interruption_attach_thread()) {
+            interruption_detach_thread();
+        }
+        (void)pthread_mutex_lock(&mutex);
+        feeler.wanted = feeler.wanted && !wanted;
     }
-    atomic_store_explicit(&feeler, 0, memory_order_relaxed);
-    /* Release: pairs with the acquire in one_could_run, so that the next one's ident stays. */
-    atomic_store_explicit(&feeling, false, memory_order_release);
+    itr_parker_destroy(&feeler.parker);
+    feeler.running = feeler.wanted = false;
+    atomic_store_explicit(&feeler.ident, 0, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&mutex);
     return unused;
 }
 
+/* Under the mutex. */
+static void
+start_feeler(void)
+{
+    if (!feeler.running) {
+        itr_parker_init(&feeler.parker);
+        feeler.running = itr_start_background(feel, NULL, 0) == 0;
+    }
+}
+
 /* By the guard. Since the call before, could one run? `*within`: after so many nanoseconds to call
-   it again. If the system has no thread left, nothing is known. */
+   it again. Without the feeler nothing is known. */
 static bool
 one_could_run(int64_t *within)
 {
@@ -63,19 +90,20 @@ one_could_run(int64_t *within)
         return !interruption_is_attached(atomic_load_explicit(&main_state, memory_order_relaxed));
     }
     *within = OFTEN;
-    if (atomic_exchange_explicit(&feeling, true, memory_order_acquire)) {
-        return false;
+    (void)pthread_mutex_lock(&mutex);
+    bool could = !feeler.wanted;
+    if (feeler.running) {
+        feeler.wanted = true;
+        itr_unpark(&feeler.parker);
     }
-    if (itr_start_background(feel, NULL, 0) != 0) {
-        atomic_store_explicit(&feeling, false, memory_order_relaxed);
-    }
-    return true;
+    (void)pthread_mutex_unlock(&mutex);
+    return could;
 }
 
 uintptr_t
 interruption_watchdog_feeler(void)
 {
-    return atomic_load_explicit(&feeler, memory_order_relaxed);
+    return atomic_load_explicit(&feeler.ident, memory_order_relaxed);
 }
 
 /* The guard. ----------------------------------------------------------------------------------- */
@@ -160,7 +188,9 @@ interruption_watchdog_stays(int number, int64_t patience, int64_t since)
         guard.since = since;
     }
     guard.patience = patience < guard.patience ? patience : guard.patience;
-    (void)wake_guard();
+    if (wake_guard()) {
+        start_feeler();
+    }
     (void)pthread_mutex_unlock(&mutex);
 }
 
@@ -184,6 +214,9 @@ interruption_watchdog_forget(void)
     guard.due = guard.patience = ITR_NEVER;
     if (guard.running) {
         itr_unpark(&guard.parker);
+    }
+    if (feeler.running) {
+        itr_unpark(&feeler.parker);
     }
     (void)pthread_mutex_unlock(&mutex);
 }
@@ -216,6 +249,6 @@ interruption_watchdog_after_fork_child(void)
     (void)pthread_mutex_unlock(&mutex);
     guard.running = false;
     guard.due = guard.patience = ITR_NEVER;
-    atomic_store_explicit(&feeling, false, memory_order_relaxed);
-    atomic_store_explicit(&feeler, 0, memory_order_relaxed);
+    feeler.running = feeler.wanted = false;
+    atomic_store_explicit(&feeler.ident, 0, memory_order_relaxed);
 }
