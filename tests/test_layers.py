@@ -33,7 +33,7 @@ TEXTS = {
 }
 HEADERS = {path.name: path for path in TEXTS if path.suffix == ".h"}
 ATOMIC = re.compile(r"_Atomic\((?:[^()]|\([^()]*\))*\) ?")
-PUBLIC = r"(?:itr|interruption)_\w+"
+PUBLIC = r"(?:itr|mod)_\w+"
 # In our style a definition begins a line, and so does its brace.
 DEFINITION = re.compile(
     rf"^(?:\w[^\n=;(]*[ *])?({PUBLIC})(?=\([^;{{]*\)\n\{{|(?:\[\w*\])?(?: = [^;]*)?;)", re.MULTILINE
@@ -42,9 +42,9 @@ DEFINITION = re.compile(
 
 def defined_in(text: str) -> Iterable[str]:
     """What a file of C defines for itself."""
-    yield from re.findall(r"^INTERRUPTION_(?:REPLACEMENT|ORIGINAL)\((\w+)", text, re.MULTILINE)
+    yield from re.findall(r"^MOD_(?:REPLACEMENT|ORIGINAL)\((\w+)", text, re.MULTILINE)
     yield from re.findall(r"^static [^;=(]*?\{.*?\} (\w+)", text, re.DOTALL | re.MULTILINE)
-    for found in re.findall(r"^(?:INTERRUPTION_SELDOM )?static\b[^;{=]*", text, re.MULTILINE):
+    for found in re.findall(r"^(?:MOD_SELDOM )?static\b[^;{=]*", text, re.MULTILINE):
         declared = ATOMIC.sub("", found).strip()
         pointer = re.match(r"static [\w ]+\(\*(\w+)\)\(", declared)
         function = re.search(r"(\w+)\(", declared)

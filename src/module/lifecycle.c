@@ -15,7 +15,7 @@
  *
  * Of two kinds of mutexes only one is taken before the fork. Those of pthreads are held by threads
  * that nobody stops: they are waited for, so what they guard is whole in the child. The others
- * (interruption_mutex) are held by attached threads only. When the interpreter forks, no other
+ * (mod_mutex) are held by attached threads only. When the interpreter forks, no other
  * thread is attached, so none is held, with one exception: without a GIL, the list's may be held by
  * a thread that waits for the world to be stopped for it, to set events. It is stopped itself then,
  * and goes on only after the fork: to wait for it would be to wait for ever.
@@ -49,11 +49,11 @@
 
 /* Free what is in no list. Runs other people's code. */
 static void
-free_thread(interruption_thread *thread)
+free_thread(mod_thread *thread)
 {
-    interruption_drop_blocks(&thread->blocks);
-    interruption_drop_callbacks(thread->callbacks);
-    interruption_lockset_destroy(&thread->lockset);
+    mod_drop_blocks(&thread->blocks);
+    mod_drop_callbacks(thread->callbacks);
+    mod_lockset_destroy(&thread->lockset);
     Py_XDECREF(thread->left);
     PyMem_RawFree(thread);
 }
@@ -62,43 +62,43 @@ free_thread(interruption_thread *thread)
 static void
 thread_ends(uint64_t serial)
 {
-    interruption_thread *thread = interruption_find_thread(serial);
+    mod_thread *thread = mod_find_thread(serial);
     if (thread == NULL) {
         return;
     }
     /* Another thread's record may be gone: in the child of a fork the core frees those of threads
        that are not there. What is left of it at interpreter exit is not asked any more. */
-    bool own = thread == interruption_thread_self;
-    interruption_lock_threads();
-    interruption_garbage garbage = {.frame = NULL};
-    interruption_events_disarm(thread, &garbage); /* while it is in the list: a fork may cut it */
-    interruption_unlink_thread(thread);
+    bool own = thread == mod_thread_self;
+    mod_lock_threads();
+    mod_garbage garbage = {.frame = NULL};
+    mod_events_disarm(thread, &garbage); /* while it is in the list: a fork may cut it */
+    mod_unlink_thread(thread);
     if (own) {
         (void)itr_disarm(thread->record);
         thread->record->embedder = NULL;
     }
-    interruption_unlock_threads();
-    (void)interruption_drop_garbage(&garbage);
+    mod_unlock_threads();
+    (void)mod_drop_garbage(&garbage);
     if (own) {
-        interruption_thread_self = NULL;
-        interruption_thread_lockset = NULL;
+        mod_thread_self = NULL;
+        mod_thread_lockset = NULL;
         itr_release(thread->record);
-        interruption_tell_left(thread->left);
+        mod_tell_left(thread->left);
     }
     free_thread(thread);
 }
 
 /* One of the parent's other threads, out of the list, with what is left of it; or NULL. */
-static interruption_thread *
-take_other(interruption_garbage *garbage)
+static mod_thread *
+take_other(mod_garbage *garbage)
 {
-    interruption_lock_threads();
-    interruption_thread *other = interruption_other_of_parent();
+    mod_lock_threads();
+    mod_thread *other = mod_other_of_parent();
     if (other != NULL) {
-        interruption_events_disarm(other, garbage); /* also what the fork has cut, to its end */
-        interruption_unlink_thread(other);
+        mod_events_disarm(other, garbage); /* also what the fork has cut, to its end */
+        mod_unlink_thread(other);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     return other;
 }
 
@@ -106,19 +106,19 @@ take_other(interruption_garbage *garbage)
 static void
 drop_other_threads(void)
 {
-    interruption_thread *self = interruption_thread_self;
+    mod_thread *self = mod_thread_self;
     if (self != NULL) {
-        interruption_lock_threads();
-        interruption_settle_callbacks(self);
-        interruption_unlock_threads();
+        mod_lock_threads();
+        mod_settle_callbacks(self);
+        mod_unlock_threads();
         if (itr_flags(self->record) & ITR_ARMED) {
-            interruption_disarm(self); /* its request was the parent's */
+            mod_disarm(self); /* its request was the parent's */
         }
     }
-    interruption_garbage garbage = {.frame = NULL};
-    for (interruption_thread *other; (other = take_other(&garbage)) != NULL;) {
-        (void)interruption_drop_garbage(&garbage);
-        garbage = (interruption_garbage){.frame = NULL};
+    mod_garbage garbage = {.frame = NULL};
+    for (mod_thread *other; (other = take_other(&garbage)) != NULL;) {
+        (void)mod_drop_garbage(&garbage);
+        garbage = (mod_garbage){.frame = NULL};
         free_thread(other);
     }
 }
@@ -130,26 +130,26 @@ drop_other_threads(void)
 static void
 before_module_fork(void)
 {
-    interruption_rearm_before_fork();
-    interruption_watchdog_before_fork();
+    mod_rearm_before_fork();
+    mod_watchdog_before_fork();
 }
 
 static void
 in_parent(void)
 {
-    interruption_watchdog_after_fork_parent();
-    interruption_rearm_after_fork_parent();
+    mod_watchdog_after_fork_parent();
+    mod_rearm_after_fork_parent();
 }
 
 static void
 in_child(void)
 {
-    interruption_watchdog_after_fork_child();
-    interruption_rearm_after_fork_child();
-    interruption_signals_after_fork_child();
-    interruption_mutexes_after_fork_child();
-    interruption_threads_after_fork_child();
-    interruption_locksets_after_fork_child();
+    mod_watchdog_after_fork_child();
+    mod_rearm_after_fork_child();
+    mod_signals_after_fork_child();
+    mod_mutexes_after_fork_child();
+    mod_threads_after_fork_child();
+    mod_locksets_after_fork_child();
 }
 
 /* The hook of Python's. ------------------------------------------------------------------------ */
@@ -157,11 +157,11 @@ in_child(void)
 static PyObject *
 after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
-    interruption_socket_forget_owners();
-    interruption_tls_forget_calls();
+    mod_socket_forget_owners();
+    mod_tls_forget_calls();
     drop_other_threads();
-    interruption_late_threads_after_fork_child();
-    interruption_payload_drop_orphans();
+    mod_late_threads_after_fork_child();
+    mod_payload_drop_orphans();
     Py_RETURN_NONE;
 }
 
@@ -213,9 +213,9 @@ register_exit(PyObject *module)
 }
 
 int
-interruption_lifecycle_init(PyObject *module, interruption_state *state)
+mod_lifecycle_init(PyObject *module, mod_state *state)
 {
-    static const interruption_life life = {interruption_ask_late_thread, thread_ends};
+    static const mod_life life = {mod_ask_late_thread, thread_ends};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
     if (watch_error != 0) {
@@ -223,10 +223,10 @@ interruption_lifecycle_init(PyObject *module, interruption_state *state)
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (interruption_current_init(module, state, &life) < 0 || register_hook() < 0 ||
+    if (mod_current_init(module, state, &life) < 0 || register_hook() < 0 ||
         register_exit(module) < 0) {
         return -1;
     }
-    interruption_rearm_init(state, interruption_arm_again);
+    mod_rearm_init(state, mod_arm_again);
     return 0;
 }

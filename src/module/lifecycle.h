@@ -3,13 +3,13 @@
  * process forks (S18), and the interpreter exits. The core sees to its own records
  * (core/registry.c).
  */
-#ifndef INTERRUPTION_LIFECYCLE_H
-#define INTERRUPTION_LIFECYCLE_H
+#ifndef MOD_LIFECYCLE_H
+#define MOD_LIFECYCLE_H
 
 #include "state.h"
 
 /* See to them from now on; once an interpreter. After the core has been started. 0, or -1 with an
    exception set. */
-int interruption_lifecycle_init(PyObject *module, interruption_state *state);
+int mod_lifecycle_init(PyObject *module, mod_state *state);
 
 #endif

@@ -61,7 +61,7 @@ PyDoc_STRVAR(interrupt_all_threads_doc,
              "reason: a str that the delivered ThreadExit carries as `.reason`, or None.\n\n"
              "Returns how many threads were asked, those included that had been asked before.");
 
-PyDoc_STRVAR(interruption_requested_doc,
+PyDoc_STRVAR(mod_requested_doc,
              "interruption_requested($module, /)\n"
              "--\n\n"
              "Has the calling thread been asked to stop?\n\n"
@@ -90,7 +90,7 @@ PyDoc_STRVAR(wait_for_interruption_doc,
              "handlers run meanwhile, and their exceptions come out.\n\n"
              "ValueError: negative, or NaN. TypeError: not a number.");
 
-PyDoc_STRVAR(interruption_fd_doc,
+PyDoc_STRVAR(mod_fd_doc,
              "interruption_fd($module, /)\n"
              "--\n\n"
              "A file descriptor that is readable while the calling thread has a request (S16).\n\n"
@@ -107,61 +107,56 @@ PyDoc_STRVAR(interruption_fd_doc,
 #define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
-    {"interrupt", FASTCALL_KEYWORDS(interruption_interrupt), interrupt_doc},
-    {"interrupt_all_threads", FASTCALL_KEYWORDS(interruption_interrupt_all_threads),
+    {"interrupt", FASTCALL_KEYWORDS(mod_interrupt), interrupt_doc},
+    {"interrupt_all_threads", FASTCALL_KEYWORDS(mod_interrupt_all_threads),
      interrupt_all_threads_doc},
-    {"interruption_requested", interruption_requested, METH_NOARGS, interruption_requested_doc},
-    {"check_interrupt", interruption_check_interrupt, METH_NOARGS, check_interrupt_doc},
-    {"clear_interrupt", interruption_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
-    {"wait_for_interruption", FASTCALL_KEYWORDS(interruption_wait), wait_for_interruption_doc},
-    {"interruption_fd", interruption_fd, METH_NOARGS, interruption_fd_doc},
-    PRIVATE("_new_origin", interruption_new_origin, METH_NOARGS, ""),
-    PRIVATE("_begin_shutdown", interruption_begin_shutdown, METH_VARARGS,
+    {"interruption_requested", mod_requested, METH_NOARGS, mod_requested_doc},
+    {"check_interrupt", mod_check_interrupt, METH_NOARGS, check_interrupt_doc},
+    {"clear_interrupt", mod_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
+    {"wait_for_interruption", FASTCALL_KEYWORDS(mod_wait), wait_for_interruption_doc},
+    {"interruption_fd", mod_fd, METH_NOARGS, mod_fd_doc},
+    PRIVATE("_new_origin", mod_new_origin, METH_NOARGS, ""),
+    PRIVATE("_begin_shutdown", mod_begin_shutdown, METH_VARARGS,
             ", reason, origin, and_late_threads"),
-    PRIVATE("_ask", interruption_ask_in_shutdown, METH_VARARGS, ", thread, reason, origin"),
-    PRIVATE("_take_back", interruption_take_back, METH_VARARGS, ", thread, origin, also_who_polls"),
-    PRIVATE("_end_shutdown", interruption_end_shutdown, METH_NOARGS, ""),
-    PRIVATE("_end_by_signal", interruption_end_by_signal, METH_O, ", number"),
-    PRIVATE("_hook_signals", interruption_hook_signals, METH_O, ", functions"),
-    PRIVATE("_leave_word_by", interruption_set_word, METH_VARARGS, ", number, handler"),
-    PRIVATE("_foreign_signals", interruption_foreign_signals, METH_NOARGS, ""),
-    PRIVATE("_set_handler", interruption_set_handler, METH_VARARGS,
-            ", number, handler, looked_after"),
-    PRIVATE("_signal_is_seen", interruption_signal_is_seen, METH_VARARGS, ", number, first"),
-    PRIVATE("_signal_later", interruption_signal_later, METH_O, ", number"),
-    PRIVATE("_signal_is_answered", interruption_signal_is_answered, METH_NOARGS, ""),
-    PRIVATE("_watch_signal", interruption_watch_signal, METH_VARARGS,
-            ", number, seconds, seconds_if_fatal"),
-    PRIVATE("_end_within", interruption_end_within, METH_VARARGS, ", seconds, number=0, status=1"),
-    PRIVATE("_is_helper", interruption_is_helper, METH_O, ", thread"),
-    PRIVATE("_is_told", interruption_is_told, METH_NOARGS, ""),
-    PRIVATE("_set_own", interruption_set_own, METH_O, ", names"),
-    PRIVATE("_is_installed", interruption_is_installed_method, METH_VARARGS,
-            ", code, module_globals"),
-    PRIVATE("_cancel_futures", interruption_cancel_futures, METH_NOARGS, ""),
-    PRIVATE("_start_thread", interruption_start_thread, METH_O, ", function"),
-    PRIVATE("_make_daemon", interruption_make_daemon, METH_O, ", ident"),
-    PRIVATE("_inspect", interruption_inspect, METH_O, ", thread"),
-    PRIVATE("_switch", interruption_switch, METH_VARARGS,
-            ", thread, async_interrupt, io_interrupt"),
-    PRIVATE("_stop_rearming", interruption_rearm_stop, METH_NOARGS, ""),
-    PRIVATE("_requested_of", interruption_requested_of, METH_O, ", thread"),
-    PRIVATE("_excepthook", interruption_excepthook, METH_O, ", args"),
-    PRIVATE("_set_protected", interruption_set_protected, METH_O, ", homes"),
-    PRIVATE("_protect", interruption_protect, METH_O, ", name"),
-    PRIVATE("_unprotect", interruption_unprotect, METH_O, ", name"),
-    PRIVATE("_is_protected", interruption_is_protected_method, METH_VARARGS, ", code, namespace"),
-    PRIVATE("_is_import_machinery", interruption_is_import_machinery_method, METH_O, ", code"),
-    PRIVATE("_check_request", interruption_check_request_method, METH_VARARGS,
-            ", exc_type, reason"),
-    PRIVATE("_seconds", interruption_seconds_method, METH_VARARGS, ", given, name"),
-    PRIVATE("_blocking_enable", interruption_blocking_enable, METH_NOARGS, ""),
-    PRIVATE("_blocking_disable", interruption_blocking_disable, METH_NOARGS, ""),
-    PRIVATE("_self_test", interruption_self_test, METH_VARARGS, ", forms=None"),
-    PRIVATE("_refused", interruption_refused, METH_NOARGS, ""),
-    PRIVATE("_makers", interruption_makers, METH_NOARGS, ""),
-    PRIVATE("_blocking_status", interruption_blocking_status, METH_NOARGS, ""),
-    INTERRUPTION_TESTING_METHODS,
+    PRIVATE("_ask", mod_ask_in_shutdown, METH_VARARGS, ", thread, reason, origin"),
+    PRIVATE("_take_back", mod_take_back, METH_VARARGS, ", thread, origin, also_who_polls"),
+    PRIVATE("_end_shutdown", mod_end_shutdown, METH_NOARGS, ""),
+    PRIVATE("_end_by_signal", mod_end_by_signal, METH_O, ", number"),
+    PRIVATE("_hook_signals", mod_hook_signals, METH_O, ", functions"),
+    PRIVATE("_leave_word_by", mod_set_word, METH_VARARGS, ", number, handler"),
+    PRIVATE("_foreign_signals", mod_foreign_signals, METH_NOARGS, ""),
+    PRIVATE("_set_handler", mod_set_handler, METH_VARARGS, ", number, handler, looked_after"),
+    PRIVATE("_signal_is_seen", mod_signal_is_seen, METH_VARARGS, ", number, first"),
+    PRIVATE("_signal_later", mod_signal_later, METH_O, ", number"),
+    PRIVATE("_signal_is_answered", mod_signal_is_answered, METH_NOARGS, ""),
+    PRIVATE("_watch_signal", mod_watch_signal, METH_VARARGS, ", number, seconds, seconds_if_fatal"),
+    PRIVATE("_end_within", mod_end_within, METH_VARARGS, ", seconds, number=0, status=1"),
+    PRIVATE("_is_helper", mod_is_helper, METH_O, ", thread"),
+    PRIVATE("_is_told", mod_is_told, METH_NOARGS, ""),
+    PRIVATE("_set_own", mod_set_own, METH_O, ", names"),
+    PRIVATE("_is_installed", mod_is_installed_method, METH_VARARGS, ", code, module_globals"),
+    PRIVATE("_cancel_futures", mod_cancel_futures, METH_NOARGS, ""),
+    PRIVATE("_start_thread", mod_start_thread, METH_O, ", function"),
+    PRIVATE("_make_daemon", mod_make_daemon, METH_O, ", ident"),
+    PRIVATE("_inspect", mod_inspect, METH_O, ", thread"),
+    PRIVATE("_switch", mod_switch, METH_VARARGS, ", thread, async_interrupt, io_interrupt"),
+    PRIVATE("_stop_rearming", mod_rearm_stop, METH_NOARGS, ""),
+    PRIVATE("_requested_of", mod_requested_of, METH_O, ", thread"),
+    PRIVATE("_excepthook", mod_excepthook, METH_O, ", args"),
+    PRIVATE("_set_protected", mod_set_protected, METH_O, ", homes"),
+    PRIVATE("_protect", mod_protect, METH_O, ", name"),
+    PRIVATE("_unprotect", mod_unprotect, METH_O, ", name"),
+    PRIVATE("_is_protected", mod_is_protected_method, METH_VARARGS, ", code, namespace"),
+    PRIVATE("_is_import_machinery", mod_is_import_machinery_method, METH_O, ", code"),
+    PRIVATE("_check_request", mod_check_request_method, METH_VARARGS, ", exc_type, reason"),
+    PRIVATE("_seconds", mod_seconds_method, METH_VARARGS, ", given, name"),
+    PRIVATE("_blocking_enable", mod_blocking_enable, METH_NOARGS, ""),
+    PRIVATE("_blocking_disable", mod_blocking_disable, METH_NOARGS, ""),
+    PRIVATE("_self_test", mod_self_test, METH_VARARGS, ", forms=None"),
+    PRIVATE("_refused", mod_refused, METH_NOARGS, ""),
+    PRIVATE("_makers", mod_makers, METH_NOARGS, ""),
+    PRIVATE("_blocking_status", mod_blocking_status, METH_NOARGS, ""),
+    MOD_TESTING_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -181,11 +176,11 @@ start_core(void)
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    int again = interruption_new_interpreter();
+    int again = mod_new_interpreter();
     if (again > 0) {
-        atomic_store_explicit(&interruption_state_now, NULL, memory_order_release);
+        atomic_store_explicit(&mod_state_now, NULL, memory_order_release);
         itr_sweep(itr_sweep_begin(), NULL, 0);
-        interruption_payload_forget_orphans();
+        mod_payload_forget_orphans();
     }
     return again < 0 ? -1 : 0;
 }
@@ -213,32 +208,29 @@ share(PyObject *module, PyObject *earlier)
 static int
 module_exec(PyObject *module)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     if (start_core() < 0) {
         return -1;
     }
-    interruption_state *earlier =
-        atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    mod_state *earlier = atomic_load_explicit(&mod_state_now, memory_order_acquire);
     if (earlier != NULL) {
         return share(module, earlier->module);
     }
     state->module = module;
     if (PyModule_AddStringConstant(module, "_version", INTERRUPTION_VERSION) < 0 ||
-        interruption_check_frames() < 0 || interruption_code_init() < 0 ||
-        interruption_regions_init() < 0 || interruption_callbacks_init() < 0 ||
-        interruption_protected_init(state) < 0 ||
-        interruption_thread_exit_init(module, state) < 0 ||
-        interruption_with_blocks_init(module) < 0 || interruption_left_init(module, state) < 0 ||
-        interruption_scope_init(module) < 0 || interruption_signal_hook_init(module) < 0 ||
-        interruption_on_interrupt_init(module) < 0 ||
-        interruption_lifecycle_init(module, state) < 0 || interruption_capi_init(module) < 0) {
+        mod_check_frames() < 0 || mod_code_init() < 0 || mod_regions_init() < 0 ||
+        mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
+        mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
+        mod_left_init(module, state) < 0 || mod_scope_init(module) < 0 ||
+        mod_signal_hook_init(module) < 0 || mod_on_interrupt_init(module) < 0 ||
+        mod_lifecycle_init(module, state) < 0 || mod_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
     if (state->threading == NULL) {
         return -1;
     }
-    if (interruption_locksets_init(state->threading) < 0) {
+    if (mod_locksets_init(state->threading) < 0) {
         return -1;
     }
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
@@ -246,14 +238,14 @@ module_exec(PyObject *module)
     if (state->thread_type == NULL || state->excepthook == NULL) {
         return -1;
     }
-    atomic_store_explicit(&interruption_state_now, state, memory_order_release);
+    atomic_store_explicit(&mod_state_now, state, memory_order_release);
     return 0;
 }
 
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     Py_VISIT(state->thread_exit);
     Py_VISIT(state->anchor_type);
     Py_VISIT(state->anchor_key);
@@ -267,12 +259,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 static int
 module_clear(PyObject *module)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     if (state->module == NULL) {
         return 0; /* it shares another's, or was never whole */
     }
-    interruption_events_stop();
-    atomic_store_explicit(&interruption_state_now, NULL, memory_order_release);
+    mod_events_stop();
+    atomic_store_explicit(&mod_state_now, NULL, memory_order_release);
     Py_CLEAR(state->thread_exit);
     Py_CLEAR(state->anchor_type);
     Py_CLEAR(state->anchor_key);
@@ -287,14 +279,14 @@ static void
 module_free(void *module)
 {
     (void)module_clear(module);
-    interruption_protected_free(interruption_get_state(module));
+    mod_protected_free(mod_get_state(module));
 }
 
-static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, INTERRUPTION_VERSION_SLOTS};
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, MOD_VERSION_SLOTS};
 
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,         .m_name = "interruption._interruption",
-    .m_doc = module_doc,           .m_size = sizeof(interruption_state),
+    .m_doc = module_doc,           .m_size = sizeof(mod_state),
     .m_methods = methods,          .m_slots = module_slots,
     .m_traverse = module_traverse, .m_clear = module_clear,
     .m_free = module_free,

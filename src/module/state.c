@@ -1,4 +1,4 @@
 /* See state.h. */
 #include "state.h"
 
-_Atomic(interruption_state *) interruption_state_now;
+_Atomic(mod_state *) mod_state_now;

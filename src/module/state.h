@@ -5,8 +5,8 @@
  * it is only read, so it needs no guard. After it is cleared (interpreter exit, in a `__del__`) its
  * members are NULL: whoever uses one says what happens then.
  */
-#ifndef INTERRUPTION_STATE_H
-#define INTERRUPTION_STATE_H
+#ifndef MOD_STATE_H
+#define MOD_STATE_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 /* Of a function that a hot path calls seldom: keeps the hot path short. */
-#define INTERRUPTION_SELDOM __attribute__((noinline, cold))
+#define MOD_SELDOM __attribute__((noinline, cold))
 
 typedef struct {
     PyObject *module;          /* this module; borrowed: it is freed with this */
@@ -27,18 +27,18 @@ typedef struct {
     PyTypeObject *left_type;   /* see left_locked.c */
 
     /* see protected.h; outlives the others: until the module is freed */
-    struct interruption_protected *protected_code;
-} interruption_state;
+    struct mod_protected *protected_code;
+} mod_state;
 
 /* The state of the module in the running interpreter, for C functions that are called without it;
    NULL while there is none. atomic: release by the module's execution and clearing, acquire by
    those. */
-extern _Atomic(interruption_state *) interruption_state_now;
+extern _Atomic(mod_state *) mod_state_now;
 
-static inline interruption_state *
-interruption_get_state(PyObject *module)
+static inline mod_state *
+mod_get_state(PyObject *module)
 {
-    return (interruption_state *)PyModule_GetState(module);
+    return (mod_state *)PyModule_GetState(module);
 }
 
 #endif

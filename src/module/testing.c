@@ -18,27 +18,27 @@
 static void
 free_tracker(PyObject *capsule)
 {
-    interruption_lockset *set = PyCapsule_GetPointer(capsule, CAPSULE);
-    if (interruption_thread_lockset == set) {
-        interruption_thread_lockset = NULL;
+    mod_lockset *set = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (mod_thread_lockset == set) {
+        mod_thread_lockset = NULL;
     }
-    interruption_lockset_destroy(set);
+    mod_lockset_destroy(set);
     PyMem_RawFree(set);
 }
 
 PyObject *
-interruption_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
+mod_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int process, on;
     if (!PyArg_ParseTuple(args, "pp", &process, &on)) {
         return NULL;
     }
-    interruption_family *family = process ? &interruption_process_locks : &interruption_locks;
-    bool before = interruption_family_enabled(family);
+    mod_family *family = process ? &mod_process_locks : &mod_locks;
+    bool before = mod_family_enabled(family);
     if (!on) {
-        interruption_family_disable(family);
+        mod_family_disable(family);
     }
-    else if (interruption_family_enable(family) < 0) {
+    else if (mod_family_enable(family) < 0) {
         return NULL;
     }
     return PyBool_FromLong(before);
@@ -47,7 +47,7 @@ interruption_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 begin_tracking(PyObject *dictionary)
 {
-    interruption_lockset *set = PyMem_RawCalloc(1, sizeof(*set));
+    mod_lockset *set = PyMem_RawCalloc(1, sizeof(*set));
     if (set == NULL) {
         return PyErr_NoMemory();
     }
@@ -61,19 +61,19 @@ begin_tracking(PyObject *dictionary)
         return NULL;
     }
     set->thread_state = PyThreadState_Get();
-    interruption_lockset_begin(set);
+    mod_lockset_begin(set);
     return capsule;
 }
 
 PyObject *
-interruption_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
+mod_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
 {
     int wanted = PyObject_IsTrue(on);
     PyObject *dictionary = PyThreadState_GetDict();
     if (wanted < 0 || dictionary == NULL) {
         return wanted < 0 ? NULL : PyErr_NoMemory();
     }
-    interruption_lockset *set = interruption_thread_lockset;
+    mod_lockset *set = mod_thread_lockset;
     if (wanted && set == NULL) {
         return begin_tracking(dictionary);
     }
@@ -82,8 +82,8 @@ interruption_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
         return NULL;
     }
     if (set != NULL) {
-        interruption_thread_lockset = NULL;
-        interruption_lockset_clear(set);
+        mod_thread_lockset = NULL;
+        mod_lockset_clear(set);
         if (PyDict_DelItemString(dictionary, CAPSULE) < 0) {
             return NULL;
         }
@@ -103,13 +103,13 @@ place(PyObject *code, int lasti)
 
 /* From the outermost to the innermost: (type, file, line), of what an owner sees. */
 PyObject *
-interruption_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_lockset *set = interruption_current_lockset();
+    mod_lockset *set = mod_current_lockset();
     PyObject *list = PyList_New(0);
-    interruption_held_lock *held = set == NULL ? NULL : set->innermost;
+    mod_held_lock *held = set == NULL ? NULL : set->innermost;
     for (; list != NULL && held != NULL; held = held->outer) {
-        if (!interruption_is_held(set, held)) {
+        if (!mod_is_held(set, held)) {
             continue;
         }
         PyObject *where = place(held->code, held->lasti);
@@ -130,12 +130,12 @@ interruption_testing_held(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unuse
 }
 
 PyObject *
-interruption_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_lockset *set = interruption_current_lockset();
+    mod_lockset *set = mod_current_lockset();
     PyObject *code;
     int lasti;
-    if (set == NULL || !interruption_holds_lock(set, &code, &lasti)) {
+    if (set == NULL || !mod_holds_lock(set, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *result = place(code, lasti);
@@ -145,29 +145,29 @@ interruption_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
 
 /* (noted, memory for so many) */
 PyObject *
-interruption_testing_held_size(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_testing_held_size(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    const interruption_lockset *set = interruption_current_lockset();
+    const mod_lockset *set = mod_current_lockset();
     if (set == NULL) {
         Py_RETURN_NONE;
     }
     Py_ssize_t memory = (Py_ssize_t)set->count;
-    for (const interruption_held_lock *one = set->free; one != NULL; one = one->outer) {
+    for (const mod_held_lock *one = set->free; one != NULL; one = one->outer) {
         memory++;
     }
     return Py_BuildValue("(nn)", (Py_ssize_t)set->count, memory);
 }
 
 PyObject *
-interruption_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
+mod_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
 {
-    interruption_lockset *set = PyCapsule_GetPointer(tracker, CAPSULE);
+    mod_lockset *set = PyCapsule_GetPointer(tracker, CAPSULE);
     PyObject *lock, *code;
     int lasti;
     if (set == NULL) {
         return NULL;
     }
-    if (!interruption_other_holds_lock(set, &lock, &code, &lasti)) {
+    if (!mod_other_holds_lock(set, &lock, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *where = place(code, lasti);
@@ -180,33 +180,33 @@ interruption_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
 
 /* It is the parent's still; the child's was made free by fork() itself, or it would have hung. */
 PyObject *
-interruption_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fork)
+mod_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fork)
 {
     pid_t parent = getpid();
-    interruption_lock_threads();
+    mod_lock_threads();
     PyObject *pid = PyObject_CallNoArgs(fork);
     if (getpid() == parent) {
-        interruption_unlock_threads();
+        mod_unlock_threads();
     }
     return pid;
 }
 
 PyObject *
-interruption_testing_safepoints(PyObject *Py_UNUSED(module), PyObject *args)
+mod_testing_safepoints(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyCodeObject *code;
     int since = -1;
     if (!PyArg_ParseTuple(args, "O!|i:_safepoints", &PyCode_Type, &code, &since)) {
         return NULL;
     }
-    const interruption_code *known = interruption_code_of(code);
+    const mod_code *known = mod_code_of(code);
     PyObject *list = known == NULL ? NULL : PyList_New(0);
     Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
     for (int offset = 0; offset < size; offset += 2) {
-        PyObject *item = Py_BuildValue(
-            "(iIii)", offset, interruption_safepoint_flags(known->points, offset),
-            (int)interruption_safepoint_cleanup(known->points, offset, since),
-            (int)interruption_safepoint_cleanup_outside(known->points, offset, since));
+        PyObject *item =
+            Py_BuildValue("(iIii)", offset, mod_safepoint_flags(known->points, offset),
+                          (int)mod_safepoint_cleanup(known->points, offset, since),
+                          (int)mod_safepoint_cleanup_outside(known->points, offset, since));
         int failed = item == NULL ? -1 : PyList_Append(list, item);
         Py_XDECREF(item);
         if (failed) {

@@ -54,9 +54,9 @@ inline itr_request(t, me)
 #define ITR_DISARM(t) flags = record[t].flags; record[t].flags = flags & ~ARMED
 #define IN_NEED(flags) ((flags & (PENDING | CANCELABLE)) == (PENDING | CANCELABLE))
 
-/* src/module/delivery/arming.c: interruption_stop_where_it_is, arm, arm_thread */
-/* src/module/thread/thread.c: interruption_thread_of */
-inline interruption_stop_where_it_is(t)
+/* src/module/delivery/arming.c: mod_stop_where_it_is, arm, arm_thread */
+/* src/module/thread/thread.c: mod_thread_of */
+inline mod_stop_where_it_is(t)
 {
     atomic {
         TAKE(list);
@@ -89,7 +89,7 @@ inline interruption_stop_where_it_is(t)
     atomic { flags = 0; list = 0 }
 }
 
-/* src/module/api/requests.c: interruption_ask, stop_where_it_is */
+/* src/module/api/requests.c: mod_ask, stop_where_it_is */
 /* src/core/itr_record.h: itr_runs_cancelable, itr_needs_more */
 proctype requester(byte me)
 {
@@ -111,7 +111,7 @@ proctype requester(byte me)
     flags = record[t].flags;
 #endif
     if
-    :: (flags & (CANCELABLE | WAITS)) == CANCELABLE -> interruption_stop_where_it_is(t)
+    :: (flags & (CANCELABLE | WAITS)) == CANCELABLE -> mod_stop_where_it_is(t)
     :: else
     fi;
     atomic { under_way[t]--; requesters_done++; t = 0; flags = 0 }

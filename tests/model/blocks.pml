@@ -1,8 +1,8 @@
 /*
  * Part of interruption.pml: the owner, `me`, between statements and at the edges of its blocks.
  */
-/* src/module/delivery/arming.c: interruption_disarm */
-inline interruption_disarm()
+/* src/module/delivery/arming.c: mod_disarm */
+inline mod_disarm()
 {
     atomic {
         !list ->
@@ -17,11 +17,11 @@ inline interruption_disarm()
     }
 }
 
-/* src/module/delivery/raise.c: interruption_nothing_waits */
-inline interruption_nothing_waits()
+/* src/module/delivery/raise.c: mod_nothing_waits */
+inline mod_nothing_waits()
 {
     if
-    :: record[me].flags & ARMED -> interruption_disarm()
+    :: record[me].flags & ARMED -> mod_disarm()
     :: else
     fi
 }
@@ -46,17 +46,17 @@ inline itr_deliver()
     }
 }
 
-/* src/module/delivery/raise.c: interruption_raise_request */
-inline interruption_raise_request()
+/* src/module/delivery/raise.c: mod_raise_request */
+inline mod_raise_request()
 {
     itr_deliver();
     raising = 1;
-    interruption_nothing_waits()
+    mod_nothing_waits()
 }
 
-/* src/module/delivery/raise.c: interruption_deliver */
+/* src/module/delivery/raise.c: mod_deliver */
 /* src/module/delivery/obstacles.c: view_blocks */
-inline interruption_deliver()
+inline mod_deliver()
 {
     if
 #ifdef MUTATION_shield_not_looked_at
@@ -69,7 +69,7 @@ inline interruption_deliver()
 #endif
 #endif
         if
-        :: assert(regions && !shields); interruption_raise_request()
+        :: assert(regions && !shields); mod_raise_request()
         :: skip /* S9 forbids it here */
         fi
     :: else
@@ -87,7 +87,7 @@ inline statement()
         assert(IS_CANCELABLE || !record[me].events)
     };
     if
-    :: interruption_deliver()
+    :: mod_deliver()
     :: !record[me].events
     fi
 }
@@ -109,22 +109,22 @@ inline update_record()
 #endif
 }
 
-/* src/module/delivery/shield.c: interruption_settle */
+/* src/module/delivery/shield.c: mod_settle */
 inline settle()
 {
     if
 #ifndef MUTATION_closed_without_disarming
-    :: !IS_CANCELABLE && (seen & ARMED) -> interruption_disarm()
+    :: !IS_CANCELABLE && (seen & ARMED) -> mod_disarm()
 #endif
 #ifndef MUTATION_not_armed_again
-    :: IS_CANCELABLE && (seen & PENDING) && !(seen & ARMED) -> interruption_stop_where_it_is(me)
+    :: IS_CANCELABLE && (seen & PENDING) && !(seen & ARMED) -> mod_stop_where_it_is(me)
 #endif
     :: else
     fi
 }
 
 /* src/module/api/with_blocks.c: block_enter, entered_asked, enter_region_asked */
-/* src/module/thread/regions.c: interruption_enter_block */
+/* src/module/thread/regions.c: mod_enter_block */
 inline enter_region()
 {
     regions = 1;
@@ -135,7 +135,7 @@ inline enter_region()
         regions = 0;
         update_record();
         settle();
-        interruption_raise_request()
+        mod_raise_request()
     :: else
     fi;
     seen = 0
@@ -151,7 +151,7 @@ inline enter_shield()
 }
 
 /* src/module/api/with_blocks.c: block_exit, leave_asked */
-/* src/module/thread/regions.c: interruption_leave_block */
+/* src/module/thread/regions.c: mod_leave_block */
 inline leave_region()
 {
     d_step { regions = 0; shield_inside = 0 };
@@ -167,7 +167,7 @@ inline leave_shield()
     update_record();
     if
     :: !raising && (seen & PENDING) -> /* S12 */
-        interruption_deliver();
+        mod_deliver();
         if
         :: raising
         :: else -> settle()

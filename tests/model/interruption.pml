@@ -80,7 +80,7 @@ byte requesters_done;
 
 /* A program. ---------------------------------------------------------------------------------- */
 
-/* src/module/api/polling.c: interruption_clear_interrupt */
+/* src/module/api/polling.c: mod_clear_interrupt */
 /* src/core/record.c: itr_clear, drop_payloads */
 inline itr_clear()
 {
@@ -91,7 +91,7 @@ inline itr_clear()
         COME_BACK(record[me].delivered);
         record[me].flags = record[me].flags & ~(REQUESTED | PENDING | REQUESTED_AGAIN)
     };
-    interruption_nothing_waits()
+    mod_nothing_waits()
 }
 
 /* src/module/lifecycle.c: thread_ends */
@@ -147,8 +147,8 @@ proctype target(byte me)
         actions--;
         if :: forever = 1 :: skip fi;
         if
-        :: POLLS(me) -> interruption_wait_for_fds()
-        :: else -> interruption_wait_until()
+        :: POLLS(me) -> mod_wait_for_fds()
+        :: else -> mod_wait_until()
         fi;
         forever = 0
     :: !raising && !actions -> break /* also in a block: of a generator that is left alone */

@@ -141,9 +141,9 @@ inline itr_lot_wake()
     fi
 }
 
-/* src/module/blocking/wait.h: interruption_wake */
-/* src/module/thread/address_table.h: interruption_waited_for */
-inline interruption_wake()
+/* src/module/blocking/wait.h: mod_wake */
+/* src/module/thread/address_table.h: mod_waited_for */
+inline mod_wake()
 {
     if
     :: waiters -> itr_lot_wake()
@@ -156,7 +156,7 @@ inline interruption_wake()
 inline lock_release()
 {
 #ifdef MUTATION_wakes_before_it_releases
-    interruption_wake();
+    mod_wake();
 #endif
     assert(held);
 #ifdef MUTATION_release_is_a_plain_store
@@ -165,7 +165,7 @@ inline lock_release()
     held = 0;
 #endif
 #ifndef MUTATION_wakes_before_it_releases
-    interruption_wake()
+    mod_wake()
 #endif
 }
 
@@ -203,7 +203,7 @@ inline park()
 }
 
 /* src/module/blocking/wait.c: stay_in_lot, count_waiter */
-/* src/module/cpython/compat.h: interruption_add */
+/* src/module/cpython/compat.h: mod_add */
 inline stay()
 {
 #ifdef MUTATION_gil_let_go_before_it_is_in_the_lot
@@ -243,14 +243,14 @@ inline stay()
     fi
 }
 
-/* src/module/blocking/wait.c: interruption_wait_in_lot, wait_in_lot, leave_wait */
+/* src/module/blocking/wait.c: mod_wait_in_lot, wait_in_lot, leave_wait */
 inline wait_in_lot()
 {
     do
     :: result ->
 #ifndef MUTATION_not_handed_on
         if
-        :: result == RAISED && woken -> interruption_wake()
+        :: result == RAISED && woken -> mod_wake()
         :: else
         fi;
 #endif

@@ -201,9 +201,9 @@ inline itr_ask(with_id, s)
 
 /* A Thread that has been started is interrupted: its ident is looked up, then it is asked whether
    it is alive. */
-/* src/module/thread/target.c: find_thread, look_up_thread, is_registered, interruption_ask_target */
-/* src/module/api/requests.c: interruption_interrupt */
-inline interruption_interrupt(whom)
+/* src/module/thread/target.c: find_thread, look_up_thread, is_registered, mod_ask_target */
+/* src/module/api/requests.c: mod_interrupt */
+inline mod_interrupt(whom)
 {
     thread[whom].stage != UNMADE && thread[whom].stage != MADE;
     meant = whom;
@@ -269,10 +269,10 @@ inline itr_sweep()
     }
 }
 
-/* src/module/api/requests.c: interruption_interrupt_all_threads, ask_all, ask_others */
-/* src/module/cpython/compat.c: interruption_list_threads */
+/* src/module/api/requests.c: mod_interrupt_all_threads, ask_all, ask_others */
+/* src/module/cpython/compat.c: mod_list_threads */
 /* src/core/registry.c: itr_sweep_begin */
-inline interruption_interrupt_all_threads()
+inline mod_interrupt_all_threads()
 {
     d_step { epoch++; begun = epoch };
     d_step {
@@ -298,8 +298,8 @@ proctype requester(byte what)
     bit is_alive, has[TARGETS + 1], id[TARGETS + 1];
 
     if
-    :: what -> interruption_interrupt(what)
-    :: else -> interruption_interrupt_all_threads()
+    :: what -> mod_interrupt(what)
+    :: else -> mod_interrupt_all_threads()
     fi;
     what = 0
 }
@@ -307,7 +307,7 @@ proctype requester(byte what)
 /* A thread. ----------------------------------------------------------------------------------- */
 
 /* src/core/registry.c: itr_adopt */
-/* src/module/thread/current.c: interruption_current_slow */
+/* src/module/thread/current.c: mod_current_slow */
 inline itr_adopt()
 {
     d_step {
@@ -327,7 +327,7 @@ inline itr_adopt()
     }
 }
 
-/* src/module/api/polling.c: interruption_check_interrupt, interruption_clear_interrupt */
+/* src/module/api/polling.c: mod_check_interrupt, mod_clear_interrupt */
 /* src/core/record.c: itr_deliver, itr_clear */
 inline look()
 {

@@ -5,13 +5,13 @@
 #define BEGIN_WAIT record[me].flags = record[me].flags | WAITS
 #define END_WAIT record[me].flags = record[me].flags & ~WAITS
 
-/* src/module/blocking/wait.c: interruption_wait_over */
-inline interruption_wait_over()
+/* src/module/blocking/wait.c: mod_wait_over */
+inline mod_wait_over()
 {
 #ifndef MUTATION_not_armed_after_a_wait
     if
     :: (record[me].flags & (PENDING | CANCELABLE | ARMED)) == (PENDING | CANCELABLE) ->
-        interruption_stop_where_it_is(me)
+        mod_stop_where_it_is(me)
     :: else
     fi
 #else
@@ -19,11 +19,11 @@ inline interruption_wait_over()
 #endif
 }
 
-/* src/module/blocking/wait.c: interruption_wait_until, park_until, detach, attach */
-inline interruption_wait_until()
+/* src/module/blocking/wait.c: mod_wait_until, park_until, detach, attach */
+inline mod_wait_until()
 {
     do
-    :: ASKED -> interruption_raise_request(); break
+    :: ASKED -> mod_raise_request(); break
     :: else ->
         BEGIN_WAIT;
         do
@@ -41,7 +41,7 @@ inline interruption_wait_until()
         :: else
         fi
     od;
-    interruption_wait_over()
+    mod_wait_over()
 }
 
 /* src/core/record.c: itr_poll_fd */
@@ -50,8 +50,8 @@ inline itr_poll_fd()
     atomic { !record[me].mutex -> record[me].poll_fd = 0 }
 }
 
-/* src/module/blocking/wait.c: interruption_wait_for_fds, wait_for_fds, detach, attach */
-inline interruption_wait_for_fds()
+/* src/module/blocking/wait.c: mod_wait_for_fds, wait_for_fds, detach, attach */
+inline mod_wait_for_fds()
 {
     do
     ::
@@ -59,7 +59,7 @@ inline interruption_wait_for_fds()
         itr_poll_fd();
 #endif
         if
-        :: ASKED -> interruption_raise_request(); break
+        :: ASKED -> mod_raise_request(); break
         :: else
         fi;
 #ifdef MUTATION_drained_after_the_look
@@ -69,10 +69,10 @@ inline interruption_wait_for_fds()
         SLEEP_UNTIL(record[me].poll_fd);
         END_WAIT;
         if
-        :: ASKED -> interruption_raise_request(); break
+        :: ASKED -> mod_raise_request(); break
         :: break /* ready, or the deadline */
         :: !ASKED
         fi
     od;
-    interruption_wait_over()
+    mod_wait_over()
 }

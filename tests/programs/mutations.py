@@ -65,7 +65,7 @@ MUTATIONS = [
     Mutation(
         "the gap between acquire() and try is no point",
         "safepoints/safepoints.c",
-        "flags |= is_gap(at, number) && !at->notes[number].vain ? INTERRUPTION_SAFEPOINT_GAP : 0;",
+        "flags |= is_gap(at, number) && !at->notes[number].vain ? MOD_SAFEPOINT_GAP : 0;",
         "flags |= is_gap(at, number) ? 0 : 0;",
     ),
     Mutation(
@@ -83,7 +83,7 @@ MUTATIONS = [
     Mutation(
         "JUMP events that skip handlers are not used in a try",
         "safepoints/safepoints.c",
-        "!(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)",
+        "!(MOD_JUMPS_IGNORE_HANDLERS && handled)",
         "(handled || !handled)",
         since=(3, 12),
         until=(3, 12),
@@ -91,7 +91,7 @@ MUTATIONS = [
     Mutation(
         "methods named __enter__ and __exit__ are cleanup",
         "delivery/obstacles.c",
-        "    if (at->since < 0 && interruption_is_wrapper(at->code)) {\n        obstacle->kind",
+        "    if (at->since < 0 && mod_is_wrapper(at->code)) {\n        obstacle->kind",
         "    if (at->code == NULL) {\n        obstacle->kind",
     ),
     Mutation(

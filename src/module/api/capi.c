@@ -27,21 +27,21 @@ module_of_api(void)
 /* The caller's exception, put aside before anything of Python's is called, comes back if there was
    one: also in the place of an error of ours, which came later. */
 static void
-put_back_if_any(interruption_raised raised)
+put_back_if_any(mod_raised raised)
 {
     if (raised.type != NULL) {
-        interruption_put_back(raised);
+        mod_put_back(raised);
     }
 }
 
 static const Interruption_Flag *
 api_current_flag(void)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     itr_record *record = NULL;
     PyObject *module = module_of_api();
     if (module != NULL) {
-        record = interruption_current(interruption_get_state(module));
+        record = mod_current(mod_get_state(module));
         Py_DECREF(module);
     }
     put_back_if_any(raised);
@@ -51,7 +51,7 @@ api_current_flag(void)
 static int
 api_check(void)
 {
-    if (interruption_nothing_asked()) {
+    if (mod_nothing_asked()) {
         return 0;
     }
     if (PyErr_Occurred()) {
@@ -61,30 +61,30 @@ api_check(void)
     if (module == NULL) {
         return -1;
     }
-    int status = interruption_check(interruption_get_state(module));
+    int status = mod_check(mod_get_state(module));
     Py_DECREF(module);
     return status;
 }
 
 static int
-ask_ident(interruption_state *state, unsigned long thread_id, PyObject *exc_type, PyObject *reason)
+ask_ident(mod_state *state, unsigned long thread_id, PyObject *exc_type, PyObject *reason)
 {
-    interruption_target target;
-    if (interruption_check_request(state, &exc_type, &reason) < 0 ||
-        interruption_find_ident(thread_id, &target) == INTERRUPTION_TARGET_ERROR) {
+    mod_target target;
+    if (mod_check_request(state, &exc_type, &reason) < 0 ||
+        mod_find_ident(thread_id, &target) == MOD_TARGET_ERROR) {
         return -1;
     }
-    return interruption_ask(state, &target, exc_type, reason);
+    return mod_ask(state, &target, exc_type, reason);
 }
 
 static int
 api_interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     int asked = -1;
     PyObject *module = module_of_api();
     if (module != NULL) {
-        asked = ask_ident(interruption_get_state(module), thread_id, exc_type, reason);
+        asked = ask_ident(mod_get_state(module), thread_id, exc_type, reason);
         Py_DECREF(module);
     }
     put_back_if_any(raised);
@@ -100,7 +100,7 @@ static const Interruption_CAPI api = {
 };
 
 int
-interruption_capi_init(PyObject *module)
+mod_capi_init(PyObject *module)
 {
     PyObject *capsule = PyCapsule_New((void *)&api, INTERRUPTION_CAPSULE_NAME, NULL);
     if (capsule == NULL) {

@@ -7,22 +7,22 @@
 #include "safepoints/protected.h"
 #include "thread/target.h"
 
-/* The names of obstacles, as users see them; by interruption_obstacle_kind. */
+/* The names of obstacles, as users see them; by mod_obstacle_kind. */
 static const char *const states[] = {
-    [INTERRUPTION_NOTHING] = "running",
-    [INTERRUPTION_NOT_OPEN] = "not in a region",
-    [INTERRUPTION_SHIELDED] = "shielded",
-    [INTERRUPTION_SWITCHED_OFF] = "switched off",
-    [INTERRUPTION_LOCKS_UNKNOWN] = "locks unknown",
-    [INTERRUPTION_REFUSED] = "refused",
-    [INTERRUPTION_PACKAGES_OWN] = "in a package's own code",
-    [INTERRUPTION_PROTECTED] = "in protected code",
-    [INTERRUPTION_CLEANUP] = "in cleanup",
-    [INTERRUPTION_IMPORTING] = "importing",
-    [INTERRUPTION_SWALLOWED] = "in a callback",
-    [INTERRUPTION_LOCK_HELD] = "holding a lock",
-    [INTERRUPTION_IN_STATEMENT] = "running",
-    [INTERRUPTION_NOT_ANALYSED] = "running",
+    [MOD_NOTHING] = "running",
+    [MOD_NOT_OPEN] = "not in a region",
+    [MOD_SHIELDED] = "shielded",
+    [MOD_SWITCHED_OFF] = "switched off",
+    [MOD_LOCKS_UNKNOWN] = "locks unknown",
+    [MOD_REFUSED] = "refused",
+    [MOD_PACKAGES_OWN] = "in a package's own code",
+    [MOD_PROTECTED] = "in protected code",
+    [MOD_CLEANUP] = "in cleanup",
+    [MOD_IMPORTING] = "importing",
+    [MOD_SWALLOWED] = "in a callback",
+    [MOD_LOCK_HELD] = "holding a lock",
+    [MOD_IN_STATEMENT] = "running",
+    [MOD_NOT_ANALYSED] = "running",
 };
 
 /* Frames, innermost first. */
@@ -33,10 +33,10 @@ typedef struct {
 } place;
 
 typedef struct {
-    interruption_state *state;
-    interruption_thread *thread;
+    mod_state *state;
+    mod_thread *thread;
     uint32_t flags;
-    interruption_obstacle obstacle;
+    mod_obstacle obstacle;
     PyObject *lock; /* that it holds; strong, or NULL: to be dropped without our mutex */
     place *stack;
     size_t count;
@@ -44,7 +44,7 @@ typedef struct {
 } inspection;
 
 static void
-add_place(inspection *to, const interruption_walk *walk)
+add_place(inspection *to, const mod_walk *walk)
 {
     if (to->count == to->capacity) {
         size_t capacity = to->capacity == 0 ? 32 : 2 * to->capacity;
@@ -58,7 +58,7 @@ add_place(inspection *to, const interruption_walk *walk)
     to->stack[to->count++] = (place){
         .code = (PyCodeObject *)Py_NewRef((PyObject *)walk->code),
         .lasti = PyFrame_GetLasti(walk->frame),
-        .protected = interruption_is_protected_frame(to->state, walk->frame, walk->code),
+        .protected = mod_is_protected_frame(to->state, walk->frame, walk->code),
     };
 }
 
@@ -67,19 +67,18 @@ inspect(void *arg)
 {
     inspection *to = arg;
     /* Who asks about itself does not want to hear of `explain`, which called us. */
-    bool self = to->thread == interruption_thread_self;
-    const interruption_moment anywhere = {.moment =
-                                              self ? INTERRUPTION_AT_CALLER : INTERRUPTION_AT_WORK};
+    bool self = to->thread == mod_thread_self;
+    const mod_moment anywhere = {.moment = self ? MOD_AT_CALLER : MOD_AT_WORK};
     to->flags = itr_flags(to->thread->record);
-    interruption_find_obstacle(to->state, to->thread, anywhere, &to->obstacle);
-    interruption_walk walk = interruption_walk_begin(to->thread->tstate);
+    mod_find_obstacle(to->state, to->thread, anywhere, &to->obstacle);
+    mod_walk walk = mod_walk_begin(to->thread->tstate);
     if (self) {
-        interruption_walk_on(&walk);
+        mod_walk_on(&walk);
     }
-    for (; walk.frame != NULL; interruption_walk_on(&walk)) {
+    for (; walk.frame != NULL; mod_walk_on(&walk)) {
         add_place(to, &walk); /* what is lost cuts the stack short */
     }
-    interruption_walk_end(&walk);
+    mod_walk_end(&walk);
 }
 
 static PyObject *
@@ -89,7 +88,7 @@ describe_stack(const inspection *of)
     for (size_t i = 0; i < of->count && list != NULL; i++) {
         /* outermost first, as tracebacks are shown */
         const place *at = &of->stack[of->count - 1 - i];
-        PyObject *where = interruption_describe_place(at->code, at->lasti);
+        PyObject *where = mod_describe_place(at->code, at->lasti);
         PyObject *described =
             where == NULL ? NULL : Py_BuildValue("(OO)", where, at->protected ? Py_True : Py_False);
         Py_XDECREF(where);
@@ -105,7 +104,7 @@ describe_stack(const inspection *of)
 static PyObject *
 describe_inspection(const inspection *of)
 {
-    PyObject *where = interruption_describe_place(of->obstacle.code, of->obstacle.lasti);
+    PyObject *where = mod_describe_place(of->obstacle.code, of->obstacle.lasti);
     PyObject *stack = where == NULL ? NULL : describe_stack(of);
     PyObject *result = NULL;
     if (stack != NULL) {
@@ -130,22 +129,22 @@ release_inspection(inspection *of)
 }
 
 static inspection
-inspect_once(interruption_state *state, const itr_record *record)
+inspect_once(mod_state *state, const itr_record *record)
 {
     inspection found = {.state = state, .flags = itr_flags(record)};
-    interruption_obstacle *obstacle = &found.obstacle;
-    obstacle->kind = INTERRUPTION_NOT_OPEN;
-    interruption_lock_threads();
-    found.thread = interruption_thread_of(record);
+    mod_obstacle *obstacle = &found.obstacle;
+    obstacle->kind = MOD_NOT_OPEN;
+    mod_lock_threads();
+    found.thread = mod_thread_of(record);
     if (found.thread != NULL) {
-        interruption_while_stopped(inspect, &found);
-        if (obstacle->kind == INTERRUPTION_NOTHING &&
-            interruption_other_holds_lock(&found.thread->lockset, &found.lock,
-                                          (PyObject **)&obstacle->code, &obstacle->lasti)) {
-            obstacle->kind = INTERRUPTION_LOCK_HELD;
+        mod_while_stopped(inspect, &found);
+        if (obstacle->kind == MOD_NOTHING &&
+            mod_other_holds_lock(&found.thread->lockset, &found.lock, (PyObject **)&obstacle->code,
+                                 &obstacle->lasti)) {
+            obstacle->kind = MOD_LOCK_HELD;
         }
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     return found;
 }
 
@@ -154,13 +153,13 @@ enum { EXPLAINING_ROUNDS = 8 };
 
 /* Of a live thread that has looked before. */
 static PyObject *
-inspect_record(interruption_state *state, const itr_record *record)
+inspect_record(mod_state *state, const itr_record *record)
 {
     inspection found = inspect_once(state, record);
-    for (int round = 1;
-         found.obstacle.kind == INTERRUPTION_NOT_ANALYSED && round < EXPLAINING_ROUNDS; round++) {
+    for (int round = 1; found.obstacle.kind == MOD_NOT_ANALYSED && round < EXPLAINING_ROUNDS;
+         round++) {
         for (size_t i = 0; i < found.count; i++) {
-            (void)interruption_code_of(found.stack[i].code);
+            (void)mod_code_of(found.stack[i].code);
             PyErr_Clear(); /* no memory: it is not known, then */
         }
         release_inspection(&found);
@@ -174,12 +173,12 @@ inspect_record(interruption_state *state, const itr_record *record)
 }
 
 PyObject *
-interruption_inspect(PyObject *module, PyObject *thread)
+mod_inspect(PyObject *module, PyObject *thread)
 {
-    interruption_state *state = interruption_get_state(module);
-    interruption_target target;
+    mod_state *state = mod_get_state(module);
+    mod_target target;
     PyObject *result;
-    if (!interruption_find_live(state, thread, &target, Py_None, &result)) {
+    if (!mod_find_live(state, thread, &target, Py_None, &result)) {
         return result;
     }
     if (target.record != NULL) {
@@ -187,10 +186,10 @@ interruption_inspect(PyObject *module, PyObject *thread)
     }
     else {
         bool asked = itr_asked(target.thread);
-        const inspection found = {.obstacle.kind = INTERRUPTION_NOT_OPEN,
+        const inspection found = {.obstacle.kind = MOD_NOT_OPEN,
                                   .flags = asked ? ITR_REQUESTED | ITR_PENDING : 0};
         result = describe_inspection(&found);
     }
-    interruption_release_target(&target);
+    mod_release_target(&target);
     return result;
 }

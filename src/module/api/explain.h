@@ -2,14 +2,14 @@
  * Why a thread that was asked has not stopped yet (S19): the method _inspect, which `explain` puts
  * into words.
  */
-#ifndef INTERRUPTION_EXPLAIN_H
-#define INTERRUPTION_EXPLAIN_H
+#ifndef MOD_EXPLAIN_H
+#define MOD_EXPLAIN_H
 
 #include "state.h"
 
 /* _inspect(thread): None of a thread that has finished, else (requested, pending, state, detail,
    place, stack); a place is (filename, line, function), the stack one of (place, is it protected),
    outermost first, without the caller. What is named by `thread`, and errors: as interrupt(). */
-PyObject *interruption_inspect(PyObject *module, PyObject *thread);
+PyObject *mod_inspect(PyObject *module, PyObject *thread);
 
 #endif

@@ -19,12 +19,12 @@
 #include "delivery/raise.h"
 #include "delivery/shield.h"
 
-struct interruption_callback {
+struct mod_callback {
     PyObject_HEAD PyObject *function;
-    interruption_thread *thread;  /* whose list it is in, or NULL. guarded by the list */
-    interruption_callback *outer; /* the next in that list. guarded by the list */
-    interruption_callback *next;  /* of those that one thread has claimed. the claimer's only */
-    uint64_t runner;              /* the serial of who has claimed it. guarded by the list */
+    mod_thread *thread;  /* whose list it is in, or NULL. guarded by the list */
+    mod_callback *outer; /* the next in that list. guarded by the list */
+    mod_callback *next;  /* of those that one thread has claimed. the claimer's only */
+    uint64_t runner;     /* the serial of who has claimed it. guarded by the list */
     enum {
         OUT,     /* not entered */
         ENTERED, /* not called yet */
@@ -36,7 +36,7 @@ struct interruption_callback {
 /* Running. ------------------------------------------------------------------------------------ */
 
 typedef struct {
-    interruption_thread *thread;
+    mod_thread *thread;
     bool open;
 } look;
 
@@ -44,105 +44,105 @@ static void
 look_whether_open(void *arg)
 {
     look *at = arg;
-    interruption_view view;
-    interruption_view_blocks(at->thread->tstate, &at->thread->blocks, &view);
+    mod_view view;
+    mod_view_blocks(at->thread->tstate, &at->thread->blocks, &view);
     at->open = view.regions > 0 && view.shields == 0 && view.waits;
 }
 
 /* With the list's mutex: is a request to end what the thread waits in? */
 static bool
-is_to_call(interruption_thread *thread)
+is_to_call(mod_thread *thread)
 {
     const uint32_t flags = itr_flags(thread->record);
     if ((flags & (ITR_PENDING | ITR_CALLS | ITR_MASKED)) != (ITR_PENDING | ITR_CALLS)) {
         return false;
     }
     look at = {.thread = thread};
-    if (thread == interruption_thread_self) {
+    if (thread == mod_thread_self) {
         look_whether_open(&at);
     }
     else {
-        interruption_while_stopped(look_whether_open, &at);
+        mod_while_stopped(look_whether_open, &at);
     }
     return at.open;
 }
 
-interruption_callback *
-interruption_claim_callbacks(const itr_record *record)
+mod_callback *
+mod_claim_callbacks(const itr_record *record)
 {
-    interruption_callback *first = NULL, **last = &first;
-    uint64_t self = interruption_self().serial;
-    interruption_lock_threads();
-    interruption_thread *thread = interruption_thread_of(record);
+    mod_callback *first = NULL, **last = &first;
+    uint64_t self = mod_self().serial;
+    mod_lock_threads();
+    mod_thread *thread = mod_thread_of(record);
     if (thread != NULL && is_to_call(thread)) {
-        for (interruption_callback *at = thread->callbacks; at != NULL; at = at->outer) {
+        for (mod_callback *at = thread->callbacks; at != NULL; at = at->outer) {
             if (at->stage == ENTERED) {
                 at->stage = CLAIMED;
                 at->runner = self;
                 at->next = NULL;
-                *last = (interruption_callback *)Py_NewRef((PyObject *)at);
+                *last = (mod_callback *)Py_NewRef((PyObject *)at);
                 last = &at->next;
             }
         }
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     return first;
 }
 
 /* False: its thread is not there any more, in the child of a fork. */
 static bool
-is_wanted(const interruption_callback *of)
+is_wanted(const mod_callback *of)
 {
-    interruption_lock_threads();
+    mod_lock_threads();
     bool wanted = of->thread != NULL;
-    interruption_unlock_threads();
+    mod_unlock_threads();
     return wanted;
 }
 
 static void
-call(interruption_callback *of)
+call(mod_callback *of)
 {
-    bool shielded = interruption_begin_shield((PyObject *)of);
+    bool shielded = mod_begin_shield((PyObject *)of);
     PyObject *result = PyObject_CallNoArgs(of->function);
     if (result == NULL) {
         PyErr_WriteUnraisable(of->function);
     }
     Py_XDECREF(result);
     if (shielded) {
-        interruption_end_shield((PyObject *)of);
+        mod_end_shield((PyObject *)of);
     }
 }
 
 /* Whoever leaves may go on. */
 static void
-finish_callback(interruption_callback *of)
+finish_callback(mod_callback *of)
 {
-    interruption_lock_threads();
+    mod_lock_threads();
     of->stage = of->stage == CLAIMED ? CALLED : of->stage;
     if (of->thread != NULL) {
         itr_wake(of->thread->record);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
 }
 
 /* What has been asked of the calling thread while it was shielded. */
-static interruption_callback *
+static mod_callback *
 claim_own(void)
 {
-    const interruption_thread *self = interruption_thread_self;
+    const mod_thread *self = mod_thread_self;
     const uint32_t asked = ITR_PENDING | ITR_CALLS;
-    if (!interruption_is_thread_of_now(self) || (itr_flags(self->record) & asked) != asked) {
+    if (!mod_is_thread_of_now(self) || (itr_flags(self->record) & asked) != asked) {
         return NULL;
     }
-    return interruption_claim_callbacks(self->record);
+    return mod_claim_callbacks(self->record);
 }
 
 void
-interruption_run_callbacks(interruption_callback *claimed)
+mod_run_callbacks(mod_callback *claimed)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     while (claimed != NULL) {
-        interruption_callback *of = claimed;
+        mod_callback *of = claimed;
         claimed = of->next;
         if (is_wanted(of)) {
             call(of);
@@ -153,42 +153,42 @@ interruption_run_callbacks(interruption_callback *claimed)
             claimed = claim_own();
         }
     }
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }
 
 void
-interruption_run_own_callbacks(const interruption_thread *thread)
+mod_run_own_callbacks(const mod_thread *thread)
 {
-    interruption_run_callbacks(interruption_claim_callbacks(thread->record));
+    mod_run_callbacks(mod_claim_callbacks(thread->record));
 }
 
 /* Entering. ----------------------------------------------------------------------------------- */
 
 /* May a wait be interrupted where the calling thread is, and has that been asked? */
 static bool
-is_deliverable(interruption_state *state, interruption_thread *thread)
+is_deliverable(mod_state *state, mod_thread *thread)
 {
     if ((itr_flags(thread->record) & (ITR_PENDING | ITR_MASKED)) != ITR_PENDING) {
         return false;
     }
-    interruption_wait_view view;
-    interruption_view_waits(state, thread, &view);
+    mod_wait_view view;
+    mod_view_waits(state, thread, &view);
     return view.open;
 }
 
 static int
-link_callback(interruption_callback *self, interruption_thread *thread)
+link_callback(mod_callback *self, mod_thread *thread)
 {
-    interruption_lock_threads();
+    mod_lock_threads();
     bool free = self->stage == OUT;
     if (free) {
         self->stage = ENTERED;
         self->thread = thread;
         self->outer = thread->callbacks;
-        thread->callbacks = (interruption_callback *)Py_NewRef((PyObject *)self);
+        thread->callbacks = (mod_callback *)Py_NewRef((PyObject *)self);
         itr_set_calls(thread->record, true);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     if (!free) {
         PyErr_SetString(PyExc_RuntimeError,
                         "this on_interrupt block has been entered already, and not left: make an "
@@ -201,21 +201,21 @@ link_callback(interruption_callback *self, interruption_thread *thread)
 /* Take it out of the list, when it has returned if it has been claimed. Returns whether it has been
    called, or -1 with RuntimeError set. */
 static int
-take_out_callback(interruption_callback *self, interruption_thread *thread)
+take_out_callback(mod_callback *self, mod_thread *thread)
 {
-    interruption_lock_threads();
+    mod_lock_threads();
     while (thread != NULL && self->thread == thread && self->stage == CLAIMED &&
            self->runner != thread->serial) {
-        interruption_unlock_threads();
+        mod_unlock_threads();
         Py_BEGIN_ALLOW_THREADS(void)
         itr_park(&thread->record->parker, ITR_NEVER); /* until `finish_callback`, or for nothing */
         Py_END_ALLOW_THREADS
-        interruption_lock_threads();
+        mod_lock_threads();
     }
     bool own = thread != NULL && self->thread == thread;
     bool called = self->stage != ENTERED;
     if (own) {
-        interruption_callback **place = &thread->callbacks;
+        mod_callback **place = &thread->callbacks;
         while (*place != self) {
             place = &(*place)->outer;
         }
@@ -224,7 +224,7 @@ take_out_callback(interruption_callback *self, interruption_thread *thread)
         self->thread = NULL;
         itr_set_calls(thread->record, thread->callbacks != NULL);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     if (!own) {
         PyErr_SetString(PyExc_RuntimeError,
                         "this on_interrupt block is left where it was not "
@@ -238,18 +238,17 @@ take_out_callback(interruption_callback *self, interruption_thread *thread)
 static PyObject *
 callback_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    interruption_state *state = PyType_GetModuleState(Py_TYPE(self));
-    interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread)) {
-        thread = interruption_this_thread_slow(state);
+    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
+    mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread)) {
+        thread = mod_this_thread_slow(state);
     }
-    if (thread == NULL || link_callback((interruption_callback *)self, thread) < 0) {
+    if (thread == NULL || link_callback((mod_callback *)self, thread) < 0) {
         return NULL;
     }
     /* Who asks from here on finds it. What was asked before is raised instead. */
-    if (is_deliverable(state, thread) &&
-        (take_out_callback((interruption_callback *)self, thread) < 0 ||
-         interruption_raise_request(state, thread->record) < 0)) {
+    if (is_deliverable(state, thread) && (take_out_callback((mod_callback *)self, thread) < 0 ||
+                                          mod_raise_request(state, thread->record) < 0)) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -260,12 +259,12 @@ callback_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 static PyObject *
 callback_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    interruption_state *state = PyType_GetModuleState(Py_TYPE(self));
-    interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread)) {
+    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
+    mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread)) {
         thread = NULL;
     }
-    int called = take_out_callback((interruption_callback *)self, thread);
+    int called = take_out_callback((mod_callback *)self, thread);
     if (called < 0) {
         return NULL;
     }
@@ -274,30 +273,30 @@ callback_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     bool failed = nargs > 0 && PyExceptionClass_Check(args[0]) &&
                   PyType_IsSubtype((PyTypeObject *)args[0], (PyTypeObject *)PyExc_Exception);
     if (called && failed && is_deliverable(state, thread) &&
-        interruption_raise_request(state, thread->record) < 0) {
+        mod_raise_request(state, thread->record) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
 void
-interruption_drop_callbacks(interruption_callback *first)
+mod_drop_callbacks(mod_callback *first)
 {
-    interruption_callback *next;
-    for (interruption_callback *at = first; at != NULL; at = next) {
-        interruption_lock_threads();
+    mod_callback *next;
+    for (mod_callback *at = first; at != NULL; at = next) {
+        mod_lock_threads();
         next = at->outer;
         at->thread = NULL;
         at->stage = OUT;
-        interruption_unlock_threads();
+        mod_unlock_threads();
         Py_DECREF(at);
     }
 }
 
 void
-interruption_settle_callbacks(interruption_thread *self)
+mod_settle_callbacks(mod_thread *self)
 {
-    for (interruption_callback *at = self->callbacks; at != NULL; at = at->outer) {
+    for (mod_callback *at = self->callbacks; at != NULL; at = at->outer) {
         if (at->stage == CLAIMED && at->runner != self->serial) {
             at->stage = CALLED;
         }
@@ -319,7 +318,7 @@ callback_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                      Py_TYPE(function)->tp_name);
         return NULL;
     }
-    interruption_callback *made = (interruption_callback *)type->tp_alloc(type, 0);
+    mod_callback *made = (mod_callback *)type->tp_alloc(type, 0);
     if (made != NULL) {
         made->function = Py_NewRef(function);
     }
@@ -330,7 +329,7 @@ static int
 callback_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((interruption_callback *)self)->function);
+    Py_VISIT(((mod_callback *)self)->function);
     return 0;
 }
 
@@ -339,7 +338,7 @@ callback_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_XDECREF(((interruption_callback *)self)->function);
+    Py_XDECREF(((mod_callback *)self)->function);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -347,7 +346,7 @@ callback_dealloc(PyObject *self)
 static PyObject *
 callback_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("on_interrupt(%R)", ((interruption_callback *)self)->function);
+    return PyUnicode_FromFormat("on_interrupt(%R)", ((mod_callback *)self)->function);
 }
 
 PyDoc_STRVAR(
@@ -392,13 +391,13 @@ static PyType_Slot callback_slots[] = {
 
 static PyType_Spec callback_spec = {
     .name = "interruption.on_interrupt",
-    .basicsize = sizeof(interruption_callback),
+    .basicsize = sizeof(mod_callback),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = callback_slots,
 };
 
 int
-interruption_on_interrupt_init(PyObject *module)
+mod_on_interrupt_init(PyObject *module)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, &callback_spec, NULL);
     int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);

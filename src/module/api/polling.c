@@ -12,9 +12,9 @@
 
 /* The calling thread's record, which knows from now on that the thread polls. */
 static itr_record *
-current_that_polls(interruption_state *state)
+current_that_polls(mod_state *state)
 {
-    itr_record *record = interruption_current(state);
+    itr_record *record = mod_current(state);
     if (record != NULL) {
         atomic_store_explicit(&record->polls, true, memory_order_relaxed);
     }
@@ -22,64 +22,64 @@ current_that_polls(interruption_state *state)
 }
 
 PyObject *
-interruption_requested(PyObject *module, PyObject *Py_UNUSED(unused))
+mod_requested(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    if (interruption_nothing_asked()) {
+    if (mod_nothing_asked()) {
         Py_RETURN_FALSE;
     }
-    itr_record *record = current_that_polls(interruption_get_state(module));
+    itr_record *record = current_that_polls(mod_get_state(module));
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
 static bool
 is_shielded(void)
 {
-    const interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread)) {
+    const mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread)) {
         return false;
     }
-    interruption_view view;
-    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
+    mod_view view;
+    mod_view_blocks(thread->tstate, &thread->blocks, &view);
     return view.shields > 0;
 }
 
 int
-interruption_check(interruption_state *state)
+mod_check(mod_state *state)
 {
-    if (interruption_nothing_asked()) {
+    if (mod_nothing_asked()) {
         return 0;
     }
     itr_record *record = current_that_polls(state);
     if (record == NULL) {
         return -1;
     }
-    return is_shielded() ? 0 : interruption_raise_request(state, record);
+    return is_shielded() ? 0 : mod_raise_request(state, record);
 }
 
 PyObject *
-interruption_check_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+mod_check_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    /* Here, and again in interruption_check, which the C API calls: before the state is fetched. */
-    if (interruption_nothing_asked()) {
+    /* Here, and again in mod_check, which the C API calls: before the state is fetched. */
+    if (mod_nothing_asked()) {
         Py_RETURN_NONE;
     }
-    if (interruption_check(interruption_get_state(module)) < 0) {
+    if (mod_check(mod_get_state(module)) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
 PyObject *
-interruption_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
+mod_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    itr_record *record = interruption_current(interruption_get_state(module));
+    itr_record *record = mod_current(mod_get_state(module));
     if (record == NULL) {
         return NULL;
     }
     itr_payload *dropped = NULL;
     bool requested = itr_clear(record, &dropped);
-    interruption_nothing_waits(record);
-    interruption_payload_drop(dropped);
+    mod_nothing_waits(record);
+    mod_payload_drop(dropped);
     return PyBool_FromLong(requested);
 }
 
@@ -88,7 +88,7 @@ static int
 deadline_after(PyObject *timeout, itr_deadline *deadline)
 {
     double seconds;
-    if (interruption_seconds(timeout, "timeout", &seconds) < 0) {
+    if (mod_seconds(timeout, "timeout", &seconds) < 0) {
         return -1;
     }
     double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
@@ -124,18 +124,17 @@ wait_for_request(itr_record *record, itr_deadline deadline)
 }
 
 PyObject *
-interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+mod_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"timeout", NULL};
-    static const interruption_signature signature = {"wait_for_interruption", names,
-                                                     .positional = 1};
+    static const mod_signature signature = {"wait_for_interruption", names, .positional = 1};
     PyObject *timeout;
     itr_deadline deadline;
-    if (interruption_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||
+    if (mod_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||
         deadline_after(timeout, &deadline) < 0) {
         return NULL;
     }
-    itr_record *record = current_that_polls(interruption_get_state(module));
+    itr_record *record = current_that_polls(mod_get_state(module));
     if (record == NULL) {
         return NULL;
     }
@@ -147,9 +146,9 @@ interruption_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
 }
 
 PyObject *
-interruption_fd(PyObject *module, PyObject *Py_UNUSED(unused))
+mod_fd(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    itr_record *record = current_that_polls(interruption_get_state(module));
+    itr_record *record = current_that_polls(mod_get_state(module));
     if (record == NULL) {
         return NULL;
     }

@@ -12,7 +12,7 @@
 #include "delivery/thread_exit.h"
 
 int
-interruption_check_request(interruption_state *state, PyObject **exc_type, PyObject **reason)
+mod_check_request(mod_state *state, PyObject **exc_type, PyObject **reason)
 {
     if (*reason == Py_None) {
         *reason = NULL;
@@ -25,11 +25,11 @@ interruption_check_request(interruption_state *state, PyObject **exc_type, PyObj
     if (*exc_type == (PyObject *)state->thread_exit) {
         *exc_type = NULL;
     }
-    return *exc_type == NULL ? 0 : interruption_check_exc_type(state, *exc_type, *reason);
+    return *exc_type == NULL ? 0 : mod_check_exc_type(state, *exc_type, *reason);
 }
 
 PyObject *
-interruption_check_request_method(PyObject *module, PyObject *args)
+mod_check_request_method(PyObject *module, PyObject *args)
 {
     PyObject *exc_type, *reason;
     if (!PyArg_ParseTuple(args, "OO:_check_request", &exc_type, &reason)) {
@@ -38,7 +38,7 @@ interruption_check_request_method(PyObject *module, PyObject *args)
     if (exc_type == Py_None) {
         exc_type = NULL;
     }
-    if (interruption_check_request(interruption_get_state(module), &exc_type, &reason) < 0) {
+    if (mod_check_request(mod_get_state(module), &exc_type, &reason) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -47,34 +47,33 @@ interruption_check_request_method(PyObject *module, PyObject *args)
 /* The thread was asked inside a region: it is to be stopped where it is. Also when a request waited
    already, for the caller may ask again because nothing happens. Takes the reference. Returns what
    is to be run when nothing else is left to do: in there the process may fork. */
-static interruption_callback *
-stop_where_it_is(interruption_state *state, itr_record *record)
+static mod_callback *
+stop_where_it_is(mod_state *state, itr_record *record)
 {
     if (record == NULL) {
         return NULL;
     }
     if (itr_runs_cancelable(record)) {
-        interruption_stop_where_it_is(state, record);
+        mod_stop_where_it_is(state, record);
     }
-    interruption_callback *claimed =
-        itr_flags(record) & ITR_CALLS ? interruption_claim_callbacks(record) : NULL;
+    mod_callback *claimed = itr_flags(record) & ITR_CALLS ? mod_claim_callbacks(record) : NULL;
     itr_release(record);
     return claimed;
 }
 
-/* Takes the payload, and releases the target; as interruption_ask. */
+/* Takes the payload, and releases the target; as mod_ask. */
 static int
-ask_with(interruption_state *state, interruption_target *target, itr_payload *payload)
+ask_with(mod_state *state, mod_target *target, itr_payload *payload)
 {
     itr_record *more;
-    itr_answer answer = interruption_ask_target(target, payload, &more);
-    interruption_release_target(target);
-    interruption_callback *claimed = stop_where_it_is(state, more);
+    itr_answer answer = mod_ask_target(target, payload, &more);
+    mod_release_target(target);
+    mod_callback *claimed = stop_where_it_is(state, more);
     if (answer != ITR_NEW) {
-        interruption_payload_drop(payload);
+        mod_payload_drop(payload);
     }
-    interruption_run_callbacks(claimed);
-    interruption_payload_drop_orphans();
+    mod_run_callbacks(claimed);
+    mod_payload_drop_orphans();
     if (answer == ITR_NO_MEMORY) {
         PyErr_NoMemory();
         return -1;
@@ -83,36 +82,35 @@ ask_with(interruption_state *state, interruption_target *target, itr_payload *pa
 }
 
 int
-interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
-                 PyObject *reason)
+mod_ask(mod_state *state, mod_target *target, PyObject *exc_type, PyObject *reason)
 {
     itr_payload *payload;
-    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
-        interruption_release_target(target);
+    if (mod_payload_new(exc_type, reason, &payload) < 0) {
+        mod_release_target(target);
         return -1;
     }
     return ask_with(state, target, payload);
 }
 
 int
-interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope,
-                       PyObject *exc_type, PyObject *reason)
+mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *exc_type,
+              PyObject *reason)
 {
     itr_payload *payload;
-    if (interruption_payload_new(exc_type, reason, &payload) < 0) {
+    if (mod_payload_new(exc_type, reason, &payload) < 0) {
         return -1;
     }
     itr_record *record = itr_find(thread_id);
     if (record == NULL) {
-        interruption_payload_drop(payload);
+        mod_payload_drop(payload);
         return 0;
     }
     itr_answer answer = itr_request_scope(record, scope, payload);
     if (answer != ITR_NEW) {
-        interruption_payload_drop(payload);
+        mod_payload_drop(payload);
     }
     if (answer != ITR_FINISHED && itr_needs_more(record)) {
-        interruption_run_callbacks(stop_where_it_is(state, record));
+        mod_run_callbacks(stop_where_it_is(state, record));
     }
     else {
         itr_release(record);
@@ -121,26 +119,25 @@ interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t 
 }
 
 PyObject *
-interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+mod_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"thread", "exc_type", "reason", NULL};
-    static const interruption_signature signature = {"interrupt", names, .required = 1,
-                                                     .positional = 2};
-    interruption_state *state = interruption_get_state(module);
+    static const mod_signature signature = {"interrupt", names, .required = 1, .positional = 2};
+    mod_state *state = mod_get_state(module);
     PyObject *places[3];
-    if (interruption_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
+    if (mod_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
         return NULL;
     }
     PyObject *thread = places[0], *exc_type = places[1], *reason = places[2];
-    if (interruption_check_request(state, &exc_type, &reason) < 0) {
+    if (mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(state, thread, &target, Py_False, &otherwise)) {
+    if (!mod_find_live(state, thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
-    int asked = interruption_ask(state, &target, exc_type, reason);
+    int asked = mod_ask(state, &target, exc_type, reason);
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
@@ -156,15 +153,15 @@ typedef struct {
     itr_payload *payload;
     itr_record *more;
     itr_answer answer;
-    interruption_callback *claimed;
+    mod_callback *claimed;
 } asking;
 
 /* Is it one of those in C that attach now and then? */
 static bool
 is_of_ours(uintptr_t thread_id)
 {
-    return thread_id != 0 && (thread_id == interruption_rearm_thread() ||
-                              thread_id == interruption_watchdog_feeler());
+    return thread_id != 0 &&
+           (thread_id == mod_rearm_thread() || thread_id == mod_watchdog_feeler());
 }
 
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,
@@ -172,15 +169,14 @@ is_of_ours(uintptr_t thread_id)
 static size_t
 prepare(const itr_thread *threads, size_t count, const asked_with *with, asking *all)
 {
-    uint64_t self = interruption_self().serial;
+    uint64_t self = mod_self().serial;
     size_t prepared = 0;
     for (size_t i = 0; i < count; i++) {
         if (threads[i].serial == self || is_of_ours(threads[i].thread_id)) {
             continue;
         }
         all[prepared] = (asking){.thread = threads[i]};
-        if (interruption_payload_from(with->origin, NULL, with->reason, &all[prepared].payload) <
-            0) {
+        if (mod_payload_from(with->origin, NULL, with->reason, &all[prepared].payload) < 0) {
             break;
         }
         prepared++;
@@ -190,11 +186,11 @@ prepare(const itr_thread *threads, size_t count, const asked_with *with, asking 
 
 /* What a request has left to do. Returns whether there was a thread to ask. */
 static bool
-finish_asking(interruption_state *state, asking *of)
+finish_asking(mod_state *state, asking *of)
 {
     of->claimed = stop_where_it_is(state, of->more);
     if (of->answer != ITR_NEW) {
-        interruption_payload_drop(of->payload);
+        mod_payload_drop(of->payload);
     }
     if (of->answer == ITR_NO_MEMORY) {
         PyErr_NoMemory();
@@ -209,8 +205,7 @@ finish_asking(interruption_state *state, asking *of)
  * asked, and each look every few milliseconds whether it may have it.
  */
 static Py_ssize_t
-ask_others(interruption_state *state, const itr_thread *threads, size_t count,
-           const asked_with *with)
+ask_others(mod_state *state, const itr_thread *threads, size_t count, const asked_with *with)
 {
     asking *all = PyMem_RawCalloc(count + 1, sizeof(*all));
     if (all == NULL) {
@@ -228,7 +223,7 @@ ask_others(interruption_state *state, const itr_thread *threads, size_t count,
         asked += finish_asking(state, &all[i]);
     }
     for (size_t i = 0; i < prepared; i++) {
-        interruption_run_callbacks(all[i].claimed);
+        mod_run_callbacks(all[i].claimed);
     }
     PyMem_RawFree(all);
     return PyErr_Occurred() ? -1 : asked;
@@ -247,47 +242,45 @@ youngest(const itr_thread *threads, size_t count)
 /* Ask all threads but the caller; `and_late_threads`: those that will be born, too. How many were
    asked, as an int; or NULL with an exception set. */
 static PyObject *
-ask_all(interruption_state *state, const asked_with *with, bool and_late_threads)
+ask_all(mod_state *state, const asked_with *with, bool and_late_threads)
 {
     uint64_t epoch = itr_sweep_begin();
     itr_thread *threads;
     size_t count;
-    if (interruption_list_threads(&threads, &count) < 0) {
+    if (mod_list_threads(&threads, &count) < 0) {
         return NULL;
     }
     if (and_late_threads) {
         /* Before the others are asked: who is asked may start a thread. */
-        interruption_begin_asking_late_threads(state, youngest(threads, count), with->reason,
-                                               with->origin);
+        mod_begin_asking_late_threads(state, youngest(threads, count), with->reason, with->origin);
     }
     Py_ssize_t asked = ask_others(state, threads, count, with);
     if (asked < 0 && and_late_threads) {
-        interruption_end_asking_late_threads();
+        mod_end_asking_late_threads();
     }
     itr_sweep(epoch, threads, count);
     PyMem_RawFree(threads);
-    interruption_payload_drop_orphans();
+    mod_payload_drop_orphans();
     return asked < 0 ? NULL : PyLong_FromSsize_t(asked);
 }
 
 PyObject *
-interruption_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                                   PyObject *kwnames)
+mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames)
 {
     static const char *const names[] = {"reason", NULL};
-    static const interruption_signature signature = {"interrupt_all_threads", names,
-                                                     .positional = 1};
-    interruption_state *state = interruption_get_state(module);
+    static const mod_signature signature = {"interrupt_all_threads", names, .positional = 1};
+    mod_state *state = mod_get_state(module);
     PyObject *reason, *exc_type = NULL;
-    if (interruption_sort_arguments(&signature, args, nargs, kwnames, &reason) < 0 ||
-        interruption_check_request(state, &exc_type, &reason) < 0) {
+    if (mod_sort_arguments(&signature, args, nargs, kwnames, &reason) < 0 ||
+        mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
     return ask_all(state, &(asked_with){reason, 0}, false);
 }
 
 PyObject *
-interruption_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     static _Atomic uint64_t newest; /* relaxed: only that no two are the same counts */
     return PyLong_FromUnsignedLongLong(1 +
@@ -296,14 +289,14 @@ interruption_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)
 
 /* (reason, origin, and_late_threads) */
 PyObject *
-interruption_begin_shutdown(PyObject *module, PyObject *args)
+mod_begin_shutdown(PyObject *module, PyObject *args)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     PyObject *exc_type = NULL, *reason;
     unsigned long long origin;
     int and_late_threads;
     if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_late_threads) ||
-        interruption_check_request(state, &exc_type, &reason) < 0) {
+        mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
     return ask_all(state, &(asked_with){reason, origin}, and_late_threads);
@@ -311,23 +304,23 @@ interruption_begin_shutdown(PyObject *module, PyObject *args)
 
 /* (thread, reason, origin) */
 PyObject *
-interruption_ask_in_shutdown(PyObject *module, PyObject *args)
+mod_ask_in_shutdown(PyObject *module, PyObject *args)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     PyObject *thread, *exc_type = NULL, *reason;
     unsigned long long origin;
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
     itr_payload *payload;
     if (!PyArg_ParseTuple(args, "OOK:_ask", &thread, &reason, &origin) ||
-        interruption_check_request(state, &exc_type, &reason) < 0) {
+        mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    if (!interruption_find_live(state, thread, &target, Py_False, &otherwise)) {
+    if (!mod_find_live(state, thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
-    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
-        interruption_release_target(&target);
+    if (mod_payload_from(origin, NULL, reason, &payload) < 0) {
+        mod_release_target(&target);
         return NULL;
     }
     int asked = ask_with(state, &target, payload);
@@ -336,18 +329,17 @@ interruption_ask_in_shutdown(PyObject *module, PyObject *args)
 
 /* (thread, origin, also_who_polls) */
 PyObject *
-interruption_take_back(PyObject *module, PyObject *args)
+mod_take_back(PyObject *module, PyObject *args)
 {
     PyObject *thread;
     unsigned long long origin;
     int also_who_polls;
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
     if (!PyArg_ParseTuple(args, "OKp:_take_back", &thread, &origin, &also_who_polls)) {
         return NULL;
     }
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
-                                &otherwise)) {
+    if (!mod_find_live(mod_get_state(module), thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
     itr_payload *dropped = NULL;
@@ -358,29 +350,28 @@ interruption_take_back(PyObject *module, PyObject *args)
     else if (also_who_polls || !atomic_load_explicit(&target.record->polls, memory_order_relaxed)) {
         taken = itr_take_back(target.record, origin, &dropped);
     }
-    interruption_release_target(&target);
-    interruption_payload_drop(dropped);
+    mod_release_target(&target);
+    mod_payload_drop(dropped);
     return PyBool_FromLong(taken);
 }
 
 PyObject *
-interruption_end_shutdown(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_end_shutdown(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_end_asking_late_threads();
+    mod_end_asking_late_threads();
     Py_RETURN_NONE;
 }
 
 PyObject *
-interruption_requested_of(PyObject *module, PyObject *thread)
+mod_requested_of(PyObject *module, PyObject *thread)
 {
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
-                                &otherwise)) {
+    if (!mod_find_live(mod_get_state(module), thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
     bool requested =
         target.record != NULL ? itr_requested(target.record) : itr_asked(target.thread);
-    interruption_release_target(&target);
+    mod_release_target(&target);
     return PyBool_FromLong(requested);
 }

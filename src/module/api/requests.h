@@ -1,60 +1,59 @@
 /*
  * Asking threads to stop: interrupt and interrupt_all_threads, and what `shutdown` needs besides.
  */
-#ifndef INTERRUPTION_REQUESTS_H
-#define INTERRUPTION_REQUESTS_H
+#ifndef MOD_REQUESTS_H
+#define MOD_REQUESTS_H
 
 #include "state.h"
 #include "thread/target.h"
 
-PyObject *interruption_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                                 PyObject *kwnames);
-PyObject *interruption_interrupt_all_threads(PyObject *module, PyObject *const *args,
-                                             Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mod_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames);
+PyObject *mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames);
 
 /* _requested_of(thread): has that thread been asked to stop? What is named by `thread`, and errors,
    here and below: as interrupt(). */
-PyObject *interruption_requested_of(PyObject *module, PyObject *thread);
+PyObject *mod_requested_of(PyObject *module, PyObject *thread);
 
 /* _new_origin(): a number by which requests can be taken back; no two are the same, and 0 is none.
  */
-PyObject *interruption_new_origin(PyObject *module, PyObject *unused);
+PyObject *mod_new_origin(PyObject *module, PyObject *unused);
 
 /* _begin_shutdown(reason, origin, and_late_threads): interrupt_all_threads(reason), which can be
    taken back by that number. and_late_threads: threads that are born from now on are born asked,
    until _end_shutdown(), which is to be called as many times, unless this raises TypeError. */
-PyObject *interruption_begin_shutdown(PyObject *module, PyObject *args);
-PyObject *interruption_end_shutdown(PyObject *module, PyObject *unused);
+PyObject *mod_begin_shutdown(PyObject *module, PyObject *args);
+PyObject *mod_end_shutdown(PyObject *module, PyObject *unused);
 
 /* _ask(thread, reason, origin): the same of one thread. */
-PyObject *interruption_ask_in_shutdown(PyObject *module, PyObject *args);
+PyObject *mod_ask_in_shutdown(PyObject *module, PyObject *args);
 
 /* _take_back(thread, origin, also_who_polls): take back what was asked by that number, if it waits
    to be delivered and nobody else has asked. also_who_polls: also from a thread that polls for
    requests. Returns whether it was. */
-PyObject *interruption_take_back(PyObject *module, PyObject *args);
+PyObject *mod_take_back(PyObject *module, PyObject *args);
 
 /*
  * Ask a target, with the exception class and reason as the user gave them (NULL: not given).
  * Releases the target. 1: the request is new; 0: one was waiting, or the thread has ended; -1 with
  * an exception set, and nothing was asked.
  */
-int interruption_ask(interruption_state *state, interruption_target *target, PyObject *exc_type,
-                     PyObject *reason);
+int mod_ask(mod_state *state, mod_target *target, PyObject *exc_type, PyObject *reason);
 
 /*
  * Ask the thread of that id to stop, if it is in the scope of that number; class and reason as
  * above. 1: it is in it; 0: it is not, and nothing has happened; -1 with an exception set,
  * likewise.
  */
-int interruption_ask_scope(interruption_state *state, uintptr_t thread_id, uint64_t scope,
-                           PyObject *exc_type, PyObject *reason);
+int mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *exc_type,
+                  PyObject *reason);
 
 /* _check_request(exc_type, reason): the below as a function; None is the default of either. */
-PyObject *interruption_check_request_method(PyObject *module, PyObject *args);
+PyObject *mod_check_request_method(PyObject *module, PyObject *args);
 
 /* Check them before a target is looked for; as above. A default (ThreadExit, None) becomes NULL. 0,
  * -1. */
-int interruption_check_request(interruption_state *state, PyObject **exc_type, PyObject **reason);
+int mod_check_request(mod_state *state, PyObject **exc_type, PyObject **reason);
 
 #endif

@@ -30,7 +30,7 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":_Scope", names)) {
         return NULL;
     }
-    itr_record *record = interruption_current(PyType_GetModuleState(type));
+    itr_record *record = mod_current(PyType_GetModuleState(type));
     if (record == NULL) {
         return NULL;
     }
@@ -52,18 +52,18 @@ static PyObject *
 scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"exc_type", "reason", NULL};
-    static const interruption_signature signature = {"interrupt", names, .positional = 1};
+    static const mod_signature signature = {"interrupt", names, .positional = 1};
     const scope *of = (scope *)self;
-    interruption_state *state = PyType_GetModuleState(Py_TYPE(self));
+    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
     PyObject *places[2];
-    if (interruption_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
+    if (mod_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
         return NULL;
     }
     PyObject *exc_type = places[0] == Py_None ? NULL : places[0], *reason = places[1];
-    if (interruption_check_request(state, &exc_type, &reason) < 0) {
+    if (mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    int asked = interruption_ask_scope(state, of->thread_id, of->number, exc_type, reason);
+    int asked = mod_ask_scope(state, of->thread_id, of->number, exc_type, reason);
     return asked < 0 ? NULL : PyBool_FromLong(asked);
 }
 
@@ -74,9 +74,9 @@ scope_leave(PyObject *self, PyObject *Py_UNUSED(unused))
     itr_payload *dropped = NULL;
     bool asked = false;
     if (record != NULL && itr_leave_scope(record, ((scope *)self)->number, &asked, &dropped)) {
-        interruption_nothing_waits(record);
+        mod_nothing_waits(record);
     }
-    interruption_payload_drop(dropped);
+    mod_payload_drop(dropped);
     return PyBool_FromLong(asked);
 }
 
@@ -129,7 +129,7 @@ static PyType_Spec scope_spec = {
 };
 
 int
-interruption_scope_init(PyObject *module)
+mod_scope_init(PyObject *module)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, &scope_spec, NULL);
     int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);

@@ -2,12 +2,12 @@
  * Scopes: stretches of a thread's life that can be asked to stop by themselves. The type `_Scope`,
  * which the executor makes one of for each task.
  */
-#ifndef INTERRUPTION_SCOPE_H
-#define INTERRUPTION_SCOPE_H
+#ifndef MOD_SCOPE_H
+#define MOD_SCOPE_H
 
 #include "state.h"
 
 /* Add the type to the module. 0, or -1 with an exception set. */
-int interruption_scope_init(PyObject *module);
+int mod_scope_init(PyObject *module);
 
 #endif

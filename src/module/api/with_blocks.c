@@ -22,13 +22,13 @@
 #include "safepoints/self_test.h"
 
 typedef struct {
-    PyObject_HEAD uint8_t kind; /* INTERRUPTION_BLOCK_... */
+    PyObject_HEAD uint8_t kind; /* MOD_BLOCK_... */
 } block;
 
-static interruption_state *
+static mod_state *
 state_of(PyObject *self)
 {
-    return (interruption_state *)PyType_GetModuleState(Py_TYPE(self));
+    return (mod_state *)PyType_GetModuleState(Py_TYPE(self));
 }
 
 /* What concerns more than the blocks themselves: the thread has been asked. */
@@ -39,51 +39,50 @@ static const uint32_t NOTEWORTHY = ITR_REQUESTED | ITR_ARMED;
 /* A region has been entered by a thread that has been asked: if it is an outermost one that no
    shield is around, leave it and raise (S7). 0, or -1 with an exception set. */
 static int
-enter_region_asked(interruption_state *state, interruption_thread *thread, PyObject *self)
+enter_region_asked(mod_state *state, mod_thread *thread, PyObject *self)
 {
-    interruption_view view;
-    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
+    mod_view view;
+    mod_view_blocks(thread->tstate, &thread->blocks, &view);
     if (view.regions > 1 || view.shields > 0) {
         return 0;
     }
-    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    int64_t flags = mod_leave_block(thread->tstate, &thread->blocks, thread->record, self);
     if (flags < 0) {
         return -1;
     }
     if (thread->blocks.regions == 0) {
-        interruption_thread_lockset = NULL; /* nothing ran since it was set */
+        mod_thread_lockset = NULL; /* nothing ran since it was set */
     }
-    interruption_settle(state, thread, (uint32_t)flags);
-    return interruption_check(state);
+    mod_settle(state, thread, (uint32_t)flags);
+    return mod_check(state);
 }
 
 /* A first region connects us to the interpreter: to be called between statements, if it lets
    requests in there, and where calls block. 0, or -1 with an exception set. */
 static int
-start_regions(interruption_state *state, interruption_thread *thread, uint8_t kind)
+start_regions(mod_state *state, mod_thread *thread, uint8_t kind)
 {
-    bool statements = !(kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
-    if (thread->started || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+    bool statements = !(kind & MOD_BLOCK_NO_STATEMENTS);
+    if (thread->started || (kind & MOD_BLOCK_SHIELD)) {
         return 0;
     }
-    interruption_self_test_once();
-    bool connects = statements && !interruption_statements_are_refused();
-    if ((connects && interruption_events_start(state, interruption_deliver) < 0) ||
-        interruption_blocking_start() < 0) {
+    mod_self_test_once();
+    bool connects = statements && !mod_statements_are_refused();
+    if ((connects && mod_events_start(state, mod_deliver) < 0) || mod_blocking_start() < 0) {
         return -1;
     }
-    thread->started = statements && interruption_blocking_is_complete();
+    thread->started = statements && mod_blocking_is_complete();
     return 0;
 }
 
 /* The calling thread's, where it is not at hand or a first region has to prepare it. NULL with an
    exception set. */
-INTERRUPTION_SELDOM static interruption_thread *
+MOD_SELDOM static mod_thread *
 prepare_thread(PyObject *self)
 {
-    interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread)) {
-        thread = interruption_this_thread_slow(state_of(self));
+    mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread)) {
+        thread = mod_this_thread_slow(state_of(self));
         if (thread == NULL) {
             return NULL;
         }
@@ -93,12 +92,12 @@ prepare_thread(PyObject *self)
 
 /* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
    been left again. */
-INTERRUPTION_SELDOM static int
-entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
+MOD_SELDOM static int
+entered_asked(mod_thread *thread, PyObject *self, uint32_t flags)
 {
-    interruption_state *state = state_of(self);
-    interruption_settle(state, thread, flags);
-    const uint8_t calm = INTERRUPTION_BLOCK_SHIELD | INTERRUPTION_BLOCK_PROGRAM;
+    mod_state *state = state_of(self);
+    mod_settle(state, thread, flags);
+    const uint8_t calm = MOD_BLOCK_SHIELD | MOD_BLOCK_PROGRAM;
     if ((flags & ITR_REQUESTED) && !(((block *)self)->kind & calm)) {
         return enter_region_asked(state, thread, self);
     }
@@ -108,20 +107,20 @@ entered_asked(interruption_thread *thread, PyObject *self, uint32_t flags)
 static PyObject *
 block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread) || !thread->started) {
+    mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread) || !thread->started) {
         thread = prepare_thread(self);
         if (thread == NULL) {
             return NULL;
         }
     }
-    int64_t flags = interruption_enter_block(thread->tstate, &thread->blocks, thread->record, self,
-                                             ((block *)self)->kind);
+    int64_t flags = mod_enter_block(thread->tstate, &thread->blocks, thread->record, self,
+                                    ((block *)self)->kind);
     if (flags < 0) {
         return NULL;
     }
-    if (thread->blocks.regions > 0 && interruption_current_lockset() == NULL) {
-        interruption_lockset_begin(&thread->lockset);
+    if (thread->blocks.regions > 0 && mod_current_lockset() == NULL) {
+        mod_lockset_begin(&thread->lockset);
     }
     if ((flags & NOTEWORTHY) && entered_asked(thread, self, (uint32_t)flags) < 0) {
         return NULL;
@@ -133,45 +132,44 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 
 /* Leave a block of a thread that has been asked. Leaving the outermost shield raises what waits,
    unless the block raises already, or S9 forbids it here: then it waits on (S12). */
-INTERRUPTION_SELDOM static int
-leave_asked(interruption_state *state, interruption_thread *thread, const block *left, bool raising,
-            uint32_t flags)
+MOD_SELDOM static int
+leave_asked(mod_state *state, mod_thread *thread, const block *left, bool raising, uint32_t flags)
 {
-    const interruption_moment here = {.moment = INTERRUPTION_AT_EXIT};
+    const mod_moment here = {.moment = MOD_AT_EXIT};
     if ((flags & ITR_PENDING) && (flags & ITR_CALLS)) {
-        interruption_run_own_callbacks(thread);
+        mod_run_own_callbacks(thread);
         flags = itr_flags(thread->record);
     }
-    if ((left->kind & INTERRUPTION_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
-        interruption_deliver(state, thread, here) < 0) {
+    if ((left->kind & MOD_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
+        mod_deliver(state, thread, here) < 0) {
         return -1;
     }
-    interruption_settle(state, thread, flags);
+    mod_settle(state, thread, flags);
     return 0;
 }
 
 static PyObject *
 block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    interruption_thread *thread = interruption_thread_self;
-    if (!interruption_is_thread_of_now(thread)) {
-        thread = interruption_this_thread_slow(state_of(self));
+    mod_thread *thread = mod_thread_self;
+    if (!mod_is_thread_of_now(thread)) {
+        thread = mod_this_thread_slow(state_of(self));
         if (thread == NULL) {
             return NULL;
         }
     }
-    int64_t flags = interruption_leave_block(thread->tstate, &thread->blocks, thread->record, self);
+    int64_t flags = mod_leave_block(thread->tstate, &thread->blocks, thread->record, self);
     if (flags < 0) {
         return NULL;
     }
     bool raising = nargs > 0 && args[0] != Py_None;
     if (thread->blocks.regions == 0) {
-        interruption_thread_lockset = NULL;
-        if (!interruption_lockset_is_clear(&thread->lockset)) {
+        mod_thread_lockset = NULL;
+        if (!mod_lockset_is_clear(&thread->lockset)) {
             if (raising && (flags & ITR_REQUESTED)) {
-                interruption_leave_locked(state_of(self), thread);
+                mod_leave_locked(state_of(self), thread);
             }
-            interruption_lockset_clear(&thread->lockset);
+            mod_lockset_clear(&thread->lockset);
         }
     }
     if ((flags & NOTEWORTHY) &&
@@ -241,14 +239,14 @@ allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
         return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
     }
     const block *from = (block *)self;
-    int statements = !(from->kind & INTERRUPTION_BLOCK_NO_STATEMENTS);
-    int waits = !(from->kind & INTERRUPTION_BLOCK_NO_WAITS);
+    int statements = !(from->kind & MOD_BLOCK_NO_STATEMENTS);
+    int waits = !(from->kind & MOD_BLOCK_NO_WAITS);
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O&O&:allow_interruption", names, flag,
                                      &statements, flag, &waits)) {
         return NULL;
     }
-    uint8_t kind = (uint8_t)((statements ? 0 : INTERRUPTION_BLOCK_NO_STATEMENTS) |
-                             (waits ? 0 : INTERRUPTION_BLOCK_NO_WAITS));
+    uint8_t kind =
+        (uint8_t)((statements ? 0 : MOD_BLOCK_NO_STATEMENTS) | (waits ? 0 : MOD_BLOCK_NO_WAITS));
     if (kind == from->kind) {
         return Py_NewRef(self);
     }
@@ -280,17 +278,17 @@ static PyObject *
 block_repr(PyObject *self)
 {
     const block *of = (block *)self;
-    if (of->kind & INTERRUPTION_BLOCK_SHIELD) {
+    if (of->kind & MOD_BLOCK_SHIELD) {
         return PyUnicode_FromString("defer_interruption");
     }
     if (of->kind == 0) {
         return PyUnicode_FromString("allow_interruption");
     }
-    if (of->kind & INTERRUPTION_BLOCK_PROGRAM) {
+    if (of->kind & MOD_BLOCK_PROGRAM) {
         return PyUnicode_FromString("_allow_in_program");
     }
-    bool no_statements = of->kind & INTERRUPTION_BLOCK_NO_STATEMENTS;
-    bool no_waits = of->kind & INTERRUPTION_BLOCK_NO_WAITS;
+    bool no_statements = of->kind & MOD_BLOCK_NO_STATEMENTS;
+    bool no_waits = of->kind & MOD_BLOCK_NO_WAITS;
     return PyUnicode_FromFormat(
         "allow_interruption(%s%s%s)", no_statements ? "async_interrupt=False" : "",
         no_statements && no_waits ? ", " : "", no_waits ? "io_interrupt=False" : "");
@@ -301,15 +299,14 @@ static PyObject *
 block_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     uint8_t kind = ((block *)self)->kind;
-    if (kind == 0 || (kind & INTERRUPTION_BLOCK_SHIELD)) {
+    if (kind == 0 || (kind & MOD_BLOCK_SHIELD)) {
         return block_repr(self);
     }
     PyObject *maker = in_python("configured");
     return maker == NULL
                ? NULL
-               : Py_BuildValue("N(NN)", maker,
-                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_STATEMENTS)),
-                               PyBool_FromLong(!(kind & INTERRUPTION_BLOCK_NO_WAITS)));
+               : Py_BuildValue("N(NN)", maker, PyBool_FromLong(!(kind & MOD_BLOCK_NO_STATEMENTS)),
+                               PyBool_FromLong(!(kind & MOD_BLOCK_NO_WAITS)));
 }
 
 /* What inspect.signature() finds. */
@@ -334,57 +331,55 @@ block_dealloc(PyObject *self)
 
 /* A thread that has not begun its run() yet has nothing to set: it asks for its switches when it
    does. Returns what is to be run now that a request may be let in. */
-static interruption_callback *
-set_switches(interruption_state *state, itr_record *record, uint32_t switches)
+static mod_callback *
+set_switches(mod_state *state, itr_record *record, uint32_t switches)
 {
-    interruption_lock_threads();
-    interruption_thread *thread = interruption_thread_of(record);
+    mod_lock_threads();
+    mod_thread *thread = mod_thread_of(record);
     if (thread != NULL) {
         atomic_store_explicit(&thread->switches, switches, memory_order_relaxed);
-        itr_mask_waits(record, (switches & INTERRUPTION_NO_WAITS) != 0);
+        itr_mask_waits(record, (switches & MOD_NO_WAITS) != 0);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     itr_wake(record); /* what waits looks anew */
     const uint32_t waiting = ITR_PENDING | ITR_CANCELABLE;
     if ((itr_flags(record) & waiting) == waiting) {
-        interruption_stop_where_it_is(state, record);
+        mod_stop_where_it_is(state, record);
     }
-    return itr_flags(record) & ITR_CALLS ? interruption_claim_callbacks(record) : NULL;
+    return itr_flags(record) & ITR_CALLS ? mod_claim_callbacks(record) : NULL;
 }
 
 static bool
-is_calling_thread(const interruption_target *target)
+is_calling_thread(const mod_target *target)
 {
     return target->record != NULL ? target->record == itr_current()
-                                  : target->thread.serial == interruption_self().serial;
+                                  : target->thread.serial == mod_self().serial;
 }
 
 PyObject *
-interruption_switch(PyObject *module, PyObject *args)
+mod_switch(PyObject *module, PyObject *args)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     PyObject *object;
     int statements, waits;
     if (!PyArg_ParseTuple(args, "Opp:_switch", &object, &statements, &waits)) {
         return NULL;
     }
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(state, object, &target, Py_None, &otherwise)) {
+    if (!mod_find_live(state, object, &target, Py_None, &otherwise)) {
         return otherwise;
     }
-    bool made = !is_calling_thread(&target) ||
-                interruption_is_thread_of_now(interruption_thread_self) ||
-                interruption_this_thread_slow(state) != NULL;
+    bool made = !is_calling_thread(&target) || mod_is_thread_of_now(mod_thread_self) ||
+                mod_this_thread_slow(state) != NULL;
     itr_record *record = is_calling_thread(&target) ? itr_current() : target.record;
-    interruption_callback *claimed = NULL;
+    mod_callback *claimed = NULL;
     if (made && record != NULL) {
         claimed = set_switches(state, record,
-                               (statements ? 0 : INTERRUPTION_NO_STATEMENTS) |
-                                   (waits ? 0 : INTERRUPTION_NO_WAITS));
+                               (statements ? 0 : MOD_NO_STATEMENTS) | (waits ? 0 : MOD_NO_WAITS));
     }
-    interruption_release_target(&target);
-    interruption_run_callbacks(claimed);
+    mod_release_target(&target);
+    mod_run_callbacks(claimed);
     if (!made) {
         return NULL;
     }
@@ -496,14 +491,14 @@ add_type(PyObject *module, PyType_Spec *spec)
 }
 
 int
-interruption_with_blocks_init(PyObject *module)
+mod_with_blocks_init(PyObject *module)
 {
     PyTypeObject *allow = add_type(module, &allow_spec);
     PyTypeObject *defer = allow == NULL ? NULL : add_type(module, &defer_spec);
     int status = -1;
     if (defer != NULL && add_block(module, allow, "allow_interruption", 0) == 0 &&
-        add_block(module, allow, "_allow_in_program", INTERRUPTION_BLOCK_PROGRAM) == 0) {
-        status = add_block(module, defer, "defer_interruption", INTERRUPTION_BLOCK_SHIELD);
+        add_block(module, allow, "_allow_in_program", MOD_BLOCK_PROGRAM) == 0) {
+        status = add_block(module, defer, "defer_interruption", MOD_BLOCK_SHIELD);
     }
     Py_XDECREF(allow);
     Py_XDECREF(defer);

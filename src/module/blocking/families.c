@@ -1,8 +1,8 @@
 /*
  * See families.h. Methods are looked for without a lock, for that runs Python code; what comes of
- * it is written, and the methods are exchanged, under `interruption_mutexes.families`, in one step
- * with the two counts by which others know it: interruption_wait_generation and
- * interruption_noting.
+ * it is written, and the methods are exchanged, under `mod_mutexes.families`, in one step
+ * with the two counts by which others know it: mod_wait_generation and
+ * mod_noting.
  */
 #include "blocking/families.h"
 
@@ -31,21 +31,21 @@
 enum { REASON_SIZE = 256 };
 
 static bool awaits_modules(PyObject *module);
-static PyObject *execute(const interruption_call *call);
+static PyObject *execute(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(execute_dynamic, awaits_modules, execute);
-INTERRUPTION_REPLACEMENT(execute_builtin, awaits_modules, execute);
+MOD_REPLACEMENT(execute_dynamic, awaits_modules, execute);
+MOD_REPLACEMENT(execute_builtin, awaits_modules, execute);
 
 /* A module of the standard library that is imported later than blocking calls are interposed is
    interposed then: every module in C is executed by one of these two, and is in sys.modules
    afterwards. Nothing is imported for our sake. */
-static const interruption_row import_rows[] = {
+static const mod_row import_rows[] = {
     {"_imp", NULL, "exec_dynamic", &execute_dynamic, true},
     {"_imp", NULL, "exec_builtin", &execute_builtin, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family imports = {.name = "imports", .rows = import_rows};
+static mod_family imports = {.name = "imports", .rows = import_rows};
 
 /* What was found of one family. */
 typedef struct {
@@ -57,34 +57,34 @@ typedef struct {
 } finding;
 
 typedef struct {
-    interruption_family *family;
+    mod_family *family;
     bool needed; /* it notes locks */
     finding now; /* guarded by the mutex */
 } entry;
 
 static entry all_families[] = {
-    {.family = &interruption_locks, .needed = true},
-    {.family = &interruption_process_locks, .needed = true},
-    {.family = &interruption_joins},
-    {.family = &interruption_descriptors},
-    {.family = &interruption_files},
-    {.family = &interruption_folders},
-    {.family = &interruption_opening},
-    {.family = &interruption_file_locks},
-    {.family = &interruption_child_waits},
-    {.family = &interruption_signals},
+    {.family = &mod_locks, .needed = true},
+    {.family = &mod_process_locks, .needed = true},
+    {.family = &mod_joins},
+    {.family = &mod_descriptors},
+    {.family = &mod_files},
+    {.family = &mod_folders},
+    {.family = &mod_opening},
+    {.family = &mod_file_locks},
+    {.family = &mod_child_waits},
+    {.family = &mod_signals},
     {.family = &imports},
-    {.family = &interruption_queues},
-    {.family = &interruption_sleeps},
-    {.family = &interruption_sockets},
-    {.family = &interruption_messages},
-    {.family = &interruption_connections},
-    {.family = &interruption_select},
-    {.family = &interruption_poll},
-    {.family = &interruption_epoll},
-    {.family = &interruption_tls_sections},
-    {.family = &interruption_tls},
-    {.family = &interruption_greenlets},
+    {.family = &mod_queues},
+    {.family = &mod_sleeps},
+    {.family = &mod_sockets},
+    {.family = &mod_messages},
+    {.family = &mod_connections},
+    {.family = &mod_select},
+    {.family = &mod_poll},
+    {.family = &mod_epoll},
+    {.family = &mod_tls_sections},
+    {.family = &mod_tls},
+    {.family = &mod_greenlets},
 };
 
 enum { COUNT = sizeof(all_families) / sizeof(*all_families) };
@@ -110,9 +110,9 @@ is_refusal(void)
 /* Does the first row's module exist, and its type? 1, 0, or -1 with an exception set that is no
    refusal. */
 static int
-is_family_there(const interruption_family *family)
+is_family_there(const mod_family *family)
 {
-    const interruption_row *first = family->rows;
+    const mod_row *first = family->rows;
     PyObject *module = PyImport_ImportModule(first->module);
     PyObject *type = NULL;
     if (module != NULL) {
@@ -152,7 +152,7 @@ take_refusal(char *reason)
 /* Has the module been imported that the first row is about? The others come with it. 1, 0, or -1
    with an exception set. */
 static int
-is_imported(const interruption_family *family)
+is_imported(const mod_family *family)
 {
     PyObject *name = PyUnicode_FromString(family->rows->module);
     PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
@@ -162,7 +162,7 @@ is_imported(const interruption_family *family)
 }
 
 static int
-look_for(const interruption_family *family, finding *found)
+look_for(const mod_family *family, finding *found)
 {
     *found = (finding){.found = false};
     int imported = is_imported(family);
@@ -172,15 +172,15 @@ look_for(const interruption_family *family, finding *found)
                             family->rows->module);
         return imported;
     }
-    bool before = interruption_family_enabled(family);
-    found->found = before || interruption_family_find(family) == 0;
+    bool before = mod_family_enabled(family);
+    found->found = before || mod_family_find(family) == 0;
     if (found->found) {
         return 0;
     }
     if (!is_refusal() || take_refusal(found->reason) < 0) {
         return -1;
     }
-    int hidden = interruption_module_is_hidden(family->rows->module);
+    int hidden = mod_module_is_hidden(family->rows->module);
     int there = hidden == 0 ? is_family_there(family) : hidden;
     found->replaced = hidden == 1;
     found->absent = there == 0;
@@ -210,22 +210,22 @@ tell_all(void *on)
             noting = false;
         }
     }
-    tell_count(&interruption_noting, noting);
-    tell_count(&interruption_wait_generation, *(const bool *)on);
+    tell_count(&mod_noting, noting);
+    tell_count(&mod_wait_generation, *(const bool *)on);
 }
 
 /* Under the mutex. */
 static void
 exchange_families(const finding *found, bool on)
 {
-    interruption_family *families[COUNT];
+    mod_family *families[COUNT];
     size_t count = 0;
     for (size_t i = 0; i < COUNT; i++) {
         if (found == NULL || found[i].found) {
             families[count++] = all_families[i].family;
         }
     }
-    interruption_families_exchange(families, count, on, tell_all, &on);
+    mod_families_exchange(families, count, on, tell_all, &on);
     atomic_store_explicit(&families_now, on ? ON : OFF, memory_order_relaxed);
     size_t later = 0, others = 0;
     for (size_t i = 0; i < COUNT; i++) {
@@ -241,7 +241,7 @@ static void
 note_replaced(const finding *found)
 {
     for (size_t i = 0; i < COUNT; i++) {
-        if (found[i].found && !interruption_family_enabled(all_families[i].family)) {
+        if (found[i].found && !mod_family_enabled(all_families[i].family)) {
             (void)PyOS_snprintf(all_families[i].now.reason, REASON_SIZE,
                                 "RuntimeError: another library has replaced one of its calls");
         }
@@ -258,7 +258,7 @@ enable(int expected)
             return -1;
         }
     }
-    interruption_mutex_lock(&interruption_mutexes.families);
+    mod_mutex_lock(&mod_mutexes.families);
     if (expected == OFF ||
         (int)atomic_load_explicit(&families_now, memory_order_relaxed) == expected) {
         for (size_t i = 0; i < COUNT; i++) {
@@ -267,16 +267,16 @@ enable(int expected)
         exchange_families(found, true);
         note_replaced(found);
     }
-    interruption_mutex_unlock(&interruption_mutexes.families);
+    mod_mutex_unlock(&mod_mutexes.families);
     return 0;
 }
 
 static void
 copy_families(entry copies[])
 {
-    interruption_mutex_lock(&interruption_mutexes.families);
+    mod_mutex_lock(&mod_mutexes.families);
     memcpy(copies, all_families, sizeof(all_families));
-    interruption_mutex_unlock(&interruption_mutexes.families);
+    mod_mutex_unlock(&mod_mutexes.families);
 }
 
 /* Is there one among them that can be found now? */
@@ -286,9 +286,9 @@ has_come(void)
     entry copies[COUNT];
     copy_families(copies);
     for (size_t i = 0; i < COUNT; i++) {
-        const interruption_family *family = copies[i].family;
+        const mod_family *family = copies[i].family;
         if ((copies[i].now.later && is_imported(family) > 0) ||
-            (copies[i].now.replaced && interruption_module_is_hidden(family->rows->module) == 0)) {
+            (copies[i].now.replaced && mod_module_is_hidden(family->rows->module) == 0)) {
             return true;
         }
     }
@@ -307,18 +307,18 @@ module_came(void)
 }
 
 bool
-interruption_blocking_is_complete(void)
+mod_blocking_is_complete(void)
 {
     return atomic_load_explicit(&replaced, memory_order_relaxed) == 0;
 }
 
 int
-interruption_blocking_start(void)
+mod_blocking_start(void)
 {
     if (atomic_load_explicit(&families_now, memory_order_relaxed) == NEW) {
         return enable(NEW);
     }
-    if (!interruption_blocking_is_complete()) {
+    if (!mod_blocking_is_complete()) {
         module_came();
     }
     return 0;
@@ -334,9 +334,9 @@ awaits_modules(PyObject *Py_UNUSED(module))
 }
 
 static PyObject *
-execute(const interruption_call *call)
+execute(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     if (result != NULL) {
         module_came();
     }
@@ -344,7 +344,7 @@ execute(const interruption_call *call)
 }
 
 PyObject *
-interruption_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     if (enable(OFF) < 0) {
         return NULL;
@@ -358,11 +358,11 @@ interruption_blocking_enable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
  * each either sees the change itself or is found, and goes on in the original.
  */
 PyObject *
-interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    interruption_mutex_lock(&interruption_mutexes.families);
+    mod_mutex_lock(&mod_mutexes.families);
     exchange_families(NULL, false);
-    interruption_mutex_unlock(&interruption_mutexes.families);
+    mod_mutex_unlock(&mod_mutexes.families);
     itr_lot_wake_all();
     Py_RETURN_NONE;
 }
@@ -370,7 +370,7 @@ interruption_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 /* Telling. ------------------------------------------------------------------------------------ */
 
 static PyObject *
-name_of(const interruption_row *row)
+name_of(const mod_row *row)
 {
     if (row->type == NULL) {
         return PyUnicode_FromFormat("%s.%s", row->module, row->name);
@@ -380,11 +380,11 @@ name_of(const interruption_row *row)
 
 /* The names of the rows that stand so, in a tuple. */
 static PyObject *
-names_of(const interruption_family *family, interruption_row_state wanted)
+names_of(const mod_family *family, mod_row_state wanted)
 {
     PyObject *list = PyList_New(0);
-    for (const interruption_row *row = family->rows; list != NULL && row->module != NULL; row++) {
-        if (interruption_row_now(row) != wanted) {
+    for (const mod_row *row = family->rows; list != NULL && row->module != NULL; row++) {
+        if (mod_row_now(row) != wanted) {
             continue;
         }
         PyObject *name = name_of(row);
@@ -399,13 +399,13 @@ names_of(const interruption_family *family, interruption_row_state wanted)
 }
 
 static PyObject *
-describe_family(const interruption_family *family, const char *reason)
+describe_family(const mod_family *family, const char *reason)
 {
-    bool enabled = interruption_family_enabled(family);
-    PyObject *calls = names_of(family, INTERRUPTION_ROW_INTERPOSED);
+    bool enabled = mod_family_enabled(family);
+    PyObject *calls = names_of(family, MOD_ROW_INTERPOSED);
     PyObject *missing = calls == NULL ? NULL
                         : !enabled    ? PyTuple_New(0)
-                                      : names_of(family, INTERRUPTION_ROW_ABSENT);
+                                      : names_of(family, MOD_ROW_ABSENT);
     PyObject *described = NULL;
     if (missing != NULL) {
         described = Py_BuildValue("(sOOOz)", family->name, enabled ? Py_True : Py_False, calls,
@@ -417,7 +417,7 @@ describe_family(const interruption_family *family, const char *reason)
 }
 
 PyObject *
-interruption_blocking_status(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_blocking_status(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     entry copies[COUNT];
     copy_families(copies);

@@ -8,31 +8,31 @@
 static inline bool
 has_region(PyObject *Py_UNUSED(greenlet))
 {
-    const interruption_thread *thread = interruption_thread_self;
+    const mod_thread *thread = mod_thread_self;
     return thread != NULL && thread->blocks.regions > 0;
 }
 
 static PyObject *
-switch_there_and_back(const interruption_call *call)
+switch_there_and_back(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     const uint32_t asked = ITR_PENDING | ITR_CANCELABLE;
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    interruption_thread *thread = interruption_thread_self;
-    if (state != NULL && interruption_is_thread_of_now(thread) &&
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
+    mod_thread *thread = mod_thread_self;
+    if (state != NULL && mod_is_thread_of_now(thread) &&
         (itr_flags(thread->record) & asked) == asked) {
-        interruption_stop_where_it_is(state, thread->record);
+        mod_stop_where_it_is(state, thread->record);
     }
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(greenlet_switch, has_region, switch_there_and_back);
-INTERRUPTION_REPLACEMENT(greenlet_throw, has_region, switch_there_and_back);
+MOD_REPLACEMENT(greenlet_switch, has_region, switch_there_and_back);
+MOD_REPLACEMENT(greenlet_throw, has_region, switch_there_and_back);
 
-static const interruption_row greenlet_rows[] = {
+static const mod_row greenlet_rows[] = {
     {"greenlet._greenlet", "greenlet", "switch", &greenlet_switch, false},
     {"greenlet._greenlet", "greenlet", "throw", &greenlet_throw, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_greenlets = {.name = "greenlet switches", .rows = greenlet_rows};
+mod_family mod_greenlets = {.name = "greenlet switches", .rows = greenlet_rows};

@@ -3,11 +3,11 @@
  * when the greenlet is switched back to. What it comes back to has not been armed, if a request
  * came meanwhile (S21).
  */
-#ifndef INTERRUPTION_BLOCKING_GREENLETS_H
-#define INTERRUPTION_BLOCKING_GREENLETS_H
+#ifndef MOD_BLOCKING_GREENLETS_H
+#define MOD_BLOCKING_GREENLETS_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_greenlets;
+extern mod_family mod_greenlets;
 
 #endif

@@ -1,7 +1,7 @@
 /* Arguments that are plain numbers. What is anything else is left to the original, as what is out
    of range is: false, and nothing is set. `argument` may be NULL: it was not given. */
-#ifndef INTERRUPTION_BLOCKING_NUMBERS_H
-#define INTERRUPTION_BLOCKING_NUMBERS_H
+#ifndef MOD_BLOCKING_NUMBERS_H
+#define MOD_BLOCKING_NUMBERS_H
 
 #include "state.h"
 
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 static inline bool
-interruption_size_of(PyObject *argument, Py_ssize_t *size)
+mod_size_of(PyObject *argument, Py_ssize_t *size)
 {
     if (argument == NULL || !PyLong_Check(argument)) {
         return false;
@@ -23,10 +23,10 @@ interruption_size_of(PyObject *argument, Py_ssize_t *size)
 }
 
 static inline bool
-interruption_int_of(PyObject *argument, int *number)
+mod_int_of(PyObject *argument, int *number)
 {
     Py_ssize_t size;
-    if (!interruption_size_of(argument, &size) || size < INT_MIN || size > INT_MAX) {
+    if (!mod_size_of(argument, &size) || size < INT_MIN || size > INT_MAX) {
         return false;
     }
     *number = (int)size;
@@ -35,21 +35,21 @@ interruption_int_of(PyObject *argument, int *number)
 
 /* Flags that may be left out: 0 then. */
 static inline bool
-interruption_flags_of(PyObject *argument, int *flags)
+mod_flags_of(PyObject *argument, int *flags)
 {
     *flags = 0;
-    return argument == NULL || interruption_int_of(argument, flags);
+    return argument == NULL || mod_int_of(argument, flags);
 }
 
 /* Is it a time that does not last: a number that is zero or less? A call with it does not wait. */
 static inline bool
-interruption_is_no_time(PyObject *timeout)
+mod_is_no_time(PyObject *timeout)
 {
     if (PyFloat_CheckExact(timeout)) {
         return PyFloat_AS_DOUBLE(timeout) <= 0;
     }
     Py_ssize_t count;
-    return PyLong_CheckExact(timeout) && interruption_size_of(timeout, &count) && count <= 0;
+    return PyLong_CheckExact(timeout) && mod_size_of(timeout, &count) && count <= 0;
 }
 
 #endif

@@ -15,55 +15,54 @@
 /* How a fallback looks: soon at first, then ever less often. */
 static const int64_t FIRST_SLICE = 100000, LAST_SLICE = 20000000;
 
-_Atomic uint32_t interruption_wait_generation;
+_Atomic uint32_t mod_wait_generation;
 
 bool
-interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *view)
+mod_wait_look(mod_waiting *waiting, mod_wait_view *view)
 {
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    interruption_thread *thread = interruption_thread_self;
-    uint32_t generation = atomic_load(&interruption_wait_generation);
-    if (state == NULL || !interruption_is_thread_of_now(thread) || generation % 2 == 0) {
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
+    mod_thread *thread = mod_thread_self;
+    uint32_t generation = atomic_load(&mod_wait_generation);
+    if (state == NULL || !mod_is_thread_of_now(thread) || generation % 2 == 0) {
         return false; /* also a call that came to us before they were put back */
     }
-    *waiting = (interruption_waiting){
+    *waiting = (mod_waiting){
         .state = state, .record = thread->record, .needed = ITR_PENDING, .generation = generation};
-    interruption_view_waits(state, thread, view);
+    mod_view_waits(state, thread, view);
     waiting->breaks = view->breaks;
     return view->open;
 }
 
 bool
-interruption_wait_enter(interruption_waiting *waiting)
+mod_wait_enter(mod_waiting *waiting)
 {
-    interruption_wait_view view;
-    return interruption_wait_look(waiting, &view) && !view.cleanup && !view.importing &&
-           !view.gives;
+    mod_wait_view view;
+    return mod_wait_look(waiting, &view) && !view.cleanup && !view.importing && !view.gives;
 }
 
 int
-interruption_wait_entry_asked(void)
+mod_wait_entry_asked(void)
 {
-    interruption_waiting waiting;
-    return interruption_wait_enter(&waiting) ? interruption_wait_check(&waiting) : 0;
+    mod_waiting waiting;
+    return mod_wait_enter(&waiting) ? mod_wait_check(&waiting) : 0;
 }
 
 bool
-interruption_wait_begin(interruption_waiting *waiting)
+mod_wait_begin(mod_waiting *waiting)
 {
-    interruption_wait_view view;
-    return interruption_wait_look(waiting, &view);
+    mod_wait_view view;
+    return mod_wait_look(waiting, &view);
 }
 
 int
-interruption_wait_check(const interruption_waiting *waiting)
+mod_wait_check(const mod_waiting *waiting)
 {
-    if (!interruption_wait_asked(waiting)) {
+    if (!mod_wait_asked(waiting)) {
         return 0;
     }
-    int status = interruption_raise_request(waiting->state, waiting->record);
+    int status = mod_raise_request(waiting->state, waiting->record);
     if (status < 0 && waiting->breaks) {
-        interruption_makers_break_off(waiting->state, interruption_thread_self->tstate);
+        mod_makers_break_off(waiting->state, mod_thread_self->tstate);
     }
     return status;
 }
@@ -72,33 +71,33 @@ interruption_wait_check(const interruption_waiting *waiting)
  */
 
 static PyThreadState *
-detach(const interruption_waiting *waiting)
+detach(const mod_waiting *waiting)
 {
     (void)itr_begin_wait(waiting->record);
     return PyEval_SaveThread();
 }
 
 static void
-attach(const interruption_waiting *waiting, PyThreadState *tstate)
+attach(const mod_waiting *waiting, PyThreadState *tstate)
 {
     PyEval_RestoreThread(tstate);
     (void)itr_end_wait(waiting->record);
 }
 
 void
-interruption_wait_over(const interruption_waiting *waiting)
+mod_wait_over(const mod_waiting *waiting)
 {
     uint32_t flags = itr_flags(waiting->record);
     if ((flags & (ITR_PENDING | ITR_CANCELABLE | ITR_ARMED)) == (ITR_PENDING | ITR_CANCELABLE)) {
-        interruption_stop_where_it_is(waiting->state, waiting->record);
+        mod_stop_where_it_is(waiting->state, waiting->record);
     }
 }
 
 static int
-finish_wait(const interruption_waiting *waiting, int result)
+finish_wait(const mod_waiting *waiting, int result)
 {
     if (!waiting->quiet) {
-        interruption_wait_over(waiting);
+        mod_wait_over(waiting);
     }
     return result;
 }
@@ -106,18 +105,18 @@ finish_wait(const interruption_waiting *waiting, int result)
 /* The lot. ------------------------------------------------------------------------------------ */
 
 static bool
-is_off(const interruption_waiting *waiting)
+is_off(const mod_waiting *waiting)
 {
-    return atomic_load(&interruption_wait_generation) != waiting->generation;
+    return atomic_load(&mod_wait_generation) != waiting->generation;
 }
 
 /* Detached. Sleep until woken, asked, switched off, the deadline, or a signal. */
 static itr_park_result
-park(const interruption_waiting *waiting, const itr_waiter *waiter, itr_deadline deadline)
+park(const mod_waiting *waiting, const itr_waiter *waiter, itr_deadline deadline)
 {
     itr_park_result result = ITR_PARK_PERMIT;
-    while (result == ITR_PARK_PERMIT && !itr_lot_woken(waiter) &&
-           !interruption_wait_asked(waiting) && !is_off(waiting)) {
+    while (result == ITR_PARK_PERMIT && !itr_lot_woken(waiter) && !mod_wait_asked(waiting) &&
+           !is_off(waiting)) {
         result = itr_park(&waiting->record->parker, deadline);
     }
     return result;
@@ -126,20 +125,20 @@ park(const interruption_waiting *waiting, const itr_waiter *waiter, itr_deadline
 static void
 count_waiter(const void *address, uint64_t one)
 {
-    (void)interruption_add(&interruption_slot_of(address)->waiters, one);
+    (void)mod_add(&mod_slot_of(address)->waiters, one);
 }
 
 /* One stay in the lot. The lot is left before the thread attaches again: it may be killed there, at
    the interpreter's exit, with its stack. Returns what `attempt` said if it was asked again. */
 static int
-stay_in_lot(const interruption_waiting *waiting, const void *address, interruption_try attempt,
-            void *arg, itr_deadline deadline, bool *woken)
+stay_in_lot(const mod_waiting *waiting, const void *address, mod_try attempt, void *arg,
+            itr_deadline deadline, bool *woken)
 {
     itr_waiter waiter;
     count_waiter(address, 1);
     itr_lot_enter(&waiter, address, waiting->record, *woken);
     /* Without a GIL it may have changed between the look and the entry. */
-    int result = INTERRUPTION_FREE_THREADED ? attempt(arg) : 0;
+    int result = MOD_FREE_THREADED ? attempt(arg) : 0;
     itr_park_result parked = ITR_PARK_PERMIT;
     if (result == 0) {
         PyThreadState *self = detach(waiting);
@@ -163,31 +162,30 @@ stay_in_lot(const interruption_waiting *waiting, const void *address, interrupti
 
 /* What was asked is to be raised: 0, and the request stays, if the result is there after all. */
 static int
-leave_wait(const interruption_waiting *waiting, void *arg)
+leave_wait(const mod_waiting *waiting, void *arg)
 {
-    if (!interruption_wait_asked(waiting) ||
-        (waiting->may_leave != NULL && !waiting->may_leave(arg))) {
+    if (!mod_wait_asked(waiting) || (waiting->may_leave != NULL && !waiting->may_leave(arg))) {
         return 0;
     }
-    return interruption_wait_check(waiting);
+    return mod_wait_check(waiting);
 }
 
 static int
-wait_in_lot(const interruption_waiting *waiting, const void *address, interruption_try attempt,
-            void *arg, itr_deadline deadline)
+wait_in_lot(const mod_waiting *waiting, const void *address, mod_try attempt, void *arg,
+            itr_deadline deadline)
 {
     bool woken = false; /* a wake-up has reached us, and we have not passed it on */
     for (;;) {
         /* If it fails though we were woken, somebody has it who will wake the next one. */
         int result = attempt(arg);
-        if (result == 0 && interruption_wait_asked(waiting)) {
+        if (result == 0 && mod_wait_asked(waiting)) {
             result = leave_wait(waiting, arg);
             if (result == 0) {
                 continue;
             }
         }
         if (result == 0 && is_off(waiting)) {
-            return INTERRUPTION_WAIT_OFF;
+            return MOD_WAIT_OFF;
         }
         if (result == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
             return 0;
@@ -196,7 +194,7 @@ wait_in_lot(const interruption_waiting *waiting, const void *address, interrupti
             result = stay_in_lot(waiting, address, attempt, arg, deadline, &woken);
         }
         if (result < 0 && woken) {
-            interruption_wake(address, 1);
+            mod_wake(address, 1);
         }
         if (result != 0) {
             return result;
@@ -205,8 +203,8 @@ wait_in_lot(const interruption_waiting *waiting, const void *address, interrupti
 }
 
 int
-interruption_wait_in_lot(const interruption_waiting *waiting, const void *address,
-                         interruption_try attempt, void *arg, itr_deadline deadline)
+mod_wait_in_lot(const mod_waiting *waiting, const void *address, mod_try attempt, void *arg,
+                itr_deadline deadline)
 {
     return finish_wait(waiting, wait_in_lot(waiting, address, attempt, arg, deadline));
 }
@@ -234,12 +232,11 @@ poll_until_deadline(struct pollfd *fds, nfds_t count, itr_deadline deadline)
 #endif
 }
 
-/* As interruption_wait_for_fds; ASKED if the end has been asked for, and nothing is ready. */
+/* As mod_wait_for_fds; ASKED if the end has been asked for, and nothing is ready. */
 enum { ASKED = 2 };
 
 static int
-wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
-             itr_deadline deadline)
+wait_for_fds(const mod_waiting *waiting, struct pollfd *fds, nfds_t count, itr_deadline deadline)
 {
     for (;;) {
         if (waiting->own != NULL && !itr_own_fd_is_ours(waiting->own)) {
@@ -254,7 +251,7 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
         if (wake_fd < 0 && until > itr_deadline_after(LAST_SLICE)) {
             until = itr_deadline_after(LAST_SLICE);
         }
-        if (interruption_wait_asked(waiting)) {
+        if (mod_wait_asked(waiting)) {
             return ASKED;
         }
         int ready, error;
@@ -271,7 +268,7 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
             (void)PyErr_SetFromErrno(PyExc_OSError);
             return -1;
         }
-        if (interruption_wait_asked(waiting)) {
+        if (mod_wait_asked(waiting)) {
             return ASKED;
         }
         /* Also at the end of a slice: a signal may have come while we waited for the GIL. */
@@ -285,8 +282,8 @@ wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t cou
 }
 
 int
-interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
-                          itr_deadline deadline)
+mod_wait_for_fds(const mod_waiting *waiting, struct pollfd *fds, nfds_t count,
+                 itr_deadline deadline)
 {
     int result;
     do {
@@ -294,7 +291,7 @@ interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fd
         if (result == ASKED && waiting->quiet) {
             result = 1;
         }
-        else if (result == ASKED && interruption_wait_check(waiting) < 0) {
+        else if (result == ASKED && mod_wait_check(waiting) < 0) {
             result = -1;
         }
     } while (result == ASKED);
@@ -302,15 +299,14 @@ interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fd
 }
 
 int
-interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short events,
-                         itr_deadline deadline)
+mod_wait_for_fd(const mod_waiting *waiting, int fd, short events, itr_deadline deadline)
 {
     struct pollfd fds[2] = {{.fd = fd, .events = events}};
-    return interruption_wait_for_fds(waiting, fds, 1, deadline);
+    return mod_wait_for_fds(waiting, fds, 1, deadline);
 }
 
 int
-interruption_wait_uninterrupted(int fd, short events, itr_deadline deadline)
+mod_wait_uninterrupted(int fd, short events, itr_deadline deadline)
 {
     for (;;) {
         struct pollfd fds = {.fd = fd, .events = events};
@@ -334,7 +330,7 @@ interruption_wait_uninterrupted(int fd, short events, itr_deadline deadline)
 }
 
 int
-interruption_wait_begin_call(const interruption_waiting *waiting)
+mod_wait_begin_call(const mod_waiting *waiting)
 {
     int fd = itr_poll_fd(waiting->record);
     if (fd >= 0) {
@@ -344,21 +340,21 @@ interruption_wait_begin_call(const interruption_waiting *waiting)
 }
 
 void
-interruption_wait_end_call(const interruption_waiting *waiting)
+mod_wait_end_call(const mod_waiting *waiting)
 {
     (void)itr_end_wait(waiting->record);
-    interruption_wait_over(waiting);
+    mod_wait_over(waiting);
 }
 
 /* Time. --------------------------------------------------------------------------------------- */
 
 /* Sleep until then, a signal, or, if it is heeded, the asking. OSError is set if it says so. */
 static itr_park_result
-rest(const interruption_waiting *waiting, bool heed, itr_deadline until)
+rest(const mod_waiting *waiting, bool heed, itr_deadline until)
 {
     itr_park_result result = ITR_PARK_PERMIT;
     PyThreadState *self = detach(waiting);
-    while (result == ITR_PARK_PERMIT && !(heed && interruption_wait_asked(waiting))) {
+    while (result == ITR_PARK_PERMIT && !(heed && mod_wait_asked(waiting))) {
         result = itr_park(&waiting->record->parker, until);
     }
     attach(waiting, self);
@@ -369,13 +365,13 @@ rest(const interruption_waiting *waiting, bool heed, itr_deadline until)
 }
 
 static int
-park_until(const interruption_waiting *waiting, itr_deadline deadline)
+park_until(const mod_waiting *waiting, itr_deadline deadline)
 {
     for (;;) {
-        if (waiting->quiet && interruption_wait_asked(waiting)) {
+        if (waiting->quiet && mod_wait_asked(waiting)) {
             return 0;
         }
-        if (interruption_wait_check(waiting) < 0) {
+        if (mod_wait_check(waiting) < 0) {
             return -1;
         }
         itr_park_result result = rest(waiting, true, deadline);
@@ -389,24 +385,24 @@ park_until(const interruption_waiting *waiting, itr_deadline deadline)
 }
 
 int
-interruption_wait_until(const interruption_waiting *waiting, itr_deadline deadline)
+mod_wait_until(const mod_waiting *waiting, itr_deadline deadline)
 {
     return finish_wait(waiting, park_until(waiting, deadline));
 }
 
 itr_deadline
-interruption_next_slice(int64_t *slice)
+mod_next_slice(int64_t *slice)
 {
     *slice = *slice == 0 ? FIRST_SLICE : 2 * *slice < LAST_SLICE ? 2 * *slice : LAST_SLICE;
     return itr_deadline_after(*slice);
 }
 
 int
-interruption_wait_slice(const interruption_waiting *waiting, int64_t *slice, itr_deadline deadline)
+mod_wait_slice(const mod_waiting *waiting, int64_t *slice, itr_deadline deadline)
 {
-    itr_deadline until = interruption_next_slice(slice);
+    itr_deadline until = mod_next_slice(slice);
     bool last = until >= deadline;
-    if (interruption_wait_until(waiting, last ? deadline : until) < 0) {
+    if (mod_wait_until(waiting, last ? deadline : until) < 0) {
         return -1;
     }
     /* A signal may have come between two slices. */
@@ -414,13 +410,12 @@ interruption_wait_slice(const interruption_waiting *waiting, int64_t *slice, itr
 }
 
 static int
-wait_in_slices(const interruption_waiting *waiting, interruption_try attempt, void *arg,
-               itr_deadline deadline)
+wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
 {
     int64_t slice = 0;
     for (;;) {
         int result = attempt(arg);
-        bool asked = result == 0 && interruption_wait_asked(waiting);
+        bool asked = result == 0 && mod_wait_asked(waiting);
         if (asked) {
             result = leave_wait(waiting, arg);
         }
@@ -428,7 +423,7 @@ wait_in_slices(const interruption_waiting *waiting, interruption_try attempt, vo
             return 0;
         }
         if (result == 0) {
-            itr_deadline until = interruption_next_slice(&slice);
+            itr_deadline until = mod_next_slice(&slice);
             until = until < deadline ? until : deadline;
             /* If it could not be raised, it is known already. Whatever ended the sleep: a signal
                may have come between two of them. */
@@ -441,42 +436,41 @@ wait_in_slices(const interruption_waiting *waiting, interruption_try attempt, vo
 }
 
 int
-interruption_wait_in_slices(const interruption_waiting *waiting, interruption_try attempt,
-                            void *arg, itr_deadline deadline)
+mod_wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
 {
     return finish_wait(waiting, wait_in_slices(waiting, attempt, arg, deadline));
 }
 
 int
-interruption_wait_by_own(interruption_waiting *waiting, interruption_try attempt, void *arg,
-                         bool in_slices, itr_deadline deadline)
+mod_wait_by_own(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
+                itr_deadline deadline)
 {
     int64_t slice = 0;
     int result;
     waiting->quiet = true;
     do {
         result = attempt(arg);
-        if (result != 0 || (result = interruption_wait_check(waiting)) != 0) {
+        if (result != 0 || (result = mod_wait_check(waiting)) != 0) {
             break;
         }
         int fd = waiting->own->fd;
         if (fd < 0) {
-            result = interruption_wait_slice(waiting, &slice, deadline);
+            result = mod_wait_slice(waiting, &slice, deadline);
         }
         else {
-            itr_deadline until = in_slices ? interruption_next_slice(&slice) : deadline;
-            result = interruption_wait_for_fd(waiting, fd, POLLIN, until);
+            itr_deadline until = in_slices ? mod_next_slice(&slice) : deadline;
+            result = mod_wait_for_fd(waiting, fd, POLLIN, until);
         }
     } while (result > 0 || (result == 0 && in_slices));
-    interruption_wait_over(waiting);
+    mod_wait_over(waiting);
     return result;
 }
 
 bool
-interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline *deadline)
+mod_deadline_of(PyObject *timeout, mod_ever ever, itr_deadline *deadline)
 {
     *deadline = ITR_NEVER;
-    if (timeout == NULL || (ever == INTERRUPTION_NONE_IS_EVER && timeout == Py_None)) {
+    if (timeout == NULL || (ever == MOD_NONE_IS_EVER && timeout == Py_None)) {
         return true;
     }
     double seconds = PyFloat_Check(timeout)  ? PyFloat_AS_DOUBLE(timeout)
@@ -486,7 +480,7 @@ interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline
         PyErr_Clear(); /* an int that is too large for a double */
         return false;
     }
-    if (seconds == -1 && ever == INTERRUPTION_MINUS_ONE_IS_EVER) {
+    if (seconds == -1 && ever == MOD_MINUS_ONE_IS_EVER) {
         return true;
     }
     if (!(seconds > 0 && seconds <= (double)PY_TIMEOUT_MAX / 1e6)) {
@@ -500,40 +494,37 @@ interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline
 }
 
 bool
-interruption_call_deadline(const interruption_call *call, const char *flag, interruption_ever ever,
-                           itr_deadline *deadline)
+mod_call_deadline(const mod_call *call, const char *flag, mod_ever ever, itr_deadline *deadline)
 {
     PyObject *timeout;
-    return interruption_call_waits(call, flag, &timeout) &&
-           interruption_deadline_of(timeout, ever, deadline);
+    return mod_call_waits(call, flag, &timeout) && mod_deadline_of(timeout, ever, deadline);
 }
 
 PyObject *
-interruption_wait_in_original(const interruption_call *call, bool flag, itr_deadline deadline)
+mod_wait_in_original(const mod_call *call, bool flag, itr_deadline deadline)
 {
     if (deadline == ITR_NEVER) {
-        return interruption_call_again(call, NULL, 0);
+        return mod_call_again(call, NULL, 0);
     }
     itr_deadline left = deadline - itr_now();
     PyObject *arguments[] = {Py_True, PyFloat_FromDouble(left < 0 ? 0 : (double)left / 1e9)};
     if (arguments[1] == NULL) {
         return NULL;
     }
-    PyObject *result = flag ? interruption_call_again(call, arguments, 2)
-                            : interruption_call_again(call, &arguments[1], 1);
+    PyObject *result =
+        flag ? mod_call_again(call, arguments, 2) : mod_call_again(call, &arguments[1], 1);
     Py_DECREF(arguments[1]);
     return result;
 }
 
 bool
-interruption_call_waits(const interruption_call *call, const char *flag, PyObject **timeout)
+mod_call_waits(const mod_call *call, const char *flag, PyObject **timeout)
 {
-    PyObject *waits = interruption_call_argument(call, 0, flag);
-    *timeout = interruption_call_argument(call, 1, "timeout");
-    if (interruption_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
+    PyObject *waits = mod_call_argument(call, 0, flag);
+    *timeout = mod_call_argument(call, 1, "timeout");
+    if (mod_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
         return false;
     }
     int number = 0;
-    return waits == NULL || waits == Py_True ||
-           (interruption_int_of(waits, &number) && number != 0);
+    return waits == NULL || waits == Py_True || (mod_int_of(waits, &number) && number != 0);
 }

@@ -4,17 +4,17 @@
  * A family's replacement of a call goes like this:
  *
  *     not inside a region:              the original
- *     takes something in (S10b):        interruption_wait_entry()
+ *     takes something in (S10b):        mod_wait_entry()
  *     need not wait:                    the original, in a form that does not wait; done
- *     interruption_wait_begin() false:  the original: in a shield, switched off, in a `__del__` ...
- *     else:                             interruption_wait_...(), then the original again, in a form
+ *     mod_wait_begin() false:  the original: in a shield, switched off, in a `__del__` ...
+ *     else:                             mod_wait_...(), then the original again, in a form
  *                                       that does not wait, or that is known not to
  *
  * So the result comes first: who can have it gets it, also when asked at the same moment (S10a).
  * All is done by the waiting thread, attached.
  */
-#ifndef INTERRUPTION_BLOCKING_WAIT_H
-#define INTERRUPTION_BLOCKING_WAIT_H
+#ifndef MOD_BLOCKING_WAIT_H
+#define MOD_BLOCKING_WAIT_H
 
 #include "state.h" /* with Python.h, which has to come first */
 
@@ -28,7 +28,7 @@
 
 /* One wait that may be interrupted. */
 typedef struct {
-    interruption_state *state;
+    mod_state *state;
     itr_record *record;
     uint32_t needed;     /* the flags that, all set, end it */
     uint32_t generation; /* of the interposing when it began */
@@ -41,59 +41,59 @@ typedef struct {
     const itr_own_fd *own;
     bool quiet; /* in a wait for descriptors, or of a slice: when its end is asked for, 1 is
                    returned, with no descriptor ready, and nothing raised, so that the caller can
-                   look once more before it asks interruption_wait_check, or has a result already.
-                   It ends all of them by interruption_wait_over */
-} interruption_waiting;
+                   look once more before it asks mod_wait_check, or has a result already.
+                   It ends all of them by mod_wait_over */
+} mod_waiting;
 
 /* How often calls have been interposed or put back (families.h): odd while they are interposed.
    When they are not any more, a wait is not woken by what its call was interposed with. atomic:
    written with the world stopped, sequentially consistent with the entry into the lot. */
-extern _Atomic uint32_t interruption_wait_generation;
+extern _Atomic uint32_t mod_wait_generation;
 
 /* Is the calling thread inside a region? If not, nothing is to be done about its calls. */
 static inline bool
-interruption_is_inside(void)
+mod_is_inside(void)
 {
-    return interruption_current_lockset() != NULL;
+    return mod_current_lockset() != NULL;
 }
 
 /* For what is inlined into a replacement: there the convention is known and it costs no detour. */
-#define INTERRUPTION_INLINE __attribute__((always_inline)) static inline
+#define MOD_INLINE __attribute__((always_inline)) static inline
 
-/* Which calls are wanted (INTERRUPTION_REPLACEMENT): those inside a region, */
-INTERRUPTION_INLINE bool
-interruption_called_inside(PyObject *Py_UNUSED(self))
+/* Which calls are wanted (MOD_REPLACEMENT): those inside a region, */
+MOD_INLINE bool
+mod_called_inside(PyObject *Py_UNUSED(self))
 {
-    return interruption_is_inside();
+    return mod_is_inside();
 }
 
 /* or all. */
-INTERRUPTION_INLINE bool
-interruption_called_always(PyObject *Py_UNUSED(self))
+MOD_INLINE bool
+mod_called_always(PyObject *Py_UNUSED(self))
 {
     return true;
 }
 
 /* Does a request wait for the calling thread? */
 static inline bool
-interruption_is_asked(void)
+mod_is_asked(void)
 {
     const itr_record *record = itr_current();
     return record != NULL && (itr_flags(record) & ITR_PENDING);
 }
 
 /* The thread has been asked, and a call begins. If it is one that takes something in, is that to be
-   raised (S10b), by interruption_wait_check? Not in cleanup. */
-bool interruption_wait_enter(interruption_waiting *waiting);
+   raised (S10b), by mod_wait_check? Not in cleanup. */
+bool mod_wait_enter(mod_waiting *waiting);
 
-int interruption_wait_entry_asked(void);
+int mod_wait_entry_asked(void);
 
 /* Of a call that takes something in, before it does anything: raise what is asked, outside of
    cleanup (S10b). For threads inside a region. 0, or -1 with an exception set. */
 static inline int
-interruption_wait_entry(void)
+mod_wait_entry(void)
 {
-    return interruption_is_asked() ? interruption_wait_entry_asked() : 0;
+    return mod_is_asked() ? mod_wait_entry_asked() : 0;
 }
 
 /*
@@ -101,64 +101,63 @@ interruption_wait_entry(void)
  * interrupted where it is, let the original wait. For threads inside a region. May run the garbage
  * collector, so ask before the last look whether the call has to wait. Never fails.
  */
-bool interruption_wait_begin(interruption_waiting *waiting);
+bool mod_wait_begin(mod_waiting *waiting);
 
 /* The same, with what else holds where the thread is. */
-bool interruption_wait_look(interruption_waiting *waiting, interruption_wait_view *view);
+bool mod_wait_look(mod_waiting *waiting, mod_wait_view *view);
 
 /* Has the end of the wait been asked for, and is it not switched off (Thread.enable_io_interrupt)?
  */
 static inline bool
-interruption_wait_asked(const interruption_waiting *waiting)
+mod_wait_asked(const mod_waiting *waiting)
 {
     return (itr_flags(waiting->record) & (waiting->needed | ITR_MASKED)) == waiting->needed;
 }
 
 /* Raise it if so. 0, or -1 with an exception set. */
-int interruption_wait_check(const interruption_waiting *waiting);
+int mod_wait_check(const mod_waiting *waiting);
 
 /* The last of quiet waits has ended; the others do it themselves. If the thread was asked and
    nothing was raised, what the requester left to it is done: to be stopped between statements. */
-void interruption_wait_over(const interruption_waiting *waiting);
+void mod_wait_over(const mod_waiting *waiting);
 
 /* The following return 1 when what is waited for is there, 0 when the deadline has passed, -1 with
    an exception set: what was asked, a signal handler's, OSError. In the main thread signal handlers
    run meanwhile (S10e). */
 
 /* Try to have it, without waiting: 1, 0 if that would have to wait, -1 with an exception set. */
-typedef int (*interruption_try)(void *arg);
+typedef int (*mod_try)(void *arg);
 
 /*
  * Wait in the lot for a change of the object at `address`, until `attempt(arg)` has it. With a GIL,
  * `attempt` must not let go of it before it answers 0; a caller that was told to wait is in the lot
- * before anybody else runs. Whoever changes the object wakes with interruption_wake.
+ * before anybody else runs. Whoever changes the object wakes with mod_wake.
  *
  * Returns 2, too: waits have been switched off meanwhile, let the original wait on.
  */
-enum { INTERRUPTION_WAIT_OFF = 2 };
-int interruption_wait_in_lot(const interruption_waiting *waiting, const void *address,
-                             interruption_try attempt, void *arg, itr_deadline deadline);
+enum { MOD_WAIT_OFF = 2 };
+int mod_wait_in_lot(const mod_waiting *waiting, const void *address, mod_try attempt, void *arg,
+                    itr_deadline deadline);
 
 /* Wait until poll() finds one of `count` descriptors ready; `fds` has room for one more behind
    them. Their `revents` are filled in. */
-int interruption_wait_for_fds(const interruption_waiting *waiting, struct pollfd *fds, nfds_t count,
-                              itr_deadline deadline);
+int mod_wait_for_fds(const mod_waiting *waiting, struct pollfd *fds, nfds_t count,
+                     itr_deadline deadline);
 
 /* The same for one descriptor, events as for poll(). A descriptor that is closed is ready. */
-int interruption_wait_for_fd(const interruption_waiting *waiting, int fd, short events,
-                             itr_deadline deadline);
+int mod_wait_for_fd(const mod_waiting *waiting, int fd, short events, itr_deadline deadline);
 
 /*
  * Wait, trying in between, until `attempt(arg)` has it. That keeps a descriptor of ours open, at
  * `waiting->own`, which turns readable when it is worth another try; where there is none, it is
  * tried from time to time. `in_slices` (only without a deadline): so it is in any case.
  */
-int interruption_wait_by_own(interruption_waiting *waiting, interruption_try attempt, void *arg,
-                             bool in_slices, itr_deadline deadline);
+int mod_wait_by_own(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
+                    itr_deadline deadline);
 
 /* Is it ready now? An error counts: the call itself tells it. */
 static inline bool
-interruption_is_ready(int fd, short events)
+mod_is_ready(int fd, short events)
 {
     struct pollfd look = {.fd = fd, .events = events};
     return poll(&look, 1, 0) != 0;
@@ -166,78 +165,76 @@ interruption_is_ready(int fd, short events)
 
 /* Does it never wait, whatever the object says that it is of? */
 static inline bool
-interruption_is_nonblocking(int fd)
+mod_is_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
 /* Where the wait cannot be interrupted, and the original cannot go on from there. As
-   interruption_wait_for_fd. */
-int interruption_wait_uninterrupted(int fd, short events, itr_deadline deadline);
+   mod_wait_for_fd. */
+int mod_wait_uninterrupted(int fd, short events, itr_deadline deadline);
 
 /*
  * For an original that waits itself, for a descriptor of ours among others. Before: the descriptor
- * is made unreadable, until the thread is asked; look whether it is with interruption_wait_check,
+ * is made unreadable, until the thread is asked; look whether it is with mod_wait_check,
  * and call. -1: the system has none left, and nothing was done.
  */
-int interruption_wait_begin_call(const interruption_waiting *waiting);
-void interruption_wait_end_call(const interruption_waiting *waiting);
+int mod_wait_begin_call(const mod_waiting *waiting);
+void mod_wait_end_call(const mod_waiting *waiting);
 
 /* Sleep; never returns 1. */
-int interruption_wait_until(const interruption_waiting *waiting, itr_deadline deadline);
+int mod_wait_until(const mod_waiting *waiting, itr_deadline deadline);
 
 /* The end of a slice of a wait for what tells nobody when it changes: of a tenth of a millisecond
    at first, 20 ms at the most. `*slice` is 0 to begin with, and kept by the caller from one to the
    next. */
-itr_deadline interruption_next_slice(int64_t *slice);
+itr_deadline mod_next_slice(int64_t *slice);
 
 /* Sleep such a slice, and return 1 then. */
-int interruption_wait_slice(const interruption_waiting *waiting, int64_t *slice,
-                            itr_deadline deadline);
+int mod_wait_slice(const mod_waiting *waiting, int64_t *slice, itr_deadline deadline);
 
 /* The same, trying in between, until `attempt(arg)` has it. Heeds `may_leave`. */
-int interruption_wait_in_slices(const interruption_waiting *waiting, interruption_try attempt,
-                                void *arg, itr_deadline deadline);
+int mod_wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg,
+                       itr_deadline deadline);
 
 /* An object has changed so that `count` of those who wait for it in the lot may have what they
    want. To be called after the change, and before the GIL is let go of. */
 static inline void
-interruption_wake(const void *address, size_t count)
+mod_wake(const void *address, size_t count)
 {
-    if (interruption_waited_for(address)) {
+    if (mod_waited_for(address)) {
         (void)itr_lot_wake(address, count);
     }
 }
 
 /* What means for ever in a timeout, besides that it is not given. */
 typedef enum {
-    INTERRUPTION_NOTHING_IS_EVER,
-    INTERRUPTION_NONE_IS_EVER,
-    INTERRUPTION_MINUS_ONE_IS_EVER,
-} interruption_ever;
+    MOD_NOTHING_IS_EVER,
+    MOD_NONE_IS_EVER,
+    MOD_MINUS_ONE_IS_EVER,
+} mod_ever;
 
 /*
  * The deadline that a timeout means, an int or float in seconds, or NULL. Rounded up, as CPython
  * does. False: the original does not wait with it, or refuses it, or it is of another type: let the
  * original deal with it.
  */
-bool interruption_deadline_of(PyObject *timeout, interruption_ever ever, itr_deadline *deadline);
+bool mod_deadline_of(PyObject *timeout, mod_ever ever, itr_deadline *deadline);
 
 /*
  * Is a call whose arguments are a flag of that name, whether to wait, and `timeout` one that waits?
  * `*timeout` (borrowed) is NULL if it was not given. False: it does not, or its arguments are not
  * what they usually are.
  */
-bool interruption_call_waits(const interruption_call *call, const char *flag, PyObject **timeout);
+bool mod_call_waits(const mod_call *call, const char *flag, PyObject **timeout);
 
 /* Both in one: until when is a call with such arguments to wait? */
-bool interruption_call_deadline(const interruption_call *call, const char *flag,
-                                interruption_ever ever, itr_deadline *deadline);
+bool mod_call_deadline(const mod_call *call, const char *flag, mod_ever ever,
+                       itr_deadline *deadline);
 
 /* Let the original of such a call wait until then, after all; or, without `flag`, of a call whose
    only argument is the timeout. */
-PyObject *interruption_wait_in_original(const interruption_call *call, bool flag,
-                                        itr_deadline deadline);
+PyObject *mod_wait_in_original(const mod_call *call, bool flag, itr_deadline deadline);
 
 #endif

@@ -21,21 +21,21 @@
 #endif
 #endif
 
-#define FREE INTERRUPTION_MUTEX_INIT
+#define FREE MOD_MUTEX_INIT
 #define ALL_FREE {FREE, FREE, FREE, FREE, FREE, FREE, FREE, FREE}
 
-struct interruption_mutexes interruption_mutexes = ALL_FREE;
+struct mod_mutexes mod_mutexes = ALL_FREE;
 
 void
-interruption_mutexes_after_fork_child(void)
+mod_mutexes_after_fork_child(void)
 {
-    interruption_mutexes = (struct interruption_mutexes)ALL_FREE;
+    mod_mutexes = (struct mod_mutexes)ALL_FREE;
 }
 
 /* The serial is the generation of the interpreter, then the id in the low bits. */
 #define ID_BITS 48
 
-static _Atomic uint64_t generation; /* written by interruption_new_interpreter only */
+static _Atomic uint64_t generation; /* written by mod_new_interpreter only */
 
 static uint64_t
 serial_of(PyThreadState *tstate)
@@ -45,7 +45,7 @@ serial_of(PyThreadState *tstate)
 }
 
 int
-interruption_new_interpreter(void)
+mod_new_interpreter(void)
 {
     PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
     if (marks == NULL) {
@@ -68,7 +68,7 @@ interruption_new_interpreter(void)
 }
 
 itr_thread
-interruption_self(void)
+mod_self(void)
 {
     PyThreadState *tstate = PyThreadState_Get();
     return (itr_thread){(uintptr_t)PyThread_get_thread_ident(), serial_of(tstate)};
@@ -166,13 +166,13 @@ walk_threads_locked(walk *to)
 #if !defined(Py_GIL_DISABLED)
 
 void
-interruption_while_stopped(void (*look)(void *arg), void *arg)
+mod_while_stopped(void (*look)(void *arg), void *arg)
 {
     look(arg);
 }
 
 bool
-interruption_world_is_stopped(void)
+mod_world_is_stopped(void)
 {
     return false;
 }
@@ -217,7 +217,7 @@ stop_and_look(deferred_look *what)
 #endif
 
 void
-interruption_while_stopped(void (*look)(void *arg), void *arg)
+mod_while_stopped(void (*look)(void *arg), void *arg)
 {
     if (world_stopped) {
         look(arg);
@@ -230,7 +230,7 @@ interruption_while_stopped(void (*look)(void *arg), void *arg)
 }
 
 bool
-interruption_world_is_stopped(void)
+mod_world_is_stopped(void)
 {
     return world_stopped;
 }
@@ -256,7 +256,7 @@ find_in_list(uintptr_t thread_id)
 /* Threads that are detached may come and go even then; but what is found is not theirs to take out
    before they have attached. See walk_threads_locked for the lock. */
 PyThreadState *
-interruption_find_thread_state(uintptr_t thread_id)
+mod_find_thread_state(uintptr_t thread_id)
 {
     if (_PyRuntime.debug_offsets.runtime_state.interpreters_head !=
         offsetof(_PyRuntimeState, interpreters.head)) {
@@ -271,7 +271,7 @@ interruption_find_thread_state(uintptr_t thread_id)
 #else /* With a GIL it is the lock; in 3.13 what stops the world holds that of the list. */
 
 PyThreadState *
-interruption_find_thread_state(uintptr_t thread_id)
+mod_find_thread_state(uintptr_t thread_id)
 {
     return find_in_list(thread_id);
 }
@@ -279,7 +279,7 @@ interruption_find_thread_state(uintptr_t thread_id)
 #endif
 
 void
-interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
+mod_watch_end(const PyObject *lock, void (*tell)(const void *lock))
 {
     (void)lock; /* none stands for a thread */
     (void)tell;
@@ -310,7 +310,7 @@ ends_with(const PyThreadState *tstate, const PyObject *lock)
 }
 
 void
-interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock))
+mod_watch_end(const PyObject *lock, void (*tell)(const void *lock))
 {
     PyThreadState *tstate = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     while (tstate != NULL && !ends_with(tstate, lock)) {
@@ -339,22 +339,22 @@ enum { MADE_BY_THREADING = 3, MADE_BY_THREADING_AS_DAEMON = 6 };
 static void
 count_as_daemon(void *thread_id)
 {
-    PyThreadState *tstate = interruption_find_thread_state(*(const uintptr_t *)thread_id);
+    PyThreadState *tstate = mod_find_thread_state(*(const uintptr_t *)thread_id);
     if (tstate != NULL && tstate->_whence == MADE_BY_THREADING) {
         tstate->_whence = MADE_BY_THREADING_AS_DAEMON;
     }
 }
 
 void
-interruption_count_as_daemon(uintptr_t thread_id)
+mod_count_as_daemon(uintptr_t thread_id)
 {
-    interruption_while_stopped(count_as_daemon, &thread_id);
+    mod_while_stopped(count_as_daemon, &thread_id);
 }
 
 #else
 
 void
-interruption_count_as_daemon(uintptr_t thread_id)
+mod_count_as_daemon(uintptr_t thread_id)
 {
     (void)thread_id;
 }
@@ -379,7 +379,7 @@ new_thread_state(PyInterpreterState *interpreter)
 #endif
 
 bool
-interruption_attach_thread(void)
+mod_attach_thread(void)
 {
     PyThreadState *made = new_thread_state(PyInterpreterState_Main());
     if (made == NULL) {
@@ -390,7 +390,7 @@ interruption_attach_thread(void)
 }
 
 void
-interruption_detach_thread(void)
+mod_detach_thread(void)
 {
     PyThreadState_Clear(PyThreadState_Get());
     PyThreadState_DeleteCurrent();
@@ -456,7 +456,7 @@ mark_unborn(walk *of)
 #endif
 
 int
-interruption_list_threads(itr_thread **threads, size_t *count)
+mod_list_threads(itr_thread **threads, size_t *count)
 {
     walk all;
     if (collect_threads(&all) < 0) {
@@ -480,13 +480,13 @@ interruption_list_threads(itr_thread **threads, size_t *count)
 
 #if PY_VERSION_HEX >= 0x030D0000 /* gh-106004: it returns a new reference */
 int
-interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
+mod_get_item(PyObject *dict, PyObject *key, PyObject **item)
 {
     return PyDict_GetItemRef(dict, key, item);
 }
 #else
 int
-interruption_get_item(PyObject *dict, PyObject *key, PyObject **item)
+mod_get_item(PyObject *dict, PyObject *key, PyObject **item)
 {
     *item = Py_XNewRef(PyDict_GetItemWithError(dict, key));
     if (*item != NULL) {
@@ -508,7 +508,7 @@ type_dict(PyTypeObject *type)
 }
 
 PyObject *
-interruption_find_in_class(PyTypeObject *type, const char *name)
+mod_find_in_class(PyTypeObject *type, const char *name)
 {
     PyObject *key = PyUnicode_InternFromString(name);
     PyObject *mro = key == NULL ? NULL : Py_XNewRef(type->tp_mro);
@@ -516,7 +516,7 @@ interruption_find_in_class(PyTypeObject *type, const char *name)
     for (Py_ssize_t i = 0; mro != NULL && found == NULL && i < PyTuple_GET_SIZE(mro); i++) {
         PyObject *dict = type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
         if (dict != NULL) {
-            (void)interruption_get_item(dict, key, &found);
+            (void)mod_get_item(dict, key, &found);
             Py_DECREF(dict);
         }
     }
@@ -527,7 +527,7 @@ interruption_find_in_class(PyTypeObject *type, const char *name)
 }
 
 const char *
-interruption_strange_layout(void)
+mod_strange_layout(void)
 {
     PyThreadState *self = PyThreadState_Get();
     if (self->interp != PyThreadState_GetInterpreter(self)) {

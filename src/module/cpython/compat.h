@@ -3,8 +3,8 @@
  * in compat.c. Frames have a file of their own, frame.[ch], and instructions, bytecode.[ch];
  * nowhere else is PY_VERSION_HEX or Py_GIL_DISABLED looked at.
  */
-#ifndef INTERRUPTION_COMPAT_H
-#define INTERRUPTION_COMPAT_H
+#ifndef MOD_COMPAT_H
+#define MOD_COMPAT_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,24 +19,24 @@
  * consistent.
  */
 #ifdef Py_GIL_DISABLED
-#define INTERRUPTION_FREE_THREADED 1
+#define MOD_FREE_THREADED 1
 
 static inline uint64_t
-interruption_add(_Atomic uint64_t *to, uint64_t amount)
+mod_add(_Atomic uint64_t *to, uint64_t amount)
 {
     return atomic_fetch_add(to, amount);
 }
 
 static inline bool
-interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+mod_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
 {
     return atomic_compare_exchange_strong(where, &expected, wanted);
 }
 #else
-#define INTERRUPTION_FREE_THREADED 0
+#define MOD_FREE_THREADED 0
 
 static inline uint64_t
-interruption_add(_Atomic uint64_t *to, uint64_t amount)
+mod_add(_Atomic uint64_t *to, uint64_t amount)
 {
     uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
     atomic_store_explicit(to, before + amount, memory_order_relaxed);
@@ -44,7 +44,7 @@ interruption_add(_Atomic uint64_t *to, uint64_t amount)
 }
 
 static inline bool
-interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
+mod_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
 {
     if (atomic_load_explicit(where, memory_order_relaxed) != expected) {
         return false;
@@ -58,7 +58,7 @@ interruption_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObjec
    on in a subinterpreter for a while, with another one: it has other frames and locks there, and
    another GIL guards them. */
 static inline bool
-interruption_runs_with(const PyThreadState *own)
+mod_runs_with(const PyThreadState *own)
 {
 #if PY_VERSION_HEX >= 0x030C0000 /* gh-59956 */
     return own->_status.active;
@@ -69,7 +69,7 @@ interruption_runs_with(const PyThreadState *own)
 
 /* Does the interpreter go, so that no other thread can attach any more? Anybody may ask. */
 static inline bool
-interruption_is_finalizing(void)
+mod_is_finalizing(void)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     return Py_IsFinalizing();
@@ -80,7 +80,7 @@ interruption_is_finalizing(void)
 
 /* Is that thread attached, or on 3.11 anybody? Asked by another one, which is not. */
 static inline bool
-interruption_is_attached(const PyThreadState *other)
+mod_is_attached(const PyThreadState *other)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     return __atomic_load_n(&other->state, __ATOMIC_RELAXED) == 1; /* _Py_THREAD_ATTACHED */
@@ -97,7 +97,7 @@ interruption_is_attached(const PyThreadState *other)
  * nobody can get at it any more, but through a weak reference.
  */
 static inline bool
-interruption_references_are(PyObject *object, Py_ssize_t own)
+mod_references_are(PyObject *object, Py_ssize_t own)
 {
 #ifdef Py_GIL_DISABLED
     /* Of three sorts: an object that we made, whose local part only we change; one whose maker has
@@ -120,7 +120,7 @@ interruption_references_are(PyObject *object, Py_ssize_t own)
  * is to go then: without a GIL, where its maker counts apart, it would wait until that has time.
  */
 static inline void
-interruption_give_away(PyObject *object)
+mod_give_away(PyObject *object)
 {
 #ifdef Py_GIL_DISABLED
     /* Relaxed: nobody else knows it yet. */
@@ -135,17 +135,17 @@ interruption_give_away(PyObject *object)
 /* Slots of the module's definition that only some versions know (gh-104108, gh-116322). Ends with
    the closing slot. */
 #if PY_VERSION_HEX >= 0x030D0000
-#define INTERRUPTION_VERSION_SLOTS                                                                 \
+#define MOD_VERSION_SLOTS                                                                          \
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},                    \
         {Py_mod_gil, Py_MOD_GIL_NOT_USED},                                                         \
     {                                                                                              \
         0, NULL                                                                                    \
     }
 #elif PY_VERSION_HEX >= 0x030C0000
-#define INTERRUPTION_VERSION_SLOTS                                                                 \
+#define MOD_VERSION_SLOTS                                                                          \
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, { 0, NULL }
 #else
-#define INTERRUPTION_VERSION_SLOTS {0, NULL}
+#define MOD_VERSION_SLOTS {0, NULL}
 #endif
 
 /*
@@ -154,15 +154,15 @@ interruption_give_away(PyObject *object)
  * others stop the world. Before, the GIL is held as long as this is, so nobody ever waits.
  */
 #if PY_VERSION_HEX >= 0x030D0000
-typedef PyMutex interruption_mutex;
-#define INTERRUPTION_MUTEX_INIT {0}
+typedef PyMutex mod_mutex;
+#define MOD_MUTEX_INIT {0}
 #else
-typedef pthread_mutex_t interruption_mutex;
-#define INTERRUPTION_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+typedef pthread_mutex_t mod_mutex;
+#define MOD_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
 #endif
 
 static inline void
-interruption_mutex_lock(interruption_mutex *mutex)
+mod_mutex_lock(mod_mutex *mutex)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     PyMutex_Lock(mutex);
@@ -172,7 +172,7 @@ interruption_mutex_lock(interruption_mutex *mutex)
 }
 
 static inline void
-interruption_mutex_unlock(interruption_mutex *mutex)
+mod_mutex_unlock(mod_mutex *mutex)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     PyMutex_Unlock(mutex);
@@ -183,44 +183,43 @@ interruption_mutex_unlock(interruption_mutex *mutex)
 
 /* In the child of a fork: whoever held it does not exist. */
 static inline void
-interruption_mutex_reset(interruption_mutex *mutex)
+mod_mutex_reset(mod_mutex *mutex)
 {
-    *mutex = (interruption_mutex)INTERRUPTION_MUTEX_INIT;
+    *mutex = (mod_mutex)MOD_MUTEX_INIT;
 }
 
 /* Those that guard what there is once, each named for the file that it is of. */
-extern struct interruption_mutexes {
-    interruption_mutex code, families, interpose, late_threads, self_test, signal_hook, threads,
-        tls;
-} interruption_mutexes;
+extern struct mod_mutexes {
+    mod_mutex code, families, interpose, late_threads, self_test, signal_hook, threads, tls;
+} mod_mutexes;
 
 /* In the child of a fork: whoever held them is not there. See lifecycle.h. */
-void interruption_mutexes_after_fork_child(void);
+void mod_mutexes_after_fork_child(void);
 
 /* The exception that is set, or none, put aside while other code runs, and back. */
 typedef struct {
     PyObject *type;
     PyObject *value;
     PyObject *traceback;
-} interruption_raised;
+} mod_raised;
 
-static inline interruption_raised
-interruption_put_aside(void)
+static inline mod_raised
+mod_put_aside(void)
 {
-    interruption_raised raised;
+    mod_raised raised;
     PyErr_Fetch(&raised.type, &raised.value, &raised.traceback);
     return raised;
 }
 
 static inline void
-interruption_put_back(interruption_raised raised)
+mod_put_back(mod_raised raised)
 {
     PyErr_Restore(raised.type, raised.value, raised.traceback);
 }
 
 /* What a weak reference refers to: a new reference, or NULL if that is no more. */
 static inline PyObject *
-interruption_referent(PyObject *reference)
+mod_referent(PyObject *reference)
 {
 #if PY_VERSION_HEX >= 0x030D0000 /* gh-105927: what returns a borrowed one is going */
     PyObject *referent;
@@ -234,7 +233,7 @@ interruption_referent(PyObject *reference)
 
 /* Is it a weak reference to something that is no more? Lets go of nothing. */
 static inline bool
-interruption_is_dead_reference(PyObject *object)
+mod_is_dead_reference(PyObject *object)
 {
     if (!PyWeakref_Check(object)) {
         return false;
@@ -253,22 +252,22 @@ interruption_is_dead_reference(PyObject *object)
 
 /* What a class has under that name, itself or by inheritance, as it is in the class's dictionary: a
    new reference, or NULL. Runs no Python code, keeps no exception set. */
-PyObject *interruption_find_in_class(PyTypeObject *type, const char *name);
+PyObject *mod_find_in_class(PyTypeObject *type, const char *name);
 
 /*
  * Call `look(arg)` while no other thread of the interpreter runs Python code or is about to: with a
  * GIL they do not anyway. It must not wait, and not run Python code; it may call this again.
  */
-void interruption_while_stopped(void (*look)(void *arg), void *arg);
+void mod_while_stopped(void (*look)(void *arg), void *arg);
 
 /* Is the caller called so, where there is no GIL? A thread that has just been given a mutex may be
    stopped with it. */
-bool interruption_world_is_stopped(void);
+bool mod_world_is_stopped(void);
 
 #if PY_VERSION_HEX >= 0x030D0000
-/* In interruption_while_stopped: the state of the running thread with that id, good until the world
+/* In mod_while_stopped: the state of the running thread with that id, good until the world
    goes on. NULL: there is none, or it is being cleared. */
-PyThreadState *interruption_find_thread_state(uintptr_t thread_id);
+PyThreadState *mod_find_thread_state(uintptr_t thread_id);
 #endif
 
 /*
@@ -276,38 +275,38 @@ PyThreadState *interruption_find_thread_state(uintptr_t thread_id);
  * go by what `threading` knows alone (gh-136003): it goes round for ever while there is another
  * thread's state.
  */
-void interruption_count_as_daemon(uintptr_t thread_id);
+void mod_count_as_daemon(uintptr_t thread_id);
 
 /* If the lock stands for a thread's life (up to 3.12: gh-114271), see to it that the thread's end,
    after it has released the lock, calls `tell` with it: a function that is always the same. */
-void interruption_watch_end(const PyObject *lock, void (*tell)(const void *lock));
+void mod_watch_end(const PyObject *lock, void (*tell)(const void *lock));
 
 /*
  * To be called once for each interpreter, before the rest. Python may be finalized and started
  * again in one process; thread state ids begin again then, and this keeps serials from repeating.
  * Returns 1 if this is such a new start, 0 if not, -1 with an exception set.
  */
-int interruption_new_interpreter(void);
+int mod_new_interpreter(void);
 
 /* The names of the calling thread. It must be attached (hold the GIL, where there is one). */
-itr_thread interruption_self(void);
+itr_thread mod_self(void);
 
 /*
  * All live Python threads of this interpreter, in memory to be given back by PyMem_RawFree. Threads
  * that have been made but do not run yet are among them, with ITR_NO_THREAD_ID. Returns 0, or -1
  * with MemoryError set.
  */
-int interruption_list_threads(itr_thread **threads, size_t *count);
+int mod_list_threads(itr_thread **threads, size_t *count);
 
 /*
  * An item of a dict, as a new reference in `*item`; NULL where there is none. Returns 1, 0 where
  * there is none, or -1 with an exception set.
  */
-int interruption_get_item(PyObject *dict, PyObject *key, PyObject **item);
+int mod_get_item(PyObject *dict, PyObject *key, PyObject **item);
 
 /* Tell auditing hooks of a time.sleep, where the original does. 0, or -1 with an exception set. */
 static inline int
-interruption_audit_sleep(PyObject *seconds)
+mod_audit_sleep(PyObject *seconds)
 {
 #if PY_VERSION_HEX >= 0x030D0000 /* gh-108294 */
     return PySys_Audit("time.sleep", "O", seconds);
@@ -322,28 +321,26 @@ interruption_audit_sleep(PyObject *seconds)
  * for good. False if there is no memory for a state: PyGILState_Ensure would end the process then,
  * or from 3.15 on hang the thread for ever, as it does when the interpreter ends (gh-87135).
  */
-bool interruption_attach_thread(void);
-void interruption_detach_thread(void);
+bool mod_attach_thread(void);
+void mod_detach_thread(void);
 
 /* Are the fields of structs that we look at where they were when this was built, as far as that can
    be told of the calling thread's own state? NULL, or the name of one that is not. */
-const char *interruption_strange_layout(void);
+const char *mod_strange_layout(void);
 
 /* The slots for extensions that each code object has. A slot's number is good for an interpreter,
  * -1 if there is none left. `get` and `set` return 0, or -1, perhaps with an exception set. From
  * 3.12 they are of the unstable API (gh-91744), under other names. */
 #if PY_VERSION_HEX >= 0x030C0000
-#define interruption_request_code_slot PyUnstable_Eval_RequestCodeExtraIndex
-#define interruption_get_code_slot(code, slot, value)                                              \
+#define mod_request_code_slot PyUnstable_Eval_RequestCodeExtraIndex
+#define mod_get_code_slot(code, slot, value)                                                       \
     PyUnstable_Code_GetExtra((PyObject *)(code), slot, value)
-#define interruption_set_code_slot(code, slot, value)                                              \
+#define mod_set_code_slot(code, slot, value)                                                       \
     PyUnstable_Code_SetExtra((PyObject *)(code), slot, value)
 #else
-#define interruption_request_code_slot _PyEval_RequestCodeExtraIndex
-#define interruption_get_code_slot(code, slot, value)                                              \
-    _PyCode_GetExtra((PyObject *)(code), slot, value)
-#define interruption_set_code_slot(code, slot, value)                                              \
-    _PyCode_SetExtra((PyObject *)(code), slot, value)
+#define mod_request_code_slot _PyEval_RequestCodeExtraIndex
+#define mod_get_code_slot(code, slot, value) _PyCode_GetExtra((PyObject *)(code), slot, value)
+#define mod_set_code_slot(code, slot, value) _PyCode_SetExtra((PyObject *)(code), slot, value)
 #endif
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 static Py_ssize_t
-count_names(const interruption_signature *signature)
+count_names(const mod_signature *signature)
 {
     Py_ssize_t count = 0;
     while (signature->names[count] != NULL) {
@@ -16,8 +16,7 @@ count_names(const interruption_signature *signature)
 
 /* Put one argument that was given by name in its place. */
 static int
-place_keyword(const interruption_signature *signature, PyObject *name, PyObject *value,
-              PyObject **places)
+place_keyword(const mod_signature *signature, PyObject *name, PyObject *value, PyObject **places)
 {
     for (Py_ssize_t i = 0; signature->names[i] != NULL; i++) {
         if (PyUnicode_CompareWithASCIIString(name, signature->names[i]) != 0) {
@@ -37,8 +36,8 @@ place_keyword(const interruption_signature *signature, PyObject *name, PyObject 
 }
 
 int
-interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
-                            Py_ssize_t nargs, PyObject *kwnames, PyObject **places)
+mod_sort_arguments(const mod_signature *signature, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames, PyObject **places)
 {
     if (nargs > signature->positional) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional argument%s (%zd given)",
@@ -87,7 +86,7 @@ refuse(PyObject *given, const char *name)
 }
 
 int
-interruption_seconds(PyObject *given, const char *name, double *seconds)
+mod_seconds(PyObject *given, const char *name, double *seconds)
 {
     *seconds = Py_HUGE_VAL;
     if (given == NULL || given == Py_None) {
@@ -124,13 +123,13 @@ interruption_seconds(PyObject *given, const char *name, double *seconds)
 }
 
 PyObject *
-interruption_seconds_method(PyObject *Py_UNUSED(module), PyObject *args)
+mod_seconds_method(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *given;
     const char *name;
     double seconds;
     if (!PyArg_ParseTuple(args, "Os:_seconds", &given, &name) ||
-        interruption_seconds(given, name, &seconds) < 0) {
+        mod_seconds(given, name, &seconds) < 0) {
         return NULL;
     }
     return PyFloat_FromDouble(seconds);

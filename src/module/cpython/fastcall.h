@@ -1,8 +1,8 @@
 /*
  * Arguments of METH_FASTCALL | METH_KEYWORDS functions, sorted into their places.
  */
-#ifndef INTERRUPTION_FASTCALL_H
-#define INTERRUPTION_FASTCALL_H
+#ifndef MOD_FASTCALL_H
+#define MOD_FASTCALL_H
 
 #include "state.h"
 
@@ -11,14 +11,14 @@ typedef struct {
     const char *const *names; /* of the parameters, in order; ends with NULL */
     Py_ssize_t required;      /* so many must be given */
     Py_ssize_t positional;    /* so many may be given by position; the rest by name only */
-} interruption_signature;
+} mod_signature;
 
 /*
  * Sort them: `places[i]` is the argument for `names[i]` (borrowed), or NULL. Returns 0, or -1 with
  * TypeError set, worded as Python words it.
  */
-int interruption_sort_arguments(const interruption_signature *signature, PyObject *const *args,
-                                Py_ssize_t nargs, PyObject *kwnames, PyObject **places);
+int mod_sort_arguments(const mod_signature *signature, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, PyObject **places);
 
 /*
  * A time that a user has given, in `*seconds`: None (or NULL) and infinity, and what is beyond all
@@ -27,9 +27,9 @@ int interruption_sort_arguments(const interruption_signature *signature, PyObjec
  *
  * The one rule for whatever takes seconds, also in Python.
  */
-int interruption_seconds(PyObject *given, const char *name, double *seconds);
+int mod_seconds(PyObject *given, const char *name, double *seconds);
 
 /* _seconds(given, name): the above as a function. */
-PyObject *interruption_seconds_method(PyObject *module, PyObject *args);
+PyObject *mod_seconds_method(PyObject *module, PyObject *args);
 
 #endif

@@ -40,7 +40,7 @@
 #if PY_VERSION_HEX >= 0x030C0000
 
 PyObject *
-interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
+mod_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
 {
     PyObject *value = PyFrame_GetVar(frame, PyTuple_GET_ITEM(code->co_localsplusnames, index));
     if (value == NULL) {
@@ -50,32 +50,32 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index)
 }
 
 bool
-interruption_frame_is_called_by_c(PyFrameObject *frame)
+mod_frame_is_called_by_c(PyFrameObject *frame)
 {
     /* Between the two is a frame that stands for a piece of the C stack. */
-    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    const struct _PyInterpreterFrame *of = mod_frame_address(frame);
     return of->previous == NULL || of->previous->owner > FRAME_OWNED_BY_GENERATOR;
 }
 
 PyObject *
-interruption_frame_function(PyFrameObject *frame)
+mod_frame_function(PyFrameObject *frame)
 {
-    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    const struct _PyInterpreterFrame *of = mod_frame_address(frame);
     PyObject *function = FUNCTION_OF(of);
     return function != NULL && PyFunction_Check(function) ? Py_NewRef(function) : NULL;
 }
 
 PyObject *
-interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+mod_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
 {
-    const struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    const struct _PyInterpreterFrame *of = mod_frame_address(frame);
     return Py_XNewRef(LOCAL_OF(of, code->co_nlocalsplus + slot));
 }
 
 #else /* 3.11 has no function for it, and will not change its frames any more. */
 
 PyObject *
-interruption_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code), int index)
+mod_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code), int index)
 {
     PyObject *value = frame->f_frame->localsplus[index];
     if (value != NULL && PyCell_Check(value)) {
@@ -85,25 +85,25 @@ interruption_frame_argument(PyFrameObject *frame, PyCodeObject *Py_UNUSED(code),
 }
 
 bool
-interruption_frame_is_called_by_c(PyFrameObject *frame)
+mod_frame_is_called_by_c(PyFrameObject *frame)
 {
     return frame->f_frame->is_entry;
 }
 
 PyObject *
-interruption_frame_function(PyFrameObject *frame)
+mod_frame_function(PyFrameObject *frame)
 {
     return Py_XNewRef((PyObject *)frame->f_frame->f_func);
 }
 
 PyObject *
-interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+mod_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
 {
     return Py_XNewRef(frame->f_frame->localsplus[code->co_nlocalsplus + slot]);
 }
 
 bool
-interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
+mod_frame_trace_opcodes(PyFrameObject *frame, bool trace)
 {
     bool before = frame->f_trace_opcodes;
     frame->f_trace_opcodes = trace;
@@ -113,7 +113,7 @@ interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace)
 #endif
 
 int
-interruption_find_variable(PyCodeObject *code, const char *name)
+mod_find_variable(PyCodeObject *code, const char *name)
 {
     for (int i = 0; i < code->co_nlocals; i++) {
         if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(code->co_localsplusnames, i), name) ==
@@ -125,14 +125,14 @@ interruption_find_variable(PyCodeObject *code, const char *name)
 }
 
 PyObject *
-interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name)
+mod_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name)
 {
-    int index = interruption_find_variable(code, name);
-    return index < 0 ? NULL : interruption_frame_argument(frame, code, index);
+    int index = mod_find_variable(code, name);
+    return index < 0 ? NULL : mod_frame_argument(frame, code, index);
 }
 
 PyCodeObject *
-interruption_frame_place(void *frame, int *lasti)
+mod_frame_place(void *frame, int *lasti)
 {
     struct _PyInterpreterFrame *of = frame;
     *lasti = -1;
@@ -144,32 +144,32 @@ interruption_frame_place(void *frame, int *lasti)
     return (PyCodeObject *)Py_NewRef((PyObject *)code);
 }
 
-/* How a frame object begins, in every version so far; interruption_check_frames makes sure. */
+/* How a frame object begins, in every version so far; mod_check_frames makes sure. */
 typedef struct {
     PyObject_HEAD PyFrameObject *back;
     void *frame;
 } frame_object;
 
 void *
-interruption_frame_address(PyFrameObject *frame)
+mod_frame_address(PyFrameObject *frame)
 {
     return ((frame_object *)frame)->frame;
 }
 
 int
-interruption_check_frames(void)
+mod_check_frames(void)
 {
     PyThreadState *tstate = PyThreadState_Get();
-    PyFrameObject *innermost = interruption_frame_of_thread(tstate);
+    PyFrameObject *innermost = mod_frame_of_thread(tstate);
     if (innermost == NULL) {
         return 0; /* imported by C code alone: nothing to compare */
     }
-    void *frame = interruption_frame_now(tstate);
+    void *frame = mod_frame_now(tstate);
     int lasti;
-    PyCodeObject *code = interruption_frame_place(frame, &lasti);
+    PyCodeObject *code = mod_frame_place(frame, &lasti);
     PyCodeObject *expected = PyFrame_GetCode(innermost);
     assert(expected != NULL); /* each frame object has a code */
-    bool right = interruption_frame_address(innermost) == frame && code == expected &&
+    bool right = mod_frame_address(innermost) == frame && code == expected &&
                  lasti == PyFrame_GetLasti(innermost);
     Py_XDECREF(code);
     Py_DECREF(expected);
@@ -185,7 +185,7 @@ interruption_check_frames(void)
 #if PY_VERSION_HEX >= 0x030D0000
 
 const char *
-interruption_strange_frames(void)
+mod_strange_frames(void)
 {
     const struct {
         const char *name;
@@ -217,10 +217,10 @@ interruption_strange_frames(void)
     return NULL;
 }
 
-#else /* Before gh-106597. They will not change any more; interruption_check_frames has looked. */
+#else /* Before gh-106597. They will not change any more; mod_check_frames has looked. */
 
 const char *
-interruption_strange_frames(void)
+mod_strange_frames(void)
 {
     return NULL;
 }
@@ -230,31 +230,31 @@ interruption_strange_frames(void)
 /* From frame to frame. ------------------------------------------------------------------------ */
 
 static void
-arrive_at(interruption_walk *walk, PyFrameObject *frame)
+arrive_at(mod_walk *walk, PyFrameObject *frame)
 {
     Py_XDECREF(walk->code);
     walk->frame = frame;
     walk->code = frame == NULL ? NULL : PyFrame_GetCode(frame);
 }
 
-interruption_walk
-interruption_walk_begin(PyThreadState *tstate)
+mod_walk
+mod_walk_begin(PyThreadState *tstate)
 {
-    interruption_walk walk = {.code = NULL};
-    arrive_at(&walk, interruption_frame_innermost(tstate, &walk.lost));
+    mod_walk walk = {.code = NULL};
+    arrive_at(&walk, mod_frame_innermost(tstate, &walk.lost));
     return walk;
 }
 
 void
-interruption_walk_on(interruption_walk *walk)
+mod_walk_on(mod_walk *walk)
 {
     if (walk->frame != NULL) {
-        arrive_at(walk, interruption_frame_back(walk->frame, &walk->lost));
+        arrive_at(walk, mod_frame_back(walk->frame, &walk->lost));
     }
 }
 
 void
-interruption_walk_end(interruption_walk *walk)
+mod_walk_end(mod_walk *walk)
 {
     Py_XDECREF(walk->frame);
     Py_XDECREF(walk->code);
@@ -273,7 +273,7 @@ complete_frame(struct _PyInterpreterFrame *frame)
 }
 
 void *
-interruption_peek_at_frame(void *frame, PyCodeObject **code, int *lasti)
+mod_peek_at_frame(void *frame, PyCodeObject **code, int *lasti)
 {
     struct _PyInterpreterFrame *of = complete_frame(frame);
     if (of == NULL) {
@@ -285,7 +285,7 @@ interruption_peek_at_frame(void *frame, PyCodeObject **code, int *lasti)
 }
 
 void *
-interruption_frame_below(void *frame)
+mod_frame_below(void *frame)
 {
     return ((struct _PyInterpreterFrame *)frame)->previous;
 }
@@ -299,16 +299,16 @@ generator_of(struct _PyInterpreterFrame *frame)
 }
 
 bool
-interruption_is_generator_of(const void *generator, PyFrameObject *frame)
+mod_is_generator_of(const void *generator, PyFrameObject *frame)
 {
-    struct _PyInterpreterFrame *of = interruption_frame_address(frame);
+    struct _PyInterpreterFrame *of = mod_frame_address(frame);
     return of->owner == FRAME_OWNED_BY_GENERATOR && generator_of(of) == generator;
 }
 
 bool
-interruption_has_no_frame(PyThreadState *tstate, const void *generator)
+mod_has_no_frame(PyThreadState *tstate, const void *generator)
 {
-    struct _PyInterpreterFrame *frame = complete_frame(interruption_frame_now(tstate));
+    struct _PyInterpreterFrame *frame = complete_frame(mod_frame_now(tstate));
     while (frame != NULL && frame->owner != FRAME_OWNED_BY_GENERATOR) {
         frame = complete_frame(frame->previous);
     }
@@ -316,13 +316,13 @@ interruption_has_no_frame(PyThreadState *tstate, const void *generator)
 }
 
 /* Interned, as the names of code objects are; only ever compared. Written by
-   interruption_current_place_init, with the same values each time in one interpreter. */
+   mod_current_place_init, with the same values each time in one interpreter. */
 static _Atomic(PyObject *) wrapper_names[6];
 static const char *const wrapper_spellings[6] = {
     "__enter__", "acquire", "__aenter__", "acquire_lock", "_acquire_restore", "enter_context"};
 
 int
-interruption_current_place_init(void)
+mod_current_place_init(void)
 {
     for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
         PyObject *name = PyUnicode_InternFromString(wrapper_spellings[i]);
@@ -339,7 +339,7 @@ interruption_current_place_init(void)
 }
 
 static bool
-is_wrapper(const PyCodeObject *code, const interruption_places *places)
+is_wrapper(const PyCodeObject *code, const mod_places *places)
 {
     if (code->co_filename == places->wrapper_file) {
         return true;
@@ -355,7 +355,7 @@ is_wrapper(const PyCodeObject *code, const interruption_places *places)
 
 /* The frame to tell of, when the innermost is not a plain one; NULL: none of them. */
 static struct _PyInterpreterFrame *
-frame_to_tell(struct _PyInterpreterFrame *frame, const interruption_places *places)
+frame_to_tell(struct _PyInterpreterFrame *frame, const mod_places *places)
 {
     for (PyObject *const *but_not = places->but_not; *but_not != NULL; but_not++) {
         if ((PyObject *)CODE_OF(frame) == *but_not) {
@@ -373,10 +373,10 @@ frame_to_tell(struct _PyInterpreterFrame *frame, const interruption_places *plac
 }
 
 bool
-interruption_current_place(PyThreadState *self, const interruption_places *places, PyObject **plain,
-                           PyObject **code, int *lasti)
+mod_current_place(PyThreadState *self, const mod_places *places, PyObject **plain, PyObject **code,
+                  int *lasti)
 {
-    struct _PyInterpreterFrame *frame = interruption_frame_now(self);
+    struct _PyInterpreterFrame *frame = mod_frame_now(self);
     *code = NULL;
     *lasti = -1;
     /* A frame of the C stack's has no code, or none that is ever plain. */
@@ -401,7 +401,7 @@ interruption_current_place(PyThreadState *self, const interruption_places *place
 }
 
 PyObject *
-interruption_describe_place(const PyCodeObject *code, int lasti)
+mod_describe_place(const PyCodeObject *code, int lasti)
 {
     if (code == NULL) {
         return Py_NewRef(Py_None);

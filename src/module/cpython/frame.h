@@ -5,8 +5,8 @@
  * its address) and asked for its code, and the frame object, made when somebody wants one. The
  * address of a frame names it as long as it runs or is suspended; after that it may name another.
  */
-#ifndef INTERRUPTION_FRAME_H
-#define INTERRUPTION_FRAME_H
+#ifndef MOD_FRAME_H
+#define MOD_FRAME_H
 
 #include <stdbool.h>
 
@@ -14,7 +14,7 @@
 
 /* The calling thread's innermost frame, or NULL. An address, not to be followed. */
 static inline void *
-interruption_frame_now(PyThreadState *tstate)
+mod_frame_now(PyThreadState *tstate)
 {
 #if PY_VERSION_HEX >= 0x030D0000 /* gh-108035 */
     return tstate->current_frame;
@@ -25,21 +25,21 @@ interruption_frame_now(PyThreadState *tstate)
 
 /* Of a frame that runs in the calling thread: its code (a new reference; NULL if it has none, as a
    frame made by C may), and where it is in it, in bytes; then -1. */
-PyCodeObject *interruption_frame_place(void *frame, int *lasti);
+PyCodeObject *mod_frame_place(void *frame, int *lasti);
 
 /* The address of the frame that the object stands for. */
-void *interruption_frame_address(PyFrameObject *frame);
+void *mod_frame_address(PyFrameObject *frame);
 
 /* The value of the argument with that index among the code's variables: a new reference, or NULL if
    it has none any more. Keeps no exception set. */
-PyObject *interruption_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index);
+PyObject *mod_frame_argument(PyFrameObject *frame, PyCodeObject *code, int index);
 
 /* The index of the variable with that name among those of the code; -1: it has none. */
-int interruption_find_variable(PyCodeObject *code, const char *name);
+int mod_find_variable(PyCodeObject *code, const char *name);
 
 /* The value of the frame's variable with that name: a new reference, or NULL if it has none, or not
    yet. Keeps no exception set. */
-PyObject *interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name);
+PyObject *mod_frame_variable(PyFrameObject *frame, PyCodeObject *code, const char *name);
 
 /*
  * Of a thread that cannot run, or the calling one: the name of the stack that its Python frames lie
@@ -48,7 +48,7 @@ PyObject *interruption_frame_variable(PyFrameObject *frame, PyCodeObject *code, 
  * a stack is kept as long as the stack is.
  */
 static inline const void *
-interruption_stack_now(const PyThreadState *tstate)
+mod_stack_now(const PyThreadState *tstate)
 {
     const _PyStackChunk *piece = tstate->datastack_chunk;
     while (piece != NULL && piece->previous != NULL) {
@@ -62,47 +62,47 @@ interruption_stack_now(const PyThreadState *tstate)
  * NULL if none does. Each puts the exceptions that it handles on top of its resumer's, in a list.
  */
 static inline const void *
-interruption_generator_now(const PyThreadState *tstate)
+mod_generator_now(const PyThreadState *tstate)
 {
     return tstate->exc_info == &tstate->exc_state ? NULL : tstate->exc_info;
 }
 
 /* The one outside that one, which runs; or NULL. */
 static inline const void *
-interruption_generator_below(const PyThreadState *tstate, const void *generator)
+mod_generator_below(const PyThreadState *tstate, const void *generator)
 {
     const _PyErr_StackItem *below = ((const _PyErr_StackItem *)generator)->previous_item;
     return below == &tstate->exc_state ? NULL : below;
 }
 
 /* Is it the generator whose frame that is? */
-bool interruption_is_generator_of(const void *generator, PyFrameObject *frame);
+bool mod_is_generator_of(const void *generator, PyFrameObject *frame);
 
 /* Has the generator, which is the calling thread's innermost, no frame, so that it is compiled? */
-bool interruption_has_no_frame(PyThreadState *tstate, const void *generator);
+bool mod_has_no_frame(PyThreadState *tstate, const void *generator);
 
 /* Does the calling thread run a compiled generator that is inside of all others? */
 static inline bool
-interruption_compiled_generator_runs(PyThreadState *tstate)
+mod_compiled_generator_runs(PyThreadState *tstate)
 {
-    const void *generator = interruption_generator_now(tstate);
-    return generator != NULL && interruption_has_no_frame(tstate, generator);
+    const void *generator = mod_generator_now(tstate);
+    return generator != NULL && mod_has_no_frame(tstate, generator);
 }
 
 /* Is it of a function, or a generator, that C code has called or resumed? Calls that Python code
    makes do not go through C, but for some of objects that are no functions. Of a running frame. */
-bool interruption_frame_is_called_by_c(PyFrameObject *frame);
+bool mod_frame_is_called_by_c(PyFrameObject *frame);
 
 /* The function that it is a call of, if of one: a new reference, or NULL. */
-PyObject *interruption_frame_function(PyFrameObject *frame);
+PyObject *mod_frame_function(PyFrameObject *frame);
 
 /* What is on the frame's value stack, counted from its bottom: a new reference, or NULL. Of a
    running frame, and below what its instruction takes, or not overwritten by it yet. */
-PyObject *interruption_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot);
+PyObject *mod_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot);
 
 /* Does it belong to a generator, coroutine or asynchronous generator? */
 static inline bool
-interruption_is_generator_code(const PyCodeObject *code)
+mod_is_generator_code(const PyCodeObject *code)
 {
     return (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
 }
@@ -114,13 +114,13 @@ interruption_is_generator_code(const PyCodeObject *code)
    switched off. */
 #if PY_VERSION_HEX < 0x030C0000
 static inline int
-interruption_pause_collector(void)
+mod_pause_collector(void)
 {
     return PyGC_Disable();
 }
 
 static inline void
-interruption_resume_collector(int enabled)
+mod_resume_collector(int enabled)
 {
     if (enabled) {
         (void)PyGC_Enable();
@@ -128,34 +128,34 @@ interruption_resume_collector(int enabled)
 }
 #else
 static inline int
-interruption_pause_collector(void)
+mod_pause_collector(void)
 {
     return 0;
 }
 
 static inline void
-interruption_resume_collector(int Py_UNUSED(enabled))
+mod_resume_collector(int Py_UNUSED(enabled))
 {
 }
 #endif
 
 /* PyThreadState_GetFrame. */
 static inline PyFrameObject *
-interruption_frame_of_thread(PyThreadState *tstate)
+mod_frame_of_thread(PyThreadState *tstate)
 {
-    int enabled = interruption_pause_collector();
+    int enabled = mod_pause_collector();
     PyFrameObject *frame = PyThreadState_GetFrame(tstate);
-    interruption_resume_collector(enabled);
+    mod_resume_collector(enabled);
     return frame;
 }
 
 /* PyFrame_GetBack. */
 static inline PyFrameObject *
-interruption_frame_before(PyFrameObject *frame)
+mod_frame_before(PyFrameObject *frame)
 {
-    int enabled = interruption_pause_collector();
+    int enabled = mod_pause_collector();
     PyFrameObject *back = PyFrame_GetBack(frame);
-    interruption_resume_collector(enabled);
+    mod_resume_collector(enabled);
     return back;
 }
 
@@ -163,19 +163,19 @@ interruption_frame_before(PyFrameObject *frame)
    is true then, there is no memory for its object. No exception is set. */
 
 static inline PyFrameObject *
-interruption_frame_innermost(PyThreadState *tstate, bool *lost)
+mod_frame_innermost(PyThreadState *tstate, bool *lost)
 {
-    PyFrameObject *frame = interruption_frame_of_thread(tstate);
-    *lost = frame == NULL && interruption_frame_now(tstate) != NULL;
+    PyFrameObject *frame = mod_frame_of_thread(tstate);
+    *lost = frame == NULL && mod_frame_now(tstate) != NULL;
     return frame;
 }
 
 /* Takes the reference that it is given. An exception that is set already stays, if none is lost. */
 static inline PyFrameObject *
-interruption_frame_back(PyFrameObject *frame, bool *lost)
+mod_frame_back(PyFrameObject *frame, bool *lost)
 {
     bool raising = PyErr_Occurred() != NULL;
-    PyFrameObject *back = interruption_frame_before(frame);
+    PyFrameObject *back = mod_frame_before(frame);
     Py_DECREF(frame);
     *lost = back == NULL && PyErr_Occurred() != NULL && !raising;
     if (*lost) {
@@ -187,9 +187,9 @@ interruption_frame_back(PyFrameObject *frame, bool *lost)
 /*
  * From frame to frame, outwards, of the calling thread or one that cannot run:
  *
- *     interruption_walk walk = interruption_walk_begin(tstate);
- *     for (; walk.frame != NULL; interruption_walk_on(&walk)) { ... }
- *     interruption_walk_end(&walk);
+ *     mod_walk walk = mod_walk_begin(tstate);
+ *     for (; walk.frame != NULL; mod_walk_on(&walk)) { ... }
+ *     mod_walk_end(&walk);
  *
  * An exception that is set already stays, if no frame is lost.
  */
@@ -197,14 +197,14 @@ typedef struct {
     PyFrameObject *frame; /* strong; NULL: there is none any more */
     PyCodeObject *code;   /* what it runs; strong */
     bool lost;            /* there is no memory for the next one's object */
-} interruption_walk;
+} mod_walk;
 
-interruption_walk interruption_walk_begin(PyThreadState *tstate);
-void interruption_walk_on(interruption_walk *walk);
-void interruption_walk_end(interruption_walk *walk);
+mod_walk mod_walk_begin(PyThreadState *tstate);
+void mod_walk_on(mod_walk *walk);
+void mod_walk_end(mod_walk *walk);
 
 /* 3.11: is the trace function called for each instruction of the frame? Returns what was before. */
-bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
+bool mod_frame_trace_opcodes(PyFrameObject *frame, bool trace);
 
 /*
  * For a process that is about to end, and whose threads cannot be asked: what is there to be seen
@@ -212,16 +212,16 @@ bool interruption_frame_trace_opcodes(PyFrameObject *frame, bool trace);
  * (borrowed) and place; NULL: there is none. Whoever holds the GIL may be changing it: to be called
  * in a copy of the process. Allocates nothing.
  */
-void *interruption_peek_at_frame(void *frame, PyCodeObject **code, int *lasti);
+void *mod_peek_at_frame(void *frame, PyCodeObject **code, int *lasti);
 
 /* The frame that has called that one. */
-void *interruption_frame_below(void *frame);
+void *mod_frame_below(void *frame);
 
 /* Which frames are of no use in telling where a thread is. Compared by identity. */
 typedef struct {
     PyObject *wrapper_file;   /* a co_filename; or NULL */
     PyObject *const *but_not; /* code objects, and NULL */
-} interruption_places;
+} mod_places;
 
 /*
  * Where the calling thread, `self`, is in Python: the code object (borrowed; NULL: nowhere) and the
@@ -233,20 +233,20 @@ typedef struct {
  * was so, to be quick when it comes again (it may have gone, and a wrapper come in its place; then
  * that is told). Makes no frame objects, runs no Python code.
  */
-bool interruption_current_place(PyThreadState *self, const interruption_places *places,
-                                PyObject **plain, PyObject **code, int *lasti);
+bool mod_current_place(PyThreadState *self, const mod_places *places, PyObject **plain,
+                       PyObject **code, int *lasti);
 
 /* (filename, line, function), or None for no code. NULL with an exception set. */
-PyObject *interruption_describe_place(const PyCodeObject *code, int lasti);
+PyObject *mod_describe_place(const PyCodeObject *code, int lasti);
 
 /* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
-int interruption_current_place_init(void);
+int mod_current_place_init(void);
 
 /* Are the fields of frames where they were when this was built? From 3.13 the interpreter tells
    debuggers where they are. NULL, or the name of one that is elsewhere. */
-const char *interruption_strange_frames(void);
+const char *mod_strange_frames(void);
 
 /* Do the above hold for this interpreter? 0, or -1 with ImportError set. */
-int interruption_check_frames(void);
+int mod_check_frames(void);
 
 #endif

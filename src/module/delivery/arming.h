@@ -5,20 +5,20 @@
  * that thread, between statements, until the request is delivered, cleared, or the thread closes:
  * see events.h. Nobody raises anything in another thread.
  */
-#ifndef INTERRUPTION_ARMING_H
-#define INTERRUPTION_ARMING_H
+#ifndef MOD_ARMING_H
+#define MOD_ARMING_H
 
 #include "thread/thread.h"
 
 /* A request waits in an open thread: make the thread look at once, and until the request has been
    delivered or has come to another end. By anybody; an exception that is set stays. */
-void interruption_stop_where_it_is(interruption_state *state, itr_record *record);
+void mod_stop_where_it_is(mod_state *state, itr_record *record);
 
 /* It has not looked since, or nothing came of it: make it look at what it runs now. */
-void interruption_arm_again(interruption_state *state, itr_record *record);
+void mod_arm_again(mod_state *state, itr_record *record);
 
 /* There is nothing to look for any more: disarm it, unless it has been asked anew. By the owner, or
    when it can run no more. */
-void interruption_disarm(interruption_thread *thread);
+void mod_disarm(mod_thread *thread);
 
 #endif

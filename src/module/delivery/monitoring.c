@@ -20,7 +20,7 @@
 enum { NO_TOOL = -1 };
 
 typedef struct {
-    interruption_deliverer *deliver;
+    mod_deliverer *deliver;
     int tool; /* our tool id */
     PyObject *set_local_events;
     PyObject *set_events;
@@ -33,7 +33,7 @@ typedef struct {
 } connection;
 
 /* Made by the first region, NULL before and again when the module is cleared. Atomic: released by
-   interruption_events_start, acquired by whoever reads it. */
+   mod_events_start, acquired by whoever reads it. */
 static _Atomic(connection *) connected;
 
 static connection *
@@ -68,7 +68,7 @@ set_all_events(const connection *to, long events)
 }
 
 void
-interruption_events_watch_entries(interruption_thread *thread)
+mod_events_watch_entries(mod_thread *thread)
 {
     const connection *to = connection_now();
     if (!thread->watches_entries && to != NULL) {
@@ -81,14 +81,14 @@ interruption_events_watch_entries(interruption_thread *thread)
 
 /* Under the list's mutex. False: the code is not analysed yet. */
 static bool
-arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, bool protected)
+arm_code(const connection *to, mod_thread *thread, PyCodeObject *code, bool protected)
 {
-    interruption_code *info = interruption_code_known(code);
+    mod_code *info = mod_code_known(code);
     if (info == NULL) {
         return false;
     }
-    if (interruption_armed_add(&thread->armed, code, &info->armed) && info->armed == 1) {
-        bool heads = interruption_safepoints_have_eventless_loops(info->points);
+    if (mod_armed_add(&thread->armed, code, &info->armed) && info->armed == 1) {
+        bool heads = mod_safepoints_have_eventless_loops(info->points);
         set_events(to, code, protected ? to->calls : heads ? to->heads : to->all);
     }
     return true;
@@ -97,24 +97,24 @@ arm_code(const connection *to, interruption_thread *thread, PyCodeObject *code, 
 /* The events first, then what tells that they are there: a fork may come while they are being set,
    and the child does then what is left. See armed.h. */
 static void
-disarm_codes(const connection *to, interruption_armed *armed)
+disarm_codes(const connection *to, mod_armed *armed)
 {
     PyCodeObject *code;
-    while ((code = interruption_armed_next(armed)) != NULL) {
-        interruption_code *info = interruption_code_known(code); /* since it was armed */
+    while ((code = mod_armed_next(armed)) != NULL) {
+        mod_code *info = mod_code_known(code); /* since it was armed */
         if (info->armed == 1 && to != NULL) {
             set_events(to, code, 0);
         }
-        interruption_armed_remove(armed, code, &info->armed);
+        mod_armed_remove(armed, code, &info->armed);
     }
 }
 
 void
-interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage)
+mod_events_disarm(mod_thread *thread, mod_garbage *garbage)
 {
     const connection *to = connection_now();
     disarm_codes(to, &thread->armed);
-    garbage->disarmed = interruption_armed_take(&thread->armed);
+    garbage->disarmed = mod_armed_take(&thread->armed);
     if (thread->watches_entries) {
         if (entry_watchers == 1 && to != NULL) {
             set_all_events(to, 0);
@@ -125,15 +125,14 @@ interruption_events_disarm(interruption_thread *thread, interruption_garbage *ga
 }
 
 void
-interruption_events_arm(interruption_state *state, interruption_thread *thread,
-                        interruption_garbage *garbage)
+mod_events_arm(mod_state *state, mod_thread *thread, mod_garbage *garbage)
 {
     const connection *to = connection_now();
-    interruption_running *found = &garbage->found;
-    interruption_find_running(thread, found);
+    mod_running *found = &garbage->found;
+    mod_find_running(thread, found);
     for (size_t i = 0; i < found->count && to != NULL; i++) {
-        interruption_running_code *at = &found->codes[i];
-        bool protected = interruption_is_protected(state, at->code, at->globals);
+        mod_running_code *at = &found->codes[i];
+        bool protected = mod_is_protected(state, at->code, at->globals);
         if (!arm_code(to, thread, at->code, protected)) {
             garbage->unknown = true;
         }
@@ -141,29 +140,29 @@ interruption_events_arm(interruption_state *state, interruption_thread *thread,
 }
 
 bool
-interruption_drop_garbage(interruption_garbage *garbage)
+mod_drop_garbage(mod_garbage *garbage)
 {
     for (size_t i = 0; i < garbage->found.count; i++) {
-        interruption_running_code *at = &garbage->found.codes[i];
+        mod_running_code *at = &garbage->found.codes[i];
         if (garbage->unknown) {
-            (void)interruption_code_of(at->code);
+            (void)mod_code_of(at->code);
             PyErr_Clear(); /* no memory: not armed, then */
         }
         Py_DECREF(at->code);
         Py_XDECREF(at->globals);
     }
     PyMem_RawFree(garbage->found.codes);
-    interruption_armed_free(&garbage->disarmed);
+    mod_armed_free(&garbage->disarmed);
     return garbage->unknown;
 }
 
 /* Called by the interpreter. ------------------------------------------------------------------ */
 
 /* The calling thread, if there is anything to do for it. */
-static interruption_thread *
+static mod_thread *
 asked_thread(void)
 {
-    interruption_thread *thread = interruption_thread_self;
+    mod_thread *thread = mod_thread_self;
     if (thread == NULL) {
         return NULL;
     }
@@ -173,12 +172,11 @@ asked_thread(void)
 
 /* None, or NULL with the request's exception set. */
 static PyObject *
-deliver_at(PyObject *module, interruption_moment point)
+deliver_at(PyObject *module, mod_moment point)
 {
     const connection *at = connection_now();
-    interruption_thread *thread = asked_thread();
-    if (at != NULL && thread != NULL &&
-        at->deliver(interruption_get_state(module), thread, point) < 0) {
+    mod_thread *thread = asked_thread();
+    if (at != NULL && thread != NULL && at->deliver(mod_get_state(module), thread, point) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -187,7 +185,7 @@ deliver_at(PyObject *module, interruption_moment point)
 static PyObject *
 on_line(PyObject *module, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-    const interruption_moment point = {.moment = INTERRUPTION_AT_LINE};
+    const mod_moment point = {.moment = MOD_AT_LINE};
     return deliver_at(module, point);
 }
 
@@ -201,35 +199,34 @@ on_jump(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (to > from && at != NULL) {
         return Py_NewRef(at->disable); /* not a loop's: never of use */
     }
-    const interruption_moment point = {.moment = INTERRUPTION_AT_JUMP, .destination = (int)to};
+    const mod_moment point = {.moment = MOD_AT_JUMP, .destination = (int)to};
     return deliver_at(module, point);
 }
 
 /* Arm what an armed thread is about to run; takes the references. Returns whether it is protected.
  */
 static bool
-arm_entered(interruption_state *state, interruption_thread *thread,
-            interruption_running_code entered)
+arm_entered(mod_state *state, mod_thread *thread, mod_running_code entered)
 {
-    bool protected = interruption_is_protected(state, entered.code, entered.globals);
-    (void)interruption_code_of(entered.code);
+    bool protected = mod_is_protected(state, entered.code, entered.globals);
+    (void)mod_code_of(entered.code);
     PyErr_Clear(); /* no memory: it is not armed, then */
-    interruption_lock_threads();
+    mod_lock_threads();
     const connection *to = connection_now();
     if (to != NULL && (itr_flags(thread->record) & ITR_ARMED)) {
         (void)arm_code(to, thread, entered.code, protected);
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     Py_DECREF(entered.code);
     Py_XDECREF(entered.globals);
     return protected;
 }
 
 static void
-arm_called(interruption_state *state, interruption_thread *thread, PyObject *callable)
+arm_called(mod_state *state, mod_thread *thread, PyObject *callable)
 {
-    interruption_running called;
-    interruption_find_called(callable, &called);
+    mod_running called;
+    mod_find_called(callable, &called);
     for (size_t i = 0; i < called.count; i++) {
         (void)arm_entered(state, thread, called.codes[i]);
     }
@@ -241,9 +238,9 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     assert(nargs == 4);
     (void)nargs;
-    interruption_thread *thread = asked_thread();
+    mod_thread *thread = asked_thread();
     if (thread != NULL) {
-        interruption_state *state = interruption_get_state(module);
+        mod_state *state = mod_get_state(module);
         arm_called(state, thread, args[2]);
         /* map(function, ...), next(generator), coroutine.send(...), context.run(step) */
         if (!PyFunction_Check(args[2]) && !PyType_Check(args[3])) {
@@ -258,16 +255,16 @@ on_entry(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     assert(nargs == 2);
     (void)nargs;
-    interruption_thread *thread = asked_thread();
+    mod_thread *thread = asked_thread();
     const connection *to = connection_now();
     if (thread == NULL || to == NULL) {
         Py_RETURN_NONE;
     }
-    PyFrameObject *frame = interruption_frame_of_thread(thread->tstate);
-    const interruption_running_code entered = {(PyCodeObject *)Py_NewRef(args[0]),
-                                               frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
+    PyFrameObject *frame = mod_frame_of_thread(thread->tstate);
+    const mod_running_code entered = {(PyCodeObject *)Py_NewRef(args[0]),
+                                      frame == NULL ? NULL : PyFrame_GetGlobals(frame)};
     Py_XDECREF(frame);
-    bool protected = arm_entered(interruption_get_state(module), thread, entered);
+    bool protected = arm_entered(mod_get_state(module), thread, entered);
     return Py_NewRef(protected ? to->disable : Py_None); /* protected code is never of use */
 }
 
@@ -277,16 +274,16 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     assert(nargs == 2);
     (void)nargs;
-    const interruption_code *info = interruption_code_known((PyCodeObject *)args[0]);
+    const mod_code *info = mod_code_known((PyCodeObject *)args[0]);
     const connection *to = connection_now();
     int offset = (int)PyLong_AsLong(args[1]);
     if (info == NULL || to == NULL) {
         Py_RETURN_NONE;
     }
-    if (!(interruption_safepoint_flags(info->points, offset) & INTERRUPTION_SAFEPOINT_HEAD)) {
+    if (!(mod_safepoint_flags(info->points, offset) & MOD_SAFEPOINT_HEAD)) {
         return Py_NewRef(to->disable); /* never of use */
     }
-    const interruption_moment point = {.moment = INTERRUPTION_AT_HEAD};
+    const mod_moment point = {.moment = MOD_AT_HEAD};
     return deliver_at(module, point);
 }
 
@@ -417,18 +414,18 @@ fill_connection(connection *made, PyObject *monitoring, PyObject *module)
 static void
 disconnect(connection *made, PyObject *monitoring)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     if (made->tool != NO_TOOL) {
         PyObject *done = PyObject_CallMethod(monitoring, "free_tool_id", "i", made->tool);
         Py_XDECREF(done);
         PyErr_Clear();
     }
     free_connection(made);
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }
 
 int
-interruption_events_start(interruption_state *state, interruption_deliverer *deliver)
+mod_events_start(mod_state *state, mod_deliverer *deliver)
 {
     if (connection_now() != NULL) {
         return 0;
@@ -456,7 +453,7 @@ interruption_events_start(interruption_state *state, interruption_deliverer *del
 }
 
 void
-interruption_events_stop(void)
+mod_events_stop(void)
 {
     connection *made = atomic_exchange(&connected, NULL);
     if (made != NULL) {

@@ -10,11 +10,11 @@
 /* The frames of a region. --------------------------------------------------------------------- */
 
 typedef struct {
-    interruption_state *state;
+    mod_state *state;
     PyFrameObject *frame;
     PyCodeObject *code;
-    const interruption_safepoints *points;
-    interruption_maker maker;
+    const mod_safepoints *points;
+    mod_maker maker;
     int lasti;
     int since;     /* where the region was entered, if by this frame; else -1 */
     bool analyses; /* code that is new: no lock is held */
@@ -23,9 +23,9 @@ typedef struct {
 } frame_view;
 
 typedef struct {
-    interruption_state *state;
-    interruption_thread *thread;
-    interruption_view blocks;
+    mod_state *state;
+    mod_thread *thread;
+    mod_view blocks;
     bool skip;     /* leave out the innermost frame */
     bool analyses; /* else code is analysed by who asks, without a lock: see arming.c, explain.c */
     bool (*see)(void *arg, const frame_view *at); /* returns whether that is enough */
@@ -35,25 +35,24 @@ typedef struct {
     bool unknown;  /* found: code that is not analysed yet */
 } region_walk;
 
-static const interruption_code *
+static const mod_code *
 code_in_walk(const frame_view *at)
 {
     if (!at->analyses) {
-        return interruption_code_known(at->code);
+        return mod_code_known(at->code);
     }
-    const interruption_code *known = interruption_code_of(at->code);
+    const mod_code *known = mod_code_of(at->code);
     PyErr_Clear();
     return known;
 }
 
 static bool
-see_frame(const region_walk *of, const interruption_code *known, frame_view *at)
+see_frame(const region_walk *of, const mod_code *known, frame_view *at)
 {
     at->points = known->points;
     at->maker = known->maker;
     at->lasti = PyFrame_GetLasti(at->frame);
-    at->since =
-        interruption_is_frame_of(of->blocks.region, at->frame) ? of->blocks.region->lasti : -1;
+    at->since = mod_is_frame_of(of->blocks.region, at->frame) ? of->blocks.region->lasti : -1;
     return of->see(of->arg, at);
 }
 
@@ -64,27 +63,26 @@ walk_region(region_walk *of)
 {
     frame_view at = {.state = of->state, .innermost = true, .analyses = of->analyses};
     bool enough = false;
-    of->programs = !(of->blocks.region->kind & INTERRUPTION_BLOCK_PROGRAM);
-    interruption_walk walk = interruption_walk_begin(of->thread->tstate);
+    of->programs = !(of->blocks.region->kind & MOD_BLOCK_PROGRAM);
+    mod_walk walk = mod_walk_begin(of->thread->tstate);
     if (of->skip) {
-        interruption_walk_on(&walk);
+        mod_walk_on(&walk);
     }
-    for (; walk.frame != NULL && !(enough && of->programs); interruption_walk_on(&walk)) {
+    for (; walk.frame != NULL && !(enough && of->programs); mod_walk_on(&walk)) {
         at.frame = walk.frame;
         at.code = walk.code;
-        const interruption_code *known = enough ? NULL : code_in_walk(&at);
+        const mod_code *known = enough ? NULL : code_in_walk(&at);
         of->unknown = !enough && known == NULL;
         enough = enough || (known != NULL && see_frame(of, known, &at));
-        if (of->unknown || interruption_is_frame_of(of->blocks.region, walk.frame)) {
+        if (of->unknown || mod_is_frame_of(of->blocks.region, walk.frame)) {
             break;
         }
-        of->programs =
-            of->programs || interruption_is_programs_frame(of->state, walk.frame, walk.code);
+        of->programs = of->programs || mod_is_programs_frame(of->state, walk.frame, walk.code);
         at.innermost = false;
-        at.above_c = interruption_frame_is_called_by_c(walk.frame);
+        at.above_c = mod_frame_is_called_by_c(walk.frame);
     }
     bool whole = !of->unknown && !walk.lost;
-    interruption_walk_end(&walk);
+    mod_walk_end(&walk);
     return whole;
 }
 
@@ -93,35 +91,34 @@ walk_region(region_walk *of)
 /* The cleanup that the frame is in, or 0. Leaving a shield is in its own exit, which does not
    count. */
 static int
-cleanup_of(const frame_view *at, interruption_moment point)
+cleanup_of(const frame_view *at, mod_moment point)
 {
-    if (at->innermost && point.moment == INTERRUPTION_AT_EXIT) {
-        return interruption_safepoint_cleanup_outside(at->points, at->lasti, at->since);
+    if (at->innermost && point.moment == MOD_AT_EXIT) {
+        return mod_safepoint_cleanup_outside(at->points, at->lasti, at->since);
     }
-    int cleanup = interruption_safepoint_cleanup(at->points, at->lasti, at->since);
-    if (cleanup == 0 && at->innermost && point.moment == INTERRUPTION_AT_JUMP) {
+    int cleanup = mod_safepoint_cleanup(at->points, at->lasti, at->since);
+    if (cleanup == 0 && at->innermost && point.moment == MOD_AT_JUMP) {
         /* 3.12 raises at the end of the jump, the others at its beginning. */
-        cleanup = interruption_safepoint_cleanup(at->points, point.destination, at->since);
+        cleanup = mod_safepoint_cleanup(at->points, point.destination, at->since);
     }
     return cleanup;
 }
 
 /* Is the innermost frame between two statements? */
 static bool
-between_statements(const frame_view *at, interruption_moment point)
+between_statements(const frame_view *at, mod_moment point)
 {
-    unsigned flags = interruption_safepoint_flags(at->points, at->lasti);
+    unsigned flags = mod_safepoint_flags(at->points, at->lasti);
     switch (point.moment) {
-    case INTERRUPTION_AT_LINE:
+    case MOD_AT_LINE:
         /* Up to 3.11 a jump back is told as the line that it goes to. */
-        return (flags & (INTERRUPTION_SAFEPOINT_STATEMENT | INTERRUPTION_SAFEPOINT_LOOP)) &&
-               !(flags & INTERRUPTION_SAFEPOINT_GAP);
-    case INTERRUPTION_AT_JUMP:
-        return (flags & INTERRUPTION_SAFEPOINT_LOOP) &&
-               !(interruption_safepoint_flags(at->points, point.destination) &
-                 INTERRUPTION_SAFEPOINT_GAP);
-    case INTERRUPTION_AT_HEAD:
-        return (flags & INTERRUPTION_SAFEPOINT_HEAD) && !(flags & INTERRUPTION_SAFEPOINT_GAP);
+        return (flags & (MOD_SAFEPOINT_STATEMENT | MOD_SAFEPOINT_LOOP)) &&
+               !(flags & MOD_SAFEPOINT_GAP);
+    case MOD_AT_JUMP:
+        return (flags & MOD_SAFEPOINT_LOOP) &&
+               !(mod_safepoint_flags(at->points, point.destination) & MOD_SAFEPOINT_GAP);
+    case MOD_AT_HEAD:
+        return (flags & MOD_SAFEPOINT_HEAD) && !(flags & MOD_SAFEPOINT_GAP);
     default:
         return true;
     }
@@ -132,66 +129,63 @@ between_statements(const frame_view *at, interruption_moment point)
 static bool
 swallows(const frame_view *at)
 {
-    if (at->above_c && !interruption_statements_are_refused() &&
-        !(interruption_safepoint_flags(at->points, at->lasti) & INTERRUPTION_SAFEPOINT_CALLS)) {
+    if (at->above_c && !mod_statements_are_refused() &&
+        !(mod_safepoint_flags(at->points, at->lasti) & MOD_SAFEPOINT_CALLS)) {
         return true;
     }
-    return at->since < 0 && interruption_is_callback(at->frame, at->code, at->analyses);
+    return at->since < 0 && mod_is_callback(at->frame, at->code, at->analyses);
 }
 
 static bool
-blocks_here(const frame_view *at, interruption_making making, interruption_moment point,
-            interruption_obstacle *obstacle)
+blocks_here(const frame_view *at, mod_making making, mod_moment point, mod_obstacle *obstacle)
 {
-    obstacle->kind = INTERRUPTION_NOTHING;
-    if (at->since < 0 && interruption_is_wrapper(at->code)) {
-        obstacle->kind = INTERRUPTION_CLEANUP;
-        obstacle->detail = interruption_is_entering(at->code) ? INTERRUPTION_IN_WITH_ENTRY
-                                                              : INTERRUPTION_IN_WITH_EXIT;
+    obstacle->kind = MOD_NOTHING;
+    if (at->since < 0 && mod_is_wrapper(at->code)) {
+        obstacle->kind = MOD_CLEANUP;
+        obstacle->detail = mod_is_entering(at->code) ? MOD_IN_WITH_ENTRY : MOD_IN_WITH_EXIT;
     }
-    else if (interruption_is_import_machinery(at->code)) {
-        obstacle->kind = INTERRUPTION_IMPORTING;
+    else if (mod_is_import_machinery(at->code)) {
+        obstacle->kind = MOD_IMPORTING;
     }
-    else if (making == INTERRUPTION_CLEANS) {
-        obstacle->kind = INTERRUPTION_SWALLOWED;
+    else if (making == MOD_CLEANS) {
+        obstacle->kind = MOD_SWALLOWED;
     }
-    else if (making == INTERRUPTION_MAKES ||
-             (at->innermost && interruption_is_protected_frame(at->state, at->frame, at->code))) {
-        obstacle->kind = INTERRUPTION_PROTECTED;
+    else if (making == MOD_MAKES ||
+             (at->innermost && mod_is_protected_frame(at->state, at->frame, at->code))) {
+        obstacle->kind = MOD_PROTECTED;
     }
     else if ((obstacle->detail = cleanup_of(at, point)) != 0) {
-        obstacle->kind = INTERRUPTION_CLEANUP;
+        obstacle->kind = MOD_CLEANUP;
     }
     else if (swallows(at)) {
-        obstacle->kind = INTERRUPTION_SWALLOWED;
+        obstacle->kind = MOD_SWALLOWED;
     }
     else if (at->innermost && !between_statements(at, point)) {
-        obstacle->kind = INTERRUPTION_IN_STATEMENT;
+        obstacle->kind = MOD_IN_STATEMENT;
     }
-    return obstacle->kind != INTERRUPTION_NOTHING;
+    return obstacle->kind != MOD_NOTHING;
 }
 
 typedef struct {
-    interruption_moment point;
-    interruption_obstacle *found;
+    mod_moment point;
+    mod_obstacle *found;
 } search;
 
 static bool
 see_obstacle(void *arg, const frame_view *at)
 {
     const search *of = arg;
-    interruption_making making =
-        interruption_what_it_makes(at->state, at->maker, at->frame, at->code);
+    mod_making making = mod_what_it_makes(at->state, at->maker, at->frame, at->code);
     if (blocks_here(at, making, of->point, of->found)) {
         of->found->code = (PyCodeObject *)Py_NewRef((PyObject *)at->code);
         of->found->lasti = at->lasti;
         return true;
     }
-    return making == INTERRUPTION_BEGINS;
+    return making == MOD_BEGINS;
 }
 
 static void
-place_of_block(const interruption_block *block, interruption_obstacle *obstacle)
+place_of_block(const mod_block *block, mod_obstacle *obstacle)
 {
     if (block != NULL) {
         obstacle->code = (PyCodeObject *)Py_XNewRef((PyObject *)block->code);
@@ -200,28 +194,27 @@ place_of_block(const interruption_block *block, interruption_obstacle *obstacle)
 }
 
 static bool
-view_blocks(const interruption_thread *thread, const interruption_view *view,
-            interruption_obstacle *obstacle)
+view_blocks(const mod_thread *thread, const mod_view *view, mod_obstacle *obstacle)
 {
     if (view->regions == 0) {
-        obstacle->kind = INTERRUPTION_NOT_OPEN;
-        place_of_block(interruption_suspended_region(thread->tstate, &thread->blocks), obstacle);
+        obstacle->kind = MOD_NOT_OPEN;
+        place_of_block(mod_suspended_region(thread->tstate, &thread->blocks), obstacle);
     }
-    else if (interruption_statements_are_refused()) {
-        obstacle->kind = INTERRUPTION_REFUSED;
+    else if (mod_statements_are_refused()) {
+        obstacle->kind = MOD_REFUSED;
         place_of_block(view->region, obstacle);
     }
     else if (view->shields > 0) {
-        obstacle->kind = INTERRUPTION_SHIELDED;
+        obstacle->kind = MOD_SHIELDED;
         place_of_block(view->shield, obstacle);
     }
-    else if (!view->statements || (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
-                                   INTERRUPTION_NO_STATEMENTS)) {
-        obstacle->kind = INTERRUPTION_SWITCHED_OFF;
+    else if (!view->statements ||
+             (atomic_load_explicit(&thread->switches, memory_order_relaxed) & MOD_NO_STATEMENTS)) {
+        obstacle->kind = MOD_SWITCHED_OFF;
         place_of_block(view->region, obstacle);
     }
-    else if (!interruption_lockset_is_complete(&thread->lockset)) {
-        obstacle->kind = INTERRUPTION_LOCKS_UNKNOWN;
+    else if (!mod_lockset_is_complete(&thread->lockset)) {
+        obstacle->kind = MOD_LOCKS_UNKNOWN;
         place_of_block(view->region, obstacle);
     }
     else {
@@ -231,24 +224,23 @@ view_blocks(const interruption_thread *thread, const interruption_view *view,
 }
 
 void
-interruption_find_obstacle(interruption_state *state, interruption_thread *thread,
-                           interruption_moment point, interruption_obstacle *obstacle)
+mod_find_obstacle(mod_state *state, mod_thread *thread, mod_moment point, mod_obstacle *obstacle)
 {
-    *obstacle = (interruption_obstacle){.kind = INTERRUPTION_NOTHING, .lasti = -1};
+    *obstacle = (mod_obstacle){.kind = MOD_NOTHING, .lasti = -1};
     search of = {point, obstacle};
     region_walk walk = {.state = state, .thread = thread, .see = see_obstacle, .arg = &of};
-    walk.skip = point.moment == INTERRUPTION_AT_CALLER;
-    walk.analyses = point.moment != INTERRUPTION_AT_CALLER && point.moment != INTERRUPTION_AT_WORK;
-    interruption_view_blocks(thread->tstate, &thread->blocks, &walk.blocks);
+    walk.skip = point.moment == MOD_AT_CALLER;
+    walk.analyses = point.moment != MOD_AT_CALLER && point.moment != MOD_AT_WORK;
+    mod_view_blocks(thread->tstate, &thread->blocks, &walk.blocks);
     if (view_blocks(thread, &walk.blocks, obstacle)) {
         return;
     }
     bool whole = walk_region(&walk);
-    if (!whole && obstacle->kind == INTERRUPTION_NOTHING) {
-        obstacle->kind = walk.unknown ? INTERRUPTION_NOT_ANALYSED : INTERRUPTION_IN_STATEMENT;
+    if (!whole && obstacle->kind == MOD_NOTHING) {
+        obstacle->kind = walk.unknown ? MOD_NOT_ANALYSED : MOD_IN_STATEMENT;
     }
     else if (whole && !walk.programs) {
-        obstacle->kind = INTERRUPTION_PACKAGES_OWN;
+        obstacle->kind = MOD_PACKAGES_OWN;
         Py_CLEAR(obstacle->code);
         obstacle->lasti = -1;
     }
@@ -259,49 +251,47 @@ interruption_find_obstacle(interruption_state *state, interruption_thread *threa
 static bool
 is_cleaning_up(const frame_view *at)
 {
-    if (at->since < 0 && interruption_is_wrapper(at->code) && !interruption_is_entering(at->code)) {
+    if (at->since < 0 && mod_is_wrapper(at->code) && !mod_is_entering(at->code)) {
         return true;
     }
-    interruption_cleanup in = interruption_safepoint_cleanup(at->points, at->lasti, at->since);
-    if (in == INTERRUPTION_IN_WITH_ENTRY) {
+    mod_cleanup in = mod_safepoint_cleanup(at->points, at->lasti, at->since);
+    if (in == MOD_IN_WITH_ENTRY) {
         /* The `with` itself may be in a cleanup. */
-        in = interruption_safepoint_cleanup_outside(at->points, at->lasti, at->since);
+        in = mod_safepoint_cleanup_outside(at->points, at->lasti, at->since);
     }
-    return in != INTERRUPTION_IN_NOTHING && in != INTERRUPTION_IN_WITH_ENTRY;
+    return in != MOD_IN_NOTHING && in != MOD_IN_WITH_ENTRY;
 }
 
 static bool
 see_wait(void *arg, const frame_view *at)
 {
-    interruption_wait_view *view = arg;
-    interruption_makers_check(at->maker);
-    interruption_making making =
-        interruption_what_it_makes(at->state, at->maker, at->frame, at->code);
-    view->open = !swallows(at) && making != INTERRUPTION_MAKES;
-    view->cleanup = view->cleanup || making == INTERRUPTION_CLEANS || is_cleaning_up(at);
-    view->gives = view->gives || making == INTERRUPTION_GIVES;
-    view->breaks = view->breaks || making == INTERRUPTION_BREAKS;
-    view->importing = view->importing || interruption_is_import_machinery(at->code);
-    return !view->open || making == INTERRUPTION_BEGINS;
+    mod_wait_view *view = arg;
+    mod_makers_check(at->maker);
+    mod_making making = mod_what_it_makes(at->state, at->maker, at->frame, at->code);
+    view->open = !swallows(at) && making != MOD_MAKES;
+    view->cleanup = view->cleanup || making == MOD_CLEANS || is_cleaning_up(at);
+    view->gives = view->gives || making == MOD_GIVES;
+    view->breaks = view->breaks || making == MOD_BREAKS;
+    view->importing = view->importing || mod_is_import_machinery(at->code);
+    return !view->open || making == MOD_BEGINS;
 }
 
 void
-interruption_view_waits(interruption_state *state, interruption_thread *thread,
-                        interruption_wait_view *view)
+mod_view_waits(mod_state *state, mod_thread *thread, mod_wait_view *view)
 {
-    *view = (interruption_wait_view){.open = false};
+    *view = (mod_wait_view){.open = false};
     region_walk walk = {
         .state = state, .thread = thread, .analyses = true, .see = see_wait, .arg = view};
-    interruption_view *blocks = &walk.blocks;
-    interruption_view_blocks(thread->tstate, &thread->blocks, blocks);
+    mod_view *blocks = &walk.blocks;
+    mod_view_blocks(thread->tstate, &thread->blocks, blocks);
     if (blocks->regions == 0 || blocks->shields > 0 || !blocks->waits ||
-        (atomic_load_explicit(&thread->switches, memory_order_relaxed) & INTERRUPTION_NO_WAITS) ||
+        (atomic_load_explicit(&thread->switches, memory_order_relaxed) & MOD_NO_WAITS) ||
         thread->tstate->tracing > 0) {
         return; /* what a trace function raises comes up in what it traces */
     }
     view->open = true;
-    view->cleanup = interruption_statements_are_refused(); /* whether it is, cannot be told then */
+    view->cleanup = mod_statements_are_refused(); /* whether it is, cannot be told then */
     if (!walk_region(&walk) || !walk.programs) {
-        *view = (interruption_wait_view){.open = false}; /* no memory: it waits as it always did */
+        *view = (mod_wait_view){.open = false}; /* no memory: it waits as it always did */
     }
 }

@@ -3,58 +3,58 @@
  * its waits (S10)? One walk over the frames of the region answers both. What was tried before:
  * docs/rejected.md.
  */
-#ifndef INTERRUPTION_OBSTACLES_H
-#define INTERRUPTION_OBSTACLES_H
+#ifndef MOD_OBSTACLES_H
+#define MOD_OBSTACLES_H
 
 #include "thread/thread.h"
 
 /* Why a request is not delivered at a moment (S19). */
 typedef enum {
-    INTERRUPTION_NOTHING,  /* it is */
-    INTERRUPTION_NOT_OPEN, /* in no region; the place is that of a suspended generator's, if any */
-    INTERRUPTION_SHIELDED, /* by the shield entered at the place */
-    INTERRUPTION_SWITCHED_OFF,  /* by a region's option or the Thread's */
-    INTERRUPTION_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
+    MOD_NOTHING,       /* it is */
+    MOD_NOT_OPEN,      /* in no region; the place is that of a suspended generator's, if any */
+    MOD_SHIELDED,      /* by the shield entered at the place */
+    MOD_SWITCHED_OFF,  /* by a region's option or the Thread's */
+    MOD_LOCKS_UNKNOWN, /* locks are not noted, or were not since the region was entered at
                                    the place: see blocking/families.h */
-    INTERRUPTION_REFUSED,       /* this interpreter's code is not as we know it: self_test.h */
-    INTERRUPTION_PACKAGES_OWN,  /* of a package's thread, which has not called the program's code */
-    INTERRUPTION_PROTECTED,     /* in code of the standard library, this package, or protect() */
-    INTERRUPTION_CLEANUP,       /* in a cleanup; `detail` is its interruption_cleanup */
-    INTERRUPTION_IMPORTING,     /* a module is being imported */
-    INTERRUPTION_SWALLOWED,     /* in a `__del__`, a weak reference's callback, a signal handler */
-    INTERRUPTION_LOCK_HELD,     /* that was taken at the place */
-    INTERRUPTION_IN_STATEMENT,  /* between two statements it may be */
-    INTERRUPTION_NOT_ANALYSED,  /* not known: at work, in code that nobody has analysed */
-} interruption_obstacle_kind;
+    MOD_REFUSED,       /* this interpreter's code is not as we know it: self_test.h */
+    MOD_PACKAGES_OWN,  /* of a package's thread, which has not called the program's code */
+    MOD_PROTECTED,     /* in code of the standard library, this package, or protect() */
+    MOD_CLEANUP,       /* in a cleanup; `detail` is its mod_cleanup */
+    MOD_IMPORTING,     /* a module is being imported */
+    MOD_SWALLOWED,     /* in a `__del__`, a weak reference's callback, a signal handler */
+    MOD_LOCK_HELD,     /* that was taken at the place */
+    MOD_IN_STATEMENT,  /* between two statements it may be */
+    MOD_NOT_ANALYSED,  /* not known: at work, in code that nobody has analysed */
+} mod_obstacle_kind;
 
 typedef struct {
-    interruption_obstacle_kind kind;
+    mod_obstacle_kind kind;
     int detail;
     PyCodeObject *code; /* where; strong, or NULL */
     int lasti;
-} interruption_obstacle;
+} mod_obstacle;
 
 /* Where the thread is when it is asked. */
 typedef struct {
     enum {
-        INTERRUPTION_AT_LINE,   /* a line of the innermost frame begins */
-        INTERRUPTION_AT_JUMP,   /* it jumps back, to `destination` */
-        INTERRUPTION_AT_HEAD,   /* it is at the head of a loop */
-        INTERRUPTION_AT_EXIT,   /* it leaves a shield */
-        INTERRUPTION_AT_WORK,   /* anywhere, as others ask: what it does not depend on is asked for
+        MOD_AT_LINE,   /* a line of the innermost frame begins */
+        MOD_AT_JUMP,   /* it jumps back, to `destination` */
+        MOD_AT_HEAD,   /* it is at the head of a loop */
+        MOD_AT_EXIT,   /* it leaves a shield */
+        MOD_AT_WORK,   /* anywhere, as others ask: what it does not depend on is asked for
                                    only; its code must have been analysed, as a lock is held */
-        INTERRUPTION_AT_CALLER, /* the same, of the frame that called the innermost one */
+        MOD_AT_CALLER, /* the same, of the frame that called the innermost one */
     } moment;
     int destination;
-} interruption_moment;
+} mod_moment;
 
 /*
  * What keeps a request from being raised in the thread, now? By the thread, or while it cannot run;
  * the locks that it holds are not looked at. `obstacle` is filled in; release its code. Attached
  * with no exception set; never fails.
  */
-void interruption_find_obstacle(interruption_state *state, interruption_thread *thread,
-                                interruption_moment point, interruption_obstacle *obstacle);
+void mod_find_obstacle(mod_state *state, mod_thread *thread, mod_moment point,
+                       mod_obstacle *obstacle);
 
 /* What holds for the calling thread's blocking calls, where it is (S10). */
 typedef struct {
@@ -64,10 +64,9 @@ typedef struct {
     bool importing; /* a module is being imported */
     bool gives;     /* the standard library gives out (S10b), whatever it takes in for that; */
     bool breaks;    /* or is in an exchange with another one, which breaks off with the wait */
-} interruption_wait_view;
+} mod_wait_view;
 
 /* By the owner. Attached with no exception set; never fails. May run the garbage collector. */
-void interruption_view_waits(interruption_state *state, interruption_thread *thread,
-                             interruption_wait_view *view);
+void mod_view_waits(mod_state *state, mod_thread *thread, mod_wait_view *view);
 
 #endif

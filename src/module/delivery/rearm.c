@@ -32,8 +32,8 @@ static itr_parker parker; /* the thread's; unparked under the mutex, while it ru
 static bool running;
 static bool stopped = true; /* the interpreter exits, or has not begun */
 static itr_deadline asleep_until;
-static interruption_state *state;
-static void (*arm_again)(interruption_state *state, itr_record *record);
+static mod_state *state;
+static void (*arm_again)(mod_state *state, itr_record *record);
 static watch *watches;
 static size_t watch_count, capacity;
 
@@ -41,7 +41,7 @@ static size_t watch_count, capacity;
 static _Atomic(uintptr_t) rearm_thread;
 
 uintptr_t
-interruption_rearm_thread(void)
+mod_rearm_thread(void)
 {
     return atomic_load_explicit(&rearm_thread, memory_order_relaxed);
 }
@@ -84,9 +84,9 @@ take_due(itr_deadline *next)
 static void
 rearm(itr_record *record)
 {
-    if (interruption_attach_thread()) {
+    if (mod_attach_thread()) {
         arm_again(state, record);
-        interruption_detach_thread();
+        mod_detach_thread();
     }
 }
 
@@ -153,7 +153,7 @@ add_watch(itr_record *record)
 }
 
 void
-interruption_rearm_later(itr_record *record)
+mod_rearm_later(itr_record *record)
 {
     (void)pthread_mutex_lock(&rearm_mutex);
     itr_deadline due = stopped ? 0 : add_watch(record);
@@ -185,7 +185,7 @@ stop(void)
 }
 
 PyObject *
-interruption_rearm_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_rearm_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     Py_BEGIN_ALLOW_THREADS;
     stop();
@@ -194,13 +194,13 @@ interruption_rearm_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)
 }
 
 void
-interruption_rearm_before_fork(void)
+mod_rearm_before_fork(void)
 {
     (void)pthread_mutex_lock(&rearm_mutex);
 }
 
 void
-interruption_rearm_after_fork_parent(void)
+mod_rearm_after_fork_parent(void)
 {
     (void)pthread_mutex_unlock(&rearm_mutex);
 }
@@ -208,7 +208,7 @@ interruption_rearm_after_fork_parent(void)
 /* The thread does not exist in the child. The references that it watched by are gone, too: the
    registry counts them anew. */
 void
-interruption_rearm_after_fork_child(void)
+mod_rearm_after_fork_child(void)
 {
     watch_count = 0;
     running = false;
@@ -225,8 +225,7 @@ make_parker(void)
 }
 
 void
-interruption_rearm_init(interruption_state *module_state,
-                        void (*again)(interruption_state *, itr_record *))
+mod_rearm_init(mod_state *module_state, void (*again)(mod_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_parker);

@@ -4,31 +4,30 @@
  * function). So the thread is armed anew from time to time: after a millisecond, then ever less
  * often. Nothing is done while no request waits.
  */
-#ifndef INTERRUPTION_REARM_H
-#define INTERRUPTION_REARM_H
+#ifndef MOD_REARM_H
+#define MOD_REARM_H
 
 #include "itr_record.h"
 #include "state.h"
 
 /* Arm the thread of that record anew, as long as its request waits. Attached. If it cannot be (no
    memory, no thread to do it, the interpreter exits), nothing happens. */
-void interruption_rearm_later(itr_record *record);
+void mod_rearm_later(itr_record *record);
 
 /* Allow it, for the interpreter that the caller runs in. `again` does it, attached, for the record
    of a thread whose request waits. */
-void interruption_rearm_init(interruption_state *state,
-                             void (*again)(interruption_state *state, itr_record *record));
+void mod_rearm_init(mod_state *state, void (*again)(mod_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
-void interruption_rearm_before_fork(void);
-void interruption_rearm_after_fork_parent(void);
-void interruption_rearm_after_fork_child(void);
+void mod_rearm_before_fork(void);
+void mod_rearm_after_fork_parent(void);
+void mod_rearm_after_fork_child(void);
 
 /* A method of the module: end it, before threads cannot attach any more. */
-PyObject *interruption_rearm_stop(PyObject *module, PyObject *unused);
+PyObject *mod_rearm_stop(PyObject *module, PyObject *unused);
 
 /* The thread id of the thread that does it, which is nobody's to interrupt; 0 while there is none.
  */
-uintptr_t interruption_rearm_thread(void);
+uintptr_t mod_rearm_thread(void);
 
 #endif

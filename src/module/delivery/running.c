@@ -5,12 +5,11 @@
 
 /* Takes the references. */
 static void
-add_code(PyCodeObject *code, PyObject *globals, interruption_running *to)
+add_code(PyCodeObject *code, PyObject *globals, mod_running *to)
 {
     if (to->count == to->capacity) {
         size_t capacity = to->capacity == 0 ? 16 : 2 * to->capacity;
-        interruption_running_code *larger =
-            PyMem_RawRealloc(to->codes, capacity * sizeof(*to->codes));
+        mod_running_code *larger = PyMem_RawRealloc(to->codes, capacity * sizeof(*to->codes));
         if (larger == NULL) {
             Py_DECREF(code);
             Py_XDECREF(globals);
@@ -19,13 +18,13 @@ add_code(PyCodeObject *code, PyObject *globals, interruption_running *to)
         to->codes = larger;
         to->capacity = capacity;
     }
-    to->codes[to->count++] = (interruption_running_code){code, globals};
+    to->codes[to->count++] = (mod_running_code){code, globals};
 }
 
 static void
 add_frame(PyFrameObject *frame, void *arg)
 {
-    interruption_running *to = arg;
+    mod_running *to = arg;
     PyCodeObject *code = PyFrame_GetCode(frame);
     if (to->count > 0 && to->codes[to->count - 1].code == code) {
         Py_DECREF(code); /* a recursion */
@@ -48,7 +47,7 @@ attribute_of(PyObject *generator, const char *const names[3])
 /* A suspended generator, and what it waits for by `yield from` or `await`, and so on: all that runs
    when it is resumed. Takes the reference. */
 static void
-add_chain(PyObject *generator, interruption_running *to)
+add_chain(PyObject *generator, mod_running *to)
 {
     static const char *const frame_names[] = {"gi_frame", "cr_frame", "ag_frame"};
     static const char *const awaited_names[] = {"gi_yieldfrom", "cr_await", "ag_await"};
@@ -69,7 +68,7 @@ add_chain(PyObject *generator, interruption_running *to)
 
 /* A generator that has entered a region: nothing tells when it is resumed. */
 static void
-add_generator(PyFrameObject *frame, interruption_running *to)
+add_generator(PyFrameObject *frame, mod_running *to)
 {
     PyObject *generator = PyFrame_GetGenerator(frame);
     if (generator != NULL) {
@@ -83,15 +82,15 @@ add_generator(PyFrameObject *frame, interruption_running *to)
 /* What has entered a region, and may be suspended. Of a greenlet or a compiled generator the frames
    are not known, but where its regions were entered: there it comes back to. */
 static void
-add_context(const interruption_context *context, void *arg)
+add_context(const mod_context *context, void *arg)
 {
     if (context->owner != NULL) {
         add_generator(context->owner, arg);
         return;
     }
     for (uint32_t i = 0; i < context->count; i++) {
-        const interruption_block *block = &context->blocks[i];
-        if (block->code != NULL && !(block->kind & INTERRUPTION_BLOCK_SHIELD)) {
+        const mod_block *block = &context->blocks[i];
+        if (block->code != NULL && !(block->kind & MOD_BLOCK_SHIELD)) {
             add_code((PyCodeObject *)Py_NewRef((PyObject *)block->code), NULL, arg);
         }
     }
@@ -101,33 +100,32 @@ add_context(const interruption_context *context, void *arg)
 static void
 find_running(void *arg)
 {
-    interruption_running *to = arg;
-    const interruption_thread *thread = to->thread;
-    interruption_view view;
-    interruption_view_blocks(thread->tstate, &thread->blocks, &view);
+    mod_running *to = arg;
+    const mod_thread *thread = to->thread;
+    mod_view view;
+    mod_view_blocks(thread->tstate, &thread->blocks, &view);
     /* Those that are lost are found when they are entered again. */
-    interruption_walk walk = interruption_walk_begin(thread->tstate);
-    for (bool last = view.region == NULL; walk.frame != NULL && !last;
-         interruption_walk_on(&walk)) {
+    mod_walk walk = mod_walk_begin(thread->tstate);
+    for (bool last = view.region == NULL; walk.frame != NULL && !last; mod_walk_on(&walk)) {
         add_frame(walk.frame, to);
-        last = interruption_is_frame_of(view.region, walk.frame);
+        last = mod_is_frame_of(view.region, walk.frame);
     }
-    interruption_walk_end(&walk);
-    interruption_visit_contexts(thread->tstate, &thread->blocks, add_context, to);
+    mod_walk_end(&walk);
+    mod_visit_contexts(thread->tstate, &thread->blocks, add_context, to);
 }
 
 void
-interruption_find_running(const interruption_thread *thread, interruption_running *found)
+mod_find_running(const mod_thread *thread, mod_running *found)
 {
-    *found = (interruption_running){.thread = thread};
-    interruption_while_stopped(find_running, found);
+    *found = (mod_running){.thread = thread};
+    mod_while_stopped(find_running, found);
 }
 
 /* What a call runs. --------------------------------------------------------------------------- */
 
 /* A function or method in Python; what else it is cannot be told. */
 static void
-add_function(PyObject *function, interruption_running *to)
+add_function(PyObject *function, mod_running *to)
 {
     if (PyMethod_Check(function)) {
         function = PyMethod_GET_FUNCTION(function);
@@ -140,9 +138,9 @@ add_function(PyObject *function, interruption_running *to)
 
 /* What a class has under that name. */
 static void
-add_special(PyTypeObject *type, const char *name, interruption_running *to)
+add_special(PyTypeObject *type, const char *name, mod_running *to)
 {
-    PyObject *function = interruption_find_in_class(type, name);
+    PyObject *function = mod_find_in_class(type, name);
     if (function != NULL) {
         add_function(function, to);
         Py_DECREF(function);
@@ -154,7 +152,7 @@ add_special(PyTypeObject *type, const char *name, interruption_running *to)
 static PyObject *
 kept_in(PyObject *object, const char *name)
 {
-    PyObject *place = interruption_find_in_class(Py_TYPE(object), name);
+    PyObject *place = mod_find_in_class(Py_TYPE(object), name);
     PyObject *kept = NULL;
     if (place != NULL &&
         (Py_IS_TYPE(place, &PyGetSetDescr_Type) || Py_IS_TYPE(place, &PyMemberDescr_Type))) {
@@ -174,7 +172,7 @@ coroutine_of(PyObject *task)
     if (slots == NULL || slots->am_await == NULL) {
         return NULL; /* nearly everything: no need to search */
     }
-    PyObject *method = interruption_find_in_class(Py_TYPE(task), "get_coro");
+    PyObject *method = mod_find_in_class(Py_TYPE(task), "get_coro");
     PyObject *coroutine = NULL;
     if (method != NULL && Py_IS_TYPE(method, &PyMethodDescr_Type) &&
         strcmp(PyDescr_TYPE(method)->tp_name, "_asyncio.Task") == 0) {
@@ -187,7 +185,7 @@ coroutine_of(PyObject *task)
 
 typedef struct {
     PyObject *generator; /* a reference, for whoever looks */
-    interruption_running *to;
+    mod_running *to;
 } resumed;
 
 static void
@@ -199,11 +197,11 @@ find_resumed(void *arg)
 
 /* A generator or coroutine. Takes the reference; what else it is cannot be told. */
 static void
-add_resumed(PyObject *generator, interruption_running *to)
+add_resumed(PyObject *generator, mod_running *to)
 {
     if (PyGen_CheckExact(generator) || PyCoro_CheckExact(generator)) {
         resumed what = {generator, to};
-        interruption_while_stopped(find_resumed, &what); /* another thread may run it */
+        mod_while_stopped(find_resumed, &what); /* another thread may run it */
     }
     else {
         Py_DECREF(generator);
@@ -212,7 +210,7 @@ add_resumed(PyObject *generator, interruption_running *to)
 
 /* What a callable in C is bound to: a method to its coroutine, a step to its task. */
 static void
-add_bound(PyObject *self, interruption_running *to)
+add_bound(PyObject *self, mod_running *to)
 {
     PyObject *coroutine = coroutine_of(self);
     add_resumed(coroutine != NULL ? coroutine : Py_NewRef(self), to);
@@ -220,7 +218,7 @@ add_bound(PyObject *self, interruption_running *to)
 
 /* Of a class that was made at run time, in Python or C. */
 static void
-add_callable_object(PyObject *callable, interruption_running *to)
+add_callable_object(PyObject *callable, mod_running *to)
 {
     add_special(Py_TYPE(callable), "__call__", to);
     PyObject *self = to->count > 0 ? NULL : kept_in(callable, "__self__");
@@ -236,9 +234,9 @@ add_callable_object(PyObject *callable, interruption_running *to)
 }
 
 void
-interruption_find_called(PyObject *callable, interruption_running *found)
+mod_find_called(PyObject *callable, mod_running *found)
 {
-    *found = (interruption_running){.thread = NULL};
+    *found = (mod_running){.thread = NULL};
     if (PyFunction_Check(callable) || PyMethod_Check(callable)) {
         add_function(callable, found);
     }

@@ -2,8 +2,8 @@
  * What Python code a thread runs, and what a call will run: for monitoring.c, which sets events on
  * it.
  */
-#ifndef INTERRUPTION_RUNNING_H
-#define INTERRUPTION_RUNNING_H
+#ifndef MOD_RUNNING_H
+#define MOD_RUNNING_H
 
 #include "thread/thread.h"
 
@@ -11,27 +11,27 @@
 typedef struct {
     PyCodeObject *code;
     PyObject *globals; /* or NULL: not known */
-} interruption_running_code;
+} mod_running_code;
 
 typedef struct {
-    const interruption_thread *thread;
-    interruption_running_code *codes; /* in memory for PyMem_RawFree */
+    const mod_thread *thread;
+    mod_running_code *codes; /* in memory for PyMem_RawFree */
     size_t count;
     size_t capacity;
-} interruption_running;
+} mod_running;
 
 /*
  * Under the mutex of the threads' list: the codes of the thread's frames, out to its region's own,
  * and of generators that have entered regions and are suspended, with what those wait for. The
  * thread is kept from running meanwhile. Where there is no memory, some are missing.
  */
-void interruption_find_running(const interruption_thread *thread, interruption_running *found);
+void mod_find_running(const mod_thread *thread, mod_running *found);
 
 /*
  * What Python code does a call of it run, or one that is given it: a function or method, a
  * generator or coroutine and what that waits for, a step of a task of asyncio's, a
  * functools.partial? None, if that cannot be told. Runs none.
  */
-void interruption_find_called(PyObject *callable, interruption_running *found);
+void mod_find_called(PyObject *callable, mod_running *found);
 
 #endif

@@ -2,8 +2,8 @@
  * What entering and leaving blocks changes for a thread that has been asked, and the shield that C
  * code puts around what it has Python run.
  */
-#ifndef INTERRUPTION_SHIELD_H
-#define INTERRUPTION_SHIELD_H
+#ifndef MOD_SHIELD_H
+#define MOD_SHIELD_H
 
 #include <stdbool.h>
 
@@ -11,12 +11,12 @@
 
 /* Blocks of the calling thread have changed, and its record's flags were as given: see to it that
    it is armed exactly while it is open. */
-void interruption_settle(interruption_state *state, interruption_thread *thread, uint32_t flags);
+void mod_settle(mod_state *state, mod_thread *thread, uint32_t flags);
 
 /* Shield what C code has Python run, if the calling thread is inside a region, until the other is
    called; `object` is what they know each other by. What is asked meanwhile waits: nothing is
    raised. Returns whether the other is to be called. */
-bool interruption_begin_shield(PyObject *object);
-void interruption_end_shield(PyObject *object);
+bool mod_begin_shield(PyObject *object);
+void mod_end_shield(PyObject *object);
 
 #endif

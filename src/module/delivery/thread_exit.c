@@ -73,7 +73,7 @@ set_reason(PyObject *self, PyObject *reason, void *Py_UNUSED(closure))
 }
 
 static int
-keep_threads_silent(interruption_state *state)
+keep_threads_silent(mod_state *state)
 {
     if (state == NULL || state->threading == NULL || state->excepthook == NULL) {
         return 0; /* exiting: no thread ends by an exception any more */
@@ -101,7 +101,7 @@ thread_exit_init(PyObject *self, PyObject *args, PyObject *kwargs)
         check_reason(reason) < 0 || set_args(self, reason) < 0) {
         return -1;
     }
-    return keep_threads_silent(atomic_load_explicit(&interruption_state_now, memory_order_acquire));
+    return keep_threads_silent(atomic_load_explicit(&mod_state_now, memory_order_acquire));
 }
 
 static int
@@ -135,7 +135,7 @@ static PyType_Spec thread_exit_spec = {
 };
 
 int
-interruption_thread_exit_init(PyObject *module, interruption_state *state)
+mod_thread_exit_init(PyObject *module, mod_state *state)
 {
     state->thread_exit =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &thread_exit_spec, PyExc_SystemExit);
@@ -143,9 +143,9 @@ interruption_thread_exit_init(PyObject *module, interruption_state *state)
 }
 
 PyObject *
-interruption_excepthook(PyObject *module, PyObject *args)
+mod_excepthook(PyObject *module, PyObject *args)
 {
-    interruption_state *state = interruption_get_state(module);
+    mod_state *state = mod_get_state(module);
     PyObject *exc_type = PyObject_GetAttrString(args, "exc_type");
     if (exc_type == NULL) {
         return NULL;
@@ -186,7 +186,7 @@ set_foreign_reason(PyObject *exception, PyObject *reason)
 }
 
 static PyObject *
-make_exception(interruption_state *state, PyObject *exc_type, PyObject *reason)
+make_exception(mod_state *state, PyObject *exc_type, PyObject *reason)
 {
     if (exc_type == NULL) {
         /* NULL while the interpreter exits; the thread must stop all the same. */
@@ -212,7 +212,7 @@ make_exception(interruption_state *state, PyObject *exc_type, PyObject *reason)
 }
 
 void
-interruption_raise(interruption_state *state, PyObject *exc_type, PyObject *reason)
+mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason)
 {
     PyObject *exception = make_exception(state, exc_type, reason);
     if (exception != NULL) {
@@ -247,7 +247,7 @@ blame_exc_type(PyObject *exc_type)
 }
 
 int
-interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason)
+mod_check_exc_type(mod_state *state, PyObject *exc_type, PyObject *reason)
 {
     if (!PyExceptionClass_Check(exc_type)) {
         const char *hint = PyExceptionInstance_Check(exc_type)

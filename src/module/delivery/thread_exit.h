@@ -1,28 +1,28 @@
 /*
  * ThreadExit (S13), and raising what a request asks for (S2).
  */
-#ifndef INTERRUPTION_THREAD_EXIT_H
-#define INTERRUPTION_THREAD_EXIT_H
+#ifndef MOD_THREAD_EXIT_H
+#define MOD_THREAD_EXIT_H
 
 #include "state.h"
 
 /* Make the type and add it to the module and the state. 0, or -1 with an exception set. */
-int interruption_thread_exit_init(PyObject *module, interruption_state *state);
+int mod_thread_exit_init(PyObject *module, mod_state *state);
 
 /*
  * Raise what a request asks for: an instance of exc_type (NULL: ThreadExit) with that reason (NULL:
  * None). Sets an exception in any case; if making the instance fails, that failure's.
  */
-void interruption_raise(interruption_state *state, PyObject *exc_type, PyObject *reason);
+void mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason);
 
 /*
  * Can a request ask for it? It must be an exception class that can be called without arguments and
  * takes a `.reason`; it is tried once. Returns 0, or -1 with TypeError set, caused by what went
  * wrong.
  */
-int interruption_check_exc_type(interruption_state *state, PyObject *exc_type, PyObject *reason);
+int mod_check_exc_type(mod_state *state, PyObject *exc_type, PyObject *reason);
 
 /* The hook that keeps ThreadExit silent: see thread_exit.c. A method of the module. */
-PyObject *interruption_excepthook(PyObject *module, PyObject *args);
+PyObject *mod_excepthook(PyObject *module, PyObject *args);
 
 #endif

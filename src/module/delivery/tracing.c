@@ -12,30 +12,30 @@
 #include "delivery/events.h"
 
 /* Written while the GIL is held: start, stop. */
-static interruption_state *state_of_trace;
-static interruption_deliverer *deliver_in_trace;
+static mod_state *state_of_trace;
+static mod_deliverer *deliver_in_trace;
 
 /* The owner leaves that frame, for now or for good: to keep it longer would keep alive what is in
    it. */
 static void
-let_go(interruption_thread *thread, PyFrameObject *frame)
+let_go(mod_thread *thread, PyFrameObject *frame)
 {
-    interruption_lock_threads();
+    mod_lock_threads();
     if (thread->traced == frame) {
-        (void)interruption_frame_trace_opcodes(frame, false);
+        (void)mod_frame_trace_opcodes(frame, false);
         thread->traced = NULL;
     }
     else {
         frame = NULL;
     }
-    interruption_unlock_threads();
+    mod_unlock_threads();
     Py_XDECREF(frame); /* not the last reference: it runs */
 }
 
 static int
 trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 {
-    interruption_thread *thread = interruption_thread_self;
+    mod_thread *thread = mod_thread_self;
     bool ours = what == PyTrace_OPCODE && thread != NULL && thread->traced == frame;
     if (thread != NULL && thread->chained != NULL && !ours) {
         int status = ((Py_tracefunc)thread->chained)(object, frame, what, arg);
@@ -53,8 +53,8 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
     if (ours && PyFrame_GetLineNumber(frame) <= 0) {
         return 0; /* a traceback would tell no line; where it jumps to is told as one */
     }
-    const interruption_moment point = {
-        .moment = ours ? INTERRUPTION_AT_JUMP : INTERRUPTION_AT_LINE,
+    const mod_moment point = {
+        .moment = ours ? MOD_AT_JUMP : MOD_AT_LINE,
         .destination = ours ? PyFrame_GetLasti(frame) : -1,
     };
     return deliver_in_trace(state_of_trace, thread, point);
@@ -72,26 +72,24 @@ exchange_trace(PyThreadState *tstate, Py_tracefunc function)
 /* Trace the instructions of that frame, or of none, instead of the one before; which is returned,
    as a reference to be dropped. Takes the reference. */
 static PyFrameObject *
-trace_opcodes(interruption_thread *thread, PyFrameObject *frame)
+trace_opcodes(mod_thread *thread, PyFrameObject *frame)
 {
-    if (frame != NULL &&
-        (frame == thread->traced || interruption_frame_trace_opcodes(frame, true))) {
+    if (frame != NULL && (frame == thread->traced || mod_frame_trace_opcodes(frame, true))) {
         return frame; /* by us, or by another tool */
     }
     PyFrameObject *before = thread->traced;
     if (before != NULL) {
-        (void)interruption_frame_trace_opcodes(before, false);
+        (void)mod_frame_trace_opcodes(before, false);
     }
     thread->traced = frame;
     return before;
 }
 
 void
-interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_thread *thread,
-                        interruption_garbage *garbage)
+mod_events_arm(mod_state *Py_UNUSED(state), mod_thread *thread, mod_garbage *garbage)
 {
     PyThreadState *tstate = thread->tstate;
-    PyFrameObject *frame = interruption_frame_of_thread(tstate);
+    PyFrameObject *frame = mod_frame_of_thread(tstate);
     garbage->frame = frame == NULL ? NULL : trace_opcodes(thread, frame);
     if (tstate->c_tracefunc != trace) {
         thread->chained = (void *)tstate->c_tracefunc;
@@ -100,7 +98,7 @@ interruption_events_arm(interruption_state *Py_UNUSED(state), interruption_threa
 }
 
 void
-interruption_events_disarm(interruption_thread *thread, interruption_garbage *garbage)
+mod_events_disarm(mod_thread *thread, mod_garbage *garbage)
 {
     PyThreadState *tstate = thread->tstate;
     if (tstate->c_tracefunc == trace) {
@@ -111,20 +109,20 @@ interruption_events_disarm(interruption_thread *thread, interruption_garbage *ga
 }
 
 bool
-interruption_drop_garbage(interruption_garbage *garbage)
+mod_drop_garbage(mod_garbage *garbage)
 {
     Py_XDECREF(garbage->frame);
     return false;
 }
 
 void
-interruption_events_watch_entries(interruption_thread *Py_UNUSED(thread))
+mod_events_watch_entries(mod_thread *Py_UNUSED(thread))
 {
     /* The trace function is told everything already. */
 }
 
 int
-interruption_events_start(interruption_state *state, interruption_deliverer *deliver)
+mod_events_start(mod_state *state, mod_deliverer *deliver)
 {
     deliver_in_trace = deliver;
     state_of_trace = state;
@@ -132,7 +130,7 @@ interruption_events_start(interruption_state *state, interruption_deliverer *del
 }
 
 void
-interruption_events_stop(void)
+mod_events_stop(void)
 {
     state_of_trace = NULL;
 }

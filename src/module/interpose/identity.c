@@ -9,22 +9,22 @@
 enum { BUCKETS = 256 };
 
 /* The methods that have ever been exchanged, by their definitions' addresses. */
-static interruption_method *method_buckets[BUCKETS];
+static mod_method *method_buckets[BUCKETS];
 
 /* CPython's own; NULL: ours are not in their place yet. */
 static hashfunc original_hash;
 static richcmpfunc original_compare;
 
-static interruption_method **
+static mod_method **
 bucket_of_method(const PyMethodDef *definition)
 {
     return &method_buckets[(uintptr_t)definition / sizeof(*definition) % BUCKETS];
 }
 
-static const interruption_method *
+static const mod_method *
 find_kept(const PyMethodDef *definition)
 {
-    const interruption_method *method = *bucket_of_method(definition);
+    const mod_method *method = *bucket_of_method(definition);
     while (method != NULL && method->definition != definition) {
         method = method->alike;
     }
@@ -46,12 +46,12 @@ as_before(PyObject *object, likeness *made)
         return object;
     }
     const PyCFunctionObject *function = (const PyCFunctionObject *)object;
-    const interruption_method *method = find_kept(function->m_ml);
+    const mod_method *method = find_kept(function->m_ml);
     if (method == NULL) {
         return object;
     }
     made->definition = *function->m_ml;
-    made->definition.ml_meth = interruption_original(method);
+    made->definition.ml_meth = mod_original(method);
     made->function = (PyCFunctionObject){.m_ml = &made->definition, .m_self = function->m_self};
     Py_SET_TYPE(&made->function, Py_TYPE(object));
     return (PyObject *)&made->function;
@@ -87,13 +87,13 @@ take_slots(void)
 }
 
 void
-interruption_identity_keep(interruption_method *method)
+mod_identity_keep(mod_method *method)
 {
     if (original_hash == NULL) {
         take_slots();
     }
     if (find_kept(method->definition) == NULL) {
-        interruption_method **bucket = bucket_of_method(method->definition);
+        mod_method **bucket = bucket_of_method(method->definition);
         method->alike = *bucket;
         *bucket = method;
     }

@@ -6,13 +6,13 @@
  * shutil.rmtree lose its protection from symbolic links. So built-in functions are hashed and
  * compared by CPython's own code, but as if nothing had been exchanged.
  */
-#ifndef INTERRUPTION_IDENTITY_H
-#define INTERRUPTION_IDENTITY_H
+#ifndef MOD_IDENTITY_H
+#define MOD_IDENTITY_H
 
 #include "interpose/method.h"
 
 /* This method's entry point is about to be exchanged, perhaps not for the first time. Called while
    nobody else runs. */
-void interruption_identity_keep(interruption_method *method);
+void mod_identity_keep(mod_method *method);
 
 #endif

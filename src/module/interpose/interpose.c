@@ -18,21 +18,21 @@
 
 /* -1 with RuntimeError set: another convention than those we know. */
 static int
-shape_of(const PyMethodDef *definition, const interruption_row *row)
+shape_of(const PyMethodDef *definition, const mod_row *row)
 {
     switch (definition->ml_flags & ~METH_COEXIST) {
     case METH_NOARGS:
     case METH_O:
     case METH_VARARGS:
-        return INTERRUPTION_PAIR;
+        return MOD_PAIR;
     case METH_VARARGS | METH_KEYWORDS:
-        return INTERRUPTION_KEYWORDS;
+        return MOD_KEYWORDS;
     case METH_FASTCALL:
-        return INTERRUPTION_FAST;
+        return MOD_FAST;
     case METH_FASTCALL | METH_KEYWORDS:
-        return INTERRUPTION_FAST_KEYWORDS;
+        return MOD_FAST_KEYWORDS;
     case METH_METHOD | METH_FASTCALL | METH_KEYWORDS:
-        return INTERRUPTION_FAST_CLASS;
+        return MOD_FAST_CLASS;
     default:
         PyErr_Format(PyExc_RuntimeError, "%s.%s is called by a convention that is not known: %d",
                      row->module, row->name, definition->ml_flags);
@@ -42,9 +42,9 @@ shape_of(const PyMethodDef *definition, const interruption_row *row)
 
 /* Find the row's method. 1; 0: there is none, and need not be; -1 with an exception set. */
 static int
-resolve(const interruption_row *row)
+resolve(const mod_row *row)
 {
-    PyMethodDef *definition = interruption_find_definition(row);
+    PyMethodDef *definition = mod_find_definition(row);
     if (definition == NULL) {
         if (row->optional && PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();
@@ -56,12 +56,12 @@ resolve(const interruption_row *row)
     if (shape < 0) {
         return -1;
     }
-    interruption_method *method = row->method;
+    mod_method *method = row->method;
     int status = 1;
-    interruption_mutex_lock(&interruption_mutexes.interpose);
+    mod_mutex_lock(&mod_mutexes.interpose);
     if (method->definition == NULL) {
         method->definition = definition;
-        method->shape = (interruption_shape)shape;
+        method->shape = (mod_shape)shape;
         method->flags = definition->ml_flags & ~METH_COEXIST;
         /* Release, so that it can be read as soon as an exchange has been; see `exchange`. */
         atomic_store_explicit(&method->original, definition->ml_meth, memory_order_release);
@@ -69,7 +69,7 @@ resolve(const interruption_row *row)
     else if (method->definition != definition) {
         status = -1;
     }
-    interruption_mutex_unlock(&interruption_mutexes.interpose);
+    mod_mutex_unlock(&mod_mutexes.interpose);
     if (status < 0) {
         PyErr_Format(PyExc_RuntimeError, "%s.%s is another method than before", row->module,
                      row->name);
@@ -78,9 +78,9 @@ resolve(const interruption_row *row)
 }
 
 int
-interruption_family_find(const interruption_family *family)
+mod_family_find(const mod_family *family)
 {
-    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
+    for (const mod_row *row = family->rows; row->module != NULL; row++) {
         if (resolve(row) < 0) {
             return -1;
         }
@@ -89,7 +89,7 @@ interruption_family_find(const interruption_family *family)
 }
 
 typedef struct {
-    interruption_family *const *families;
+    mod_family *const *families;
     size_t count;
     bool ours;
     void (*also)(void *arg);
@@ -98,19 +98,19 @@ typedef struct {
 
 /* What the method's entry point is exchanged for; NULL: it is not exchanged. */
 static PyCFunction
-replacement_of(const interruption_method *method)
+replacement_of(const mod_method *method)
 {
     return method->definition == NULL ? NULL : method->functions[method->shape];
 }
 
 /* Has nobody but us replaced any of its methods? */
 static bool
-is_ours_alone(const interruption_family *family)
+is_ours_alone(const mod_family *family)
 {
-    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
-        const interruption_method *method = row->method;
+    for (const mod_row *row = family->rows; row->module != NULL; row++) {
+        const mod_method *method = row->method;
         PyCFunction replacement = replacement_of(method);
-        if (replacement != NULL && method->definition->ml_meth != interruption_original(method) &&
+        if (replacement != NULL && method->definition->ml_meth != mod_original(method) &&
             method->definition->ml_meth != replacement) {
             return false;
         }
@@ -120,14 +120,14 @@ is_ours_alone(const interruption_family *family)
 
 /* What somebody else has put in our place stays: he calls ours, perhaps. */
 static void
-put_methods(interruption_family *family, bool ours)
+put_methods(mod_family *family, bool ours)
 {
-    for (const interruption_row *row = family->rows; row->module != NULL; row++) {
-        interruption_method *method = row->method;
+    for (const mod_row *row = family->rows; row->module != NULL; row++) {
+        mod_method *method = row->method;
         PyCFunction replacement = replacement_of(method);
-        PyCFunction original = interruption_original(method);
+        PyCFunction original = mod_original(method);
         if (replacement != NULL && method->definition->ml_meth == (ours ? original : replacement)) {
-            interruption_identity_keep(method);
+            mod_identity_keep(method);
             method->definition->ml_meth = ours ? replacement : original;
         }
     }
@@ -140,7 +140,7 @@ put_all(void *arg)
 {
     const exchange *of = arg;
     for (size_t i = 0; i < of->count; i++) {
-        interruption_family *family = of->families[i];
+        mod_family *family = of->families[i];
         if (family->enabled != of->ours && (!of->ours || is_ours_alone(family))) {
             put_methods(family, of->ours);
         }
@@ -151,26 +151,26 @@ put_all(void *arg)
 }
 
 void
-interruption_families_exchange(interruption_family *const *families, size_t count, bool ours,
-                               void (*also)(void *arg), void *arg)
+mod_families_exchange(mod_family *const *families, size_t count, bool ours, void (*also)(void *arg),
+                      void *arg)
 {
     exchange of = {families, count, ours, also, arg};
-    interruption_mutex_lock(&interruption_mutexes.interpose);
-    interruption_while_stopped(put_all, &of);
-    interruption_mutex_unlock(&interruption_mutexes.interpose);
+    mod_mutex_lock(&mod_mutexes.interpose);
+    mod_while_stopped(put_all, &of);
+    mod_mutex_unlock(&mod_mutexes.interpose);
 }
 
 int
-interruption_family_enable(interruption_family *family)
+mod_family_enable(mod_family *family)
 {
-    if (interruption_family_enabled(family)) {
+    if (mod_family_enabled(family)) {
         return 0;
     }
-    if (interruption_family_find(family) < 0) {
+    if (mod_family_find(family) < 0) {
         return -1;
     }
-    interruption_families_exchange(&family, 1, true, NULL, NULL);
-    if (!interruption_family_enabled(family)) {
+    mod_families_exchange(&family, 1, true, NULL, NULL);
+    if (!mod_family_enabled(family)) {
         PyErr_Format(PyExc_RuntimeError, "somebody else has replaced one of the %s", family->name);
         return -1;
     }
@@ -178,36 +178,36 @@ interruption_family_enable(interruption_family *family)
 }
 
 void
-interruption_family_disable(interruption_family *family)
+mod_family_disable(mod_family *family)
 {
-    interruption_families_exchange(&family, 1, false, NULL, NULL);
+    mod_families_exchange(&family, 1, false, NULL, NULL);
 }
 
 bool
-interruption_family_enabled(const interruption_family *family)
+mod_family_enabled(const mod_family *family)
 {
-    interruption_mutex_lock(&interruption_mutexes.interpose);
+    mod_mutex_lock(&mod_mutexes.interpose);
     bool enabled = family->enabled;
-    interruption_mutex_unlock(&interruption_mutexes.interpose);
+    mod_mutex_unlock(&mod_mutexes.interpose);
     return enabled;
 }
 
-interruption_row_state
-interruption_row_now(const interruption_row *row)
+mod_row_state
+mod_row_now(const mod_row *row)
 {
-    const interruption_method *method = row->method;
-    interruption_row_state now = INTERRUPTION_ROW_ORIGINAL;
-    interruption_mutex_lock(&interruption_mutexes.interpose);
+    const mod_method *method = row->method;
+    mod_row_state now = MOD_ROW_ORIGINAL;
+    mod_mutex_lock(&mod_mutexes.interpose);
     if (method->definition == NULL) {
-        now = INTERRUPTION_ROW_ABSENT;
+        now = MOD_ROW_ABSENT;
     }
     else if (replacement_of(method) == NULL) {
-        now = INTERRUPTION_ROW_HELPER;
+        now = MOD_ROW_HELPER;
     }
     else if (method->definition->ml_meth == replacement_of(method)) {
-        now = INTERRUPTION_ROW_INTERPOSED;
+        now = MOD_ROW_INTERPOSED;
     }
-    interruption_mutex_unlock(&interruption_mutexes.interpose);
+    mod_mutex_unlock(&mod_mutexes.interpose);
     return now;
 }
 
@@ -215,7 +215,7 @@ interruption_row_now(const interruption_row *row)
 
 /* The positional arguments, as a vector. */
 static PyObject *const *
-positional(const interruption_call *call, Py_ssize_t *count)
+positional(const mod_call *call, Py_ssize_t *count)
 {
     if (call->vector != NULL || call->argument == NULL) {
         *count = call->count;
@@ -231,9 +231,9 @@ positional(const interruption_call *call, Py_ssize_t *count)
 
 /* The argument of that name, borrowed, or NULL. Names are almost always the interned ones. */
 static PyObject *
-named(const interruption_call *call, const char *name)
+named(const mod_call *call, const char *name)
 {
-    if (call->shape == INTERRUPTION_KEYWORDS) {
+    if (call->shape == MOD_KEYWORDS) {
         return PyDict_GetItemString(call->keywords, name);
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call->keywords); i++) {
@@ -245,17 +245,17 @@ named(const interruption_call *call, const char *name)
 }
 
 static Py_ssize_t
-count_named(const interruption_call *call)
+count_named(const mod_call *call)
 {
     if (call->keywords == NULL) {
         return 0;
     }
-    return call->shape == INTERRUPTION_KEYWORDS ? PyDict_GET_SIZE(call->keywords)
-                                                : PyTuple_GET_SIZE(call->keywords);
+    return call->shape == MOD_KEYWORDS ? PyDict_GET_SIZE(call->keywords)
+                                       : PyTuple_GET_SIZE(call->keywords);
 }
 
 Py_ssize_t
-interruption_call_count(const interruption_call *call)
+mod_call_count(const mod_call *call)
 {
     Py_ssize_t count;
     (void)positional(call, &count);
@@ -263,7 +263,7 @@ interruption_call_count(const interruption_call *call)
 }
 
 PyObject *
-interruption_call_argument(const interruption_call *call, Py_ssize_t index, const char *name)
+mod_call_argument(const mod_call *call, Py_ssize_t index, const char *name)
 {
     Py_ssize_t count;
     PyObject *const *vector = positional(call, &count);
@@ -274,13 +274,13 @@ interruption_call_argument(const interruption_call *call, Py_ssize_t index, cons
 }
 
 PyObject *
-interruption_call_again(const interruption_call *call, PyObject *const *arguments, Py_ssize_t count)
+mod_call_again(const mod_call *call, PyObject *const *arguments, Py_ssize_t count)
 {
-    interruption_call again = {.method = call->method,
-                               .original = call->original,
-                               .shape = call->shape,
-                               .self = call->self,
-                               .defining = call->defining};
+    mod_call again = {.method = call->method,
+                      .original = call->original,
+                      .shape = call->shape,
+                      .self = call->self,
+                      .defining = call->defining};
     PyObject *tuple = NULL;
     if (call->method->flags & METH_FASTCALL) {
         again.vector = arguments;
@@ -299,15 +299,15 @@ interruption_call_again(const interruption_call *call, PyObject *const *argument
     else if (call->method->flags & METH_O) {
         again.argument = arguments[0];
     }
-    PyObject *result = interruption_call_original(&again);
+    PyObject *result = mod_call_original(&again);
     Py_XDECREF(tuple);
     return result;
 }
 
 PyObject *
-interruption_call_method(const interruption_method *method, PyObject *self,
-                         PyObject *const *arguments, Py_ssize_t count)
+mod_call_method(const mod_method *method, PyObject *self, PyObject *const *arguments,
+                Py_ssize_t count)
 {
-    const interruption_call call = interruption_call_of(method, self);
-    return interruption_call_again(&call, arguments, count);
+    const mod_call call = mod_call_of(method, self);
+    return mod_call_again(&call, arguments, count);
 }

@@ -19,7 +19,7 @@ definition_of(PyObject *module, const char *name)
 }
 
 int
-interruption_module_is_hidden(const char *name)
+mod_module_is_hidden(const char *name)
 {
     PyObject *key = PyUnicode_FromString(name);
     PyObject *module = key == NULL ? NULL : PyImport_GetModule(key);
@@ -67,7 +67,7 @@ static const struct {
 
 /* Is it the type in C that the row names? */
 static bool
-is_type_of_row(const PyTypeObject *type, const interruption_row *row)
+is_type_of_row(const PyTypeObject *type, const mod_row *row)
 {
     const char *own = row->type;
     for (size_t i = 0; i < sizeof(renamed) / sizeof(*renamed); i++) {
@@ -92,7 +92,7 @@ is_type_of_row(const PyTypeObject *type, const interruption_row *row)
 /* Below that type, all that is of the row's module: a new reference; NULL, perhaps with an
    exception set. */
 static PyObject *
-search_below(PyTypeObject *base, const interruption_row *row)
+search_below(PyTypeObject *base, const mod_row *row)
 {
     PyObject *children = PyObject_CallMethod((PyObject *)&PyType_Type, "__subclasses__", "O", base);
     PyObject *found = NULL;
@@ -113,7 +113,7 @@ search_below(PyTypeObject *base, const interruption_row *row)
 
 /* A new reference, or NULL with an exception set. */
 static PyObject *
-find_type(PyObject *module, const interruption_row *row)
+find_type(PyObject *module, const mod_row *row)
 {
     PyObject *found = PyObject_GetAttrString(module, row->type);
     if (found != NULL && PyType_Check(found) && is_type_of_row((PyTypeObject *)found, row)) {
@@ -132,7 +132,7 @@ find_type(PyObject *module, const interruption_row *row)
 }
 
 PyTypeObject *
-interruption_find_type(const interruption_row *row)
+mod_find_type(const mod_row *row)
 {
     PyObject *module = PyImport_ImportModule(row->module);
     PyObject *type = module == NULL ? NULL : find_type(module, row);
@@ -141,7 +141,7 @@ interruption_find_type(const interruption_row *row)
 }
 
 static PyMethodDef *
-find_method(PyTypeObject *type, const interruption_row *row)
+find_method(PyTypeObject *type, const mod_row *row)
 {
     PyMethodDef *found = find_in_table(type->tp_methods, row->name);
     if (found == NULL) {
@@ -152,7 +152,7 @@ find_method(PyTypeObject *type, const interruption_row *row)
 }
 
 PyMethodDef *
-interruption_find_definition(const interruption_row *row)
+mod_find_definition(const mod_row *row)
 {
     PyObject *module = PyImport_ImportModule(row->module);
     if (module == NULL) {

@@ -248,7 +248,7 @@ results_of(int opcode, int oparg, int action, int effect)
 }
 
 static void
-decode(interruption_instruction *instruction, int opcode, int oparg)
+decode(mod_instruction *instruction, int opcode, int oparg)
 {
     int action = actions[opcode] & ACTION_MASK;
     int effect = action == ACTION_UNKNOWN ? 0 : effect_of(opcode, oparg);
@@ -264,7 +264,7 @@ decode(interruption_instruction *instruction, int opcode, int oparg)
         instruction->results = results_of(opcode, oparg, action, effect);
     }
     instruction->oparg = oparg;
-    instruction->star_callee = opcode == CALL_FUNCTION_EX ? INTERRUPTION_STAR_CALLEE(oparg) : 0;
+    instruction->star_callee = opcode == CALL_FUNCTION_EX ? MOD_STAR_CALLEE(oparg) : 0;
     instruction->action = (uint8_t)action;
     instruction->calls = (actions[opcode] & CALLS) != 0;
     instruction->effect = effect;
@@ -291,7 +291,7 @@ target_of(int opcode, int oparg, int behind)
 
 /* Read the instructions. A target is a unit at first, and then the instruction there. */
 static int
-read_instructions(interruption_bytecode *bytecode, const uint8_t *bytes)
+read_instructions(mod_bytecode *bytecode, const uint8_t *bytes)
 {
     unsigned oparg = 0;
     for (int unit = 0; unit < bytecode->units;) {
@@ -300,7 +300,7 @@ read_instructions(interruption_bytecode *bytecode, const uint8_t *bytes)
         if (opcode == CACHE || oparg > INT_MAX / 16) {
             return 0;
         }
-        interruption_instruction *instruction = &bytecode->instructions[bytecode->count];
+        mod_instruction *instruction = &bytecode->instructions[bytecode->count];
         decode(instruction, opcode, (int)oparg);
         instruction->unit = unit;
         do {
@@ -341,7 +341,7 @@ read_number(const uint8_t *from, const uint8_t *end, int *number)
 }
 
 static int
-read_ranges(interruption_bytecode *bytecode, const uint8_t *from, const uint8_t *end)
+read_ranges(mod_bytecode *bytecode, const uint8_t *from, const uint8_t *end)
 {
     while (from != end) {
         int start, length, target, bits;
@@ -353,8 +353,8 @@ read_ranges(interruption_bytecode *bytecode, const uint8_t *from, const uint8_t 
             target >= bytecode->units) {
             return 0;
         }
-        interruption_range *range = &bytecode->ranges[bytecode->range_count];
-        *range = (interruption_range){
+        mod_range *range = &bytecode->ranges[bytecode->range_count];
+        *range = (mod_range){
             bytecode->at[start],
             bytecode->at[target],
             bits >> 1,
@@ -390,7 +390,7 @@ read_line_delta(const uint8_t *from, const uint8_t *end)
 /* The line table: each entry begins with a byte that has its high bit set; what its kind is and how
  * many units it is for are in there. */
 static void
-read_lines(interruption_bytecode *bytecode, int line, const uint8_t *from, const uint8_t *end)
+read_lines(mod_bytecode *bytecode, int line, const uint8_t *from, const uint8_t *end)
 {
     for (int unit = 0, i = 0; from != end;) {
         int kind = *from >> 3 & 15;
@@ -412,7 +412,7 @@ read_lines(interruption_bytecode *bytecode, int line, const uint8_t *from, const
 }
 
 static int
-read_bytes_of_code(interruption_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
+read_bytes_of_code(mod_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
 {
     const uint8_t *table = (const uint8_t *)PyBytes_AS_STRING(code->co_exceptiontable);
     Py_ssize_t table_size = PyBytes_GET_SIZE(code->co_exceptiontable);
@@ -450,12 +450,12 @@ copy_bytes(void *arg)
 }
 
 int
-interruption_bytecode_read(interruption_bytecode *bytecode, PyCodeObject *code)
+mod_bytecode_read(mod_bytecode *bytecode, PyCodeObject *code)
 {
-    *bytecode = (interruption_bytecode){0};
+    *bytecode = (mod_bytecode){0};
     /* Others that run the code specialize it meanwhile. */
     copy of = {.code = code};
-    interruption_while_stopped(copy_bytes, &of);
+    mod_while_stopped(copy_bytes, &of);
     PyObject *bytes = of.bytes;
     if (bytes == NULL) {
         PyErr_Clear();
@@ -467,7 +467,7 @@ interruption_bytecode_read(interruption_bytecode *bytecode, PyCodeObject *code)
 }
 
 void
-interruption_bytecode_free(interruption_bytecode *bytecode)
+mod_bytecode_free(mod_bytecode *bytecode)
 {
     PyMem_Free(bytecode->instructions);
     PyMem_Free(bytecode->at);

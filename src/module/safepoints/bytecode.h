@@ -3,8 +3,8 @@
  * exception table covers. All that depends on the bytecode of a version is in bytecode.c, behind
  * these names; safepoints.c, which calls it, knows no opcode. Nothing here runs Python code.
  */
-#ifndef INTERRUPTION_BYTECODE_H
-#define INTERRUPTION_BYTECODE_H
+#ifndef MOD_BYTECODE_H
+#define MOD_BYTECODE_H
 
 #include "state.h"
 
@@ -41,7 +41,7 @@ typedef enum {
     ACTION_MATCH_GROUP,     /* CHECK_EG_MATCH */
     ACTION_EXIT_WITH,       /* WITH_EXCEPT_START */
     ACTION_DISCARD,         /* POP_TOP; else as ACTION_TAKE */
-} interruption_action;
+} mod_action;
 
 typedef struct {
     int unit;   /* where it is, in code units; its caches follow */
@@ -52,9 +52,9 @@ typedef struct {
     int range;       /* the number of the range that covers it, or -1 */
     int line;        /* -1: none */
     int star_callee; /* of `f(*args)`: how deep on the stack f is, from 1; else 0 */
-    uint8_t action;  /* interruption_action */
+    uint8_t action;  /* mod_action */
     bool calls;      /* may run Python code because of what it is, not behind the program's back */
-} interruption_instruction;
+} mod_instruction;
 
 /* An entry of the exception table. */
 typedef struct {
@@ -62,54 +62,54 @@ typedef struct {
     int handler; /* instruction */
     int depth;   /* to which the stack is cut, before the exception is pushed */
     bool lasti;  /* where it happened is pushed as well, first */
-} interruption_range;
+} mod_range;
 
 typedef struct {
-    interruption_instruction *instructions;
+    mod_instruction *instructions;
     int count;
-    interruption_range *ranges;
+    mod_range *ranges;
     int range_count;
     int *at; /* unit -> number of the instruction; a cache's is its owner's */
     int units;
-} interruption_bytecode;
+} mod_bytecode;
 
 /* How many slots of the stack the exit of a `with` takes: from 3.14 the method and its object, as
    LOAD_SPECIAL leaves them (gh-120507). */
 #if PY_VERSION_HEX >= 0x030E0000
-#define INTERRUPTION_EXIT_SLOTS 2
+#define MOD_EXIT_SLOTS 2
 #else
-#define INTERRUPTION_EXIT_SLOTS 1
+#define MOD_EXIT_SLOTS 1
 #endif
 /* Of several releases from 3.12 on, an exception that a JUMP event's callback raises leaves the
  * frame at once, past all of its handlers: what jumps computes where it was raised from a pointer
  * that is NULL by then (gh-152375; mended in 3.13.15, 3.14.7 and 3.15.0b4). What is compiled
  * for one release of a version runs on all of them.
  */
-#define INTERRUPTION_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
+#define MOD_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
 /* How deep on the stack the function of a CALL_FUNCTION_EX is. In 3.13 it changed places with the
    NULL beside it (gh-105848); later there is always something in the place of `**`. */
 #if PY_VERSION_HEX >= 0x030E0000
-#define INTERRUPTION_STAR_CALLEE(oparg) 4
+#define MOD_STAR_CALLEE(oparg) 4
 #elif PY_VERSION_HEX >= 0x030D0000
-#define INTERRUPTION_STAR_CALLEE(oparg) (3 + ((oparg) & 1))
+#define MOD_STAR_CALLEE(oparg) (3 + ((oparg) & 1))
 #else
-#define INTERRUPTION_STAR_CALLEE(oparg) (2 + ((oparg) & 1))
+#define MOD_STAR_CALLEE(oparg) (2 + ((oparg) & 1))
 #endif
 /* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on an
  * instruction at the jump's destination cleans up, as END_SEND (gh-103082). */
 #if PY_VERSION_HEX >= 0x030C0000
-#define INTERRUPTION_EXHAUSTED_EFFECT 1
-#define INTERRUPTION_SENT_EFFECT 0
+#define MOD_EXHAUSTED_EFFECT 1
+#define MOD_SENT_EFFECT 0
 #else
-#define INTERRUPTION_EXHAUSTED_EFFECT (-1)
-#define INTERRUPTION_SENT_EFFECT (-1)
+#define MOD_EXHAUSTED_EFFECT (-1)
+#define MOD_SENT_EFFECT (-1)
 #endif
 
 /*
  * Take it apart. 1: done. 0: this is no code that a compiler of this version made. -1: no memory
  * (no exception is set). In each case `free` is to be called.
  */
-int interruption_bytecode_read(interruption_bytecode *bytecode, PyCodeObject *code);
-void interruption_bytecode_free(interruption_bytecode *bytecode);
+int mod_bytecode_read(mod_bytecode *bytecode, PyCodeObject *code);
+void mod_bytecode_free(mod_bytecode *bytecode);
 
 #endif

@@ -9,7 +9,7 @@
 static PyObject *del_name, *init_name;
 
 int
-interruption_callbacks_init(void)
+mod_callbacks_init(void)
 {
     del_name = del_name != NULL ? del_name : PyUnicode_InternFromString("__del__");
     init_name = init_name != NULL ? init_name : PyUnicode_InternFromString("__init__");
@@ -31,7 +31,7 @@ find_callback_arguments(PyFrameObject *frame, PyCodeObject *code, arguments *of)
     *of = (arguments){.frame = frame, .code = code, .count = code->co_argcount};
     if (code->co_flags & CO_VARARGS) {
         int index = code->co_argcount + code->co_kwonlyargcount;
-        of->rest = interruption_frame_argument(frame, code, index);
+        of->rest = mod_frame_argument(frame, code, index);
         if (of->rest != NULL && !PyTuple_CheckExact(of->rest)) {
             Py_CLEAR(of->rest); /* another value has been bound to the name */
         }
@@ -44,7 +44,7 @@ static PyObject *
 argument(const arguments *of, Py_ssize_t index)
 {
     if (index < of->code->co_argcount) {
-        return interruption_frame_argument(of->frame, of->code, (int)index);
+        return mod_frame_argument(of->frame, of->code, (int)index);
     }
     assert(of->rest != NULL); /* there are more than the code names */
     return Py_NewRef(PyTuple_GET_ITEM(of->rest, index - of->code->co_argcount));
@@ -57,7 +57,7 @@ may_have_been_given(const arguments *of, Py_ssize_t count)
     if (of->count > of->code->co_argcount) {
         return of->count == count;
     }
-    PyObject *function = interruption_frame_function(of->frame);
+    PyObject *function = mod_frame_function(of->frame);
     PyObject *defaults = function == NULL ? NULL : PyFunction_GET_DEFAULTS(function);
     Py_ssize_t left_out = defaults == NULL ? 0 : PyTuple_GET_SIZE(defaults);
     Py_XDECREF(function);
@@ -74,7 +74,7 @@ is_finalizer(const arguments *of, PyObject *first)
     if (type->tp_finalize == NULL && type->tp_del == NULL) {
         return false;
     }
-    PyObject *found = interruption_find_in_class(type, "__del__");
+    PyObject *found = mod_find_in_class(type, "__del__");
     bool same = found != NULL && PyFunction_Check(found) &&
                 PyFunction_GET_CODE(found) == (PyObject *)of->code;
     Py_XDECREF(found);
@@ -85,7 +85,7 @@ is_finalizer(const arguments *of, PyObject *first)
 static bool
 is_given_dead_reference(const arguments *of, PyObject *value, Py_ssize_t index)
 {
-    return index <= 1 && of->code->co_name != init_name && interruption_is_dead_reference(value) &&
+    return index <= 1 && of->code->co_name != init_name && mod_is_dead_reference(value) &&
            may_have_been_given(of, index + 1);
 }
 
@@ -96,7 +96,7 @@ is_given_signal(const arguments *of, PyObject *before, PyObject *value)
     if (before == NULL || !PyLong_Check(before) || !PyFrame_Check(value)) {
         return false;
     }
-    PyFrameObject *back = interruption_frame_before(of->frame);
+    PyFrameObject *back = mod_frame_before(of->frame);
     bool same = value == (PyObject *)back;
     Py_XDECREF(back);
     return same;
@@ -148,13 +148,11 @@ static PyObject *
 find_star_callee(PyFrameObject *frame, bool analyses)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    const interruption_code *known =
-        analyses ? interruption_code_of(code) : interruption_code_known(code);
-    int slot = known == NULL
-                   ? -1
-                   : interruption_safepoint_star_callee(known->points, PyFrame_GetLasti(frame));
+    const mod_code *known = analyses ? mod_code_of(code) : mod_code_known(code);
+    int slot =
+        known == NULL ? -1 : mod_safepoint_star_callee(known->points, PyFrame_GetLasti(frame));
     PyErr_Clear();
-    PyObject *callee = slot < 0 ? NULL : interruption_frame_on_stack(frame, code, slot);
+    PyObject *callee = slot < 0 ? NULL : mod_frame_on_stack(frame, code, slot);
     Py_DECREF(code);
     return callee;
 }
@@ -164,12 +162,11 @@ find_star_callee(PyFrameObject *frame, bool analyses)
 static bool
 is_called_with_star(PyFrameObject *frame, bool analyses)
 {
-    PyFrameObject *back = interruption_frame_before(frame);
+    PyFrameObject *back = mod_frame_before(frame);
     /* Where code is not read as it is meant, nobody knows where on the stack f is. */
-    PyObject *callee = back == NULL || interruption_statements_are_refused()
-                           ? NULL
-                           : find_star_callee(back, analyses);
-    PyObject *function = callee == NULL ? NULL : interruption_frame_function(frame);
+    PyObject *callee =
+        back == NULL || mod_statements_are_refused() ? NULL : find_star_callee(back, analyses);
+    PyObject *function = callee == NULL ? NULL : mod_frame_function(frame);
     bool answer =
         function != NULL && (callee == function ||
                              (PyMethod_Check(callee) && PyMethod_GET_FUNCTION(callee) == function));
@@ -180,9 +177,9 @@ is_called_with_star(PyFrameObject *frame, bool analyses)
 }
 
 bool
-interruption_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
+mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
 {
-    if (!interruption_frame_is_called_by_c(frame)) {
+    if (!mod_frame_is_called_by_c(frame)) {
         return false;
     }
     if (code->co_name == del_name) {

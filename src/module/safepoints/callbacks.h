@@ -7,16 +7,16 @@
  * code has called itself is none. And with what the interpreter gives to such a function, by
  * position. A function that is none but is called so, by C code, is taken for one.
  */
-#ifndef INTERRUPTION_CALLBACKS_H
-#define INTERRUPTION_CALLBACKS_H
+#ifndef MOD_CALLBACKS_H
+#define MOD_CALLBACKS_H
 
 #include "cpython/frame.h"
 
 /* By the thread that the frame runs in, or while that cannot run. analyses: code may be, which is
    new, as no lock is held. No Python code runs; never fails. */
-bool interruption_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses);
+bool mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses);
 
 /* Names that they are known by. 0, or -1 with MemoryError set. */
-int interruption_callbacks_init(void);
+int mod_callbacks_init(void);
 
 #endif

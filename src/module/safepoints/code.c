@@ -13,9 +13,9 @@ static Py_ssize_t slot = -1; /* of this interpreter; written while the module is
 static void
 free_code(void *code)
 {
-    interruption_code *known = code;
+    mod_code *known = code;
     if (known != NULL) {
-        interruption_safepoints_free(known->points);
+        mod_safepoints_free(known->points);
         PyMem_Free(known);
     }
 }
@@ -23,7 +23,7 @@ free_code(void *code)
 /* An interpreter has few slots and takes none back: one is kept, also if the module is imported
  * anew. */
 int
-interruption_code_init(void)
+mod_code_init(void)
 {
     PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
     PyObject *name = marks == NULL ? NULL : PyUnicode_FromString("interruption._code_slot");
@@ -39,7 +39,7 @@ interruption_code_init(void)
         slot = PyLong_AsSsize_t(mark);
     }
     else if (done == 0) {
-        slot = interruption_request_code_slot(free_code);
+        slot = mod_request_code_slot(free_code);
         mark = PyLong_FromSsize_t(slot);
         done = mark == NULL ? -1 : PyDict_SetItem(marks, name, mark);
         Py_XDECREF(mark);
@@ -52,13 +52,13 @@ interruption_code_init(void)
     return done;
 }
 
-static interruption_code *
+static mod_code *
 analyse(PyCodeObject *code)
 {
-    interruption_code *made = PyMem_Calloc(1, sizeof(*made));
+    mod_code *made = PyMem_Calloc(1, sizeof(*made));
     if (made != NULL) {
-        made->points = interruption_safepoints_new(code);
-        made->maker = interruption_maker_of(code);
+        made->points = mod_safepoints_new(code);
+        made->maker = mod_maker_of(code);
         if (made->points == NULL) {
             PyMem_Free(made);
             made = NULL;
@@ -68,21 +68,21 @@ analyse(PyCodeObject *code)
 }
 
 /* What is in the slot, or NULL; then `offered` is put there. Of no room, NULL is the answer. */
-static interruption_code *
-look_up_code(PyCodeObject *code, interruption_code *offered)
+static mod_code *
+look_up_code(PyCodeObject *code, mod_code *offered)
 {
     void *found = NULL;
-    bool alone = interruption_world_is_stopped(); /* who has been given the mutex may be, too */
+    bool alone = mod_world_is_stopped(); /* who has been given the mutex may be, too */
     if (!alone) {
-        interruption_mutex_lock(&interruption_mutexes.code);
+        mod_mutex_lock(&mod_mutexes.code);
     }
-    int failed = interruption_get_code_slot(code, slot, &found);
+    int failed = mod_get_code_slot(code, slot, &found);
     if (!failed && found == NULL && offered != NULL) {
-        failed = interruption_set_code_slot(code, slot, offered);
+        failed = mod_set_code_slot(code, slot, offered);
         found = failed ? NULL : offered;
     }
     if (!alone) {
-        interruption_mutex_unlock(&interruption_mutexes.code);
+        mod_mutex_unlock(&mod_mutexes.code);
     }
     if (failed) {
         PyErr_Clear();
@@ -90,20 +90,20 @@ look_up_code(PyCodeObject *code, interruption_code *offered)
     return found;
 }
 
-interruption_code *
-interruption_code_known(PyCodeObject *code)
+mod_code *
+mod_code_known(PyCodeObject *code)
 {
     return look_up_code(code, NULL);
 }
 
-interruption_code *
-interruption_code_of(PyCodeObject *code)
+mod_code *
+mod_code_of(PyCodeObject *code)
 {
-    interruption_code *known = interruption_code_known(code);
+    mod_code *known = mod_code_known(code);
     if (known != NULL) {
         return known;
     }
-    interruption_code *made = analyse(code);
+    mod_code *made = analyse(code);
     known = made == NULL ? NULL : look_up_code(code, made);
     if (known != made) {
         free_code(made);

@@ -14,7 +14,7 @@
 #include <limits.h>
 
 typedef struct {
-    interruption_flow *flow;
+    mod_flow *flow;
     int *queue; /* instructions to be visited */
     int queued;
     bool *is_queued;
@@ -28,7 +28,7 @@ typedef struct {
 } walk;
 
 static int
-find_or_add_chain(interruption_flow *flow, int parent, int handler, int base)
+find_or_add_chain(mod_flow *flow, int parent, int handler, int base)
 {
     for (int i = 1; i < flow->chain_count; i++) {
         if (flow->chains[i].parent == parent && flow->chains[i].handler == handler) {
@@ -38,14 +38,14 @@ find_or_add_chain(interruption_flow *flow, int parent, int handler, int base)
     /* Room for 1, 2, 4, 8, ... */
     if ((flow->chain_count & (flow->chain_count - 1)) == 0) {
         size_t size = 2 * (size_t)flow->chain_count * sizeof(*flow->chains);
-        interruption_chain *more = PyMem_Realloc(flow->chains, size);
+        mod_chain *more = PyMem_Realloc(flow->chains, size);
         if (more == NULL) {
             return -1;
         }
         flow->chains = more;
     }
     flow->chains[flow->chain_count] =
-        (interruption_chain){.parent = parent, .handler = handler, .base = base};
+        (mod_chain){.parent = parent, .handler = handler, .base = base};
     return flow->chain_count++;
 }
 
@@ -56,8 +56,8 @@ enter_handler(walk *at, int range_number, int chain)
     if (at->entered[range_number].from == chain) {
         return at->entered[range_number].to;
     }
-    interruption_flow *flow = at->flow;
-    const interruption_range *range = &flow->bytecode.ranges[range_number];
+    mod_flow *flow = at->flow;
+    const mod_range *range = &flow->bytecode.ranges[range_number];
     int to = chain;
     while (to != 0 && flow->chains[to].base >= range->depth) {
         to = flow->chains[to].parent;
@@ -71,7 +71,7 @@ enter_handler(walk *at, int range_number, int chain)
 }
 
 static int
-arrive(walk *at, int instruction, const interruption_stack *stack)
+arrive(walk *at, int instruction, const mod_stack *stack)
 {
     if (instruction >= at->flow->bytecode.count) {
         return 0;
@@ -79,7 +79,7 @@ arrive(walk *at, int instruction, const interruption_stack *stack)
     if (at->runs != NULL && at->runs[instruction]) {
         return 1;
     }
-    int changed = interruption_stack_merge(&at->flow->stacks[instruction], stack);
+    int changed = mod_stack_merge(&at->flow->stacks[instruction], stack);
     if (changed < 0 && at->runs != NULL) {
         return 1; /* see follow_handler: who came first knows better */
     }
@@ -91,10 +91,10 @@ arrive(walk *at, int instruction, const interruption_stack *stack)
 }
 
 static int
-raise_from(walk *at, int range_number, interruption_stack stack)
+raise_from(walk *at, int range_number, mod_stack stack)
 {
-    const interruption_bytecode *bytecode = &at->flow->bytecode;
-    const interruption_range *range = &bytecode->ranges[range_number];
+    const mod_bytecode *bytecode = &at->flow->bytecode;
+    const mod_range *range = &bytecode->ranges[range_number];
     if (at->runs != NULL && at->runs[range->handler]) {
         return 1;
     }
@@ -106,25 +106,24 @@ raise_from(walk *at, int range_number, interruption_stack stack)
     if (stack.chain < 0) {
         return -1;
     }
-    return interruption_stack_cut(&stack, range->depth) &&
-           interruption_stack_push(&stack, range->lasti, SLOT_BLOCK) &&
-           interruption_stack_push(&stack, 1, 0) && arrive(at, range->handler, &stack);
+    return mod_stack_cut(&stack, range->depth) &&
+           mod_stack_push(&stack, range->lasti, SLOT_BLOCK) && mod_stack_push(&stack, 1, 0) &&
+           arrive(at, range->handler, &stack);
 }
 
 static int
 visit(walk *at, int number)
 {
-    interruption_flow *flow = at->flow;
-    const interruption_instruction *instruction = &flow->bytecode.instructions[number];
-    interruption_stack stack = flow->stacks[number];
+    mod_flow *flow = at->flow;
+    const mod_instruction *instruction = &flow->bytecode.instructions[number];
+    mod_stack stack = flow->stacks[number];
     if (instruction->range >= 0) {
         int raised = raise_from(at, instruction->range, stack);
         if (raised <= 0) {
             return raised;
         }
     }
-    STACK_ENTERED(&stack) |=
-        STACK_EXITS(&stack) & interruption_slots_below(interruption_follow_guard(flow, number));
+    STACK_ENTERED(&stack) |= STACK_EXITS(&stack) & mod_slots_below(mod_follow_guard(flow, number));
     if (instruction->action == ACTION_HANDLED) {
         if (stack.chain == 0) {
             return at->runs != NULL;
@@ -132,34 +131,33 @@ visit(walk *at, int number)
         stack.chain = flow->chains[stack.chain].parent;
     }
     if (instruction->target >= 0) {
-        interruption_stack jumped = stack;
-        if (!interruption_stack_jump(&jumped, instruction) ||
-            !arrive(at, instruction->target, &jumped)) {
+        mod_stack jumped = stack;
+        if (!mod_stack_jump(&jumped, instruction) || !arrive(at, instruction->target, &jumped)) {
             return 0;
         }
     }
     if (instruction->action == ACTION_JUMP || instruction->action == ACTION_LEAVE) {
         return 1;
     }
-    return interruption_stack_step(&stack, instruction) && arrive(at, number + 1, &stack);
+    return mod_stack_step(&stack, instruction) && arrive(at, number + 1, &stack);
 }
 
 /* What handles without PUSH_EXC_INFO is not the program's: it raises again, to what covers it. */
 static void
-find_guards(interruption_flow *flow)
+find_guards(mod_flow *flow)
 {
-    const interruption_bytecode *bytecode = &flow->bytecode;
+    const mod_bytecode *bytecode = &flow->bytecode;
     for (int i = 0; i < bytecode->range_count; i++) {
         int guard = INT_MAX, range = i;
         for (int steps = 0;; steps++) {
-            if (range < 0 || steps == INTERRUPTION_SLOTS) {
+            if (range < 0 || steps == MOD_SLOTS) {
                 guard = -1;
                 break;
             }
             if (bytecode->ranges[range].depth < guard) {
                 guard = bytecode->ranges[range].depth;
             }
-            const interruption_instruction *handler =
+            const mod_instruction *handler =
                 &bytecode->instructions[bytecode->ranges[range].handler];
             if (handler->action == ACTION_HANDLER) {
                 break;
@@ -188,11 +186,11 @@ follow_queue(walk *at)
 static int
 follow_handler(walk *at, int handler)
 {
-    interruption_flow *flow = at->flow;
+    mod_flow *flow = at->flow;
     int range = flow->bytecode.instructions[handler].range;
     int depth = range < 0 ? 0 : flow->bytecode.ranges[range].depth;
-    interruption_stack stack = {.depth = 0};
-    if (depth < 1 || !interruption_stack_push(&stack, depth, 0)) {
+    mod_stack stack = {.depth = 0};
+    if (depth < 1 || !mod_stack_push(&stack, depth, 0)) {
         return 0;
     }
     stack.chain = find_or_add_chain(flow, 0, handler, depth - 1);
@@ -206,7 +204,7 @@ follow_handler(walk *at, int handler)
 static int
 follow_what_never_runs(walk *at)
 {
-    const interruption_bytecode *bytecode = &at->flow->bytecode;
+    const mod_bytecode *bytecode = &at->flow->bytecode;
     at->runs = PyMem_Calloc((size_t)bytecode->count, sizeof(*at->runs));
     if (at->runs == NULL) {
         return -1;
@@ -226,7 +224,7 @@ follow_what_never_runs(walk *at)
 static int
 follow_all(walk *at)
 {
-    interruption_flow *flow = at->flow;
+    mod_flow *flow = at->flow;
     find_guards(flow);
     for (int i = 0; i < flow->bytecode.count; i++) {
         flow->stacks[i].depth = -1;
@@ -234,19 +232,19 @@ follow_all(walk *at)
     for (int i = 0; i < flow->bytecode.range_count; i++) {
         at->entered[i].from = -1;
     }
-    flow->chains[0] = (interruption_chain){.handler = -1, .base = -1};
+    flow->chains[0] = (mod_chain){.handler = -1, .base = -1};
     flow->chain_count = 1;
-    interruption_stack empty = {.depth = 0};
+    mod_stack empty = {.depth = 0};
     int done = arrive(at, 0, &empty);
     done = done > 0 ? follow_queue(at) : done;
     return done > 0 ? follow_what_never_runs(at) : done;
 }
 
 int
-interruption_follow(interruption_flow *flow, PyCodeObject *code)
+mod_follow(mod_flow *flow, PyCodeObject *code)
 {
-    *flow = (interruption_flow){0};
-    int done = interruption_bytecode_read(&flow->bytecode, code);
+    *flow = (mod_flow){0};
+    int done = mod_bytecode_read(&flow->bytecode, code);
     if (done <= 0) {
         return done;
     }
@@ -270,23 +268,23 @@ interruption_follow(interruption_flow *flow, PyCodeObject *code)
 }
 
 void
-interruption_follow_free(interruption_flow *flow)
+mod_follow_free(mod_flow *flow)
 {
-    interruption_bytecode_free(&flow->bytecode);
+    mod_bytecode_free(&flow->bytecode);
     PyMem_Free(flow->stacks);
     PyMem_Free(flow->guards);
     PyMem_Free(flow->chains);
 }
 
 int
-interruption_follow_guard(const interruption_flow *flow, int instruction)
+mod_follow_guard(const mod_flow *flow, int instruction)
 {
     int range = flow->bytecode.instructions[instruction].range;
     return range < 0 || flow->guards[range] < 0 ? 0 : flow->guards[range];
 }
 
 bool
-interruption_follow_is_handled(const interruption_flow *flow, int instruction)
+mod_follow_is_handled(const mod_flow *flow, int instruction)
 {
     int range = flow->bytecode.instructions[instruction].range;
     return flow->stacks[instruction].chain != 0 || (range >= 0 && flow->guards[range] >= 0);

@@ -15,7 +15,7 @@ enum { LATEST = 255 }; /* as `until`: no version is known to be without it */
 
 typedef struct {
     const char *function; /* its qualified name */
-    interruption_making kind;
+    mod_making kind;
     const char *variable; /* NULL, or: only from then on that it has a value */
     const char *breaks;   /* BREAKS: an attribute of `self`, perhaps of one of its attributes, that
                              is closed and set to None; NULL: `self` is closed */
@@ -31,13 +31,11 @@ typedef struct {
 } table;
 
 #define EVER 11, LATEST
-#define ROW(function, kind) {function, INTERRUPTION_##kind, NULL, NULL, EVER, false}
-#define ROW_FROM(function, kind, variable)                                                         \
-    {function, INTERRUPTION_##kind, variable, NULL, EVER, false}
-#define ROW_BREAKS(function, breaks) {function, INTERRUPTION_BREAKS, NULL, breaks, EVER, false}
-#define ROW_IN(function, kind, since, until)                                                       \
-    {function, INTERRUPTION_##kind, NULL, NULL, since, until, false}
-#define END {NULL, INTERRUPTION_MAKES_NOTHING, NULL, NULL, EVER, false}
+#define ROW(function, kind) {function, MOD_##kind, NULL, NULL, EVER, false}
+#define ROW_FROM(function, kind, variable) {function, MOD_##kind, variable, NULL, EVER, false}
+#define ROW_BREAKS(function, breaks) {function, MOD_BREAKS, NULL, breaks, EVER, false}
+#define ROW_IN(function, kind, since, until) {function, MOD_##kind, NULL, NULL, since, until, false}
+#define END {NULL, MOD_MAKES_NOTHING, NULL, NULL, EVER, false}
 #define ROWS(...)                                                                                  \
     (row[]) { __VA_ARGS__, END }
 
@@ -117,10 +115,10 @@ is_file_of(const char *file, const char *module)
     return false;
 }
 
-interruption_maker
-interruption_maker_of(PyCodeObject *code)
+mod_maker
+mod_maker_of(PyCodeObject *code)
 {
-    interruption_maker maker = {0, 0};
+    mod_maker maker = {0, 0};
     const char *file = PyUnicode_AsUTF8(code->co_filename);
     if (file == NULL) {
         PyErr_Clear();
@@ -142,7 +140,7 @@ interruption_maker_of(PyCodeObject *code)
 static bool
 has_value(PyFrameObject *frame, PyCodeObject *code, const char *variable)
 {
-    PyObject *value = interruption_frame_variable(frame, code, variable);
+    PyObject *value = mod_frame_variable(frame, code, variable);
     Py_XDECREF(value);
     return value != NULL;
 }
@@ -170,24 +168,23 @@ is_of_gone(const table *of, PyCodeObject *code)
     return name == NULL;
 }
 
-interruption_making
-interruption_what_it_makes(interruption_state *state, interruption_maker maker,
-                           PyFrameObject *frame, PyCodeObject *code)
+mod_making
+mod_what_it_makes(mod_state *state, mod_maker maker, PyFrameObject *frame, PyCodeObject *code)
 {
     if (maker.module == 0) {
-        return INTERRUPTION_MAKES_NOTHING;
+        return MOD_MAKES_NOTHING;
     }
     const table *of = &tables[maker.module - 1];
     bool incomplete = atomic_load_explicit(&of->incomplete, memory_order_relaxed);
-    if ((maker.row == 0 && !incomplete) || !interruption_is_protected_frame(state, frame, code)) {
-        return INTERRUPTION_MAKES_NOTHING;
+    if ((maker.row == 0 && !incomplete) || !mod_is_protected_frame(state, frame, code)) {
+        return MOD_MAKES_NOTHING;
     }
     if (maker.row == 0) {
-        return is_of_gone(of, code) ? INTERRUPTION_MAKES : INTERRUPTION_MAKES_NOTHING;
+        return is_of_gone(of, code) ? MOD_MAKES : MOD_MAKES_NOTHING;
     }
     const row *found = &of->rows[maker.row - 1];
     if (found->variable != NULL && !has_value(frame, code, found->variable)) {
-        return INTERRUPTION_MAKES_NOTHING;
+        return MOD_MAKES_NOTHING;
     }
     return found->kind;
 }
@@ -216,11 +213,11 @@ find_in(PyObject *holder, const char *name)
 {
     PyObject *found = NULL;
     if (PyType_Check(holder)) {
-        return interruption_find_in_class((PyTypeObject *)holder, name);
+        return mod_find_in_class((PyTypeObject *)holder, name);
     }
     PyObject *key = PyUnicode_FromString(name);
     if (key != NULL && PyModule_Check(holder)) {
-        (void)interruption_get_item(PyModule_GetDict(holder), key, &found);
+        (void)mod_get_item(PyModule_GetDict(holder), key, &found);
     }
     Py_XDECREF(key);
     PyErr_Clear();
@@ -282,7 +279,7 @@ has_variable(PyObject *function, const row *of)
     PyObject *code = code_of(Py_NewRef(function));
     bool answer = true;
     if (code != NULL && of->variable != NULL) {
-        answer = interruption_find_variable((PyCodeObject *)code, of->variable) != -1;
+        answer = mod_find_variable((PyCodeObject *)code, of->variable) != -1;
     }
     Py_XDECREF(code);
     return answer;
@@ -297,7 +294,7 @@ find_module(const char *name)
     PyObject *modules = PyImport_GetModuleDict();
     PyObject *module = NULL;
     if (text != NULL && modules != NULL && PyDict_CheckExact(modules)) {
-        (void)interruption_get_item(modules, text, &module);
+        (void)mod_get_item(modules, text, &module);
     }
     PyObject *spec = module == NULL ? NULL : find_in(module, "__spec__");
     PyObject *begun = spec == NULL ? NULL : PyObject_GetAttrString(spec, "_initializing");
@@ -332,7 +329,7 @@ check(table *of)
 }
 
 void
-interruption_makers_check(interruption_maker maker)
+mod_makers_check(mod_maker maker)
 {
     if (maker.module != 0 &&
         !atomic_load_explicit(&tables[maker.module - 1].checked, memory_order_relaxed)) {
@@ -371,14 +368,14 @@ close_what_breaks(PyObject *self, const char *path)
 }
 
 static bool
-break_off(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
+break_off(mod_state *state, PyFrameObject *frame, PyCodeObject *code)
 {
-    bool protected = interruption_is_protected_frame(state, frame, code);
-    interruption_maker maker = protected ? interruption_maker_of(code) : (interruption_maker){0, 0};
+    bool protected = mod_is_protected_frame(state, frame, code);
+    mod_maker maker = protected ? mod_maker_of(code) : (mod_maker){0, 0};
     const row *found = maker.row == 0 ? NULL : &tables[maker.module - 1].rows[maker.row - 1];
     PyObject *self = NULL;
-    if (found != NULL && found->kind == INTERRUPTION_BREAKS) {
-        self = interruption_frame_argument(frame, code, 0);
+    if (found != NULL && found->kind == MOD_BREAKS) {
+        self = mod_frame_argument(frame, code, 0);
     }
     if (self != NULL) {
         close_what_breaks(self, found->breaks);
@@ -388,26 +385,25 @@ break_off(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
 }
 
 void
-interruption_makers_break_off(interruption_state *state, PyThreadState *tstate)
+mod_makers_break_off(mod_state *state, PyThreadState *tstate)
 {
-    interruption_raised raised = interruption_put_aside();
-    interruption_walk walk = interruption_walk_begin(tstate);
+    mod_raised raised = mod_put_aside();
+    mod_walk walk = mod_walk_begin(tstate);
     while (walk.frame != NULL && break_off(state, walk.frame, walk.code)) {
-        interruption_walk_on(&walk);
+        mod_walk_on(&walk);
     }
-    interruption_walk_end(&walk);
-    interruption_put_back(raised);
+    mod_walk_end(&walk);
+    mod_put_back(raised);
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */
 
 static const char *
-name_of_kind(interruption_making kind)
+name_of_kind(mod_making kind)
 {
     static const char *const names[] = {
-        [INTERRUPTION_MAKES_NOTHING] = "nothing", [INTERRUPTION_MAKES] = "makes",
-        [INTERRUPTION_GIVES] = "gives",           [INTERRUPTION_CLEANS] = "cleans",
-        [INTERRUPTION_BREAKS] = "breaks",         [INTERRUPTION_BEGINS] = "begins",
+        [MOD_MAKES_NOTHING] = "nothing", [MOD_MAKES] = "makes",   [MOD_GIVES] = "gives",
+        [MOD_CLEANS] = "cleans",         [MOD_BREAKS] = "breaks", [MOD_BEGINS] = "begins",
     };
     return names[kind];
 }
@@ -435,7 +431,7 @@ tell_table(PyObject *list, const table *of)
 }
 
 PyObject *
-interruption_makers(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_makers(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; i < TABLES && list != NULL; i++) {

@@ -10,8 +10,8 @@
  * asks for the status: a function that has gone may have another name now, so all of its class is
  * left alone then (S32).
  */
-#ifndef INTERRUPTION_MAKING_H
-#define INTERRUPTION_MAKING_H
+#ifndef MOD_MAKING_H
+#define MOD_MAKING_H
 
 #include "state.h"
 
@@ -20,38 +20,38 @@
 
 /* What a frame of the standard library is in the midst of. */
 typedef enum {
-    INTERRUPTION_MAKES_NOTHING,
-    INTERRUPTION_MAKES,  /* what is made or not begun: nothing is raised in what it calls */
-    INTERRUPTION_GIVES,  /* giving out; it takes in for itself only: nothing is raised on entry */
-    INTERRUPTION_CLEANS, /* cleaning up, as in a `finally` */
-    INTERRUPTION_BREAKS, /* an exchange with another one: if a wait is broken off, so is that */
-    INTERRUPTION_BEGINS, /* a program of its own, in the child of a fork: what is below is past */
-} interruption_making;
+    MOD_MAKES_NOTHING,
+    MOD_MAKES,  /* what is made or not begun: nothing is raised in what it calls */
+    MOD_GIVES,  /* giving out; it takes in for itself only: nothing is raised on entry */
+    MOD_CLEANS, /* cleaning up, as in a `finally` */
+    MOD_BREAKS, /* an exchange with another one: if a wait is broken off, so is that */
+    MOD_BEGINS, /* a program of its own, in the child of a fork: what is below is past */
+} mod_making;
 
 /* What of the table a code object is, by its names alone; see code.h. */
 typedef struct {
     uint8_t module; /* of the table's, counted from 1; 0: of none */
     uint8_t row;    /* the same */
-} interruption_maker;
+} mod_maker;
 
-interruption_maker interruption_maker_of(PyCodeObject *code);
+mod_maker mod_maker_of(PyCodeObject *code);
 
 /* What does a frame that runs that code make? Attached, no exception set, and none is afterwards.
    Runs no Python code. */
-interruption_making interruption_what_it_makes(interruption_state *state, interruption_maker maker,
-                                               PyFrameObject *frame, PyCodeObject *code);
+mod_making mod_what_it_makes(mod_state *state, mod_maker maker, PyFrameObject *frame,
+                             PyCodeObject *code);
 
 /* See that what the table says of the module is there, unless that has been done. By the thread
    itself. As above, but that it may run the garbage collector. */
-void interruption_makers_check(interruption_maker maker);
+void mod_makers_check(mod_maker maker);
 
 /* A wait of the calling thread was broken off, and an exception is set. The frames of the standard
    library that wait for it break off what they exchange: their connections have half a request or
    answer on them. The exception stays. Runs Python code. */
-void interruption_makers_break_off(interruption_state *state, PyThreadState *tstate);
+void mod_makers_break_off(mod_state *state, PyThreadState *tstate);
 
 /* _makers(): the table, for tests and the status. A list of (module, function, kind, state) with
    the state "there", "gone", "not imported". Imports nothing. */
-PyObject *interruption_makers(PyObject *module, PyObject *unused);
+PyObject *mod_makers(PyObject *module, PyObject *unused);
 
 #endif

@@ -11,8 +11,8 @@
 
 /* Newest first. What it consists of are tuples and exact strs: dropping them runs no Python code.
  */
-typedef struct interruption_fact {
-    struct interruption_fact *next; /* constant once it is in the list */
+typedef struct mod_fact {
+    struct mod_fact *next; /* constant once it is in the list */
     enum {
         HOMES, /* see set_protected_doc; the newest counts */
         OWN,   /* names that are the program's, a tuple; the same */
@@ -23,8 +23,8 @@ typedef struct interruption_fact {
 } fact;
 
 /* What installers put packages in, of whatever prefix. */
-static const char *const folder_spellings[INTERRUPTION_PACKAGE_FOLDERS] = {"/site-packages/",
-                                                                           "/dist-packages/"};
+static const char *const folder_spellings[MOD_PACKAGE_FOLDERS] = {"/site-packages/",
+                                                                  "/dist-packages/"};
 
 /* The first from there on of that kind, or NULL. */
 static const fact *
@@ -106,13 +106,13 @@ is_named(const fact *facts, PyObject *module_name)
 
 /* A module's name by its globals: a new reference, or NULL where there is none. */
 static PyObject *
-get_module_name(struct interruption_protected *protected, PyObject *globals)
+get_module_name(struct mod_protected *protected, PyObject *globals)
 {
     if (globals == NULL || !PyDict_Check(globals)) {
         return NULL;
     }
     PyObject *name;
-    if (interruption_get_item(globals, protected->name_key, &name) < 0) {
+    if (mod_get_item(globals, protected->name_key, &name) < 0) {
         PyErr_Clear();
     }
     if (name != NULL && !PyUnicode_Check(name)) {
@@ -122,9 +122,9 @@ get_module_name(struct interruption_protected *protected, PyObject *globals)
 }
 
 bool
-interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObject *globals)
+mod_is_protected(mod_state *state, PyCodeObject *code, PyObject *globals)
 {
-    struct interruption_protected *protected = state->protected_code;
+    struct mod_protected *protected = state->protected_code;
     if (protected == NULL) {
         return true;
     }
@@ -141,16 +141,16 @@ interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObjec
 }
 
 bool
-interruption_is_protected_frame(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
+mod_is_protected_frame(mod_state *state, PyFrameObject *frame, PyCodeObject *code)
 {
     PyObject *globals = PyFrame_GetGlobals(frame);
-    bool answer = interruption_is_protected(state, code, globals);
+    bool answer = mod_is_protected(state, code, globals);
     Py_XDECREF(globals);
     return answer;
 }
 
 bool
-interruption_is_import_machinery(PyCodeObject *code)
+mod_is_import_machinery(PyCodeObject *code)
 {
     PyObject *file = code->co_filename;
     return PyUnicode_CompareWithASCIIString(file, "<frozen importlib._bootstrap>") == 0 ||
@@ -160,11 +160,11 @@ interruption_is_import_machinery(PyCodeObject *code)
 /* Does it come from a folder that packages are installed in, and has nobody said that it is the
    program's? */
 static bool
-is_installed(interruption_state *state, PyCodeObject *code, PyObject *globals)
+is_installed(mod_state *state, PyCodeObject *code, PyObject *globals)
 {
-    struct interruption_protected *protected = state->protected_code;
+    struct mod_protected *protected = state->protected_code;
     bool found = false;
-    for (size_t i = 0; protected != NULL && !found && i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+    for (size_t i = 0; protected != NULL && !found && i < MOD_PACKAGE_FOLDERS; i++) {
         found = PyUnicode_Find(code->co_filename, protected->folders[i], 0, PY_SSIZE_T_MAX, 1) >= 0;
     }
     PyErr_Clear(); /* no memory: the program's, then */
@@ -178,11 +178,10 @@ is_installed(interruption_state *state, PyCodeObject *code, PyObject *globals)
 }
 
 bool
-interruption_is_programs_frame(interruption_state *state, PyFrameObject *frame, PyCodeObject *code)
+mod_is_programs_frame(mod_state *state, PyFrameObject *frame, PyCodeObject *code)
 {
     PyObject *globals = PyFrame_GetGlobals(frame);
-    bool answer =
-        !interruption_is_protected(state, code, globals) && !is_installed(state, code, globals);
+    bool answer = !mod_is_protected(state, code, globals) && !is_installed(state, code, globals);
     Py_XDECREF(globals);
     return answer;
 }
@@ -203,7 +202,7 @@ find_equal(fact *facts, int kind, PyObject *value)
 /* Of such a value: does it hold from now on? 1: something has changed; 0: it was so; -1 with
    MemoryError set. */
 static int
-tell(struct interruption_protected *protected, int kind, PyObject *value, bool holds)
+tell(struct mod_protected *protected, int kind, PyObject *value, bool holds)
 {
     fact *made = NULL, *facts = atomic_load(&protected->facts);
     do {
@@ -230,7 +229,7 @@ tell(struct interruption_protected *protected, int kind, PyObject *value, bool h
 static PyObject *
 tell_whole(PyObject *module, int kind, PyObject *value)
 {
-    struct interruption_protected *protected = interruption_get_state(module)->protected_code;
+    struct mod_protected *protected = mod_get_state(module)->protected_code;
     const fact *now = find_fact(atomic_load(&protected->facts), kind);
     int same = now == NULL ? 0 : PyObject_RichCompareBool(now->value, value, Py_EQ);
     return same < 0 || (!same && tell(protected, kind, value, true) < 0) ? NULL
@@ -238,7 +237,7 @@ tell_whole(PyObject *module, int kind, PyObject *value)
 }
 
 PyObject *
-interruption_set_protected(PyObject *module, PyObject *homes)
+mod_set_protected(PyObject *module, PyObject *homes)
 {
     bool right = PyTuple_CheckExact(homes);
     for (Py_ssize_t i = 0; right && i < PyTuple_GET_SIZE(homes); i++) {
@@ -255,7 +254,7 @@ interruption_set_protected(PyObject *module, PyObject *homes)
 }
 
 PyObject *
-interruption_set_own(PyObject *module, PyObject *names)
+mod_set_own(PyObject *module, PyObject *names)
 {
     bool right = PyTuple_CheckExact(names);
     for (Py_ssize_t i = 0; right && i < PyTuple_GET_SIZE(names); i++) {
@@ -279,60 +278,58 @@ tell_name(PyObject *module, PyObject *name, bool protect)
     if (exact == NULL) {
         return NULL;
     }
-    int changed = tell(interruption_get_state(module)->protected_code, NAMED, exact, protect);
+    int changed = tell(mod_get_state(module)->protected_code, NAMED, exact, protect);
     Py_DECREF(exact);
     return changed < 0 ? NULL : PyBool_FromLong(changed);
 }
 
 PyObject *
-interruption_protect(PyObject *module, PyObject *name)
+mod_protect(PyObject *module, PyObject *name)
 {
     return tell_name(module, name, true);
 }
 
 PyObject *
-interruption_unprotect(PyObject *module, PyObject *name)
+mod_unprotect(PyObject *module, PyObject *name)
 {
     return tell_name(module, name, false);
 }
 
 PyObject *
-interruption_is_protected_method(PyObject *module, PyObject *args)
+mod_is_protected_method(PyObject *module, PyObject *args)
 {
     PyObject *code, *globals;
     if (!PyArg_ParseTuple(args, "O!O!:_is_protected", &PyCode_Type, &code, &PyDict_Type,
                           &globals)) {
         return NULL;
     }
-    return PyBool_FromLong(
-        interruption_is_protected(interruption_get_state(module), (PyCodeObject *)code, globals));
+    return PyBool_FromLong(mod_is_protected(mod_get_state(module), (PyCodeObject *)code, globals));
 }
 
 PyObject *
-interruption_is_installed_method(PyObject *module, PyObject *args)
+mod_is_installed_method(PyObject *module, PyObject *args)
 {
     PyObject *code, *globals;
     if (!PyArg_ParseTuple(args, "O!O:_is_installed", &PyCode_Type, &code, &globals)) {
         return NULL;
     }
-    return PyBool_FromLong(
-        is_installed(interruption_get_state(module), (PyCodeObject *)code, globals));
+    return PyBool_FromLong(is_installed(mod_get_state(module), (PyCodeObject *)code, globals));
 }
 
 PyObject *
-interruption_is_import_machinery_method(PyObject *Py_UNUSED(module), PyObject *code)
+mod_is_import_machinery_method(PyObject *Py_UNUSED(module), PyObject *code)
 {
     if (!PyCode_Check(code)) {
         return PyErr_Format(PyExc_TypeError, "code must be a code object, not %.100s",
                             Py_TYPE(code)->tp_name);
     }
-    return PyBool_FromLong(interruption_is_import_machinery((PyCodeObject *)code));
+    return PyBool_FromLong(mod_is_import_machinery((PyCodeObject *)code));
 }
 
 int
-interruption_protected_init(interruption_state *state)
+mod_protected_init(mod_state *state)
 {
-    struct interruption_protected *protected = PyMem_RawCalloc(1, sizeof(*protected));
+    struct mod_protected *protected = PyMem_RawCalloc(1, sizeof(*protected));
     if (protected == NULL) {
         (void)PyErr_NoMemory();
         return -1;
@@ -340,7 +337,7 @@ interruption_protected_init(interruption_state *state)
     state->protected_code = protected;
     protected->name_key = PyUnicode_InternFromString("__name__");
     bool done = protected->name_key != NULL;
-    for (size_t i = 0; done && i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+    for (size_t i = 0; done && i < MOD_PACKAGE_FOLDERS; i++) {
         protected->folders[i] = PyUnicode_FromString(folder_spellings[i]);
         done = protected->folders[i] != NULL;
     }
@@ -348,9 +345,9 @@ interruption_protected_init(interruption_state *state)
 }
 
 void
-interruption_protected_free(interruption_state *state)
+mod_protected_free(mod_state *state)
 {
-    struct interruption_protected *protected = state->protected_code;
+    struct mod_protected *protected = state->protected_code;
     if (protected == NULL) {
         return;
     }
@@ -360,7 +357,7 @@ interruption_protected_free(interruption_state *state)
         Py_DECREF(at->value);
         PyMem_RawFree(at);
     }
-    for (size_t i = 0; i < INTERRUPTION_PACKAGE_FOLDERS; i++) {
+    for (size_t i = 0; i < MOD_PACKAGE_FOLDERS; i++) {
         Py_XDECREF(protected->folders[i]);
     }
     Py_XDECREF(protected->name_key);

@@ -3,8 +3,8 @@
  * never interrupted inside (S9). An installed package starts threads for itself, and knows how to
  * end them; what the program has written may be stopped (S30).
  */
-#ifndef INTERRUPTION_PROTECTED_H
-#define INTERRUPTION_PROTECTED_H
+#ifndef MOD_PROTECTED_H
+#define MOD_PROTECTED_H
 
 #include "state.h"
 
@@ -12,12 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { INTERRUPTION_PACKAGE_FOLDERS = 2 };
+enum { MOD_PACKAGE_FOLDERS = 2 };
 
-struct interruption_protected {
-    _Atomic(struct interruption_fact *) facts;       /* see protected.c */
-    PyObject *name_key;                              /* "__name__"; never changes */
-    PyObject *folders[INTERRUPTION_PACKAGE_FOLDERS]; /* the same: of installed packages */
+struct mod_protected {
+    _Atomic(struct mod_fact *) facts;       /* see protected.c */
+    PyObject *name_key;                     /* "__name__"; never changes */
+    PyObject *folders[MOD_PACKAGE_FOLDERS]; /* the same: of installed packages */
 };
 
 /*
@@ -27,27 +27,25 @@ struct interruption_protected {
  * Runs no Python code (but an `__eq__` of a global that is no str and has the hash of "__name__"),
  * cannot fail. The calling thread must be attached and have no exception set.
  */
-bool interruption_is_protected(interruption_state *state, PyCodeObject *code, PyObject *globals);
+bool mod_is_protected(mod_state *state, PyCodeObject *code, PyObject *globals);
 
 /* The same of a frame that runs that code. */
-bool interruption_is_protected_frame(interruption_state *state, PyFrameObject *frame,
-                                     PyCodeObject *code);
+bool mod_is_protected_frame(mod_state *state, PyFrameObject *frame, PyCodeObject *code);
 
 /* Is it code of the import system? While a frame of it is on the stack, a module is being looked
  * for, imported or reloaded. As above, but that it never runs any Python code. */
-bool interruption_is_import_machinery(PyCodeObject *code);
+bool mod_is_import_machinery(PyCodeObject *code);
 
 /* Is the code of that frame the program's: neither protected nor installed? */
-bool interruption_is_programs_frame(interruption_state *state, PyFrameObject *frame,
-                                    PyCodeObject *code);
+bool mod_is_programs_frame(mod_state *state, PyFrameObject *frame, PyCodeObject *code);
 
 /* _set_own(names): these modules, and what is below them, are the program's wherever they come
    from. A tuple of str. */
-PyObject *interruption_set_own(PyObject *module, PyObject *names);
+PyObject *mod_set_own(PyObject *module, PyObject *names);
 
 /* _is_installed(code, module_globals): does it come from a folder that packages are installed in,
    and has nobody said that it is the program's? */
-PyObject *interruption_is_installed_method(PyObject *module, PyObject *args);
+PyObject *mod_is_installed_method(PyObject *module, PyObject *args);
 
 /*
  * _set_protected(homes): say where protected code comes from, in the place of what was said before.
@@ -56,21 +54,21 @@ PyObject *interruption_is_installed_method(PyObject *module, PyObject *args);
  * on with one of the names, as that of a folder or of a file without its suffix; if `named`, only
  * if the module's own name begins with it, too.
  */
-PyObject *interruption_set_protected(PyObject *module, PyObject *homes);
+PyObject *mod_set_protected(PyObject *module, PyObject *homes);
 
 /* _protect(name): protect the modules of that name and below it. Returns whether they were not;
    _unprotect(name), which undoes it, whether they were by that name. */
-PyObject *interruption_protect(PyObject *module, PyObject *name);
-PyObject *interruption_unprotect(PyObject *module, PyObject *name);
+PyObject *mod_protect(PyObject *module, PyObject *name);
+PyObject *mod_unprotect(PyObject *module, PyObject *name);
 
 /* _is_protected(code, namespace): when it runs with those globals (a dict)? */
-PyObject *interruption_is_protected_method(PyObject *module, PyObject *args);
+PyObject *mod_is_protected_method(PyObject *module, PyObject *args);
 
 /* _is_import_machinery(code): the above as a function. */
-PyObject *interruption_is_import_machinery_method(PyObject *module, PyObject *code);
+PyObject *mod_is_import_machinery_method(PyObject *module, PyObject *code);
 
 /* Make the state's part, and give it back. 0, or -1 with an exception set. */
-int interruption_protected_init(interruption_state *state);
-void interruption_protected_free(interruption_state *state);
+int mod_protected_init(mod_state *state);
+void mod_protected_free(mod_state *state);
 
 #endif

@@ -24,16 +24,16 @@ typedef struct {
     int chain;
     uint8_t flags;
     uint8_t star_callee;    /* of `f(*args)`: in which slot f is, from 1; else 0 */
-    uint8_t with : 6;       /* interruption_cleanup: the entry or exit of a `with`, or nothing */
+    uint8_t with : 6;       /* mod_cleanup: the entry or exit of a `with`, or nothing */
     bool with_is_outer : 1; /* not only of the innermost one */
     bool known : 1;
 } place;
 
-struct interruption_safepoints {
+struct mod_safepoints {
     int units;
     uint16_t *at; /* unit -> place */
     place *places;
-    interruption_chain *chains;
+    mod_chain *chains;
     bool eventless_loops;
 };
 
@@ -49,7 +49,7 @@ typedef struct {
 
 /* While a code object is being analysed. */
 typedef struct {
-    interruption_flow flow;
+    mod_flow flow;
     note *notes;     /* by instruction */
     uint64_t *lines; /* by line: the `finally` that it is in */
     int first_line;
@@ -57,42 +57,42 @@ typedef struct {
     bool lines_are_useless;
 } analysis;
 
-static interruption_cleanup
-kind_of_handler(const interruption_bytecode *bytecode, int handler)
+static mod_cleanup
+kind_of_handler(const mod_bytecode *bytecode, int handler)
 {
     int next = handler + 1;
     while (next < bytecode->count && bytecode->instructions[next].action == ACTION_GAP) {
         next++;
     }
     if (next == bytecode->count) {
-        return INTERRUPTION_IN_UNKNOWN;
+        return MOD_IN_UNKNOWN;
     }
     switch (bytecode->instructions[next].action) {
     case ACTION_EXIT_WITH:
-        return INTERRUPTION_IN_WITH_EXIT;
+        return MOD_IN_WITH_EXIT;
     case ACTION_DISCARD: /* `except:` */
-        return INTERRUPTION_IN_EXCEPT;
+        return MOD_IN_EXCEPT;
     default:
-        return INTERRUPTION_IN_FINALLY;
+        return MOD_IN_FINALLY;
     }
 }
 
 static void
 tell_handlers(analysis *at)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     for (int i = 1; i < at->flow.chain_count; i++) {
         at->flow.chains[i].kind = kind_of_handler(bytecode, at->flow.chains[i].handler);
     }
     for (int i = 0; i < bytecode->count; i++) {
-        const interruption_instruction *instruction = &bytecode->instructions[i];
-        const interruption_stack *stack = &at->flow.stacks[i];
+        const mod_instruction *instruction = &bytecode->instructions[i];
+        const mod_stack *stack = &at->flow.stacks[i];
         if (stack->depth < 0 || stack->chain == 0) {
             continue;
         }
         if (instruction->action == ACTION_MATCH_EXCEPTION ||
             instruction->action == ACTION_MATCH_GROUP) {
-            at->flow.chains[stack->chain].kind = INTERRUPTION_IN_EXCEPT;
+            at->flow.chains[stack->chain].kind = MOD_IN_EXCEPT;
         }
     }
 }
@@ -103,7 +103,7 @@ number_finallys(analysis *at)
 {
     int count = 0;
     for (int i = 1; i < at->flow.chain_count; i++) {
-        if (at->flow.chains[i].kind != INTERRUPTION_IN_FINALLY) {
+        if (at->flow.chains[i].kind != MOD_IN_FINALLY) {
             continue;
         }
         int same = 1;
@@ -123,7 +123,7 @@ finallys_of_chain(const analysis *at, int chain)
 {
     uint64_t bits = 0;
     for (; chain != 0; chain = at->flow.chains[chain].parent) {
-        if (at->flow.chains[chain].kind == INTERRUPTION_IN_FINALLY) {
+        if (at->flow.chains[chain].kind == MOD_IN_FINALLY) {
             bits |= UINT64_C(1) << at->flow.chains[chain].bit;
         }
     }
@@ -132,7 +132,7 @@ finallys_of_chain(const analysis *at, int chain)
 
 /* Whose line says where it stands in the program. */
 static bool
-is_of_body(const interruption_instruction *instruction)
+is_of_body(const mod_instruction *instruction)
 {
     return instruction->line >= 0 && instruction->action != ACTION_HANDLER;
 }
@@ -140,7 +140,7 @@ is_of_body(const interruption_instruction *instruction)
 static int
 collect_lines(analysis *at)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     int first = INT_MAX, last = -1;
     for (int i = 0; i < bytecode->count; i++) {
         int line = bytecode->instructions[i].line;
@@ -158,7 +158,7 @@ collect_lines(analysis *at)
         return -1;
     }
     for (int i = 0; i < bytecode->count; i++) {
-        const interruption_stack *stack = &at->flow.stacks[i];
+        const mod_stack *stack = &at->flow.stacks[i];
         if (stack->depth >= 0 && stack->chain != 0 && is_of_body(&bytecode->instructions[i])) {
             at->lines[bytecode->instructions[i].line - first] |=
                 finallys_of_chain(at, stack->chain);
@@ -171,7 +171,7 @@ static bool
 has_finally(const analysis *at)
 {
     for (int i = 1; i < at->flow.chain_count; i++) {
-        if (at->flow.chains[i].kind == INTERRUPTION_IN_FINALLY) {
+        if (at->flow.chains[i].kind == MOD_IN_FINALLY) {
             return true;
         }
     }
@@ -181,7 +181,7 @@ has_finally(const analysis *at)
 static uint64_t
 finallys_of_line(const analysis *at, int number)
 {
-    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
+    const mod_instruction *instruction = &at->flow.bytecode.instructions[number];
     if (at->lines_are_useless) {
         return has_finally(at) ? EVERY_FINALLY : 0;
     }
@@ -217,9 +217,9 @@ find_turned(analysis *at, int jump, int target)
 static void
 find_finallys(analysis *at)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     for (int i = bytecode->count; i-- > 0;) {
-        const interruption_instruction *instruction = &bytecode->instructions[i];
+        const mod_instruction *instruction = &bytecode->instructions[i];
         at->notes[i].finallys = finallys_of_line(at, i);
         if (instruction->action == ACTION_JUMP) {
             int to = instruction->target;
@@ -236,7 +236,7 @@ find_finallys(analysis *at)
 static void
 find_loops_and_covers(analysis *at)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     for (int i = bytecode->range_count; i-- > 0;) { /* they are sorted: the first is what stays */
         at->notes[bytecode->ranges[i].handler].covers_from = bytecode->ranges[i].first;
     }
@@ -253,7 +253,7 @@ find_loops_and_covers(analysis *at)
 
 /* The handler that what an instruction raises comes to first, or -1. */
 static int
-next_handler(const interruption_bytecode *bytecode, int number)
+next_handler(const mod_bytecode *bytecode, int number)
 {
     int range = bytecode->instructions[number].range;
     return range < 0 ? -1 : bytecode->ranges[range].handler;
@@ -261,7 +261,7 @@ next_handler(const interruption_bytecode *bytecode, int number)
 
 /* The same, if the program wrote it; or -1. */
 static int
-handler_of(const interruption_bytecode *bytecode, int number)
+handler_of(const mod_bytecode *bytecode, int number)
 {
     int handler = next_handler(bytecode, number);
     return handler >= 0 && bytecode->instructions[handler].action == ACTION_HANDLER ? handler : -1;
@@ -270,7 +270,7 @@ handler_of(const interruption_bytecode *bytecode, int number)
 /* Does what an instruction raises come to that handler, be it by way of others? No way is longer
    than there are ranges, but one that goes round. */
 static bool
-is_covered_by(const interruption_bytecode *bytecode, int number, int wanted)
+is_covered_by(const mod_bytecode *bytecode, int number, int wanted)
 {
     for (int i = 0; i < bytecode->range_count && number >= 0; i++) {
         number = next_handler(bytecode, number);
@@ -284,7 +284,7 @@ is_covered_by(const interruption_bytecode *bytecode, int number, int wanted)
 /* Is it a jump back that is not covered by the program's handler that covers where it goes to? It
    may belong into that `try`: some compilers leave the last jump of a loop out (CPython 3.13.0). */
 static bool
-jumps_outside_of_handler(const interruption_bytecode *bytecode, int number)
+jumps_outside_of_handler(const mod_bytecode *bytecode, int number)
 {
     int target = bytecode->instructions[number].target;
     int handler = target < 0 || target > number ? -1 : handler_of(bytecode, target);
@@ -296,7 +296,7 @@ jumps_outside_of_handler(const interruption_bytecode *bytecode, int number)
 static bool
 is_gap(const analysis *at, int number)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     int handler = handler_of(bytecode, number);
     for (int i = number; bytecode->instructions[i].action == ACTION_GAP;) {
         if (++i == bytecode->count) {
@@ -313,44 +313,42 @@ is_gap(const analysis *at, int number)
 static unsigned
 flags_of(const analysis *at, int number)
 {
-    const interruption_stack *stack = &at->flow.stacks[number];
-    const interruption_instruction *instruction = &at->flow.bytecode.instructions[number];
-    uint64_t all = interruption_slots_below(stack->depth);
+    const mod_stack *stack = &at->flow.stacks[number];
+    const mod_instruction *instruction = &at->flow.bytecode.instructions[number];
+    uint64_t all = mod_slots_below(stack->depth);
     uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
     unsigned flags = 0;
     bool astray = jumps_outside_of_handler(&at->flow.bytecode, number);
-    if (stack->depth <= INTERRUPTION_SLOTS && (clear & all) == all && !astray) {
-        flags |= (blocks & all) == all ? INTERRUPTION_SAFEPOINT_STATEMENT : 0;
-        bool handled = interruption_follow_is_handled(&at->flow, number);
-        if (at->notes[number].looped && !(INTERRUPTION_JUMPS_IGNORE_HANDLERS && handled)) {
-            flags |= INTERRUPTION_SAFEPOINT_LOOP;
+    if (stack->depth <= MOD_SLOTS && (clear & all) == all && !astray) {
+        flags |= (blocks & all) == all ? MOD_SAFEPOINT_STATEMENT : 0;
+        bool handled = mod_follow_is_handled(&at->flow, number);
+        if (at->notes[number].looped && !(MOD_JUMPS_IGNORE_HANDLERS && handled)) {
+            flags |= MOD_SAFEPOINT_LOOP;
         }
-        flags |= at->notes[number].headed ? INTERRUPTION_SAFEPOINT_HEAD : 0;
+        flags |= at->notes[number].headed ? MOD_SAFEPOINT_HEAD : 0;
     }
-    flags |= instruction->calls ? INTERRUPTION_SAFEPOINT_CALLS : 0;
-    flags |= is_gap(at, number) && !at->notes[number].vain ? INTERRUPTION_SAFEPOINT_GAP : 0;
+    flags |= instruction->calls ? MOD_SAFEPOINT_CALLS : 0;
+    flags |= is_gap(at, number) && !at->notes[number].vain ? MOD_SAFEPOINT_GAP : 0;
     return flags;
 }
 
 static void
 find_with(const analysis *at, int number, place *into)
 {
-    const interruption_stack *stack = &at->flow.stacks[number];
+    const mod_stack *stack = &at->flow.stacks[number];
     uint64_t exits = STACK_EXITS(stack);
-    uint64_t lost = exits & ~interruption_slots_below(interruption_follow_guard(&at->flow, number));
+    uint64_t lost = exits & ~mod_slots_below(mod_follow_guard(&at->flow, number));
     if (lost != 0) {
-        into->with = (lost & STACK_ENTERED(stack)) != 0 ? INTERRUPTION_IN_WITH_EXIT
-                                                        : INTERRUPTION_IN_WITH_ENTRY;
-        int top = INTERRUPTION_SLOTS - 1;
+        into->with = (lost & STACK_ENTERED(stack)) != 0 ? MOD_IN_WITH_EXIT : MOD_IN_WITH_ENTRY;
+        int top = MOD_SLOTS - 1;
         while ((exits >> top & 1) == 0) {
             top--;
         }
-        into->with_is_outer =
-            (lost & interruption_slots_below(top + 1 - INTERRUPTION_EXIT_SLOTS)) != 0;
+        into->with_is_outer = (lost & mod_slots_below(top + 1 - MOD_EXIT_SLOTS)) != 0;
     }
     if (at->flow.bytecode.instructions[number].action == ACTION_ENTER_WITH) {
         into->with_is_outer = lost != 0;
-        into->with = lost != 0 ? into->with : INTERRUPTION_IN_WITH_ENTRY;
+        into->with = lost != 0 ? into->with : MOD_IN_WITH_ENTRY;
     }
 }
 
@@ -381,9 +379,9 @@ same_place(const place *left, const place *right)
 
 /* Neighbours are alike; to look further for the same is not worth it. */
 static void
-describe_points(analysis *at, interruption_safepoints *points)
+describe_points(analysis *at, mod_safepoints *points)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     int count = 1;
     for (int unit = 0, place_now = 0, number = -1; unit < bytecode->units; unit++) {
         if (bytecode->at[unit] != number) {
@@ -410,16 +408,16 @@ describe_points(analysis *at, interruption_safepoints *points)
 static bool
 is_eventless(const place *head, const place *jump)
 {
-    return (head->flags & INTERRUPTION_SAFEPOINT_HEAD) && head->with == INTERRUPTION_IN_NOTHING &&
+    return (head->flags & MOD_SAFEPOINT_HEAD) && head->with == MOD_IN_NOTHING &&
            head->chain == jump->chain &&
-           (!(head->flags & jump->flags & INTERRUPTION_SAFEPOINT_LOOP) ||
-            jump->with != INTERRUPTION_IN_NOTHING || (jump->finally & ~head->finally) != 0);
+           (!(head->flags & jump->flags & MOD_SAFEPOINT_LOOP) || jump->with != MOD_IN_NOTHING ||
+            (jump->finally & ~head->finally) != 0);
 }
 
 static void
-find_eventless_loops(const analysis *at, interruption_safepoints *points)
+find_eventless_loops(const analysis *at, mod_safepoints *points)
 {
-    const interruption_bytecode *bytecode = &at->flow.bytecode;
+    const mod_bytecode *bytecode = &at->flow.bytecode;
     for (int i = 0; i < bytecode->count; i++) {
         int target = bytecode->instructions[i].target;
         if (target >= 0 && target <= i) {
@@ -431,7 +429,7 @@ find_eventless_loops(const analysis *at, interruption_safepoints *points)
 }
 
 static int
-fill(analysis *at, interruption_safepoints *points)
+fill(analysis *at, mod_safepoints *points)
 {
     size_t count = (size_t)at->flow.bytecode.count, units = (size_t)at->flow.bytecode.units;
     at->notes = PyMem_Calloc(count, sizeof(*at->notes));
@@ -455,30 +453,30 @@ fill(analysis *at, interruption_safepoints *points)
     return 1;
 }
 
-interruption_safepoints *
-interruption_safepoints_new(PyCodeObject *code)
+mod_safepoints *
+mod_safepoints_new(PyCodeObject *code)
 {
-    interruption_safepoints *points = PyMem_Calloc(1, sizeof(*points));
+    mod_safepoints *points = PyMem_Calloc(1, sizeof(*points));
     if (points == NULL) {
         return NULL;
     }
     analysis at = {0};
-    int done = interruption_follow(&at.flow, code);
+    int done = mod_follow(&at.flow, code);
     if (done > 0) {
         done = fill(&at, points);
     }
-    interruption_follow_free(&at.flow);
+    mod_follow_free(&at.flow);
     PyMem_Free(at.notes);
     PyMem_Free(at.lines);
     if (done < 0) {
-        interruption_safepoints_free(points);
+        mod_safepoints_free(points);
         return NULL;
     }
     return points; /* with no units, if it was not understood */
 }
 
 void
-interruption_safepoints_free(interruption_safepoints *points)
+mod_safepoints_free(mod_safepoints *points)
 {
     if (points != NULL) {
         PyMem_Free(points->at);
@@ -489,7 +487,7 @@ interruption_safepoints_free(interruption_safepoints *points)
 }
 
 static const place *
-place_at(const interruption_safepoints *points, int lasti)
+place_at(const mod_safepoints *points, int lasti)
 {
     static const place nowhere;
     return lasti < 0 || lasti / 2 >= points->units ? &nowhere
@@ -497,25 +495,25 @@ place_at(const interruption_safepoints *points, int lasti)
 }
 
 bool
-interruption_safepoints_have_eventless_loops(const interruption_safepoints *points)
+mod_safepoints_have_eventless_loops(const mod_safepoints *points)
 {
     return points->eventless_loops;
 }
 
 unsigned
-interruption_safepoint_flags(const interruption_safepoints *points, int lasti)
+mod_safepoint_flags(const mod_safepoints *points, int lasti)
 {
     return place_at(points, lasti)->flags;
 }
 
 int
-interruption_safepoint_star_callee(const interruption_safepoints *points, int lasti)
+mod_safepoint_star_callee(const mod_safepoints *points, int lasti)
 {
     return place_at(points, lasti)->star_callee - 1;
 }
 
 static bool
-is_below(const interruption_safepoints *points, int chain, int of)
+is_below(const mod_safepoints *points, int chain, int of)
 {
     while (of != 0 && of != chain) {
         of = points->chains[of].parent;
@@ -523,14 +521,14 @@ is_below(const interruption_safepoints *points, int chain, int of)
     return of == chain;
 }
 
-static interruption_cleanup
-find_cleanup(const interruption_safepoints *points, int lasti, int since, bool outside)
+static mod_cleanup
+find_cleanup(const mod_safepoints *points, int lasti, int since, bool outside)
 {
     const place *here = place_at(points, lasti), *there = place_at(points, since);
     if (!here->known) {
-        return INTERRUPTION_IN_UNKNOWN;
+        return MOD_IN_UNKNOWN;
     }
-    if (here->with != INTERRUPTION_IN_NOTHING && (!outside || here->with_is_outer)) {
+    if (here->with != MOD_IN_NOTHING && (!outside || here->with_is_outer)) {
         return here->with;
     }
     for (int chain = here->chain; chain != 0; chain = points->chains[chain].parent) {
@@ -538,22 +536,22 @@ find_cleanup(const interruption_safepoints *points, int lasti, int since, bool o
         if (is_below(points, chain, there->chain)) {
             break;
         }
-        if (!outside || chain != here->chain || kind != INTERRUPTION_IN_WITH_EXIT) {
-            return (interruption_cleanup)kind;
+        if (!outside || chain != here->chain || kind != MOD_IN_WITH_EXIT) {
+            return (mod_cleanup)kind;
         }
     }
     uint64_t left = here->finally & ~(there->finally & ~(UINT64_C(1) << SHARED_FINALLY));
-    return left == 0 ? INTERRUPTION_IN_NOTHING : INTERRUPTION_IN_FINALLY;
+    return left == 0 ? MOD_IN_NOTHING : MOD_IN_FINALLY;
 }
 
-interruption_cleanup
-interruption_safepoint_cleanup(const interruption_safepoints *points, int lasti, int since)
+mod_cleanup
+mod_safepoint_cleanup(const mod_safepoints *points, int lasti, int since)
 {
     return find_cleanup(points, lasti, since, false);
 }
 
-interruption_cleanup
-interruption_safepoint_cleanup_outside(const interruption_safepoints *points, int lasti, int since)
+mod_cleanup
+mod_safepoint_cleanup_outside(const mod_safepoints *points, int lasti, int since)
 {
     return find_cleanup(points, lasti, since, true);
 }

@@ -6,72 +6,70 @@
  *
  * An instruction is given as its offset in bytes, as in f_lasti; its inline caches count as it.
  */
-#ifndef INTERRUPTION_SAFEPOINTS_H
-#define INTERRUPTION_SAFEPOINTS_H
+#ifndef MOD_SAFEPOINTS_H
+#define MOD_SAFEPOINTS_H
 
 #include "state.h"
 
 #include <stdbool.h>
 
-typedef struct interruption_safepoints interruption_safepoints;
+typedef struct mod_safepoints mod_safepoints;
 
 enum {
     /* Between two statements: only what blocks keep is on the value stack, that is iterators of
        loops, exits of `with`, the exception that a handler handles. */
-    INTERRUPTION_SAFEPOINT_STATEMENT = 1,
+    MOD_SAFEPOINT_STATEMENT = 1,
     /* The jump back of a loop or where one goes to, also in a comprehension: nothing is on the
        value stack that came out of a call or another operation that may have had an effect, so what
        is dropped with the stack need not be given back. A callback of a JUMP event may raise, if
        both ends have it. (In 3.12 only outside of `try` and `with`: there the exception would pass
        their handlers by.) */
-    INTERRUPTION_SAFEPOINT_LOOP = 2,
+    MOD_SAFEPOINT_LOOP = 2,
     /* The instruction may run Python code because the program says so. A frame that is below
        another one and not at such an instruction was left behind its back: a signal handler, a
        __del__, a callback of a weak reference or of the garbage collector runs above it. (That may
        happen at an instruction with the flag, too.) */
-    INTERRUPTION_SAFEPOINT_CALLS = 4,
+    MOD_SAFEPOINT_CALLS = 4,
     /* The acquire-try gap: what is left of `try:` before that which it protects. */
-    INTERRUPTION_SAFEPOINT_GAP = 8,
+    MOD_SAFEPOINT_GAP = 8,
     /* As LOOP, of where a jump back goes to only; also where a JUMP event may not raise. */
-    INTERRUPTION_SAFEPOINT_HEAD = 16,
+    MOD_SAFEPOINT_HEAD = 16,
 };
 
 /* What an instruction is within. */
 typedef enum {
-    INTERRUPTION_IN_NOTHING, /* 0 */
-    INTERRUPTION_IN_FINALLY,
-    INTERRUPTION_IN_EXCEPT,
-    INTERRUPTION_IN_WITH_ENTRY,
-    INTERRUPTION_IN_WITH_EXIT,
-    INTERRUPTION_IN_UNKNOWN, /* nothing can be told about it: never a point */
-} interruption_cleanup;
+    MOD_IN_NOTHING, /* 0 */
+    MOD_IN_FINALLY,
+    MOD_IN_EXCEPT,
+    MOD_IN_WITH_ENTRY,
+    MOD_IN_WITH_EXIT,
+    MOD_IN_UNKNOWN, /* nothing can be told about it: never a point */
+} mod_cleanup;
 
 /* Analyse it: a new object, NULL if there is no memory (no exception is set). */
-interruption_safepoints *interruption_safepoints_new(PyCodeObject *code);
-void interruption_safepoints_free(interruption_safepoints *points);
+mod_safepoints *mod_safepoints_new(PyCodeObject *code);
+void mod_safepoints_free(mod_safepoints *points);
 
 /* Is there a loop that can be left at its head, but not at its jump back? Compilers put that out of
    the reach of the handlers around the loop, or a JUMP event does: see bytecode.h. */
-bool interruption_safepoints_have_eventless_loops(const interruption_safepoints *points);
+bool mod_safepoints_have_eventless_loops(const mod_safepoints *points);
 
-/* INTERRUPTION_SAFEPOINT_*, or 0. */
-unsigned interruption_safepoint_flags(const interruption_safepoints *points, int lasti);
+/* MOD_SAFEPOINT_*, or 0. */
+unsigned mod_safepoint_flags(const mod_safepoints *points, int lasti);
 
 /* Of `f(*args)`: the slot of the value stack that f is in, from the bottom; -1: it is no such call.
  */
-int interruption_safepoint_star_callee(const interruption_safepoints *points, int lasti);
+int mod_safepoint_star_callee(const mod_safepoints *points, int lasti);
 
 /*
  * The innermost cleanup that the instruction at `lasti` is within, but for that which the
  * instruction at `since` is within as well: one in which a region was entered does not close it.
  * since: -1 for none.
  */
-interruption_cleanup interruption_safepoint_cleanup(const interruption_safepoints *points,
-                                                    int lasti, int since);
+mod_cleanup mod_safepoint_cleanup(const mod_safepoints *points, int lasti, int since);
 
 /* The same, but for the entry or exit of the innermost `with` at `lasti`: for the frame whose own
  * `with` is being entered or left, by the manager that asks. */
-interruption_cleanup interruption_safepoint_cleanup_outside(const interruption_safepoints *points,
-                                                            int lasti, int since);
+mod_cleanup mod_safepoint_cleanup_outside(const mod_safepoints *points, int lasti, int since);
 
 #endif

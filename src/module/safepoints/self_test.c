@@ -111,9 +111,9 @@ typedef struct {
 static int
 find_in_code(PyCodeObject *code, findings *lines, int count)
 {
-    interruption_bytecode bytecode;
-    int done = interruption_bytecode_read(&bytecode, code);
-    interruption_safepoints *points = done > 0 ? interruption_safepoints_new(code) : NULL;
+    mod_bytecode bytecode;
+    int done = mod_bytecode_read(&bytecode, code);
+    mod_safepoints *points = done > 0 ? mod_safepoints_new(code) : NULL;
     done = done > 0 && points == NULL ? -1 : done;
     for (int i = 0; points != NULL && i < bytecode.count; i++) {
         int line = bytecode.instructions[i].line, lasti = 2 * bytecode.instructions[i].unit;
@@ -121,20 +121,20 @@ find_in_code(PyCodeObject *code, findings *lines, int count)
             continue;
         }
         findings *at = &lines[line - 1];
-        unsigned flags = interruption_safepoint_flags(points, lasti);
-        interruption_cleanup in = interruption_safepoint_cleanup(points, lasti, -1);
-        bool free = in == INTERRUPTION_IN_NOTHING && !(flags & INTERRUPTION_SAFEPOINT_GAP);
+        unsigned flags = mod_safepoint_flags(points, lasti);
+        mod_cleanup in = mod_safepoint_cleanup(points, lasti, -1);
+        bool free = in == MOD_IN_NOTHING && !(flags & MOD_SAFEPOINT_GAP);
         bool begins = i == 0 || bytecode.instructions[i - 1].line != line;
-        at->point |= free && begins && (flags & INTERRUPTION_SAFEPOINT_STATEMENT);
-        at->loop |= free && (flags & (INTERRUPTION_SAFEPOINT_LOOP | INTERRUPTION_SAFEPOINT_HEAD));
-        at->calls |= (flags & INTERRUPTION_SAFEPOINT_CALLS) != 0;
-        at->entry |= in == INTERRUPTION_IN_WITH_ENTRY;
-        at->exit |= in == INTERRUPTION_IN_WITH_EXIT;
-        at->in_finally |= in == INTERRUPTION_IN_FINALLY;
-        at->in_except |= in == INTERRUPTION_IN_EXCEPT;
+        at->point |= free && begins && (flags & MOD_SAFEPOINT_STATEMENT);
+        at->loop |= free && (flags & (MOD_SAFEPOINT_LOOP | MOD_SAFEPOINT_HEAD));
+        at->calls |= (flags & MOD_SAFEPOINT_CALLS) != 0;
+        at->entry |= in == MOD_IN_WITH_ENTRY;
+        at->exit |= in == MOD_IN_WITH_EXIT;
+        at->in_finally |= in == MOD_IN_FINALLY;
+        at->in_except |= in == MOD_IN_EXCEPT;
     }
-    interruption_safepoints_free(points);
-    interruption_bytecode_free(&bytecode);
+    mod_safepoints_free(points);
+    mod_bytecode_free(&bytecode);
     return done;
 }
 
@@ -239,7 +239,7 @@ magic_number(void)
     PyObject *modules = PyImport_GetModuleDict();
     PyObject *name = PyUnicode_FromString("_frozen_importlib_external");
     PyObject *module = NULL, *bytes = NULL;
-    long number = name == NULL || interruption_get_item(modules, name, &module) < 0 ? -1 : 0;
+    long number = name == NULL || mod_get_item(modules, name, &module) < 0 ? -1 : 0;
     if (module != NULL) {
         bytes = PyObject_GetAttrString(module, "MAGIC_NUMBER");
         number = bytes == NULL ? -1 : 0;
@@ -267,8 +267,8 @@ test_all(char *said)
                             magic, (long)INTERRUPTION_MAGIC_NUMBER);
         return 0;
     }
-    const char *strange = interruption_strange_layout();
-    strange = strange == NULL ? interruption_strange_frames() : strange;
+    const char *strange = mod_strange_layout();
+    strange = strange == NULL ? mod_strange_frames() : strange;
     if (strange != NULL) {
         (void)PyOS_snprintf(said, REASON_SIZE, "its %s is not where it was", strange);
         return 0;
@@ -290,7 +290,7 @@ take_failure(char *said)
 }
 
 void
-interruption_self_test_once(void)
+mod_self_test_once(void)
 {
     if (atomic_load_explicit(&verdict, memory_order_relaxed) != NOT_TESTED) {
         return;
@@ -307,22 +307,22 @@ interruption_self_test_once(void)
     if (done < 0) {
         take_failure(said);
     }
-    interruption_mutex_lock(&interruption_mutexes.self_test);
+    mod_mutex_lock(&mod_mutexes.self_test);
     if (atomic_load_explicit(&verdict, memory_order_relaxed) == NOT_TESTED) {
         memcpy(reason, said, REASON_SIZE);
         atomic_store_explicit(&verdict, done > 0 ? WELL : REFUSED, memory_order_release);
     }
-    interruption_mutex_unlock(&interruption_mutexes.self_test);
+    mod_mutex_unlock(&mod_mutexes.self_test);
 }
 
 bool
-interruption_statements_are_refused(void)
+mod_statements_are_refused(void)
 {
     return atomic_load_explicit(&verdict, memory_order_relaxed) == REFUSED;
 }
 
 PyObject *
-interruption_refused(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_refused(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     if (atomic_load_explicit(&verdict, memory_order_acquire) != REFUSED) {
         Py_RETURN_NONE;
@@ -331,7 +331,7 @@ interruption_refused(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 }
 
 PyObject *
-interruption_self_test(PyObject *Py_UNUSED(module), PyObject *args)
+mod_self_test(PyObject *Py_UNUSED(module), PyObject *args)
 {
     const char *source = NULL;
     if (!PyArg_ParseTuple(args, "|z:_self_test", &source)) {

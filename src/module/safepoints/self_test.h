@@ -5,8 +5,8 @@
  * are known, and compares; and checks the layouts. What is not as expected turns delivery between
  * statements off (S32): nothing can be told safe then. Waits are still woken, as in cleanup.
  */
-#ifndef INTERRUPTION_SELF_TEST_H
-#define INTERRUPTION_SELF_TEST_H
+#ifndef MOD_SELF_TEST_H
+#define MOD_SELF_TEST_H
 
 #include "state.h"
 
@@ -14,16 +14,16 @@
 
 /* The first region is entered: test, unless that has been done in this process. Attached with no
    exception set; none is set afterwards. May run the garbage collector. */
-void interruption_self_test_once(void);
+void mod_self_test_once(void);
 
 /* Is delivery between statements off, because of what the test found? Attached or not. */
-bool interruption_statements_are_refused(void);
+bool mod_statements_are_refused(void);
 
 /* _self_test([forms], /): what is wrong, in words, or None. `forms` is source to be tested in place
    of ours, for tests, with a mark on each line: see self_test.c. Nothing else changes. */
-PyObject *interruption_self_test(PyObject *module, PyObject *args);
+PyObject *mod_self_test(PyObject *module, PyObject *args);
 
 /* _refused(): why delivery between statements is off, in words, or None. */
-PyObject *interruption_refused(PyObject *module, PyObject *unused);
+PyObject *mod_refused(PyObject *module, PyObject *unused);
 
 #endif

@@ -4,10 +4,10 @@
 #include "safepoints/stack.h"
 
 static unsigned
-stack_get(const interruption_stack *stack, int slot)
+stack_get(const mod_stack *stack, int slot)
 {
     unsigned kind = 0;
-    for (int bit = 0; slot < INTERRUPTION_SLOTS && bit < SLOT_KINDS; bit++) {
+    for (int bit = 0; slot < MOD_SLOTS && bit < SLOT_KINDS; bit++) {
         kind |= (unsigned)(stack->slots[bit] >> slot & 1) << bit;
     }
     return kind;
@@ -15,9 +15,9 @@ stack_get(const interruption_stack *stack, int slot)
 
 /* Whoever cannot remember an exit must give up: false. */
 static bool
-stack_set(interruption_stack *stack, int slot, unsigned kind)
+stack_set(mod_stack *stack, int slot, unsigned kind)
 {
-    if (slot >= INTERRUPTION_SLOTS) {
+    if (slot >= MOD_SLOTS) {
         return (kind & SLOT_EXIT) == 0;
     }
     for (int bit = 0; bit < SLOT_KINDS; bit++) {
@@ -28,7 +28,7 @@ stack_set(interruption_stack *stack, int slot, unsigned kind)
 }
 
 bool
-interruption_stack_push(interruption_stack *stack, int count, unsigned kind)
+mod_stack_push(mod_stack *stack, int count, unsigned kind)
 {
     bool fits = true;
     for (int i = 0; i < count; i++) {
@@ -38,13 +38,13 @@ interruption_stack_push(interruption_stack *stack, int count, unsigned kind)
 }
 
 bool
-interruption_stack_cut(interruption_stack *stack, int depth)
+mod_stack_cut(mod_stack *stack, int depth)
 {
     if (depth < 0 || depth > stack->depth) {
         return false;
     }
     for (int bit = 0; bit < SLOT_KINDS; bit++) {
-        stack->slots[bit] &= interruption_slots_below(depth);
+        stack->slots[bit] &= mod_slots_below(depth);
     }
     stack->depth = depth;
     return true;
@@ -52,7 +52,7 @@ interruption_stack_cut(interruption_stack *stack, int depth)
 
 /* Are the uppermost `count` slots free of results? */
 static bool
-clear(const interruption_stack *stack, int count)
+clear(const mod_stack *stack, int count)
 {
     for (int i = 1; i <= count && i <= stack->depth; i++) {
         if ((stack_get(stack, stack->depth - i) & (SLOT_BLOCK | SLOT_HARMLESS)) == 0) {
@@ -63,16 +63,16 @@ clear(const interruption_stack *stack, int count)
 }
 
 static bool
-replace(interruption_stack *stack, int taken, int pushed, unsigned kind)
+replace(mod_stack *stack, int taken, int pushed, unsigned kind)
 {
-    return taken >= 0 && pushed >= 0 && interruption_stack_cut(stack, stack->depth - taken) &&
-           interruption_stack_push(stack, pushed, kind);
+    return taken >= 0 && pushed >= 0 && mod_stack_cut(stack, stack->depth - taken) &&
+           mod_stack_push(stack, pushed, kind);
 }
 
 /* `[a, *b, f()]` holds what it was given. A comprehension's list, which has the loop's iterator
  * above it, is one that its loop may be left with. */
 static bool
-stack_add(interruption_stack *stack, const interruption_instruction *instruction)
+stack_add(mod_stack *stack, const mod_instruction *instruction)
 {
     bool harmless = clear(stack, -instruction->effect);
     if (!replace(stack, -instruction->effect, 0, 0) || instruction->oparg < 1 ||
@@ -83,7 +83,7 @@ stack_add(interruption_stack *stack, const interruption_instruction *instruction
 }
 
 static bool
-swap(interruption_stack *stack, int oparg)
+swap(mod_stack *stack, int oparg)
 {
     if (oparg < 1 || oparg > stack->depth) {
         return false;
@@ -94,17 +94,17 @@ swap(interruption_stack *stack, int oparg)
 }
 
 static bool
-stack_copy(interruption_stack *stack, int oparg)
+stack_copy(mod_stack *stack, int oparg)
 {
     return oparg >= 1 && oparg <= stack->depth &&
-           interruption_stack_push(stack, 1, stack_get(stack, stack->depth - oparg));
+           mod_stack_push(stack, 1, stack_get(stack, stack->depth - oparg));
 }
 
 bool
-interruption_stack_step(interruption_stack *stack, const interruption_instruction *instruction)
+mod_stack_step(mod_stack *stack, const mod_instruction *instruction)
 {
     int results = instruction->results, taken = results - instruction->effect;
-    switch ((interruption_action)instruction->action) {
+    switch ((mod_action)instruction->action) {
     case ACTION_PLAIN:
     case ACTION_GAP:
     case ACTION_JUMP:
@@ -121,7 +121,7 @@ interruption_stack_step(interruption_stack *stack, const interruption_instructio
     case ACTION_PEEK:
     case ACTION_NEXT:
     case ACTION_EXIT_WITH:
-        return interruption_stack_push(stack, 1, 0);
+        return mod_stack_push(stack, 1, 0);
     case ACTION_ADD:
         return stack_add(stack, instruction);
     case ACTION_RENEW:
@@ -140,9 +140,9 @@ interruption_stack_step(interruption_stack *stack, const interruption_instructio
     case ACTION_HANDLED:
         return replace(stack, 1, 0, 0);
     case ACTION_ENTER_WITH:
-        return replace(stack, 1, 1, SLOT_BLOCK | SLOT_EXIT) && interruption_stack_push(stack, 1, 0);
+        return replace(stack, 1, 1, SLOT_BLOCK | SLOT_EXIT) && mod_stack_push(stack, 1, 0);
     case ACTION_LOAD_EXIT:
-        return replace(stack, 1, INTERRUPTION_EXIT_SLOTS, SLOT_BLOCK | SLOT_EXIT);
+        return replace(stack, 1, MOD_EXIT_SLOTS, SLOT_BLOCK | SLOT_EXIT);
     case ACTION_HANDLER:
         return replace(stack, 1, 2, SLOT_BLOCK);
     case ACTION_MATCH_GROUP:
@@ -154,14 +154,13 @@ interruption_stack_step(interruption_stack *stack, const interruption_instructio
 }
 
 bool
-interruption_stack_jump(interruption_stack *stack, const interruption_instruction *instruction)
+mod_stack_jump(mod_stack *stack, const mod_instruction *instruction)
 {
-    switch ((interruption_action)instruction->action) {
+    switch ((mod_action)instruction->action) {
     case ACTION_NEXT:
-        return INTERRUPTION_EXHAUSTED_EFFECT > 0 ? interruption_stack_push(stack, 1, 0)
-                                                 : replace(stack, 1, 0, 0);
+        return MOD_EXHAUSTED_EFFECT > 0 ? mod_stack_push(stack, 1, 0) : replace(stack, 1, 0, 0);
     case ACTION_SEND:
-        return replace(stack, 1 - INTERRUPTION_SENT_EFFECT, 1, 0);
+        return replace(stack, 1 - MOD_SENT_EFFECT, 1, 0);
     case ACTION_BRANCH:
         return replace(stack, 1, 0, 0);
     default:
@@ -170,7 +169,7 @@ interruption_stack_jump(interruption_stack *stack, const interruption_instructio
 }
 
 int
-interruption_stack_merge(interruption_stack *into, const interruption_stack *from)
+mod_stack_merge(mod_stack *into, const mod_stack *from)
 {
     if (into->depth < 0) {
         *into = *from;

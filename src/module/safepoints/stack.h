@@ -3,12 +3,12 @@
  * and the handlers that are at work. Only the first 64 slots are told apart; those above count as
  * results.
  */
-#ifndef INTERRUPTION_STACK_H
-#define INTERRUPTION_STACK_H
+#ifndef MOD_STACK_H
+#define MOD_STACK_H
 
 #include "safepoints/bytecode.h"
 
-#define INTERRUPTION_SLOTS 64
+#define MOD_SLOTS 64
 
 /* Bits of a slot. None: a result, which may have to be given back. */
 enum {
@@ -23,13 +23,13 @@ typedef struct {
     uint64_t slots[SLOT_KINDS]; /* a bit of a slot's each; the lowest is the bottom of the stack */
     int depth;                  /* -1: not reached yet */
     int chain;                  /* the handlers at work: a number that safepoints.c gives */
-} interruption_stack;
+} mod_stack;
 
 /* The bits of the lowest `depth` slots. */
 static inline uint64_t
-interruption_slots_below(int depth)
+mod_slots_below(int depth)
 {
-    return depth >= INTERRUPTION_SLOTS ? UINT64_MAX : (UINT64_C(1) << depth) - 1;
+    return depth >= MOD_SLOTS ? UINT64_MAX : (UINT64_C(1) << depth) - 1;
 }
 
 /* Slots of kind 1 << which. */
@@ -39,19 +39,17 @@ interruption_slots_below(int depth)
 #define STACK_ENTERED(stack) ((stack)->slots[3])
 
 /* Each returns false if the stack cannot be like that. */
-bool interruption_stack_push(interruption_stack *stack, int count, unsigned kind);
-bool interruption_stack_cut(interruption_stack *stack, int depth);
+bool mod_stack_push(mod_stack *stack, int count, unsigned kind);
+bool mod_stack_cut(mod_stack *stack, int depth);
 
 /* The stack after an instruction, if it does not jump, but for its chain. */
-bool interruption_stack_step(interruption_stack *stack,
-                             const interruption_instruction *instruction);
+bool mod_stack_step(mod_stack *stack, const mod_instruction *instruction);
 
 /* The same, if it does jump. */
-bool interruption_stack_jump(interruption_stack *stack,
-                             const interruption_instruction *instruction);
+bool mod_stack_jump(mod_stack *stack, const mod_instruction *instruction);
 
 /* Two ways lead to one instruction: keep what holds for both. 1: `into` has changed, 0: it has not,
  * -1: they do not fit. */
-int interruption_stack_merge(interruption_stack *into, const interruption_stack *from);
+int mod_stack_merge(mod_stack *into, const mod_stack *from);
 
 #endif

@@ -6,13 +6,13 @@
  * program in the middle of its cleanup. `asyncio.Future` is written in C, and cannot be changed in
  * Python.
  */
-#ifndef INTERRUPTION_FUTURES_H
-#define INTERRUPTION_FUTURES_H
+#ifndef MOD_FUTURES_H
+#define MOD_FUTURES_H
 
 #include "state.h"
 
 /* _cancel_futures(): asyncio has been imported; from now on set_exception(ThreadExit()) is
    set_exception(CancelledError()). For good. RuntimeError: asyncio is not as expected. */
-PyObject *interruption_cancel_futures(PyObject *module, PyObject *unused);
+PyObject *mod_cancel_futures(PyObject *module, PyObject *unused);
 
 #endif

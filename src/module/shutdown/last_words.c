@@ -39,7 +39,7 @@ static struct {
 } prepared;
 
 void
-interruption_prepare_last_words(void)
+mod_prepare_last_words(void)
 {
     PyFrameObject *caller = PyEval_GetFrame(); /* borrowed */
     if (prepared.known || caller == NULL) {
@@ -208,9 +208,9 @@ put_thread(line *to, PyThreadState *tstate)
     int count = 0;
     PyCodeObject *code;
     int lasti;
-    void *frame = interruption_frame_now(tstate);
-    for (; (frame = interruption_peek_at_frame(frame, &code, &lasti)) != NULL && count < FRAMES;
-         frame = interruption_frame_below(frame)) {
+    void *frame = mod_frame_now(tstate);
+    for (; (frame = mod_peek_at_frame(frame, &code, &lasti)) != NULL && count < FRAMES;
+         frame = mod_frame_below(frame)) {
         if (is_ours(code)) {
             continue;
         }
@@ -222,9 +222,9 @@ put_thread(line *to, PyThreadState *tstate)
                 put_on_line(to, "Thread 0x");
                 put_number(to, tstate->thread_id, 16, 16);
             }
-            put_on_line(to, !interruption_runs_with(tstate) ? ""
-                            : INTERRUPTION_FREE_THREADED    ? ", running"
-                                                            : ", which holds the GIL");
+            put_on_line(to, !mod_runs_with(tstate) ? ""
+                            : MOD_FREE_THREADED    ? ", running"
+                                                   : ", which holds the GIL");
             put_on_line(to, " (most recent call first):\n");
             begun = true;
         }
@@ -311,7 +311,7 @@ say_in_child(int number, int64_t since)
 #endif
 
 void
-interruption_kill_by(int number)
+mod_kill_by(int number)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t only;
@@ -323,7 +323,7 @@ interruption_kill_by(int number)
 }
 
 _Noreturn void
-interruption_end_process(int number, int status, int64_t since)
+mod_end_process(int number, int status, int64_t since)
 {
     static atomic_flag begun = ATOMIC_FLAG_INIT;
     while (atomic_flag_test_and_set(&begun)) { /* somebody else is at it */
@@ -333,7 +333,7 @@ interruption_end_process(int number, int status, int64_t since)
         say(number, since);
     }
     if (number != 0) {
-        interruption_kill_by(number);
+        mod_kill_by(number);
     }
     _exit(number != 0 ? 128 + number : status);
 }

@@ -26,20 +26,20 @@ shutdown_is_on(PyObject *Py_UNUSED(self))
     return atomic_load_explicit(&late_now.youngest, memory_order_relaxed) != UINT64_MAX;
 }
 
-static PyObject *start_told_thread(const interruption_call *call);
+static PyObject *start_told_thread(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(start_new_thread, shutdown_is_on, start_told_thread);
-INTERRUPTION_REPLACEMENT(start_new, shutdown_is_on, start_told_thread);
-INTERRUPTION_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_told_thread);
+MOD_REPLACEMENT(start_new_thread, shutdown_is_on, start_told_thread);
+MOD_REPLACEMENT(start_new, shutdown_is_on, start_told_thread);
+MOD_REPLACEMENT(start_joinable_thread, shutdown_is_on, start_told_thread);
 
-static const interruption_row start_rows[] = {
+static const mod_row start_rows[] = {
     {"_thread", NULL, "start_new_thread", &start_new_thread, false},
     {"_thread", NULL, "start_new", &start_new, true},
     {"_thread", NULL, "start_joinable_thread", &start_joinable_thread, true},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family starting_family = {.name = "starting threads", .rows = start_rows};
+static mod_family starting_family = {.name = "starting threads", .rows = start_rows};
 
 /* Does the thread of that record help with the shutdown that is on? NULL: it does not. */
 static bool
@@ -55,10 +55,10 @@ static _Thread_local bool begins_as_helper;
 
 /* The calling thread helps. Without memory for a record it is asked as the others. */
 static void
-note_helper(interruption_state *state)
+note_helper(mod_state *state)
 {
     begins_as_helper = true;
-    itr_record *record = state == NULL ? NULL : interruption_current(state);
+    itr_record *record = state == NULL ? NULL : mod_current(state);
     begins_as_helper = false;
     if (record == NULL) {
         PyErr_Clear();
@@ -70,34 +70,34 @@ note_helper(interruption_state *state)
 }
 
 void
-interruption_begin_asking_late_threads(interruption_state *state, uint64_t youngest,
-                                       PyObject *reason, uint64_t origin)
+mod_begin_asking_late_threads(mod_state *state, uint64_t youngest, PyObject *reason,
+                              uint64_t origin)
 {
-    if (interruption_family_enable(&starting_family) < 0) {
+    if (mod_family_enable(&starting_family) < 0) {
         PyErr_Clear(); /* somebody has replaced them: then there are no helpers */
     }
-    interruption_mutex_lock(&interruption_mutexes.late_threads);
+    mod_mutex_lock(&mod_mutexes.late_threads);
     if (late_now.shutdowns++ == 0) {
         late_now.reason = Py_XNewRef(reason);
         late_now.origin = origin;
         (void)atomic_fetch_add_explicit(&late_now.helped, 1, memory_order_relaxed);
         atomic_store_explicit(&late_now.youngest, youngest, memory_order_relaxed);
     }
-    interruption_mutex_unlock(&interruption_mutexes.late_threads);
+    mod_mutex_unlock(&mod_mutexes.late_threads);
     note_helper(state);
 }
 
 void
-interruption_end_asking_late_threads(void)
+mod_end_asking_late_threads(void)
 {
     PyObject *reason = NULL;
-    interruption_mutex_lock(&interruption_mutexes.late_threads);
+    mod_mutex_lock(&mod_mutexes.late_threads);
     if (late_now.shutdowns > 0 && --late_now.shutdowns == 0) {
         atomic_store_explicit(&late_now.youngest, UINT64_MAX, memory_order_relaxed);
         reason = late_now.reason;
         late_now.reason = NULL;
     }
-    interruption_mutex_unlock(&interruption_mutexes.late_threads);
+    mod_mutex_unlock(&mod_mutexes.late_threads);
     Py_XDECREF(reason);
 }
 
@@ -109,16 +109,16 @@ is_late_thread(const itr_record *record, PyObject **reason, uint64_t *origin)
         begins_as_helper) {
         return false;
     }
-    interruption_mutex_lock(&interruption_mutexes.late_threads);
+    mod_mutex_lock(&mod_mutexes.late_threads);
     bool late = record->serial > atomic_load_explicit(&late_now.youngest, memory_order_relaxed);
     *reason = late ? Py_XNewRef(late_now.reason) : NULL;
     *origin = late_now.origin;
-    interruption_mutex_unlock(&interruption_mutexes.late_threads);
+    mod_mutex_unlock(&mod_mutexes.late_threads);
     return late;
 }
 
 void
-interruption_ask_late_thread(itr_record *record)
+mod_ask_late_thread(itr_record *record)
 {
     PyObject *reason;
     uint64_t origin;
@@ -126,19 +126,19 @@ interruption_ask_late_thread(itr_record *record)
         return;
     }
     itr_payload *payload;
-    if (interruption_payload_from(origin, NULL, reason, &payload) < 0) {
+    if (mod_payload_from(origin, NULL, reason, &payload) < 0) {
         PyErr_Clear(); /* asked without the reason is better than not asked */
     }
     Py_XDECREF(reason);
     if (itr_request(record, payload) != ITR_NEW) {
-        interruption_payload_drop(payload); /* somebody has asked it before it looked */
+        mod_payload_drop(payload); /* somebody has asked it before it looked */
     }
 }
 
 /* Starting threads. ---------------------------------------------------------------------------- */
 
 static bool
-is_main(interruption_state *state)
+is_main(mod_state *state)
 {
     PyObject *main = PyObject_GetAttrString(state->threading, "_main_thread");
     PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
@@ -154,7 +154,7 @@ is_main(interruption_state *state)
 
 /* Is it a frame of `threading`, which starts threads for others? */
 static bool
-is_of_threading(interruption_state *state, PyFrameObject *frame)
+is_of_threading(mod_state *state, PyFrameObject *frame)
 {
     PyObject *globals = PyFrame_GetGlobals(frame);
     bool answer = globals == PyModule_GetDict(state->threading);
@@ -164,24 +164,22 @@ is_of_threading(interruption_state *state, PyFrameObject *frame)
 
 /* Whose code starts the thread: the program's? */
 static bool
-program_starts_it(interruption_state *state)
+program_starts_it(mod_state *state)
 {
-    interruption_walk walk = interruption_walk_begin(PyThreadState_Get());
+    mod_walk walk = mod_walk_begin(PyThreadState_Get());
     while (walk.frame != NULL && is_of_threading(state, walk.frame)) {
-        interruption_walk_on(&walk);
+        mod_walk_on(&walk);
     }
-    bool programs =
-        walk.frame == NULL || interruption_is_programs_frame(state, walk.frame, walk.code);
-    interruption_walk_end(&walk);
+    bool programs = walk.frame == NULL || mod_is_programs_frame(state, walk.frame, walk.code);
+    mod_walk_end(&walk);
     return programs;
 }
 
 /* The flags of the calling thread; as if it were still to be told, when they cannot be had. */
 static uint32_t
-flags_now(interruption_state *state)
+flags_now(mod_state *state)
 {
-    itr_record *record =
-        state == NULL || state->threading == NULL ? NULL : interruption_current(state);
+    itr_record *record = state == NULL || state->threading == NULL ? NULL : mod_current(state);
     if (record == NULL) {
         PyErr_Clear();
         return ITR_REQUESTED | ITR_PENDING;
@@ -190,11 +188,11 @@ flags_now(interruption_state *state)
 }
 
 PyObject *
-interruption_is_told(PyObject *module, PyObject *Py_UNUSED(unused))
+mod_is_told(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const uint32_t asked = ITR_REQUESTED | ITR_PENDING;
     return PyBool_FromLong(shutdown_is_on(NULL) &&
-                           (flags_now(interruption_get_state(module)) & asked) == ITR_REQUESTED);
+                           (flags_now(mod_get_state(module)) & asked) == ITR_REQUESTED);
 }
 
 /* A thread that asks the others, as the main thread for a signal, goes on or cleans up: either way
@@ -202,7 +200,7 @@ interruption_is_told(PyObject *module, PyObject *Py_UNUSED(unused))
    One that was asked and told cleans up: that of the program stops, too, or the threads would never
    come to an end; but not a library's, nor in the main thread. */
 static bool
-starts_helpers(interruption_state *state)
+starts_helpers(mod_state *state)
 {
     uint32_t flags = flags_now(state);
     if (!(flags & ITR_REQUESTED)) {
@@ -215,7 +213,7 @@ starts_helpers(interruption_state *state)
 static PyObject *
 begin_helper(PyObject *function, PyObject *args, PyObject *kwargs)
 {
-    note_helper(atomic_load_explicit(&interruption_state_now, memory_order_acquire));
+    note_helper(atomic_load_explicit(&mod_state_now, memory_order_acquire));
     return PyObject_Call(function, args, kwargs);
 }
 
@@ -242,40 +240,39 @@ with_telling_function(PyObject *arguments)
 }
 
 static PyObject *
-start_told_thread(const interruption_call *call)
+start_told_thread(const mod_call *call)
 {
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
     PyObject *arguments = call->argument; /* NULL: the shape is one that no version has had */
     if (arguments == NULL || !PyTuple_CheckExact(arguments) || PyTuple_GET_SIZE(arguments) == 0 ||
         !PyCallable_Check(PyTuple_GET_ITEM(arguments, 0)) || !starts_helpers(state)) {
-        return interruption_call_original(call); /* it has the words, if something is wrong */
+        return mod_call_original(call); /* it has the words, if something is wrong */
     }
-    interruption_call telling = *call;
+    mod_call telling = *call;
     telling.argument = with_telling_function(arguments);
     if (telling.argument == NULL) {
         return NULL;
     }
-    PyObject *result = interruption_call_original(&telling);
+    PyObject *result = mod_call_original(&telling);
     Py_DECREF(telling.argument);
     return result;
 }
 
 PyObject *
-interruption_is_helper(PyObject *module, PyObject *thread)
+mod_is_helper(PyObject *module, PyObject *thread)
 {
-    interruption_target target;
+    mod_target target;
     PyObject *otherwise;
-    if (!interruption_find_live(interruption_get_state(module), thread, &target, Py_False,
-                                &otherwise)) {
+    if (!mod_find_live(mod_get_state(module), thread, &target, Py_False, &otherwise)) {
         return otherwise;
     }
     bool helper = is_helper(target.record);
-    interruption_release_target(&target);
+    mod_release_target(&target);
     return PyBool_FromLong(helper);
 }
 
 void
-interruption_late_threads_after_fork_child(void)
+mod_late_threads_after_fork_child(void)
 {
     late_now.shutdowns = 0;
     atomic_store_explicit(&late_now.youngest, UINT64_MAX, memory_order_relaxed);

@@ -10,8 +10,8 @@
  * which would not begin if it were asked (S30). So while a shutdown is on, `_thread`'s functions
  * that start a thread are interposed, and whoever starts one tells whether it is a helper.
  */
-#ifndef INTERRUPTION_LATE_THREADS_H
-#define INTERRUPTION_LATE_THREADS_H
+#ifndef MOD_LATE_THREADS_H
+#define MOD_LATE_THREADS_H
 
 #include <stdbool.h>
 
@@ -21,23 +21,23 @@
 /*
  * From now on, threads with a larger serial than `youngest` are born asked, with that reason
  * (borrowed; or NULL) and origin (see itr_take_back). Until as many calls of
- * interruption_end_asking_late_threads; the first of several says what they are asked with.
+ * mod_end_asking_late_threads; the first of several says what they are asked with.
  */
-void interruption_begin_asking_late_threads(interruption_state *state, uint64_t youngest,
-                                            PyObject *reason, uint64_t origin);
-void interruption_end_asking_late_threads(void);
+void mod_begin_asking_late_threads(mod_state *state, uint64_t youngest, PyObject *reason,
+                                   uint64_t origin);
+void mod_end_asking_late_threads(void);
 
 /* By a thread that has just got its first record: ask it, if it is to be born asked. */
-void interruption_ask_late_thread(itr_record *record);
+void mod_ask_late_thread(itr_record *record);
 
 /* _is_helper(thread): was it started by cleanup, while a shutdown is on? What is named by `thread`,
    and errors: as interrupt(). */
-PyObject *interruption_is_helper(PyObject *module, PyObject *thread);
+PyObject *mod_is_helper(PyObject *module, PyObject *thread);
 
 /* _is_told(): is a shutdown on, and has the calling thread been asked, and told? */
-PyObject *interruption_is_told(PyObject *module, PyObject *unused);
+PyObject *mod_is_told(PyObject *module, PyObject *unused);
 
 /* In the child of a fork: a shutdown of the parent's is not its own. */
-void interruption_late_threads_after_fork_child(void);
+void mod_late_threads_after_fork_child(void);
 
 #endif

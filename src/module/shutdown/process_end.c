@@ -21,13 +21,13 @@ static struct {
 static void
 end(void)
 {
-    interruption_watchdog_python_has_gone();
+    mod_watchdog_python_has_gone();
     int number = atomic_load_explicit(&ending.signal, memory_order_relaxed);
     if (number == 0 || atomic_load_explicit(&ending.process, memory_order_relaxed) != getpid()) {
         return;
     }
     (void)fflush(NULL);
-    interruption_kill_by(number);
+    mod_kill_by(number);
 }
 
 /* False: CPython has no room for one more that hears of it. */
@@ -39,7 +39,7 @@ hear_of_end(void)
 }
 
 PyObject *
-interruption_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
+mod_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
 {
     long wanted = PyLong_AsLong(number);
     if (wanted == -1 && PyErr_Occurred()) {
@@ -54,42 +54,42 @@ interruption_end_by_signal(PyObject *Py_UNUSED(module), PyObject *number)
     atomic_store_explicit(&ending.process, getpid(), memory_order_relaxed);
     atomic_store_explicit(&ending.signal, (int)wanted, memory_order_relaxed);
     if (wanted > 0 && wanted < NSIG) {
-        interruption_ends_by_signal((int)wanted);
+        mod_ends_by_signal((int)wanted);
     }
     Py_RETURN_NONE;
 }
 
 PyObject *
-interruption_signal_is_answered(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_signal_is_answered(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     (void)hear_of_end();
-    interruption_signals_answered();
+    mod_signals_answered();
     Py_RETURN_NONE;
 }
 
 PyObject *
-interruption_end_within(PyObject *Py_UNUSED(module), PyObject *args)
+mod_end_within(PyObject *Py_UNUSED(module), PyObject *args)
 {
     double seconds;
     int number = 0, status = 1;
     if (!PyArg_ParseTuple(args, "d|ii:_end_within", &seconds, &number, &status)) {
         return NULL;
     }
-    int64_t within = interruption_nanoseconds(seconds);
+    int64_t within = mod_nanoseconds(seconds);
     if (within == ITR_NEVER) {
-        interruption_watchdog_forget();
-        interruption_signals_forgotten();
+        mod_watchdog_forget();
+        mod_signals_forgotten();
         Py_RETURN_NONE;
     }
-    interruption_prepare_last_words();
-    return PyBool_FromLong(interruption_watchdog_ends(within, number, status));
+    mod_prepare_last_words();
+    return PyBool_FromLong(mod_watchdog_ends(within, number, status));
 }
 
 /* Owns a reference to the callable. Without memory for a thread state it is called late. */
 static void
 run_in_thread(void *callable)
 {
-    while (!interruption_attach_thread()) {
+    while (!mod_attach_thread()) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     PyObject *result = PyObject_CallNoArgs(callable);
@@ -98,11 +98,11 @@ run_in_thread(void *callable)
     }
     Py_XDECREF(result);
     Py_DECREF((PyObject *)callable);
-    interruption_detach_thread();
+    mod_detach_thread();
 }
 
 PyObject *
-interruption_start_thread(PyObject *Py_UNUSED(module), PyObject *callable)
+mod_start_thread(PyObject *Py_UNUSED(module), PyObject *callable)
 {
     if (PyThread_start_new_thread(run_in_thread, Py_NewRef(callable)) ==
         PYTHREAD_INVALID_THREAD_ID) {
@@ -114,12 +114,12 @@ interruption_start_thread(PyObject *Py_UNUSED(module), PyObject *callable)
 }
 
 PyObject *
-interruption_make_daemon(PyObject *Py_UNUSED(module), PyObject *ident)
+mod_make_daemon(PyObject *Py_UNUSED(module), PyObject *ident)
 {
     uintptr_t thread_id = (uintptr_t)PyLong_AsUnsignedLong(ident);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    interruption_count_as_daemon(thread_id);
+    mod_count_as_daemon(thread_id);
     Py_RETURN_NONE;
 }

@@ -212,7 +212,7 @@ static void
 on_end(int number)
 {
     if (itr_now() >= LOAD(heeded[number].due)) {
-        interruption_end_process(number, 0, LOAD(came.since));
+        mod_end_process(number, 0, LOAD(came.since));
     }
 }
 
@@ -235,7 +235,7 @@ static void
 end_child(int number)
 {
     if (LOAD(heeded[number].process) != 0 && LOAD(heeded[number].fatal)) {
-        interruption_kill_by(number);
+        mod_kill_by(number);
     }
 }
 
@@ -256,7 +256,7 @@ count_signal(int number)
     }
     if (count >= GIVE_UP) {
         if (unanswered >= GIVE_UP && now - since >= ANSWERS_WITHIN) {
-            interruption_end_process(number, 0, since);
+            mod_end_process(number, 0, since);
         }
         end_at(number, (unanswered >= GIVE_UP ? since : now) + ANSWERS_WITHIN);
     }
@@ -313,7 +313,7 @@ on_signal(int number, siginfo_t *info, void *context)
 /* By the main thread. -------------------------------------------------------------------------- */
 
 void
-interruption_look_after_signal(int number, const struct sigaction *below, bool foreign, bool fatal)
+mod_look_after_signal(int number, const struct sigaction *below, bool foreign, bool fatal)
 {
     struct sigaction action = *below;
     heeded[number].below = action;
@@ -326,7 +326,7 @@ interruption_look_after_signal(int number, const struct sigaction *below, bool f
 }
 
 bool
-interruption_handler_below(int number, const struct sigaction *action, struct sigaction *below)
+mod_handler_below(int number, const struct sigaction *action, struct sigaction *below)
 {
     if (!(action->sa_flags & SA_SIGINFO) || action->sa_sigaction != on_signal) {
         return false;
@@ -336,7 +336,7 @@ interruption_handler_below(int number, const struct sigaction *action, struct si
 }
 
 int
-interruption_as_signal(PyObject *number)
+mod_as_signal(PyObject *number)
 {
     long value = PyLong_AsLong(number);
     if (value == -1 && PyErr_Occurred()) {
@@ -350,33 +350,33 @@ interruption_as_signal(PyObject *number)
 }
 
 PyObject *
-interruption_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
+mod_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *object;
     double seconds, seconds_if_fatal;
     if (!PyArg_ParseTuple(args, "Odd:_watch_signal", &object, &seconds, &seconds_if_fatal)) {
         return NULL;
     }
-    int number = interruption_as_signal(object);
+    int number = mod_as_signal(object);
     if (number < 0) {
         return NULL;
     }
-    interruption_prepare_last_words();
+    mod_prepare_last_words();
     STORE(heeded[number].due, ITR_NEVER);
-    STORE(heeded[number].grace[false], interruption_nanoseconds(seconds));
-    STORE(heeded[number].grace[true], interruption_nanoseconds(seconds_if_fatal));
+    STORE(heeded[number].grace[false], mod_nanoseconds(seconds));
+    STORE(heeded[number].grace[true], mod_nanoseconds(seconds_if_fatal));
     STORE(heeded[number].process, getpid());
     Py_RETURN_NONE;
 }
 
 void
-interruption_leave_word_by(int number)
+mod_leave_word_by(int number)
 {
     STORE(word_for_python, number);
 }
 
 PyObject *
-interruption_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+mod_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     PyObject *all = PyList_New(0);
     for (int number = 1; number < NSIG && all != NULL; number++) {
@@ -394,14 +394,14 @@ interruption_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
 }
 
 PyObject *
-interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
+mod_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *object;
     int first;
     if (!PyArg_ParseTuple(args, "Op:_signal_is_seen", &object, &first)) {
         return NULL;
     }
-    int number = interruption_as_signal(object);
+    int number = mod_as_signal(object);
     if (number < 0) {
         return NULL;
     }
@@ -414,9 +414,9 @@ interruption_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyObject *
-interruption_signal_later(PyObject *Py_UNUSED(module), PyObject *object)
+mod_signal_later(PyObject *Py_UNUSED(module), PyObject *object)
 {
-    int number = interruption_as_signal(object);
+    int number = mod_as_signal(object);
     if (number < 0) {
         return NULL;
     }
@@ -438,7 +438,7 @@ be_answered(bool to_end)
     for (int number = 1; number < NSIG; number++) {
         if (is_watched(number) && LOAD(heeded[number].due) != ITR_NEVER) {
             if (to_end) {
-                interruption_ends_by_signal(number);
+                mod_ends_by_signal(number);
             }
             STORE(heeded[number].due, ITR_NEVER);
             set_timer(number, END, ITR_NEVER);
@@ -447,28 +447,28 @@ be_answered(bool to_end)
 }
 
 void
-interruption_signals_answered(void)
+mod_signals_answered(void)
 {
     be_answered(true);
 }
 
 void
-interruption_signals_forgotten(void)
+mod_signals_forgotten(void)
 {
     be_answered(false);
     STORE(came.count, 0);
 }
 
 void
-interruption_ends_by_signal(int number)
+mod_ends_by_signal(int number)
 {
     if (is_watched(number) && LOAD(heeded[number].fatal)) {
-        interruption_watchdog_stays(number, grace_of(number), LOAD(came.since));
+        mod_watchdog_stays(number, grace_of(number), LOAD(came.since));
     }
 }
 
 void
-interruption_signals_after_fork_child(void)
+mod_signals_after_fork_child(void)
 {
     STORE(came.count, 0);
     STORE(came.unanswered, 0);

@@ -20,8 +20,8 @@
  * They are two because the first is the main thread's, so that it breaks off no other one's calls,
  * and the second any thread's, so that it comes where the main thread has the signal blocked.
  */
-#ifndef INTERRUPTION_SIGNAL_HANDLER_H
-#define INTERRUPTION_SIGNAL_HANDLER_H
+#ifndef MOD_SIGNAL_HANDLER_H
+#define MOD_SIGNAL_HANDLER_H
 
 #include "state.h" /* with Python.h, which has to come first */
 
@@ -30,51 +30,49 @@
 
 /* By the main thread: put ours over that handler. `foreign`: it is not Python's. `fatal`: without
    us that signal would end the process at once. */
-void interruption_look_after_signal(int number, const struct sigaction *below, bool foreign,
-                                    bool fatal);
+void mod_look_after_signal(int number, const struct sigaction *below, bool foreign, bool fatal);
 
 /* The handler below ours, if ours is in `action`; else false. */
-bool interruption_handler_below(int number, const struct sigaction *action,
-                                struct sigaction *below);
+bool mod_handler_below(int number, const struct sigaction *action, struct sigaction *below);
 
 /* A signal's number, -1 with an exception set if it is none. */
-int interruption_as_signal(PyObject *number);
+int mod_as_signal(PyObject *number);
 
 /*
  * _watch_signal(number, seconds, seconds_if_fatal): by the main thread, of a signal that is looked
  * after: how long the handler in Python may be waited for, and then the GIL; infinite: as long as
  * it takes, but for the third signal.
  */
-PyObject *interruption_watch_signal(PyObject *module, PyObject *args);
+PyObject *mod_watch_signal(PyObject *module, PyObject *args);
 
 /* _signal_is_seen(number, first): the handler in Python runs. Two bools. Is the signal to be
    counted? One that the process has raised itself (signal.raise_signal) is, only if `first`; one
    that a foreign handler has passed on to Python is, if it has not been counted before. And is
    there a foreign handler? Safe anywhere. */
-PyObject *interruption_signal_is_seen(PyObject *module, PyObject *args);
+PyObject *mod_signal_is_seen(PyObject *module, PyObject *args);
 
 /* _signal_later(number): call the handler in Python in a moment, as if the signal had come. */
-PyObject *interruption_signal_later(PyObject *module, PyObject *object);
+PyObject *mod_signal_later(PyObject *module, PyObject *object);
 
 /* _foreign_signals(): those that foreign handlers have had and that nobody has counted. */
-PyObject *interruption_foreign_signals(PyObject *module, PyObject *unused);
+PyObject *mod_foreign_signals(PyObject *module, PyObject *unused);
 
 /* By the main thread: a signal with a handler in Python that nobody sends, by which that is told of
    signals which foreign handlers have. 0: none. */
-void interruption_leave_word_by(int number);
+void mod_leave_word_by(int number);
 
 /* By the main thread, attached: our handler in Python has done all about what has come. The
    watchdog takes over, for what is to end the process. */
-void interruption_signals_answered(void);
+void mod_signals_answered(void);
 
 /* By the main thread, attached: it is as if none had come. */
-void interruption_signals_forgotten(void);
+void mod_signals_forgotten(void);
 
 /* By the main thread, attached: the process ends by that signal. The watchdog is on guard, if the
    signal is fatal. */
-void interruption_ends_by_signal(int number);
+void mod_ends_by_signal(int number);
 
 /* In the child of a fork: see lifecycle.h. None has come. */
-void interruption_signals_after_fork_child(void);
+void mod_signals_after_fork_child(void);
 
 #endif

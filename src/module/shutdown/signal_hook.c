@@ -29,11 +29,11 @@ static PyObject *
 function_of(int which)
 {
     PyObject *function = NULL;
-    interruption_mutex_lock(&interruption_mutexes.signal_hook);
+    mod_mutex_lock(&mod_mutexes.signal_hook);
     if (handlers_now.interpreter == PyInterpreterState_Get()) {
         function = Py_XNewRef(handlers_now.functions[which]);
     }
-    interruption_mutex_unlock(&interruption_mutexes.signal_hook);
+    mod_mutex_unlock(&mod_mutexes.signal_hook);
     return function;
 }
 
@@ -65,9 +65,9 @@ unwrap(PyObject *handler)
 }
 
 static PyObject *
-get_handler(const interruption_call *call)
+get_handler(const mod_call *call)
 {
-    return unwrap(interruption_call_original(call));
+    return unwrap(mod_call_original(call));
 }
 
 /* Does it stand around the system's action, which ends the process? */
@@ -83,7 +83,7 @@ static void
 look_after(PyObject *object, PyObject *ours)
 {
     struct sigaction action;
-    int number = interruption_as_signal(object);
+    int number = mod_as_signal(object);
     if (number < 0) {
         PyErr_Clear(); /* it has been set, so it is one */
         return;
@@ -91,26 +91,26 @@ look_after(PyObject *object, PyObject *ours)
     if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
         action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
         python_handler = action.sa_handler;
-        interruption_look_after_signal(number, &action, false, is_fatal(ours));
+        mod_look_after_signal(number, &action, false, is_fatal(ours));
     }
 }
 
 static PyObject *
-set_handler(const interruption_call *call)
+set_handler(const mod_call *call)
 {
-    PyObject *wrap = interruption_call_count(call) == 2 ? function_of(WRAP) : NULL;
+    PyObject *wrap = mod_call_count(call) == 2 ? function_of(WRAP) : NULL;
     if (wrap == NULL) {
-        return interruption_call_original(call); /* it has the words for it */
+        return mod_call_original(call); /* it has the words for it */
     }
-    PyObject *number = interruption_call_argument(call, 0, NULL);
-    PyObject *given = interruption_call_argument(call, 1, NULL);
+    PyObject *number = mod_call_argument(call, 0, NULL);
+    PyObject *given = mod_call_argument(call, 1, NULL);
     PyObject *handler = PyObject_CallFunctionObjArgs(wrap, number, given, NULL);
     Py_DECREF(wrap);
     if (handler == NULL) {
         return NULL;
     }
     PyObject *arguments[] = {number, handler};
-    PyObject *before = interruption_call_again(call, arguments, 2);
+    PyObject *before = mod_call_again(call, arguments, 2);
     if (before != NULL && handler != given) {
         look_after(number, handler);
     }
@@ -118,38 +118,38 @@ set_handler(const interruption_call *call)
     return unwrap(before);
 }
 
-INTERRUPTION_REPLACEMENT(signal_signal, always_hooked, set_handler);
-INTERRUPTION_REPLACEMENT(signal_getsignal, always_hooked, get_handler);
+MOD_REPLACEMENT(signal_signal, always_hooked, set_handler);
+MOD_REPLACEMENT(signal_getsignal, always_hooked, get_handler);
 
-static const interruption_row handler_rows[] = {
+static const mod_row handler_rows[] = {
     {"_signal", NULL, "signal", &signal_signal, false},
     {"_signal", NULL, "getsignal", &signal_getsignal, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-static interruption_family handlers_family = {.name = "signal handlers", .rows = handler_rows};
+static mod_family handlers_family = {.name = "signal handlers", .rows = handler_rows};
 
 PyObject *
-interruption_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
+mod_hook_signals(PyObject *Py_UNUSED(module), PyObject *functions)
 {
     PyObject *members[FUNCTIONS] = {NULL};
     if (functions != Py_None) {
         if (!PyArg_ParseTuple(functions, "OOO:_hook_signals", &members[WRAP], &members[UNWRAP],
                               &members[SEE]) ||
-            interruption_family_enable(&handlers_family) < 0) {
+            mod_family_enable(&handlers_family) < 0) {
             return NULL;
         }
     }
     PyObject *before[FUNCTIONS];
-    interruption_mutex_lock(&interruption_mutexes.signal_hook);
+    mod_mutex_lock(&mod_mutexes.signal_hook);
     for (int i = 0; i < FUNCTIONS; i++) {
         before[i] = handlers_now.functions[i];
         handlers_now.functions[i] = Py_XNewRef(members[i]);
     }
     handlers_now.interpreter = functions == Py_None ? NULL : PyInterpreterState_Get();
-    interruption_mutex_unlock(&interruption_mutexes.signal_hook);
+    mod_mutex_unlock(&mod_mutexes.signal_hook);
     if (functions == Py_None) {
-        interruption_family_disable(&handlers_family);
+        mod_family_disable(&handlers_family);
     }
     for (int i = 0; i < FUNCTIONS; i++) {
         Py_XDECREF(before[i]);
@@ -176,26 +176,26 @@ call_original(PyObject *number, PyObject *handler)
         return NULL;
     }
     PyObject *arguments[] = {number, handler};
-    PyObject *before = interruption_call_method(&signal_signal, module, arguments, 2);
+    PyObject *before = mod_call_method(&signal_signal, module, arguments, 2);
     Py_DECREF(module);
     return before;
 }
 
 PyObject *
-interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
+mod_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *object, *handler;
     int looked_after;
     if (!PyArg_ParseTuple(args, "OOp:_set_handler", &object, &handler, &looked_after)) {
         return NULL;
     }
-    int number = interruption_as_signal(object);
-    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
+    int number = mod_as_signal(object);
+    if (number < 0 || mod_family_find(&handlers_family) < 0) {
         return NULL;
     }
     struct sigaction there, set_now;
     bool known = sigaction(number, NULL, &there) == 0;
-    (void)interruption_handler_below(number, &there, &there);
+    (void)mod_handler_below(number, &there, &there);
     PyObject *before = call_original(object, handler);
     if (before == NULL || !known || sigaction(number, NULL, &set_now) != 0) {
         return before;
@@ -205,8 +205,8 @@ interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
     }
     bool foreign = is_foreign(&there);
     if (looked_after) {
-        interruption_look_after_signal(number, foreign ? &there : &set_now, foreign,
-                                       !foreign && is_fatal(handler));
+        mod_look_after_signal(number, foreign ? &there : &set_now, foreign,
+                              !foreign && is_fatal(handler));
     }
     else if (foreign) {
         (void)sigaction(number, &there, NULL);
@@ -215,14 +215,14 @@ interruption_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyObject *
-interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
+mod_set_word(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *object, *handler;
     if (!PyArg_ParseTuple(args, "OO:_leave_word_by", &object, &handler)) {
         return NULL;
     }
-    int number = interruption_as_signal(object);
-    if (number < 0 || interruption_family_find(&handlers_family) < 0) {
+    int number = mod_as_signal(object);
+    if (number < 0 || mod_family_find(&handlers_family) < 0) {
         return NULL;
     }
     PyObject *none = handler == Py_None ? PyLong_FromLong((long)SIG_DFL) : Py_NewRef(handler);
@@ -234,7 +234,7 @@ interruption_set_word(PyObject *Py_UNUSED(module), PyObject *args)
         if (known) {
             (void)sigaction(number, &there, NULL);
         }
-        interruption_leave_word_by(handler == Py_None ? 0 : number);
+        mod_leave_word_by(handler == Py_None ? 0 : number);
     }
     return before;
 }
@@ -335,7 +335,7 @@ static PyType_Spec handler_spec = {
 };
 
 int
-interruption_signal_hook_init(PyObject *module)
+mod_signal_hook_init(PyObject *module)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, &handler_spec, NULL);
     int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);

@@ -8,8 +8,8 @@
  * A handler in C that is not Python's (a library has set it by sigaction) stays, and gets the
  * signal; Python is left word beside it. By the main thread, but for the interposed functions.
  */
-#ifndef INTERRUPTION_SIGNAL_HOOK_H
-#define INTERRUPTION_SIGNAL_HOOK_H
+#ifndef MOD_SIGNAL_HOOK_H
+#define MOD_SIGNAL_HOOK_H
 
 #include "state.h"
 
@@ -17,18 +17,18 @@
    place of what the program sets, `unwrap(handler)` what the program is shown. A _Handler that is
    called calls `see(itself, number, frame)`, which returns what else is to be called, or raised, or
    None. None: undo it. */
-PyObject *interruption_hook_signals(PyObject *module, PyObject *functions);
+PyObject *mod_hook_signals(PyObject *module, PyObject *functions);
 
 /* _leave_word_by(number, handler): set that in Python only; it is called after each signal that a
    handler in C has. None: undo it. */
-PyObject *interruption_set_word(PyObject *module, PyObject *args);
+PyObject *mod_set_word(PyObject *module, PyObject *args);
 
 /* _set_handler(number, handler, looked_after): as the original signal.signal, but a handler in C
    that is not Python's stays. looked_after: every signal is told of from now on (signal_handler.h).
  */
-PyObject *interruption_set_handler(PyObject *module, PyObject *args);
+PyObject *mod_set_handler(PyObject *module, PyObject *args);
 
 /* The type of what stands in Python's table around the program's handler. */
-int interruption_signal_hook_init(PyObject *module);
+int mod_signal_hook_init(PyObject *module);
 
 #endif

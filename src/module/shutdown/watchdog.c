@@ -57,8 +57,8 @@ feel(void *unused)
         if (!wanted) {
             (void)itr_park(&feeler.parker, ITR_NEVER);
         }
-        else if (!interruption_is_finalizing() && interruption_attach_thread()) {
-            interruption_detach_thread();
+        else if (!mod_is_finalizing() && mod_attach_thread()) {
+            mod_detach_thread();
         }
         (void)pthread_mutex_lock(&mutex);
         feeler.wanted = feeler.wanted && !wanted;
@@ -85,9 +85,9 @@ start_feeler(void)
 static bool
 one_could_run(int64_t *within)
 {
-    if (interruption_is_finalizing()) {
+    if (mod_is_finalizing()) {
         *within = OFTEN_AT_END;
-        return !interruption_is_attached(atomic_load_explicit(&main_state, memory_order_relaxed));
+        return !mod_is_attached(atomic_load_explicit(&main_state, memory_order_relaxed));
     }
     *within = OFTEN;
     (void)pthread_mutex_lock(&mutex);
@@ -101,7 +101,7 @@ one_could_run(int64_t *within)
 }
 
 uintptr_t
-interruption_watchdog_feeler(void)
+mod_watchdog_feeler(void)
 {
     return atomic_load_explicit(&feeler.ident, memory_order_relaxed);
 }
@@ -145,7 +145,7 @@ watch(void *unused)
     while (is_on_guard()) {
         int64_t due = guard.due, patience = guard.patience;
         if (itr_now() >= due || at.still >= patience) {
-            interruption_end_process(guard.number, guard.status, guard.since);
+            mod_end_process(guard.number, guard.status, guard.since);
         }
         (void)pthread_mutex_unlock(&mutex);
         int64_t next = patience == ITR_NEVER ? ITR_NEVER : look_for_standstill(&at);
@@ -176,7 +176,7 @@ wake_guard(void)
 }
 
 void
-interruption_watchdog_stays(int number, int64_t patience, int64_t since)
+mod_watchdog_stays(int number, int64_t patience, int64_t since)
 {
     if (patience == ITR_NEVER) {
         return;
@@ -195,7 +195,7 @@ interruption_watchdog_stays(int number, int64_t patience, int64_t since)
 }
 
 bool
-interruption_watchdog_ends(int64_t within, int number, int status)
+mod_watchdog_ends(int64_t within, int number, int status)
 {
     (void)pthread_mutex_lock(&mutex);
     guard.since = is_on_guard() ? guard.since : itr_now();
@@ -208,7 +208,7 @@ interruption_watchdog_ends(int64_t within, int number, int status)
 }
 
 void
-interruption_watchdog_forget(void)
+mod_watchdog_forget(void)
 {
     (void)pthread_mutex_lock(&mutex);
     guard.due = guard.patience = ITR_NEVER;
@@ -222,7 +222,7 @@ interruption_watchdog_forget(void)
 }
 
 void
-interruption_watchdog_python_has_gone(void)
+mod_watchdog_python_has_gone(void)
 {
     (void)pthread_mutex_lock(&mutex);
     guard.patience = ITR_NEVER;
@@ -232,19 +232,19 @@ interruption_watchdog_python_has_gone(void)
 /* Around fork(). ------------------------------------------------------------------------------- */
 
 void
-interruption_watchdog_before_fork(void)
+mod_watchdog_before_fork(void)
 {
     (void)pthread_mutex_lock(&mutex);
 }
 
 void
-interruption_watchdog_after_fork_parent(void)
+mod_watchdog_after_fork_parent(void)
 {
     (void)pthread_mutex_unlock(&mutex);
 }
 
 void
-interruption_watchdog_after_fork_child(void)
+mod_watchdog_after_fork_child(void)
 {
     (void)pthread_mutex_unlock(&mutex);
     guard.running = false;

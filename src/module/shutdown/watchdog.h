@@ -14,8 +14,8 @@
  *
  * The end of the process is last_words.h's.
  */
-#ifndef INTERRUPTION_WATCHDOG_H
-#define INTERRUPTION_WATCHDOG_H
+#ifndef MOD_WATCHDOG_H
+#define MOD_WATCHDOG_H
 
 #include "state.h" /* with Python.h, which has to come first */
 
@@ -25,31 +25,31 @@
 
 /* As many nanoseconds; without an end: ITR_NEVER. */
 static inline int64_t
-interruption_nanoseconds(double seconds)
+mod_nanoseconds(double seconds)
 {
     return seconds < 1e9 ? (int64_t)((seconds > 0 ? seconds : 0) * 1e9) : ITR_NEVER;
 }
 
 /* By the main thread, attached: the process ends by that signal, which came at `since`; from now on
    let nobody hold up all others for so long. */
-void interruption_watchdog_stays(int number, int64_t patience, int64_t since);
+void mod_watchdog_stays(int number, int64_t patience, int64_t since);
 
 /* The process is to have ended in so many nanoseconds, by that signal; if the number is 0, with
    that status. False: the system has no thread left. */
-bool interruption_watchdog_ends(int64_t within, int number, int status);
+bool mod_watchdog_ends(int64_t within, int number, int status);
 
 /* Nothing is due any more. */
-void interruption_watchdog_forget(void);
+void mod_watchdog_forget(void);
 
 /* Nobody can hold up anybody any more. */
-void interruption_watchdog_python_has_gone(void);
+void mod_watchdog_python_has_gone(void);
 
 /* The ident of the thread that feels whether one can run, or 0: nobody has to ask it to stop. */
-uintptr_t interruption_watchdog_feeler(void);
+uintptr_t mod_watchdog_feeler(void);
 
 /* Around a fork: see lifecycle.h. The parent's end is not the child's. */
-void interruption_watchdog_before_fork(void);
-void interruption_watchdog_after_fork_parent(void);
-void interruption_watchdog_after_fork_child(void);
+void mod_watchdog_before_fork(void);
+void mod_watchdog_after_fork_parent(void);
+void mod_watchdog_after_fork_child(void);
 
 #endif

@@ -3,28 +3,28 @@
  * learns by one or two loads that nobody does: locks that somebody holds (held_locks.h), and what
  * threads wait for in the parking lot (blocking/wait.h).
  */
-#ifndef INTERRUPTION_ADDRESS_TABLE_H
-#define INTERRUPTION_ADDRESS_TABLE_H
+#ifndef MOD_ADDRESS_TABLE_H
+#define MOD_ADDRESS_TABLE_H
 
 #include "cpython/compat.h"
 
-struct interruption_held_lock;
+struct mod_held_lock;
 
 typedef struct {
-    _Atomic(struct interruption_held_lock *) held; /* those with this hash, in a list. atomic:
+    _Atomic(struct mod_held_lock *) held; /* those with this hash, in a list. atomic:
                                                       written under held_locks.c's guard */
     _Atomic uint64_t waiters; /* how many wait for an object with this hash. atomic: changed by
-                                 interruption_add, by attached threads */
-} interruption_slot;
+                                 mod_add, by attached threads */
+} mod_slot;
 
-enum { INTERRUPTION_SLOTS = 4096 };
-extern interruption_slot interruption_slots[INTERRUPTION_SLOTS];
+enum { MOD_SLOTS = 4096 };
+extern mod_slot mod_slots[MOD_SLOTS];
 
-static inline interruption_slot *
-interruption_slot_of(const void *object)
+static inline mod_slot *
+mod_slot_of(const void *object)
 {
     uintptr_t address = (uintptr_t)object;
-    return &interruption_slots[(address >> 4 ^ address >> 16) % INTERRUPTION_SLOTS];
+    return &mod_slots[(address >> 4 ^ address >> 16) % MOD_SLOTS];
 }
 
 /*
@@ -34,9 +34,9 @@ interruption_slot_of(const void *object)
  * exchange (the release of a lock), and this load is sequentially consistent, too.
  */
 static inline bool
-interruption_waited_for(const void *object)
+mod_waited_for(const void *object)
 {
-    return atomic_load(&interruption_slot_of(object)->waiters) != 0;
+    return atomic_load(&mod_slot_of(object)->waiters) != 0;
 }
 
 #endif

@@ -11,8 +11,8 @@
 enum { SMALLEST = 16 };
 
 /* Where the code is, or where it would be put. There is a free place. */
-static interruption_armed_entry *
-find_armed(const interruption_armed *set, const void *key)
+static mod_armed_entry *
+find_armed(const mod_armed *set, const void *key)
 {
     uintptr_t hash = (uintptr_t)key / 16;
     hash ^= hash / 4096;
@@ -24,22 +24,21 @@ find_armed(const interruption_armed *set, const void *key)
 }
 
 static size_t
-count_alive(const interruption_armed *set)
+count_alive(const mod_armed *set)
 {
     size_t alive = 0;
     for (size_t i = 0; i < set->capacity; i++) {
-        alive += set->entries[i].key != NULL &&
-                 !interruption_is_dead_reference(set->entries[i].reference);
+        alive += set->entries[i].key != NULL && !mod_is_dead_reference(set->entries[i].reference);
     }
     return alive;
 }
 
 /* Free the places, and the references in them to what is gone. */
 static void
-free_places(interruption_armed_entry *entries, size_t capacity)
+free_places(mod_armed_entry *entries, size_t capacity)
 {
     for (size_t i = 0; i < capacity; i++) {
-        if (entries[i].key != NULL && interruption_is_dead_reference(entries[i].reference)) {
+        if (entries[i].key != NULL && mod_is_dead_reference(entries[i].reference)) {
             Py_DECREF(entries[i].reference); /* has no callback: nothing runs */
         }
     }
@@ -48,12 +47,12 @@ free_places(interruption_armed_entry *entries, size_t capacity)
 
 /* Make room for one more, at most three quarters full. False: there is no memory. */
 static bool
-make_room_for_code(interruption_armed *set)
+make_room_for_code(mod_armed *set)
 {
     if (4 * (set->count + 1) <= 3 * set->capacity) {
         return true;
     }
-    interruption_armed larger = {.capacity = SMALLEST};
+    mod_armed larger = {.capacity = SMALLEST};
     for (size_t needed = 2 * (count_alive(set) + 1); larger.capacity < needed;) {
         larger.capacity *= 2;
     }
@@ -62,26 +61,26 @@ make_room_for_code(interruption_armed *set)
         return false;
     }
     for (size_t i = 0; i < set->capacity; i++) {
-        interruption_armed_entry *from = &set->entries[i];
-        if (from->key != NULL && !interruption_is_dead_reference(from->reference)) {
+        mod_armed_entry *from = &set->entries[i];
+        if (from->key != NULL && !mod_is_dead_reference(from->reference)) {
             *find_armed(&larger, from->key) = *from;
             larger.count++;
         }
     }
-    const interruption_armed smaller = *set;
+    const mod_armed smaller = *set;
     *set = larger;
     free_places(smaller.entries, smaller.capacity);
     return true;
 }
 
 bool
-interruption_armed_add(interruption_armed *set, PyCodeObject *code, unsigned *counter)
+mod_armed_add(mod_armed *set, PyCodeObject *code, unsigned *counter)
 {
     if (!make_room_for_code(set)) {
         return false;
     }
-    interruption_armed_entry *entry = find_armed(set, code);
-    if (entry->key != NULL && !interruption_is_dead_reference(entry->reference)) {
+    mod_armed_entry *entry = find_armed(set, code);
+    if (entry->key != NULL && !mod_is_dead_reference(entry->reference)) {
         return false;
     }
     PyObject *reference = PyWeakref_NewRef((PyObject *)code, NULL);
@@ -91,18 +90,18 @@ interruption_armed_add(interruption_armed *set, PyCodeObject *code, unsigned *co
     }
     PyObject *dead = entry->reference; /* another code had the address, and is gone; or NULL */
     set->count += entry->key == NULL;
-    *entry = (interruption_armed_entry){code, reference};
+    *entry = (mod_armed_entry){code, reference};
     ++*counter;
     Py_XDECREF(dead);
     return true;
 }
 
 PyCodeObject *
-interruption_armed_next(interruption_armed *set)
+mod_armed_next(mod_armed *set)
 {
     for (; set->taken < set->capacity; set->taken++) {
-        const interruption_armed_entry *entry = &set->entries[set->taken];
-        PyObject *code = entry->key == NULL ? NULL : interruption_referent(entry->reference);
+        const mod_armed_entry *entry = &set->entries[set->taken];
+        PyObject *code = entry->key == NULL ? NULL : mod_referent(entry->reference);
         if (code != NULL) {
             return (PyCodeObject *)code;
         }
@@ -111,9 +110,9 @@ interruption_armed_next(interruption_armed *set)
 }
 
 void
-interruption_armed_remove(interruption_armed *set, PyCodeObject *code, unsigned *counter)
+mod_armed_remove(mod_armed *set, PyCodeObject *code, unsigned *counter)
 {
-    interruption_armed_entry *entry = &set->entries[set->taken];
+    mod_armed_entry *entry = &set->entries[set->taken];
     PyObject *reference = entry->reference;
     entry->reference = (PyObject *)code;
     set->taken++;
@@ -121,20 +120,20 @@ interruption_armed_remove(interruption_armed *set, PyCodeObject *code, unsigned 
     Py_DECREF(reference);
 }
 
-interruption_armed
-interruption_armed_take(interruption_armed *set)
+mod_armed
+mod_armed_take(mod_armed *set)
 {
-    interruption_armed taken = *set;
-    *set = (interruption_armed){.count = 0};
+    mod_armed taken = *set;
+    *set = (mod_armed){.count = 0};
     return taken;
 }
 
 void
-interruption_armed_free(interruption_armed *taken)
+mod_armed_free(mod_armed *taken)
 {
     for (size_t i = 0; i < taken->capacity; i++) {
         Py_XDECREF(taken->entries[i].reference);
     }
     PyMem_RawFree(taken->entries);
-    *taken = (interruption_armed){.count = 0};
+    *taken = (mod_armed){.count = 0};
 }

@@ -8,8 +8,8 @@
  * is given events, and until they are taken off. The child finds in the sets what is still armed,
  * and ends what was begun.
  */
-#ifndef INTERRUPTION_ARMED_H
-#define INTERRUPTION_ARMED_H
+#ifndef MOD_ARMED_H
+#define MOD_ARMED_H
 
 #include <stdbool.h>
 
@@ -18,30 +18,30 @@
 typedef struct {
     const void *key;     /* the code's address; NULL: the place is free */
     PyObject *reference; /* a weak reference to it, or itself once it was taken out */
-} interruption_armed_entry;
+} mod_armed_entry;
 
 typedef struct {
-    interruption_armed_entry *entries; /* by the hash of the key, else in the next free place */
-    size_t count;                      /* dead ones among them */
-    size_t capacity;                   /* a power of two, more than `count`; or 0 */
-    size_t taken;                      /* so many places were taken out, from the first one on */
-} interruption_armed;
+    mod_armed_entry *entries; /* by the hash of the key, else in the next free place */
+    size_t count;             /* dead ones among them */
+    size_t capacity;          /* a power of two, more than `count`; or 0 */
+    size_t taken;             /* so many places were taken out, from the first one on */
+} mod_armed;
 
 /* Attached, with no exception set. Adds one to the code's counter if the code was added. Returns
    whether it was: false if it was in the set, or there is no memory. */
-bool interruption_armed_add(interruption_armed *set, PyCodeObject *code, unsigned *counter);
+bool mod_armed_add(mod_armed *set, PyCodeObject *code, unsigned *counter);
 
 /* One that is in the set and alive: a new reference. NULL: there is none any more. To be called
-   until then, with interruption_armed_remove in between; nothing may be added meanwhile. */
-PyCodeObject *interruption_armed_next(interruption_armed *set);
+   until then, with mod_armed_remove in between; nothing may be added meanwhile. */
+PyCodeObject *mod_armed_next(mod_armed *set);
 
-/* Take out what interruption_armed_next gave, whose reference it takes, and one off its counter. */
-void interruption_armed_remove(interruption_armed *set, PyCodeObject *code, unsigned *counter);
+/* Take out what mod_armed_next gave, whose reference it takes, and one off its counter. */
+void mod_armed_remove(mod_armed *set, PyCodeObject *code, unsigned *counter);
 
 /* Empty the set, when there is no next. What is returned keeps what was removed, and is to be freed
-   by interruption_armed_free when the mutex is not held any more. */
-interruption_armed interruption_armed_take(interruption_armed *set);
+   by mod_armed_free when the mutex is not held any more. */
+mod_armed mod_armed_take(mod_armed *set);
 
-void interruption_armed_free(interruption_armed *taken);
+void mod_armed_free(mod_armed *taken);
 
 #endif

@@ -2,8 +2,8 @@
    the same time differ. */
 #include "thread/contexts.h"
 
-static interruption_context **
-bucket_of_context(const interruption_blocks *blocks, const void *key)
+static mod_context **
+bucket_of_context(const mod_blocks *blocks, const void *key)
 {
     uintptr_t hash = (uintptr_t)key / 16;
     hash ^= hash / 4096;
@@ -12,18 +12,18 @@ bucket_of_context(const interruption_blocks *blocks, const void *key)
 
 /* Is it of somebody who still is there? What has no object to ask is taken for there. */
 static bool
-is_current(const interruption_context *context)
+is_current(const mod_context *context)
 {
-    return context->owner == NULL || interruption_frame_address(context->owner) == context->key;
+    return context->owner == NULL || mod_frame_address(context->owner) == context->key;
 }
 
-interruption_context *
-interruption_context_of(const interruption_blocks *blocks, const void *key)
+mod_context *
+mod_context_of(const mod_blocks *blocks, const void *key)
 {
     if (blocks->others == 0) {
         return NULL;
     }
-    interruption_context *context = *bucket_of_context(blocks, key);
+    mod_context *context = *bucket_of_context(blocks, key);
     while (context != NULL && !(context->key == key && is_current(context))) {
         context = context->next;
     }
@@ -31,7 +31,7 @@ interruption_context_of(const interruption_blocks *blocks, const void *key)
 }
 
 void
-interruption_drop_block(const interruption_block *block)
+mod_drop_block(const mod_block *block)
 {
     Py_DECREF(block->object);
     Py_XDECREF(block->code);
@@ -40,23 +40,23 @@ interruption_drop_block(const interruption_block *block)
 
 /* Free a context that nobody finds any more. Runs other people's code. */
 static void
-free_context(interruption_context *context)
+free_context(mod_context *context)
 {
     for (uint32_t i = 0; i < context->count; i++) {
-        interruption_drop_block(&context->blocks[i]);
+        mod_drop_block(&context->blocks[i]);
     }
     Py_XDECREF(context->owner);
     PyMem_RawFree(context->blocks);
 }
 
-interruption_context *
-interruption_take_finished(interruption_blocks *blocks)
+mod_context *
+mod_take_finished(mod_blocks *blocks)
 {
-    interruption_context *finished = NULL;
+    mod_context *finished = NULL;
     for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-        interruption_context **place = &blocks->buckets[i];
+        mod_context **place = &blocks->buckets[i];
         while (*place != NULL) {
-            interruption_context *context = *place;
+            mod_context *context = *place;
             if (is_current(context)) {
                 place = &context->next;
                 continue;
@@ -72,10 +72,10 @@ interruption_take_finished(interruption_blocks *blocks)
 }
 
 void
-interruption_free_contexts(interruption_context *list)
+mod_free_contexts(mod_context *list)
 {
     while (list != NULL) {
-        interruption_context *next = list->next;
+        mod_context *next = list->next;
         free_context(list);
         PyMem_RawFree(list);
         list = next;
@@ -84,21 +84,21 @@ interruption_free_contexts(interruption_context *list)
 
 /* Make room for one more. -1 with MemoryError set. */
 static int
-grow_buckets(interruption_blocks *blocks)
+grow_buckets(mod_blocks *blocks)
 {
     if (blocks->others < blocks->bucket_count) {
         return 0;
     }
-    interruption_context *finished = interruption_take_finished(blocks);
-    interruption_blocks larger = *blocks;
+    mod_context *finished = mod_take_finished(blocks);
+    mod_blocks larger = *blocks;
     larger.bucket_count = blocks->bucket_count == 0 ? 8 : 2 * blocks->bucket_count;
-    larger.buckets = PyMem_RawCalloc(larger.bucket_count, sizeof(interruption_context *));
+    larger.buckets = PyMem_RawCalloc(larger.bucket_count, sizeof(mod_context *));
     if (larger.buckets != NULL) {
         for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-            interruption_context *context;
+            mod_context *context;
             while ((context = blocks->buckets[i]) != NULL) {
                 blocks->buckets[i] = context->next;
-                interruption_context **bucket = bucket_of_context(&larger, context->key);
+                mod_context **bucket = bucket_of_context(&larger, context->key);
                 context->next = *bucket;
                 *bucket = context;
             }
@@ -106,7 +106,7 @@ grow_buckets(interruption_blocks *blocks)
         PyMem_RawFree(blocks->buckets);
         *blocks = larger;
     }
-    interruption_free_contexts(finished);
+    mod_free_contexts(finished);
     if (larger.buckets == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -114,10 +114,10 @@ grow_buckets(interruption_blocks *blocks)
     return 0;
 }
 
-interruption_context *
-interruption_make_context(interruption_blocks *blocks, const void *key, PyFrameObject *owner)
+mod_context *
+mod_make_context(mod_blocks *blocks, const void *key, PyFrameObject *owner)
 {
-    interruption_context *context = interruption_context_of(blocks, key);
+    mod_context *context = mod_context_of(blocks, key);
     if (context != NULL) {
         return context;
     }
@@ -131,7 +131,7 @@ interruption_make_context(interruption_blocks *blocks, const void *key, PyFrameO
     }
     context->owner = (PyFrameObject *)Py_XNewRef((PyObject *)owner);
     context->key = key;
-    interruption_context **bucket = bucket_of_context(blocks, key);
+    mod_context **bucket = bucket_of_context(blocks, key);
     context->next = *bucket;
     *bucket = context;
     blocks->others++;
@@ -139,12 +139,12 @@ interruption_make_context(interruption_blocks *blocks, const void *key, PyFrameO
 }
 
 void
-interruption_drop_empty(interruption_blocks *blocks, interruption_context *context)
+mod_drop_empty(mod_blocks *blocks, mod_context *context)
 {
     if (context->count > 0 || context == &blocks->own) {
         return;
     }
-    interruption_context **place = bucket_of_context(blocks, context->key);
+    mod_context **place = bucket_of_context(blocks, context->key);
     while (*place != context) {
         place = &(*place)->next;
     }
@@ -155,13 +155,13 @@ interruption_drop_empty(interruption_blocks *blocks, interruption_context *conte
 }
 
 void
-interruption_drop_blocks(interruption_blocks *blocks)
+mod_drop_blocks(mod_blocks *blocks)
 {
-    interruption_blocks dropped = *blocks;
-    *blocks = (interruption_blocks){.bucket_count = 0};
+    mod_blocks dropped = *blocks;
+    *blocks = (mod_blocks){.bucket_count = 0};
     free_context(&dropped.own);
     for (uint32_t i = 0; i < dropped.bucket_count; i++) {
-        interruption_context *context;
+        mod_context *context;
         while ((context = dropped.buckets[i]) != NULL) {
             dropped.buckets[i] = context->next;
             free_context(context);
@@ -172,15 +172,14 @@ interruption_drop_blocks(interruption_blocks *blocks)
 }
 
 void
-interruption_visit_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
-                            void (*visit)(const interruption_context *context, void *arg),
-                            void *arg)
+mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
+                   void (*visit)(const mod_context *context, void *arg), void *arg)
 {
-    if (blocks->own.regions > 0 && blocks->own.key != interruption_stack_now(tstate)) {
+    if (blocks->own.regions > 0 && blocks->own.key != mod_stack_now(tstate)) {
         visit(&blocks->own, arg);
     }
     for (uint32_t i = 0; i < blocks->bucket_count; i++) {
-        for (const interruption_context *context = blocks->buckets[i]; context != NULL;
+        for (const mod_context *context = blocks->buckets[i]; context != NULL;
              context = context->next) {
             if (context->regions > 0) {
                 visit(context, arg);

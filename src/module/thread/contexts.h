@@ -6,17 +6,17 @@
  * place where a compiled generator keeps the exceptions that it handles; the stack on which a
  * greenlet's frames lie. All is the owner's; another thread looks only while the owner cannot run.
  */
-#ifndef INTERRUPTION_CONTEXTS_H
-#define INTERRUPTION_CONTEXTS_H
+#ifndef MOD_CONTEXTS_H
+#define MOD_CONTEXTS_H
 
 #include "cpython/frame.h"
 
 /* What a block is: bits; a plain region has none. */
 enum {
-    INTERRUPTION_BLOCK_SHIELD = 1U << 0,        /* else a region, */
-    INTERRUPTION_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
-    INTERRUPTION_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
-    INTERRUPTION_BLOCK_PROGRAM = 1U << 3, /* only while code of the program's is called in it */
+    MOD_BLOCK_SHIELD = 1U << 0,        /* else a region, */
+    MOD_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
+    MOD_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
+    MOD_BLOCK_PROGRAM = 1U << 3,       /* only while code of the program's is called in it */
 };
 
 typedef struct {
@@ -27,50 +27,49 @@ typedef struct {
     bool loose;  /* entered by a wrapper's __enter__, so not by the frame whose block it is */
     void *frame; /* the frame that entered it: an address */
     PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
-} interruption_block;
+} mod_block;
 
-typedef struct interruption_context {
-    struct interruption_context *next; /* with the same hash */
-    PyFrameObject *owner;              /* the generator's frame; strong. NULL: it has none */
-    const void *key;                   /* see above */
-    interruption_block *blocks;        /* outermost first */
+typedef struct mod_context {
+    struct mod_context *next; /* with the same hash */
+    PyFrameObject *owner;     /* the generator's frame; strong. NULL: it has none */
+    const void *key;          /* see above */
+    mod_block *blocks;        /* outermost first */
     uint32_t count;
     uint32_t capacity;
     uint32_t regions; /* how many of the blocks are regions, shields, ... */
     uint32_t shields;
     uint32_t no_statements;
     uint32_t no_waits;
-} interruption_context;
+} mod_context;
 
 typedef struct {
-    interruption_context own;       /* blocks of no generator, on one stack: nearly always the
+    mod_context own;       /* blocks of no generator, on one stack: nearly always the
                                        thread's only one */
-    interruption_context **buckets; /* the others, by key */
-    uint32_t bucket_count;          /* a power of two, or 0 */
-    uint32_t others;                /* how many there are */
-    uint32_t left;                  /* how many own blocks were left since they were swept */
-    uint32_t regions;               /* in all contexts together */
+    mod_context **buckets; /* the others, by key */
+    uint32_t bucket_count; /* a power of two, or 0 */
+    uint32_t others;       /* how many there are */
+    uint32_t left;         /* how many own blocks were left since they were swept */
+    uint32_t regions;      /* in all contexts together */
     bool
         several; /* blocks have been entered on several stacks, or while on another than `own` is */
     bool open;   /* whether ITR_CANCELABLE is set */
-} interruption_blocks;
+} mod_blocks;
 
 /* The context with that key, or NULL; not `own`, which is asked for by nobody's key. */
-interruption_context *interruption_context_of(const interruption_blocks *blocks, const void *key);
+mod_context *mod_context_of(const mod_blocks *blocks, const void *key);
 
 /* The same, made if need be. `owner`: the generator's frame, or NULL. NULL with MemoryError set. */
-interruption_context *interruption_make_context(interruption_blocks *blocks, const void *key,
-                                                PyFrameObject *owner);
+mod_context *mod_make_context(mod_blocks *blocks, const void *key, PyFrameObject *owner);
 
 /* Free a context that has no blocks, unless it is `own`. */
-void interruption_drop_empty(interruption_blocks *blocks, interruption_context *context);
+void mod_drop_empty(mod_blocks *blocks, mod_context *context);
 
 /* Take the contexts of generators that are gone without having left (they were destroyed where
    nothing of theirs could run, or finished in another thread) out of the table, into a list. */
-interruption_context *interruption_take_finished(interruption_blocks *blocks);
+mod_context *mod_take_finished(mod_blocks *blocks);
 
 /* Free such a list, or drop what a block holds. Runs other people's code. */
-void interruption_free_contexts(interruption_context *list);
-void interruption_drop_block(const interruption_block *block);
+void mod_free_contexts(mod_context *list);
+void mod_drop_block(const mod_block *block);
 
 #endif

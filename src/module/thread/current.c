@@ -19,7 +19,7 @@ typedef struct {
     PyObject_HEAD itr_thread thread;
 } anchor;
 
-static const interruption_life *life; /* written once an interpreter, before it is read */
+static const mod_life *life; /* written once an interpreter, before it is read */
 
 /* The serial of the calling thread whose anchor has gone, 0 before: its state is being cleared, and
    what still runs (`__del__`) must not start a new life that nobody would end. */
@@ -38,7 +38,7 @@ anchor_dealloc(PyObject *self)
     itr_end(thread);
     type->tp_free(self);
     Py_DECREF(type);
-    interruption_payload_drop_orphans();
+    mod_payload_drop_orphans();
 }
 
 static PyType_Slot anchor_slots[] = {
@@ -54,8 +54,7 @@ static PyType_Spec anchor_spec = {
 };
 
 int
-interruption_current_init(PyObject *module, interruption_state *state,
-                          const interruption_life *told)
+mod_current_init(PyObject *module, mod_state *state, const mod_life *told)
 {
     life = told;
     state->anchor_key = PyUnicode_InternFromString("interruption._interruption._Anchor");
@@ -69,7 +68,7 @@ interruption_current_init(PyObject *module, interruption_state *state,
 /* See to it that the dictionary of the calling thread's state holds an anchor. It may hold one: a
    record can end before its thread, when it is taken for a predecessor's. */
 static int
-drop_anchor(interruption_state *state, PyObject *dictionary, itr_thread self)
+drop_anchor(mod_state *state, PyObject *dictionary, itr_thread self)
 {
     /* No step runs Python code, so nobody else adopts meanwhile: the garbage collector does not
        know the type. */
@@ -88,9 +87,9 @@ drop_anchor(interruption_state *state, PyObject *dictionary, itr_thread self)
 }
 
 itr_record *
-interruption_current_slow(interruption_state *state)
+mod_current_slow(mod_state *state)
 {
-    itr_thread self = interruption_self();
+    itr_thread self = mod_self();
     if (ended_serial == self.serial && itr_current() != NULL) {
         return itr_current(); /* ended: asked for nothing, and cannot be asked */
     }
@@ -118,6 +117,6 @@ interruption_current_slow(interruption_state *state)
     else {
         life->begins(record);
     }
-    interruption_payload_drop_orphans();
+    mod_payload_drop_orphans();
     return record;
 }

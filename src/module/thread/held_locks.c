@@ -11,18 +11,18 @@
 #include "cpython/compat.h"
 #include "cpython/frame.h"
 
-ITR_TLS interruption_lockset *interruption_thread_lockset;
-_Atomic uint32_t interruption_noting;
+ITR_TLS mod_lockset *mod_thread_lockset;
+_Atomic uint32_t mod_noting;
 
-interruption_slot interruption_slots[INTERRUPTION_SLOTS];
+mod_slot mod_slots[MOD_SLOTS];
 
 enum { GUARDS = 64 };
-static interruption_mutex guards[GUARDS]; /* zeroed is free, in builds that use them */
+static mod_mutex guards[GUARDS]; /* zeroed is free, in builds that use them */
 
 /* What takes a lock for others to release, and so never holds it: Condition.wait, which waits for
    that; up to 3.12 two methods of Thread, whose lock stands for the thread's life (and is taken
    anew in the child of a fork). And their file, whose places do not help a user. Only compared.
-   Written by interruption_locksets_init, before the interpreter has a lock interposed. */
+   Written by mod_locksets_init, before the interpreter has a lock interposed. */
 enum { TAKERS_FOR_OTHERS = 3 };
 static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
     {"Condition", "wait"},
@@ -30,57 +30,57 @@ static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
     {"Thread", "_reset_internal_locks"},
 };
 static PyObject *taker_codes[TAKERS_FOR_OTHERS + 1]; /* as many as there are */
-static interruption_places places = {.but_not = taker_codes};
+static mod_places places = {.but_not = taker_codes};
 
 /* The table. ---------------------------------------------------------------------------------- */
 
 static void
-lock_slot(const interruption_slot *slot)
+lock_slot(const mod_slot *slot)
 {
-    if (INTERRUPTION_FREE_THREADED) {
-        interruption_mutex_lock(&guards[(slot - interruption_slots) % GUARDS]);
+    if (MOD_FREE_THREADED) {
+        mod_mutex_lock(&guards[(slot - mod_slots) % GUARDS]);
     }
 }
 
 static void
-unlock_slot(const interruption_slot *slot)
+unlock_slot(const mod_slot *slot)
 {
-    if (INTERRUPTION_FREE_THREADED) {
-        interruption_mutex_unlock(&guards[(slot - interruption_slots) % GUARDS]);
+    if (MOD_FREE_THREADED) {
+        mod_mutex_unlock(&guards[(slot - mod_slots) % GUARDS]);
     }
 }
 
 /* By the owner, or under the guard. */
 static PyObject *
-lock_of(const interruption_held_lock *held)
+lock_of(const mod_held_lock *held)
 {
     /* Acquire: pairs with unlink_held, which is done with it when its lock is NULL. */
     return atomic_load_explicit(&held->lock, memory_order_acquire);
 }
 
 /* Under the guard. */
-static interruption_held_lock *
-at_place(_Atomic(interruption_held_lock *) *place)
+static mod_held_lock *
+at_place(_Atomic(mod_held_lock *) *place)
 {
     return atomic_load_explicit(place, memory_order_relaxed);
 }
 
 /* By the owner: it is one of that lock. */
 static void
-link_held(interruption_held_lock *held, PyObject *lock)
+link_held(mod_held_lock *held, PyObject *lock)
 {
-    interruption_slot *slot = interruption_slot_of(lock);
+    mod_slot *slot = mod_slot_of(lock);
     lock_slot(slot);
     atomic_store_explicit(&held->lock, lock, memory_order_relaxed); /* under the guard */
     atomic_store_explicit(&held->alike, at_place(&slot->held), memory_order_relaxed);
-    /* Release: pairs with the acquire of interruption_may_be_noted. */
+    /* Release: pairs with the acquire of mod_may_be_noted. */
     atomic_store_explicit(&slot->held, held, memory_order_release);
     unlock_slot(slot);
 }
 
 /* It stands at `*place`. Under the guard. */
 static void
-unlink_held(_Atomic(interruption_held_lock *) *place, interruption_held_lock *held)
+unlink_held(_Atomic(mod_held_lock *) *place, mod_held_lock *held)
 {
     /* Relaxed: whoever sees the one before looks under the guard. */
     atomic_store_explicit(place, at_place(&held->alike), memory_order_relaxed);
@@ -90,15 +90,15 @@ unlink_held(_Atomic(interruption_held_lock *) *place, interruption_held_lock *he
 
 /* By the owner. */
 static void
-forget(interruption_held_lock *held)
+forget(mod_held_lock *held)
 {
     PyObject *lock = lock_of(held);
     if (lock == NULL) {
         return;
     }
-    interruption_slot *slot = interruption_slot_of(lock);
+    mod_slot *slot = mod_slot_of(lock);
     lock_slot(slot);
-    _Atomic(interruption_held_lock *) *place = &slot->held;
+    _Atomic(mod_held_lock *) *place = &slot->held;
     while (at_place(place) != held && at_place(place) != NULL) {
         place = &at_place(place)->alike;
     }
@@ -109,16 +109,16 @@ forget(interruption_held_lock *held)
 }
 
 void
-interruption_forget_lock(PyObject *lock)
+mod_forget_lock(PyObject *lock)
 {
     /* Another interpreter has other locks, and perhaps another GIL. */
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return;
     }
-    interruption_slot *slot = interruption_slot_of(lock);
+    mod_slot *slot = mod_slot_of(lock);
     lock_slot(slot);
-    for (_Atomic(interruption_held_lock *) *place = &slot->held; at_place(place) != NULL;) {
-        interruption_held_lock *held = at_place(place);
+    for (_Atomic(mod_held_lock *) *place = &slot->held; at_place(place) != NULL;) {
+        mod_held_lock *held = at_place(place);
         if (lock_of(held) == lock) {
             unlink_held(place, held);
         }
@@ -133,20 +133,20 @@ interruption_forget_lock(PyObject *lock)
 
 /* Has the program no reference to it any more? */
 static bool
-is_dropped(const interruption_lockset *set, PyObject *object)
+is_dropped(const mod_lockset *set, PyObject *object)
 {
     if (Py_REFCNT(object) > (Py_ssize_t)set->count) {
         return false;
     }
     Py_ssize_t own = 0;
-    for (const interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+    for (const mod_held_lock *held = set->innermost; held != NULL; held = held->outer) {
         own += held->object == object;
     }
-    return interruption_references_are(object, own);
+    return mod_references_are(object, own);
 }
 
 bool
-interruption_is_held(const interruption_lockset *set, interruption_held_lock *held)
+mod_is_held(const mod_lockset *set, mod_held_lock *held)
 {
     PyObject *lock = lock_of(held);
     if (lock != NULL && (is_dropped(set, lock) || !held->kind->looks_held(lock))) {
@@ -158,15 +158,15 @@ interruption_is_held(const interruption_lockset *set, interruption_held_lock *he
 
 /* Is it there for a lock that is held, or will be again? */
 static bool
-is_to_keep(const interruption_lockset *set, interruption_held_lock *held)
+is_to_keep(const mod_lockset *set, mod_held_lock *held)
 {
-    return held->paused ? !is_dropped(set, held->object) : interruption_is_held(set, held);
+    return held->paused ? !is_dropped(set, held->object) : mod_is_held(set, held);
 }
 
 /* It is out of the list: drop the lock, keep the memory, and the code, for most often it is the
    same that takes the next one. Python code may run. */
 static void
-discard(interruption_lockset *set, interruption_held_lock *held)
+discard(mod_lockset *set, mod_held_lock *held)
 {
     PyObject *object = held->object;
     held->outer = set->free;
@@ -176,16 +176,16 @@ discard(interruption_lockset *set, interruption_held_lock *held)
 
 /* Take out what is not wanted. Python code may run at the end. */
 static void
-sweep(interruption_lockset *set)
+sweep(mod_lockset *set)
 {
-    interruption_held_lock *unwanted = NULL, **last = &unwanted;
-    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+    mod_held_lock *unwanted = NULL, **last = &unwanted;
+    for (mod_held_lock *held = set->innermost; held != NULL; held = held->outer) {
         if (!is_to_keep(set, held)) {
             held->paused = false;
         }
     }
-    for (interruption_held_lock **place = &set->innermost; *place != NULL;) {
-        interruption_held_lock *held = *place;
+    for (mod_held_lock **place = &set->innermost; *place != NULL;) {
+        mod_held_lock *held = *place;
         if (lock_of(held) != NULL || held->paused) {
             place = &held->outer;
             continue;
@@ -198,7 +198,7 @@ sweep(interruption_lockset *set)
     *last = NULL;
     set->enough = 2 * set->count;
     while (unwanted != NULL) {
-        interruption_held_lock *held = unwanted;
+        mod_held_lock *held = unwanted;
         unwanted = held->outer;
         discard(set, held);
     }
@@ -206,9 +206,9 @@ sweep(interruption_lockset *set)
 
 /* The innermost are taken out that have no lock. Python code may run. */
 static void
-trim(interruption_lockset *set)
+trim(mod_lockset *set)
 {
-    interruption_held_lock *held = set->innermost;
+    mod_held_lock *held = set->innermost;
     while (held != NULL && lock_of(held) == NULL && !held->paused) {
         set->innermost = held->outer;
         set->count--;
@@ -218,8 +218,8 @@ trim(interruption_lockset *set)
 }
 
 /* See to it that there is memory for one more. False: there is none. Python code may run. */
-INTERRUPTION_SELDOM static bool
-have_memory(interruption_lockset *set)
+MOD_SELDOM static bool
+have_memory(mod_lockset *set)
 {
     enum { FEW = 16 };
     if (set->count >= FEW && set->count >= set->enough) {
@@ -234,11 +234,10 @@ have_memory(interruption_lockset *set)
 
 /* Fill in where it is taken. False: for somebody else. Python code may run. */
 static bool
-find_place(interruption_lockset *set, interruption_held_lock *held)
+find_place(mod_lockset *set, mod_held_lock *held)
 {
     PyObject *code, *before = held->code;
-    if (!interruption_current_place(set->thread_state, &places, &set->plain_code, &code,
-                                    &held->lasti)) {
+    if (!mod_current_place(set->thread_state, &places, &set->plain_code, &code, &held->lasti)) {
         return false;
     }
     if (code != before) {
@@ -249,10 +248,9 @@ find_place(interruption_lockset *set, interruption_held_lock *held)
 }
 
 void
-interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind *kind,
-                         PyObject *lock, int levels)
+mod_lockset_add(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels)
 {
-    interruption_held_lock *held = kind->recursive ? interruption_lockset_find(set, lock) : NULL;
+    mod_held_lock *held = kind->recursive ? mod_lockset_find(set, lock) : NULL;
     if (held != NULL) {
         held->levels += levels;
         return;
@@ -278,7 +276,7 @@ interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind
 }
 
 void
-interruption_lockset_remove(interruption_lockset *set, interruption_held_lock *held)
+mod_lockset_remove(mod_lockset *set, mod_held_lock *held)
 {
     if (held->levels > 1) {
         held->levels--;
@@ -289,9 +287,9 @@ interruption_lockset_remove(interruption_lockset *set, interruption_held_lock *h
 }
 
 void
-interruption_lockset_pause(interruption_lockset *set, PyObject *lock)
+mod_lockset_pause(mod_lockset *set, PyObject *lock)
 {
-    interruption_held_lock *held = interruption_lockset_find(set, lock);
+    mod_held_lock *held = mod_lockset_find(set, lock);
     if (held != NULL) {
         forget(held);
         held->paused = true;
@@ -299,15 +297,14 @@ interruption_lockset_pause(interruption_lockset *set, PyObject *lock)
 }
 
 void
-interruption_lockset_resume(interruption_lockset *set, const interruption_lock_kind *kind,
-                            PyObject *lock, int levels)
+mod_lockset_resume(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels)
 {
-    interruption_held_lock *held = set->innermost;
+    mod_held_lock *held = set->innermost;
     while (held != NULL && !(held->paused && held->object == lock)) {
         held = held->outer;
     }
     if (held == NULL) {
-        interruption_lockset_add(set, kind, lock, levels);
+        mod_lockset_add(set, kind, lock, levels);
         return;
     }
     held->paused = false;
@@ -317,12 +314,12 @@ interruption_lockset_resume(interruption_lockset *set, const interruption_lock_k
 /* Looking. ------------------------------------------------------------------------------------ */
 
 bool
-interruption_holds_lock(interruption_lockset *set, PyObject **code, int *lasti)
+mod_holds_lock(mod_lockset *set, PyObject **code, int *lasti)
 {
     *code = NULL;
     *lasti = -1;
-    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
-        if (interruption_is_held(set, held)) {
+    for (mod_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+        if (mod_is_held(set, held)) {
             *code = Py_XNewRef(held->code);
             *lasti = held->lasti;
             return true;
@@ -332,7 +329,7 @@ interruption_holds_lock(interruption_lockset *set, PyObject **code, int *lasti)
 }
 
 typedef struct {
-    const interruption_lockset *set;
+    const mod_lockset *set;
     PyObject *lock; /* strong, or NULL: there is none */
     PyObject *code; /* strong, or NULL */
     int lasti;
@@ -343,7 +340,7 @@ static void
 read_innermost(void *arg)
 {
     reading *to = arg;
-    const interruption_held_lock *held = to->set->innermost;
+    const mod_held_lock *held = to->set->innermost;
     for (; held != NULL && to->lock == NULL; held = held->outer) {
         PyObject *lock = lock_of(held);
         if (lock != NULL && (held->kind->recursive || held->kind->looks_held(lock))) {
@@ -355,11 +352,10 @@ read_innermost(void *arg)
 }
 
 bool
-interruption_other_holds_lock(const interruption_lockset *set, PyObject **lock, PyObject **code,
-                              int *lasti)
+mod_other_holds_lock(const mod_lockset *set, PyObject **lock, PyObject **code, int *lasti)
 {
     reading found = {.set = set};
-    interruption_while_stopped(read_innermost, &found);
+    mod_while_stopped(read_innermost, &found);
     if (found.lock != NULL) {
         *lock = found.lock;
         *code = found.code;
@@ -371,10 +367,10 @@ interruption_other_holds_lock(const interruption_lockset *set, PyObject **lock, 
 /* Ends. --------------------------------------------------------------------------------------- */
 
 void
-interruption_lockset_clear(interruption_lockset *set)
+mod_lockset_clear(mod_lockset *set)
 {
     set->unrecorded = false;
-    for (interruption_held_lock *held = set->innermost; held != NULL; held = held->outer) {
+    for (mod_held_lock *held = set->innermost; held != NULL; held = held->outer) {
         forget(held);
         held->paused = false;
     }
@@ -382,11 +378,11 @@ interruption_lockset_clear(interruption_lockset *set)
 }
 
 bool
-interruption_lockset_leave(interruption_lockset *set, interruption_lockset *to)
+mod_lockset_leave(mod_lockset *set, mod_lockset *to)
 {
     PyObject *code;
     int lasti;
-    if (!interruption_holds_lock(set, &code, &lasti) || code == NULL) {
+    if (!mod_holds_lock(set, &code, &lasti) || code == NULL) {
         return false; /* or nobody would be told a place */
     }
     Py_DECREF(code);
@@ -399,8 +395,7 @@ interruption_lockset_leave(interruption_lockset *set, interruption_lockset *to)
 }
 
 bool
-interruption_is_left(const interruption_lockset *left, const interruption_held_lock *held,
-                     unsigned long ident)
+mod_is_left(const mod_lockset *left, const mod_held_lock *held, unsigned long ident)
 {
     PyObject *lock = lock_of(held); /* kept by `object` */
     if (lock == NULL || is_dropped(left, lock)) {
@@ -411,11 +406,11 @@ interruption_is_left(const interruption_lockset *left, const interruption_held_l
 }
 
 void
-interruption_lockset_destroy(interruption_lockset *set)
+mod_lockset_destroy(mod_lockset *set)
 {
-    interruption_lockset_clear(set);
+    mod_lockset_clear(set);
     while (set->free != NULL) {
-        interruption_held_lock *held = set->free;
+        mod_held_lock *held = set->free;
         set->free = held->outer;
         Py_XDECREF(held->code);
         PyMem_RawFree(held);
@@ -425,23 +420,23 @@ interruption_lockset_destroy(interruption_lockset *set)
 /* In the child of a fork there is the calling thread alone. What others held, or have left, is
    nothing of ours any more; its memory is theirs who destroy it, or lost. */
 void
-interruption_locksets_after_fork_child(void)
+mod_locksets_after_fork_child(void)
 {
-    const interruption_lockset *own = interruption_thread_lockset;
-    interruption_held_lock *innermost = own == NULL ? NULL : own->innermost;
+    const mod_lockset *own = mod_thread_lockset;
+    mod_held_lock *innermost = own == NULL ? NULL : own->innermost;
     for (size_t i = 0; i < GUARDS; i++) {
-        interruption_mutex_reset(&guards[i]);
+        mod_mutex_reset(&guards[i]);
     }
-    for (size_t i = 0; i < INTERRUPTION_SLOTS; i++) {
-        interruption_held_lock *held = at_place(&interruption_slots[i].held);
+    for (size_t i = 0; i < MOD_SLOTS; i++) {
+        mod_held_lock *held = at_place(&mod_slots[i].held);
         for (; held != NULL; held = at_place(&held->alike)) {
             held->levels = -held->levels; /* it was in the table */
             atomic_init(&held->lock, NULL);
         }
-        atomic_init(&interruption_slots[i].held, NULL);
-        atomic_init(&interruption_slots[i].waiters, 0);
+        atomic_init(&mod_slots[i].held, NULL);
+        atomic_init(&mod_slots[i].waiters, 0);
     }
-    for (interruption_held_lock *held = innermost; held != NULL; held = held->outer) {
+    for (mod_held_lock *held = innermost; held != NULL; held = held->outer) {
         if (held->levels < 0) {
             held->levels = -held->levels;
             link_held(held, held->object);
@@ -467,9 +462,9 @@ code_of_method(PyObject *threading, const char *type_name, const char *name)
 }
 
 int
-interruption_locksets_init(PyObject *threading)
+mod_locksets_init(PyObject *threading)
 {
-    if (interruption_current_place_init() < 0) {
+    if (mod_current_place_init() < 0) {
         return -1;
     }
     /* With references, for the addresses to stay taken as long as the interpreter lives. */

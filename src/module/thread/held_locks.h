@@ -7,8 +7,8 @@
  *
  * All functions are for attached threads (that hold the GIL, where there is one).
  */
-#ifndef INTERRUPTION_HELD_LOCKS_H
-#define INTERRUPTION_HELD_LOCKS_H
+#ifndef MOD_HELD_LOCKS_H
+#define MOD_HELD_LOCKS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -29,87 +29,86 @@ typedef struct {
     /* Of a recursive one: does it look to any thread as if the one with that ident had it, or had
        somebody? It may be of a subclass, and run Python code. */
     bool (*looks_taken_by)(PyObject *lock, unsigned long ident);
-} interruption_lock_kind;
+} mod_lock_kind;
 
 /* What is noted of one. Written by the owner, but for the first two; others read the rest while the
    owner cannot run, or is no more. */
-typedef struct interruption_held_lock {
+typedef struct mod_held_lock {
     _Atomic(PyObject *) lock; /* the lock; NULL: released, dropped or forgotten. atomic: written
                                  under the table's guard, by the owner or to NULL by others; read by
                                  the owner without */
-    _Atomic(struct interruption_held_lock *) alike; /* with the same hash. atomic: as in a slot,
+    _Atomic(struct mod_held_lock *) alike; /* with the same hash. atomic: as in a slot,
                                                        under the table's guard, relaxed */
-    struct interruption_held_lock *outer; /* taken before it; or the next one that is free */
-    PyObject *object;                     /* a reference to it */
-    PyObject *code;                       /* where it was taken: a reference, or NULL. Of memory
-                                             that is free, what it was before */
-    const interruption_lock_kind *kind;
+    struct mod_held_lock *outer;           /* taken before it; or the next one that is free */
+    PyObject *object;                      /* a reference to it */
+    PyObject *code;                        /* where it was taken: a reference, or NULL. Of memory
+                                              that is free, what it was before */
+    const mod_lock_kind *kind;
     int lasti;
     int levels;  /* of a recursive lock */
     bool paused; /* released by _release_save, until _acquire_restore */
-} interruption_held_lock;
+} mod_held_lock;
 
 /* One a thread, zeroed to begin with. Owner only, but that others read it while the owner cannot
    run. */
 typedef struct {
-    interruption_held_lock *innermost;
-    interruption_held_lock *free; /* memory for more */
-    size_t count;                 /* how many are in the list, those with no lock among them */
-    size_t enough;                /* at so many, those with no lock are taken out */
-    PyThreadState *thread_state;  /* the owner's */
-    PyObject *plain_code;         /* see interruption_current_place */
-    bool unrecorded;              /* there was no memory to note one */
-    uint32_t noting;              /* interruption_noting when the region began */
-} interruption_lockset;
+    mod_held_lock *innermost;
+    mod_held_lock *free;         /* memory for more */
+    size_t count;                /* how many are in the list, those with no lock among them */
+    size_t enough;               /* at so many, those with no lock are taken out */
+    PyThreadState *thread_state; /* the owner's */
+    PyObject *plain_code;        /* see mod_current_place */
+    bool unrecorded;             /* there was no memory to note one */
+    uint32_t noting;             /* mod_noting when the region began */
+} mod_lockset;
 
 /* The calling thread's, while it is inside a region; else NULL. In a subinterpreter, too. */
-extern ITR_TLS interruption_lockset *interruption_thread_lockset;
+extern ITR_TLS mod_lockset *mod_thread_lockset;
 
 /* The same, but in a subinterpreter NULL: nothing is to be done about the calls there. */
-static inline interruption_lockset *
-interruption_current_lockset(void)
+static inline mod_lockset *
+mod_current_lockset(void)
 {
-    interruption_lockset *set = interruption_thread_lockset;
-    return set != NULL && interruption_runs_with(set->thread_state) ? set : NULL;
+    mod_lockset *set = mod_thread_lockset;
+    return set != NULL && mod_runs_with(set->thread_state) ? set : NULL;
 }
 
 /* How often locks have begun, or ceased, to be noted: odd while they are. atomic: written with the
    world stopped; relaxed, because threads that run have all seen it. */
-extern _Atomic uint32_t interruption_noting;
+extern _Atomic uint32_t mod_noting;
 
 /* The calling thread enters its outermost region. */
 static inline void
-interruption_lockset_begin(interruption_lockset *set)
+mod_lockset_begin(mod_lockset *set)
 {
-    set->noting = atomic_load_explicit(&interruption_noting, memory_order_relaxed);
-    interruption_thread_lockset = set;
+    set->noting = atomic_load_explicit(&mod_noting, memory_order_relaxed);
+    mod_thread_lockset = set;
 }
 
 /* By the owner, or while it cannot run: have all locks been noted that it took in its region? */
 static inline bool
-interruption_lockset_is_complete(const interruption_lockset *set)
+mod_lockset_is_complete(const mod_lockset *set)
 {
-    uint32_t now = atomic_load_explicit(&interruption_noting, memory_order_relaxed);
+    uint32_t now = atomic_load_explicit(&mod_noting, memory_order_relaxed);
     return now % 2 == 1 && set->noting == now;
 }
 
 /* See lifecycle.h. */
-void interruption_locksets_after_fork_child(void);
+void mod_locksets_after_fork_child(void);
 
 /* 0, or -1 with an exception set. To be called once for each interpreter. */
-int interruption_locksets_init(PyObject *threading);
+int mod_locksets_init(PyObject *threading);
 
 /* The calling thread has taken the lock so many times. May drop the last reference to something, so
    may run Python code. */
-void interruption_lockset_add(interruption_lockset *set, const interruption_lock_kind *kind,
-                              PyObject *lock, int levels);
+void mod_lockset_add(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels);
 
 /* What is noted, if it has been taken in this region and by this thread; or NULL. Good until Python
    code runs. */
-static inline interruption_held_lock *
-interruption_lockset_find(const interruption_lockset *set, const PyObject *lock)
+static inline mod_held_lock *
+mod_lockset_find(const mod_lockset *set, const PyObject *lock)
 {
-    interruption_held_lock *held = set->innermost;
+    mod_held_lock *held = set->innermost;
     /* Relaxed: nobody else puts a lock there. */
     while (held != NULL && atomic_load_explicit(&held->lock, memory_order_relaxed) != lock) {
         held = held->outer;
@@ -119,62 +118,59 @@ interruption_lockset_find(const interruption_lockset *set, const PyObject *lock)
 
 /* The calling thread has released it once. May drop the last reference to something, so may run
    Python code. */
-void interruption_lockset_remove(interruption_lockset *set, interruption_held_lock *held);
+void mod_lockset_remove(mod_lockset *set, mod_held_lock *held);
 
 /* It has released a recursive lock with all its levels, */
-void interruption_lockset_pause(interruption_lockset *set, PyObject *lock);
+void mod_lockset_pause(mod_lockset *set, PyObject *lock);
 
 /* and taken it again, with so many: of which those count that did before, if it was paused here. */
-void interruption_lockset_resume(interruption_lockset *set, const interruption_lock_kind *kind,
-                                 PyObject *lock, int levels);
+void mod_lockset_resume(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels);
 
 /*
  * By the owner: does it hold a lock that it has taken inside its region? `*code` (a new reference,
  * or NULL) and `*lasti` say where the innermost was taken. No Python code runs.
  */
-bool interruption_holds_lock(interruption_lockset *set, PyObject **code, int *lasti);
+bool mod_holds_lock(mod_lockset *set, PyObject **code, int *lasti);
 
 /* The same by another thread, to explain: the lock itself, too. The owner may be past it by then.
    `set` must be kept from being destroyed. */
-bool interruption_other_holds_lock(const interruption_lockset *set, PyObject **lock,
-                                   PyObject **code, int *lasti);
+bool mod_other_holds_lock(const mod_lockset *set, PyObject **lock, PyObject **code, int *lasti);
 
 /* By the owner: is it one of a lock that it holds now? No Python code runs. */
-bool interruption_is_held(const interruption_lockset *set, interruption_held_lock *held);
+bool mod_is_held(const mod_lockset *set, mod_held_lock *held);
 
 /* The outermost region has been left (the owner has no current lockset any more): forget
    everything. Drops references, so Python code may run. */
-void interruption_lockset_clear(interruption_lockset *set);
+void mod_lockset_clear(mod_lockset *set);
 
 /* The same, but what is still held goes into `to`, zeroed, where it is forgotten as ever when
    somebody releases it. False: nothing is. */
-bool interruption_lockset_leave(interruption_lockset *set, interruption_lockset *to);
+bool mod_lockset_leave(mod_lockset *set, mod_lockset *to);
 
 /* Of what the thread with that ident has left so: is the lock still locked, and does somebody know
    it? By anybody. */
-bool interruption_is_left(const interruption_lockset *left, const interruption_held_lock *held,
-                          unsigned long ident);
+bool mod_is_left(const mod_lockset *left, const mod_held_lock *held, unsigned long ident);
 
 /* By the owner: is there nothing to clear? */
 static inline bool
-interruption_lockset_is_clear(const interruption_lockset *set)
+mod_lockset_is_clear(const mod_lockset *set)
 {
     return set->innermost == NULL && !set->unrecorded;
 }
 
 /* The thread ends: clear, and give the memory back. The struct is its owner's again. */
-void interruption_lockset_destroy(interruption_lockset *set);
+void mod_lockset_destroy(mod_lockset *set);
 
 /* A plain lock is about to be released by a thread that has not taken it: nobody holds it then. */
-void interruption_forget_lock(PyObject *lock);
+void mod_forget_lock(PyObject *lock);
 
 /* May some thread have noted it? False: none has. */
 static inline bool
-interruption_may_be_noted(const PyObject *lock)
+mod_may_be_noted(const PyObject *lock)
 {
     /* Acquire: pairs with `link_held` in held_locks.c. That the taker's note is seen by whoever
        releases for it is the program's doing: it must know that the lock is taken. */
-    return atomic_load_explicit(&interruption_slot_of(lock)->held, memory_order_acquire) != NULL;
+    return atomic_load_explicit(&mod_slot_of(lock)->held, memory_order_acquire) != NULL;
 }
 
 #endif

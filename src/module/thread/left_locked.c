@@ -6,7 +6,7 @@
 
 /* What one region was left with. Immutable, but that others release what is in it. */
 typedef struct {
-    PyObject_HEAD interruption_lockset locks;
+    PyObject_HEAD mod_lockset locks;
     unsigned long ident; /* of the thread */
 } left;
 
@@ -14,7 +14,7 @@ static void
 left_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    interruption_lockset_destroy(&((left *)self)->locks);
+    mod_lockset_destroy(&((left *)self)->locks);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -24,12 +24,12 @@ left_places(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     const left *of = (left *)self;
     PyObject *list = PyList_New(0);
-    const interruption_held_lock *held = of->locks.innermost;
+    const mod_held_lock *held = of->locks.innermost;
     for (; list != NULL && held != NULL; held = held->outer) {
-        if (held->code == NULL || !interruption_is_left(&of->locks, held, of->ident)) {
+        if (held->code == NULL || !mod_is_left(&of->locks, held, of->ident)) {
             continue;
         }
-        PyObject *place = interruption_describe_place((PyCodeObject *)held->code, held->lasti);
+        PyObject *place = mod_describe_place((PyCodeObject *)held->code, held->lasti);
         if (place == NULL || PyList_Append(list, place) < 0) {
             Py_CLEAR(list);
         }
@@ -66,23 +66,23 @@ static PyType_Spec left_spec = {
 };
 
 int
-interruption_left_init(PyObject *module, interruption_state *state)
+mod_left_init(PyObject *module, mod_state *state)
 {
     state->left_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &left_spec, NULL);
     return state->left_type == NULL ? -1 : PyModule_AddType(module, state->left_type);
 }
 
 void
-interruption_leave_locked(interruption_state *state, interruption_thread *thread)
+mod_leave_locked(mod_state *state, mod_thread *thread)
 {
     left *made = state->left_type == NULL ? NULL : PyObject_New(left, state->left_type);
     if (made == NULL) {
         PyErr_Clear(); /* no memory, or the interpreter exits: nobody is told, then */
         return;
     }
-    made->locks = (interruption_lockset){.count = 0};
+    made->locks = (mod_lockset){.count = 0};
     made->ident = PyThread_get_thread_ident();
-    if (interruption_lockset_leave(&thread->lockset, &made->locks)) {
+    if (mod_lockset_leave(&thread->lockset, &made->locks)) {
         PyObject *teller = PyImport_ImportModule("interruption._left");
         PyObject *kept =
             teller == NULL ? NULL : PyObject_CallMethod(teller, "keep", "O", (PyObject *)made);
@@ -96,16 +96,16 @@ interruption_leave_locked(interruption_state *state, interruption_thread *thread
 }
 
 void
-interruption_tell_left(PyObject *kept)
+mod_tell_left(PyObject *kept)
 {
     if (kept == NULL) {
         return;
     }
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     PyObject *done = PyObject_CallMethod(kept, "tell", NULL);
     if (done == NULL) {
         PyErr_WriteUnraisable(kept); /* where warnings are errors */
     }
     Py_XDECREF(done);
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }

@@ -7,19 +7,19 @@
  * thread's end. Whoever releases the lock meanwhile, in whichever thread, has it forgotten
  * (held_locks.h).
  */
-#ifndef INTERRUPTION_LEFT_LOCKED_H
-#define INTERRUPTION_LEFT_LOCKED_H
+#ifndef MOD_LEFT_LOCKED_H
+#define MOD_LEFT_LOCKED_H
 
 #include "thread/thread.h"
 
 /* 0, or -1 with an exception set. */
-int interruption_left_init(PyObject *module, interruption_state *state);
+int mod_left_init(PyObject *module, mod_state *state);
 
 /* The owner has left its outermost region by an exception, and has been asked to stop: what it
    still holds is noted. Sets no exception. Runs Python code. */
-void interruption_leave_locked(interruption_state *state, interruption_thread *thread);
+void mod_leave_locked(mod_state *state, mod_thread *thread);
 
 /* The calling thread ends: warn of what it has left. NULL: nothing. Runs Python code. */
-void interruption_tell_left(PyObject *kept);
+void mod_tell_left(PyObject *kept);
 
 #endif

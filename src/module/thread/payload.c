@@ -5,20 +5,19 @@
 #include "itr_registry.h"
 
 int
-interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload)
+mod_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload)
 {
-    return interruption_payload_from(0, exc_type, reason, payload);
+    return mod_payload_from(0, exc_type, reason, payload);
 }
 
 int
-interruption_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason,
-                          itr_payload **payload)
+mod_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason, itr_payload **payload)
 {
     *payload = NULL;
     if (exc_type == NULL && reason == NULL && origin == 0) {
         return 0;
     }
-    interruption_payload *made = PyMem_RawMalloc(sizeof(*made));
+    mod_payload *made = PyMem_RawMalloc(sizeof(*made));
     if (made == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -32,30 +31,30 @@ interruption_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason,
 }
 
 void
-interruption_payload_drop(itr_payload *list)
+mod_payload_drop(itr_payload *list)
 {
     if (list == NULL) {
         return;
     }
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     while (list != NULL) {
-        interruption_payload *payload = (interruption_payload *)list;
+        mod_payload *payload = (mod_payload *)list;
         list = list->next;
         Py_XDECREF(payload->exc_type);
         Py_XDECREF(payload->reason);
         PyMem_RawFree(payload);
     }
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }
 
 void
-interruption_payload_drop_orphans(void)
+mod_payload_drop_orphans(void)
 {
-    interruption_payload_drop(itr_take_orphans());
+    mod_payload_drop(itr_take_orphans());
 }
 
 void
-interruption_payload_forget_orphans(void)
+mod_payload_forget_orphans(void)
 {
     itr_payload *list = itr_take_orphans();
     while (list != NULL) {

@@ -5,8 +5,8 @@
  * always with the calling thread attached and no lock of ours held, for dropping runs other
  * people's code.
  */
-#ifndef INTERRUPTION_PAYLOAD_H
-#define INTERRUPTION_PAYLOAD_H
+#ifndef MOD_PAYLOAD_H
+#define MOD_PAYLOAD_H
 
 #include "itr_record.h"
 #include "state.h"
@@ -15,25 +15,24 @@ typedef struct {
     itr_payload base;   /* the core's part; first */
     PyObject *exc_type; /* NULL: ThreadExit */
     PyObject *reason;   /* NULL: None */
-} interruption_payload;
+} mod_payload;
 
 /*
  * A payload that holds both (borrowed; NULL for the default), in `*payload`; NULL where both are
  * the default. Returns 0, or -1 with MemoryError set.
  */
-int interruption_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
+int mod_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
 
 /* The same of a request that can be taken back by that number; 0: by nobody. */
-int interruption_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason,
-                              itr_payload **payload);
+int mod_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason, itr_payload **payload);
 
 /* Drop a list that the core gave back. NULL is an empty list. The pending exception is kept. */
-void interruption_payload_drop(itr_payload *list);
+void mod_payload_drop(itr_payload *list);
 
 /* Drop what came to its end where we could not be called. Cheap when there is nothing. */
-void interruption_payload_drop_orphans(void);
+void mod_payload_drop_orphans(void);
 
 /* The same for payloads of an interpreter that is gone: its objects are left where they are. */
-void interruption_payload_forget_orphans(void);
+void mod_payload_forget_orphans(void);
 
 #endif

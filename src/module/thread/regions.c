@@ -10,7 +10,7 @@ static struct {
 } names;
 
 int
-interruption_regions_init(void)
+mod_regions_init(void)
 {
     const struct {
         PyObject **place;
@@ -35,7 +35,7 @@ interruption_regions_init(void)
 }
 
 bool
-interruption_is_wrapper(const PyCodeObject *code)
+mod_is_wrapper(const PyCodeObject *code)
 {
     PyObject *name = code->co_name;
     return name == names.enter || name == names.exit || name == names.aenter ||
@@ -43,7 +43,7 @@ interruption_is_wrapper(const PyCodeObject *code)
 }
 
 bool
-interruption_is_entering(const PyCodeObject *code)
+mod_is_entering(const PyCodeObject *code)
 {
     return code->co_name != names.exit && code->co_name != names.aexit;
 }
@@ -63,7 +63,7 @@ static bool
 is_wrapper_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool wrapper = interruption_is_wrapper(code);
+    bool wrapper = mod_is_wrapper(code);
     Py_DECREF(code);
     return wrapper;
 }
@@ -72,7 +72,7 @@ static bool
 is_generator_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool generator = interruption_is_generator_code(code);
+    bool generator = mod_is_generator_code(code);
     Py_DECREF(code);
     return generator;
 }
@@ -83,7 +83,7 @@ static bool
 drives(PyFrameObject *frame, const void *generator)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *manager = code->co_argcount > 0 ? interruption_frame_argument(frame, code, 0) : NULL;
+    PyObject *manager = code->co_argcount > 0 ? mod_frame_argument(frame, code, 0) : NULL;
     const char *type = manager == NULL ? "" : Py_TYPE(manager)->tp_name;
     PyObject *driven = NULL;
     if (strcmp(type, "_GeneratorContextManager") == 0 ||
@@ -104,11 +104,10 @@ static bool
 is_at_with(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    const interruption_code *known = interruption_code_of(code);
+    const mod_code *known = mod_code_of(code);
     PyErr_Clear(); /* no memory: then it is not known to be */
-    bool answer = known != NULL &&
-                  interruption_safepoint_cleanup(known->points, PyFrame_GetLasti(frame), -1) ==
-                      INTERRUPTION_IN_WITH_ENTRY;
+    bool answer = known != NULL && mod_safepoint_cleanup(known->points, PyFrame_GetLasti(frame),
+                                                         -1) == MOD_IN_WITH_ENTRY;
     Py_DECREF(code);
     return answer;
 }
@@ -124,20 +123,20 @@ static void
 find_origin(PyThreadState *tstate, origin *found)
 {
     *found = (origin){.loose = false};
-    const void *running = interruption_generator_now(tstate);
-    PyFrameObject *frame = interruption_frame_innermost(tstate, &found->lost);
-    if (frame != NULL && interruption_compiled_generator_runs(tstate) && is_wrapper_frame(frame) &&
+    const void *running = mod_generator_now(tstate);
+    PyFrameObject *frame = mod_frame_innermost(tstate, &found->lost);
+    if (frame != NULL && mod_compiled_generator_runs(tstate) && is_wrapper_frame(frame) &&
         drives(frame, running)) {
-        running = interruption_generator_below(tstate, running);
+        running = mod_generator_below(tstate, running);
     }
     while (frame != NULL && found->generator == NULL && found->compiled == NULL) {
         PyFrameObject *back =
-            interruption_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
+            mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = is_generator_frame(frame);
         bool named = is_wrapper_frame(frame);
         bool own = named && found->base == NULL && !found->loose && is_at_with(frame);
         bool wrapper = !own && (named || (generator && back != NULL && is_wrapper_frame(back)));
-        bool runs = generator && interruption_is_generator_of(running, frame);
+        bool runs = generator && mod_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
         }
@@ -151,7 +150,7 @@ find_origin(PyThreadState *tstate, origin *found)
             found->generator = (PyFrameObject *)Py_NewRef((PyObject *)frame);
         }
         else if (runs) {
-            running = interruption_generator_below(tstate, running);
+            running = mod_generator_below(tstate, running);
         }
         Py_DECREF(frame);
         frame = back;
@@ -172,15 +171,14 @@ release_origin(origin *found)
 /* Entering. ----------------------------------------------------------------------------------- */
 
 /* See to it that there is room for one more block. -1 with MemoryError set. */
-INTERRUPTION_SELDOM static int
-grow_context(interruption_context *context)
+MOD_SELDOM static int
+grow_context(mod_context *context)
 {
     if (context->count < context->capacity) {
         return 0;
     }
     uint32_t capacity = context->capacity == 0 ? 4 : 2 * context->capacity;
-    interruption_block *larger =
-        PyMem_RawRealloc(context->blocks, capacity * sizeof(*context->blocks));
+    mod_block *larger = PyMem_RawRealloc(context->blocks, capacity * sizeof(*context->blocks));
     if (larger == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -193,7 +191,7 @@ grow_context(interruption_context *context)
 /* Tell the record whether requests are let in. It knows the blocks of one stack only: with those of
    generators, or several stacks, it may say open when nothing is. Returns the flags before. */
 static uint32_t
-update_record(interruption_blocks *blocks, itr_record *record)
+update_record(mod_blocks *blocks, itr_record *record)
 {
     bool open = blocks->regions > 0 &&
                 (blocks->several || (blocks->own.shields == 0 && blocks->own.no_statements == 0));
@@ -206,48 +204,48 @@ update_record(interruption_blocks *blocks, itr_record *record)
 
 /* There is one block of the kind more or, with `one` being -1, less. */
 static inline void
-count_block(interruption_blocks *blocks, interruption_context *context, uint8_t kind, uint32_t one)
+count_block(mod_blocks *blocks, mod_context *context, uint8_t kind, uint32_t one)
 {
-    if (kind & INTERRUPTION_BLOCK_SHIELD) {
+    if (kind & MOD_BLOCK_SHIELD) {
         context->shields += one;
         return;
     }
     context->regions += one;
     blocks->regions += one;
     if (kind != 0) {
-        context->no_statements += kind & INTERRUPTION_BLOCK_NO_STATEMENTS ? one : 0;
-        context->no_waits += kind & INTERRUPTION_BLOCK_NO_WAITS ? one : 0;
+        context->no_statements += kind & MOD_BLOCK_NO_STATEMENTS ? one : 0;
+        context->no_waits += kind & MOD_BLOCK_NO_WAITS ? one : 0;
     }
 }
 
 /* The context of the stack that the calling thread is on, or NULL. */
-static const interruption_context *
-context_of_stack(PyThreadState *tstate, const interruption_blocks *blocks)
+static const mod_context *
+context_of_stack(PyThreadState *tstate, const mod_blocks *blocks)
 {
-    const void *stack = interruption_stack_now(tstate);
+    const void *stack = mod_stack_now(tstate);
     if (blocks->own.key == stack || blocks->own.key == NULL) {
         return &blocks->own;
     }
-    return interruption_context_of(blocks, stack);
+    return mod_context_of(blocks, stack);
 }
 
 /* The same, made if need be. NULL with MemoryError set. */
-static interruption_context *
-make_context_of_stack(PyThreadState *tstate, interruption_blocks *blocks)
+static mod_context *
+make_context_of_stack(PyThreadState *tstate, mod_blocks *blocks)
 {
-    const void *stack = interruption_stack_now(tstate);
-    interruption_context *own = &blocks->own;
+    const void *stack = mod_stack_now(tstate);
+    mod_context *own = &blocks->own;
     if (own->key != stack && (own->count == 0 || own->key == NULL) &&
-        interruption_context_of(blocks, stack) == NULL) {
+        mod_context_of(blocks, stack) == NULL) {
         own->key = stack;
     }
-    return own->key == stack ? own : interruption_make_context(blocks, stack, NULL);
+    return own->key == stack ? own : mod_make_context(blocks, stack, NULL);
 }
 
 /* Enter a block that may be another frame's than the innermost one's, or on another stack, `block`
    being what it would be if not. */
-INTERRUPTION_SELDOM static int
-enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_block block)
+MOD_SELDOM static int
+enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
 {
     origin from;
     find_origin(tstate, &from);
@@ -256,15 +254,14 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
         release_origin(&from);
         return -1;
     }
-    interruption_context *context =
+    mod_context *context =
         from.generator != NULL
-            ? interruption_make_context(blocks, interruption_frame_address(from.generator),
-                                        from.generator)
-        : from.compiled != NULL ? interruption_make_context(blocks, from.compiled, NULL)
+            ? mod_make_context(blocks, mod_frame_address(from.generator), from.generator)
+        : from.compiled != NULL ? mod_make_context(blocks, from.compiled, NULL)
                                 : make_context_of_stack(tstate, blocks);
     if (context == NULL || grow_context(context) < 0) {
         if (context != NULL) {
-            interruption_drop_empty(blocks, context);
+            mod_drop_empty(blocks, context);
         }
         release_origin(&from);
         return -1;
@@ -289,17 +286,17 @@ enter_wrapped(PyThreadState *tstate, interruption_blocks *blocks, interruption_b
 static inline bool
 may_be_wrapped(PyThreadState *tstate, const PyCodeObject *code)
 {
-    return (code != NULL && (interruption_is_generator_code(code) || code->co_name == names.enter ||
+    return (code != NULL && (mod_is_generator_code(code) || code->co_name == names.enter ||
                              code->co_name == names.enter_context)) ||
-           interruption_compiled_generator_runs(tstate);
+           mod_compiled_generator_runs(tstate);
 }
 
 /* Is the calling thread on the stack that the thread's own blocks are on? As it nearly always is:
    there is but one, or the others have no blocks. */
 static inline bool
-is_on_own_stack(PyThreadState *tstate, interruption_blocks *blocks)
+is_on_own_stack(PyThreadState *tstate, mod_blocks *blocks)
 {
-    const void *stack = interruption_stack_now(tstate);
+    const void *stack = mod_stack_now(tstate);
     if (blocks->own.key != stack && blocks->own.count == 0 && blocks->others == 0) {
         blocks->own.key = stack;
     }
@@ -311,16 +308,16 @@ is_on_own_stack(PyThreadState *tstate, interruption_blocks *blocks)
  * slow.
  */
 int64_t
-interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
-                         PyObject *object, uint8_t kind)
+mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
+                uint8_t kind)
 {
-    interruption_context *own = &blocks->own;
+    mod_context *own = &blocks->own;
     if (own->count == own->capacity && grow_context(own) < 0) {
         return -1;
     }
-    interruption_block *made = &own->blocks[own->count];
-    void *frame = interruption_frame_now(tstate);
-    PyCodeObject *code = interruption_frame_place(frame, &made->lasti);
+    mod_block *made = &own->blocks[own->count];
+    void *frame = mod_frame_now(tstate);
+    PyCodeObject *code = mod_frame_place(frame, &made->lasti);
     made->object = object;
     made->code = code;
     made->kind = kind;
@@ -341,14 +338,14 @@ interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks, itr
 
 /* Leaving. ------------------------------------------------------------------------------------ */
 
-static const interruption_block *
-innermost(const interruption_context *context)
+static const mod_block *
+innermost(const mod_context *context)
 {
     return context == NULL || context->count == 0 ? NULL : &context->blocks[context->count - 1];
 }
 
 static int
-complain(PyObject *object, const interruption_block *inner)
+complain(PyObject *object, const mod_block *inner)
 {
     if (inner == NULL || inner->code == NULL) {
         PyErr_Format(PyExc_RuntimeError,
@@ -366,27 +363,27 @@ complain(PyObject *object, const interruption_block *inner)
 }
 
 /* The context of who is found to enter or leave, or NULL. */
-static const interruption_context *
-context_of_origin(PyThreadState *tstate, const interruption_blocks *blocks, const origin *from)
+static const mod_context *
+context_of_origin(PyThreadState *tstate, const mod_blocks *blocks, const origin *from)
 {
     if (from->generator != NULL) {
-        return interruption_context_of(blocks, interruption_frame_address(from->generator));
+        return mod_context_of(blocks, mod_frame_address(from->generator));
     }
     if (from->compiled != NULL) {
-        return interruption_context_of(blocks, from->compiled);
+        return mod_context_of(blocks, from->compiled);
     }
     return context_of_stack(tstate, blocks);
 }
 
 /* The context whose innermost block is being left; NULL with RuntimeError set. */
-static const interruption_context *
-find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *object, void *frame)
+static const mod_context *
+find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, void *frame)
 {
-    const interruption_context *context = interruption_context_of(blocks, frame);
+    const mod_context *context = mod_context_of(blocks, frame);
     context = context != NULL ? context : context_of_stack(tstate, blocks);
-    const interruption_block *inner = innermost(context);
+    const mod_block *inner = innermost(context);
     if (inner != NULL && inner->object == object && inner->frame == frame &&
-        !interruption_compiled_generator_runs(tstate)) {
+        !mod_compiled_generator_runs(tstate)) {
         return context;
     }
     /* Not by the frame that entered, or a generator's. Without memory to look, the stack's own
@@ -398,8 +395,8 @@ find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *ob
     /* A generator's frame that is not found in its context entered in another thread: whatever else
        is open here is not its own. */
     int lasti;
-    PyCodeObject *code = interruption_frame_place(frame, &lasti);
-    bool strange = code != NULL && interruption_is_generator_code(code) && inner != NULL &&
+    PyCodeObject *code = mod_frame_place(frame, &lasti);
+    bool strange = code != NULL && mod_is_generator_code(code) && inner != NULL &&
                    inner->frame != frame && !inner->loose && from.compiled == NULL;
     Py_XDECREF(code);
     release_origin(&from);
@@ -411,39 +408,37 @@ find_left(PyThreadState *tstate, const interruption_blocks *blocks, PyObject *ob
 }
 
 /* Leave a block that find_left has to find. */
-INTERRUPTION_SELDOM static int64_t
-leave_wrapped(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
-              PyObject *object, void *frame)
+MOD_SELDOM static int64_t
+leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
+              void *frame)
 {
-    interruption_context *context =
-        (interruption_context *)find_left(tstate, blocks, object, frame);
+    mod_context *context = (mod_context *)find_left(tstate, blocks, object, frame);
     if (context == NULL) {
         return -1;
     }
-    interruption_block left = *innermost(context);
+    mod_block left = *innermost(context);
     context->count--;
     count_block(blocks, context, left.kind, (uint32_t)-1);
-    interruption_context *finished = NULL;
+    mod_context *finished = NULL;
     if (blocks->others > 0 && context == &blocks->own && ++blocks->left >= blocks->others) {
         /* As many as were left: it costs each a step. */
         blocks->left = 0;
-        finished = interruption_take_finished(blocks);
+        finished = mod_take_finished(blocks);
     }
     uint32_t flags = update_record(blocks, record);
-    interruption_drop_empty(blocks, context);
-    interruption_drop_block(&left);
-    interruption_free_contexts(finished);
+    mod_drop_empty(blocks, context);
+    mod_drop_block(&left);
+    mod_free_contexts(finished);
     return flags;
 }
 
 /* The hot path: the thread's own innermost block, by the frame that entered it. */
 int64_t
-interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr_record *record,
-                         PyObject *object)
+mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object)
 {
-    void *frame = interruption_frame_now(tstate);
-    interruption_context *own = &blocks->own;
-    const interruption_block *inner = innermost(own);
+    void *frame = mod_frame_now(tstate);
+    mod_context *own = &blocks->own;
+    const mod_block *inner = innermost(own);
     if (inner == NULL || inner->object != object || inner->frame != frame || inner->loose ||
         blocks->others > 0) {
         return leave_wrapped(tstate, blocks, record, object, frame);
@@ -460,23 +455,23 @@ interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks, itr
 /* Looking. ------------------------------------------------------------------------------------ */
 
 bool
-interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame)
+mod_is_frame_of(const mod_block *block, PyFrameObject *frame)
 {
-    return block->loose ? block->base == frame : block->frame == interruption_frame_address(frame);
+    return block->loose ? block->base == frame : block->frame == mod_frame_address(frame);
 }
 
-static const interruption_block *
-outermost(const interruption_context *context, bool shield)
+static const mod_block *
+outermost(const mod_context *context, bool shield)
 {
     uint32_t i = 0;
-    while (((context->blocks[i].kind & INTERRUPTION_BLOCK_SHIELD) != 0) != shield) {
+    while (((context->blocks[i].kind & MOD_BLOCK_SHIELD) != 0) != shield) {
         i++;
     }
     return &context->blocks[i];
 }
 
 static void
-add_to_view(interruption_view *view, const interruption_context *context)
+add_to_view(mod_view *view, const mod_context *context)
 {
     view->regions += context->regions;
     view->shields += context->shields;
@@ -492,13 +487,13 @@ add_to_view(interruption_view *view, const interruption_context *context)
 
 /* The context of the innermost compiled generator that runs, from `*running` outwards, and has one;
    or NULL. */
-static const interruption_context *
-next_compiled(PyThreadState *tstate, const interruption_blocks *blocks, const void **running)
+static const mod_context *
+next_compiled(PyThreadState *tstate, const mod_blocks *blocks, const void **running)
 {
-    const interruption_context *context = NULL;
+    const mod_context *context = NULL;
     while (*running != NULL && context == NULL) {
-        context = interruption_context_of(blocks, *running);
-        *running = interruption_generator_below(tstate, *running);
+        context = mod_context_of(blocks, *running);
+        *running = mod_generator_below(tstate, *running);
     }
     return context;
 }
@@ -507,32 +502,30 @@ next_compiled(PyThreadState *tstate, const interruption_blocks *blocks, const vo
    the frame is that was the innermost when it entered its outermost block; if that is no more, it
    is taken for the outermost of all. False: there was no memory to look at all frames. */
 static bool
-add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
-             const interruption_context *own, interruption_view *view)
+add_contexts(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *own,
+             mod_view *view)
 {
-    const interruption_block *own_region =
-        own == NULL || own->regions == 0 ? NULL : outermost(own, false);
-    const void *running = interruption_generator_now(tstate);
-    const interruption_context *compiled = next_compiled(tstate, blocks, &running);
-    interruption_walk walk = interruption_walk_begin(tstate);
-    for (; walk.frame != NULL; interruption_walk_on(&walk)) {
+    const mod_block *own_region = own == NULL || own->regions == 0 ? NULL : outermost(own, false);
+    const void *running = mod_generator_now(tstate);
+    const mod_context *compiled = next_compiled(tstate, blocks, &running);
+    mod_walk walk = mod_walk_begin(tstate);
+    for (; walk.frame != NULL; mod_walk_on(&walk)) {
         PyFrameObject *frame = walk.frame;
-        const interruption_context *context =
-            interruption_context_of(blocks, interruption_frame_address(frame));
+        const mod_context *context = mod_context_of(blocks, mod_frame_address(frame));
         if (context != NULL) {
             add_to_view(view, context);
         }
-        while (compiled != NULL && interruption_is_frame_of(&compiled->blocks[0], frame)) {
+        while (compiled != NULL && mod_is_frame_of(&compiled->blocks[0], frame)) {
             add_to_view(view, compiled);
             compiled = next_compiled(tstate, blocks, &running);
         }
-        if (own_region != NULL && interruption_is_frame_of(own_region, frame)) {
+        if (own_region != NULL && mod_is_frame_of(own_region, frame)) {
             add_to_view(view, own);
             own = NULL;
             own_region = NULL;
         }
     }
-    interruption_walk_end(&walk);
+    mod_walk_end(&walk);
     for (; compiled != NULL; compiled = next_compiled(tstate, blocks, &running)) {
         add_to_view(view, compiled);
     }
@@ -543,18 +536,17 @@ add_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
 }
 
 void
-interruption_view_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
-                         interruption_view *view)
+mod_view_blocks(PyThreadState *tstate, const mod_blocks *blocks, mod_view *view)
 {
-    *view = (interruption_view){.statements = true, .waits = true};
-    const interruption_context *own = context_of_stack(tstate, blocks);
+    *view = (mod_view){.statements = true, .waits = true};
+    const mod_context *own = context_of_stack(tstate, blocks);
     if (blocks->others == 0) {
         if (own != NULL) {
             add_to_view(view, own);
         }
     }
     else if (!add_contexts(tstate, blocks, own, view)) {
-        *view = (interruption_view){.regions = 0}; /* a shield may be among those not seen */
+        *view = (mod_view){.regions = 0}; /* a shield may be among those not seen */
     }
 }
 
@@ -562,28 +554,28 @@ interruption_view_blocks(PyThreadState *tstate, const interruption_blocks *block
 
 typedef struct {
     PyThreadState *tstate;
-    const interruption_blocks *blocks;
-    const interruption_block *region;
+    const mod_blocks *blocks;
+    const mod_block *region;
 } search;
 
 static bool
-runs(PyThreadState *tstate, const interruption_blocks *blocks, const interruption_context *context)
+runs(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *context)
 {
     bool found = context == context_of_stack(tstate, blocks);
-    for (const void *running = interruption_generator_now(tstate); running != NULL && !found;
-         running = interruption_generator_below(tstate, running)) {
+    for (const void *running = mod_generator_now(tstate); running != NULL && !found;
+         running = mod_generator_below(tstate, running)) {
         found = context->key == running;
     }
-    interruption_walk walk = interruption_walk_begin(tstate);
-    for (; walk.frame != NULL && !found; interruption_walk_on(&walk)) {
-        found = context->key == interruption_frame_address(walk.frame);
+    mod_walk walk = mod_walk_begin(tstate);
+    for (; walk.frame != NULL && !found; mod_walk_on(&walk)) {
+        found = context->key == mod_frame_address(walk.frame);
     }
-    interruption_walk_end(&walk);
+    mod_walk_end(&walk);
     return found;
 }
 
 static void
-note_suspended(const interruption_context *context, void *arg)
+note_suspended(const mod_context *context, void *arg)
 {
     search *of = arg;
     if (of->region == NULL && !runs(of->tstate, of->blocks, context)) {
@@ -591,10 +583,10 @@ note_suspended(const interruption_context *context, void *arg)
     }
 }
 
-const interruption_block *
-interruption_suspended_region(PyThreadState *tstate, const interruption_blocks *blocks)
+const mod_block *
+mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks)
 {
     search of = {.tstate = tstate, .blocks = blocks};
-    interruption_visit_contexts(tstate, blocks, note_suspended, &of);
+    mod_visit_contexts(tstate, blocks, note_suspended, &of);
     return of.region;
 }

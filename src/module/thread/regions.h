@@ -6,8 +6,8 @@
  * coroutine or greenlet only while that runs: such blocks are kept apart, in a *context* each. All
  * is the owner's; another thread looks only while the owner cannot run.
  */
-#ifndef INTERRUPTION_REGIONS_H
-#define INTERRUPTION_REGIONS_H
+#ifndef MOD_REGIONS_H
+#define MOD_REGIONS_H
 
 #include "thread/contexts.h"
 #include "itr_record.h"
@@ -18,13 +18,13 @@ typedef struct {
     uint32_t shields;
     bool statements; /* no region in force has switched them off */
     bool waits;
-    const interruption_block *region; /* the outermost region in force, or NULL */
-    const interruption_block *shield; /* the outermost shield in force, or NULL */
-} interruption_view;
+    const mod_block *region; /* the outermost region in force, or NULL */
+    const mod_block *shield; /* the outermost shield in force, or NULL */
+} mod_view;
 
 /* Is a request to be let in between statements, by what is in force? */
 static inline bool
-interruption_view_open(const interruption_view *view)
+mod_view_open(const mod_view *view)
 {
     return view->regions > 0 && view->shields == 0 && view->statements;
 }
@@ -33,44 +33,41 @@ interruption_view_open(const interruption_view *view)
  * Owner. Enter that object's block; tell the record. Returns the record's flags of before that, or
  * -1 with MemoryError set and nothing changed.
  */
-int64_t interruption_enter_block(PyThreadState *tstate, interruption_blocks *blocks,
-                                 itr_record *record, PyObject *object, uint8_t kind);
+int64_t mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
+                        PyObject *object, uint8_t kind);
 
 /*
  * Owner. Leave the innermost block, which must be that object's; tell the record. Returns the
  * record's flags of before that, or -1 with RuntimeError set and nothing changed.
  */
-int64_t interruption_leave_block(PyThreadState *tstate, interruption_blocks *blocks,
-                                 itr_record *record, PyObject *object);
+int64_t mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
+                        PyObject *object);
 
 /* What is in force now. By the owner, or while the owner cannot run. */
-void interruption_view_blocks(PyThreadState *tstate, const interruption_blocks *blocks,
-                              interruption_view *view);
+void mod_view_blocks(PyThreadState *tstate, const mod_blocks *blocks, mod_view *view);
 
 /* Is the block's frame this one? */
-bool interruption_is_frame_of(const interruption_block *block, PyFrameObject *frame);
+bool mod_is_frame_of(const mod_block *block, PyFrameObject *frame);
 
 /* For each context that has regions, but `own` while that is in force: its frames are on the stack.
    By the owner, or while the owner cannot run. */
-void interruption_visit_contexts(PyThreadState *tstate, const interruption_blocks *blocks,
-                                 void (*visit)(const interruption_context *context, void *arg),
-                                 void *arg);
+void mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
+                        void (*visit)(const mod_context *context, void *arg), void *arg);
 
 /* The outermost region of those that are not in force, because who entered it is suspended; or
    NULL. By the owner, or while the owner cannot run. */
-const interruption_block *interruption_suspended_region(PyThreadState *tstate,
-                                                        const interruption_blocks *blocks);
+const mod_block *mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks);
 
 /* Let go of all. The owner can run no more, or is the caller. */
-void interruption_drop_blocks(interruption_blocks *blocks);
+void mod_drop_blocks(mod_blocks *blocks);
 
 /* Is the code a wrapper's: does a frame of it enter or leave blocks for another frame? */
-bool interruption_is_wrapper(const PyCodeObject *code);
+bool mod_is_wrapper(const PyCodeObject *code);
 
 /* Of a wrapper's: does it enter them? */
-bool interruption_is_entering(const PyCodeObject *code);
+bool mod_is_entering(const PyCodeObject *code);
 
 /* The names that wrappers have. 0, or -1 with MemoryError set. */
-int interruption_regions_init(void);
+int mod_regions_init(void);
 
 #endif

@@ -15,7 +15,7 @@
    there as long as it lives. The others are found by going through all threads. Returns 1, 0 if
    there is none, -1 with an exception set. */
 static int
-look_up_thread(uintptr_t thread_id, interruption_target *target)
+look_up_thread(uintptr_t thread_id, mod_target *target)
 {
     target->record = itr_find(thread_id);
     if (target->record != NULL) {
@@ -24,7 +24,7 @@ look_up_thread(uintptr_t thread_id, interruption_target *target)
     uint64_t epoch = itr_sweep_begin();
     itr_thread *threads;
     size_t count;
-    if (interruption_list_threads(&threads, &count) < 0) {
+    if (mod_list_threads(&threads, &count) < 0) {
         return -1;
     }
     target->thread = (itr_thread){thread_id, 0};
@@ -39,7 +39,7 @@ look_up_thread(uintptr_t thread_id, interruption_target *target)
         itr_sweep(epoch, threads, count);
     }
     PyMem_RawFree(threads);
-    interruption_payload_drop_orphans();
+    mod_payload_drop_orphans();
     return target->thread.serial != 0;
 }
 
@@ -48,8 +48,8 @@ static const char unknown_ident[] =
     "no live Python thread has the ident %R: give the Thread, or its ident (not its native_id, the "
     "operating system's number for it)";
 
-interruption_target_status
-interruption_find_ident(unsigned long ident, interruption_target *target)
+mod_target_status
+mod_find_ident(unsigned long ident, mod_target *target)
 {
     int found =
         ident == (unsigned long)ITR_NO_THREAD_ID ? 0 : look_up_thread((uintptr_t)ident, target);
@@ -58,20 +58,20 @@ interruption_find_ident(unsigned long ident, interruption_target *target)
         PyErr_Format(PyExc_ValueError, unknown_ident, number);
         Py_DECREF(number);
     }
-    return found > 0 ? INTERRUPTION_TARGET_LIVE : INTERRUPTION_TARGET_ERROR;
+    return found > 0 ? MOD_TARGET_LIVE : MOD_TARGET_ERROR;
 }
 
-static interruption_target_status
-find_number(PyObject *number, interruption_target *target)
+static mod_target_status
+find_number(PyObject *number, mod_target *target)
 {
     unsigned long ident = PyLong_AsUnsignedLong(number);
     if (ident == (unsigned long)-1 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
             PyErr_Format(PyExc_ValueError, unknown_ident, number);
         }
-        return INTERRUPTION_TARGET_ERROR;
+        return MOD_TARGET_ERROR;
     }
-    return interruption_find_ident(ident, target);
+    return mod_find_ident(ident, target);
 }
 
 /* A Thread's ident: 1; 0 with RuntimeError set if it was not started; -1 with another exception. */
@@ -111,7 +111,7 @@ ident_of_thread(PyObject *thread, PyObject **ident)
  * a signal handler or a `__del__` that came while the same thread held it (S20; gh-114271).
  */
 static int
-is_registered(interruption_state *state, PyObject *thread, PyObject *ident)
+is_registered(mod_state *state, PyObject *thread, PyObject *ident)
 {
     PyObject *limbo = PyObject_GetAttrString(state->threading, "_limbo");
     if (limbo == NULL) {
@@ -140,12 +140,12 @@ is_registered(interruption_state *state, PyObject *thread, PyObject *ident)
     return same;
 }
 
-static interruption_target_status
-find_thread(interruption_state *state, PyObject *thread, interruption_target *target)
+static mod_target_status
+find_thread(mod_state *state, PyObject *thread, mod_target *target)
 {
     PyObject *ident;
     if (ident_of_thread(thread, &ident) <= 0) {
-        return INTERRUPTION_TARGET_ERROR;
+        return MOD_TARGET_ERROR;
     }
     unsigned long number = PyLong_AsUnsignedLong(ident);
     int found = number == (unsigned long)-1 && PyErr_Occurred()
@@ -154,26 +154,26 @@ find_thread(interruption_state *state, PyObject *thread, interruption_target *ta
     if (found > 0) {
         found = is_registered(state, thread, ident);
         if (found <= 0) {
-            interruption_release_target(target);
+            mod_release_target(target);
         }
     }
     Py_DECREF(ident);
     if (found < 0) {
-        return INTERRUPTION_TARGET_ERROR;
+        return MOD_TARGET_ERROR;
     }
-    return found > 0 ? INTERRUPTION_TARGET_LIVE : INTERRUPTION_TARGET_FINISHED;
+    return found > 0 ? MOD_TARGET_LIVE : MOD_TARGET_FINISHED;
 }
 
-interruption_target_status
-interruption_find_target(interruption_state *state, PyObject *thread, interruption_target *target)
+mod_target_status
+mod_find_target(mod_state *state, PyObject *thread, mod_target *target)
 {
-    *target = (interruption_target){.record = NULL};
+    *target = (mod_target){.record = NULL};
     if (PyLong_Check(thread) && !PyBool_Check(thread)) {
         return find_number(thread, target);
     }
     if (state->thread_type == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "interruption: the interpreter is exiting");
-        return INTERRUPTION_TARGET_ERROR;
+        return MOD_TARGET_ERROR;
     }
     int is_thread = PyObject_IsInstance(thread, state->thread_type);
     if (is_thread > 0) {
@@ -187,20 +187,20 @@ interruption_find_target(interruption_state *state, PyObject *thread, interrupti
                      "thread must be a threading.Thread or a thread's ident (an int), not %.200s%s",
                      Py_TYPE(thread)->tp_name, hint);
     }
-    return INTERRUPTION_TARGET_ERROR;
+    return MOD_TARGET_ERROR;
 }
 
 bool
-interruption_find_live(interruption_state *state, PyObject *thread, interruption_target *target,
-                       PyObject *of_ended, PyObject **answer)
+mod_find_live(mod_state *state, PyObject *thread, mod_target *target, PyObject *of_ended,
+              PyObject **answer)
 {
-    interruption_target_status status = interruption_find_target(state, thread, target);
-    *answer = status == INTERRUPTION_TARGET_FINISHED ? Py_NewRef(of_ended) : NULL;
-    return status == INTERRUPTION_TARGET_LIVE;
+    mod_target_status status = mod_find_target(state, thread, target);
+    *answer = status == MOD_TARGET_FINISHED ? Py_NewRef(of_ended) : NULL;
+    return status == MOD_TARGET_LIVE;
 }
 
 itr_answer
-interruption_ask_target(const interruption_target *target, itr_payload *payload, itr_record **more)
+mod_ask_target(const mod_target *target, itr_payload *payload, itr_record **more)
 {
     if (target->record == NULL) {
         return itr_ask(target->thread, payload, more);
@@ -215,7 +215,7 @@ interruption_ask_target(const interruption_target *target, itr_payload *payload,
 }
 
 void
-interruption_release_target(interruption_target *target)
+mod_release_target(mod_target *target)
 {
     if (target->record != NULL) {
         itr_release(target->record);

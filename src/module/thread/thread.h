@@ -4,10 +4,10 @@
  *
  * A thread's blocks and held locks are its own: another thread may look at them only while that
  * thread cannot run. What is said to be guarded by the list is guarded by its mutex: see
- * interruption_lock_threads.
+ * mod_lock_threads.
  */
-#ifndef INTERRUPTION_THREAD_H
-#define INTERRUPTION_THREAD_H
+#ifndef MOD_THREAD_H
+#define MOD_THREAD_H
 
 #include <stdatomic.h>
 
@@ -18,42 +18,42 @@
 
 /* What Thread.enable_async_interrupt and enable_io_interrupt have switched off (S14). */
 enum {
-    INTERRUPTION_NO_STATEMENTS = 1U << 0,
-    INTERRUPTION_NO_WAITS = 1U << 1,
+    MOD_NO_STATEMENTS = 1U << 0,
+    MOD_NO_WAITS = 1U << 1,
 };
 
-typedef struct interruption_thread {
-    struct interruption_thread *newer; /* guarded by the list */
-    struct interruption_thread *older; /* guarded by the list */
-    uint64_t serial;                   /* constant */
-    PyThreadState *tstate;             /* constant; lives as long as this is in the list */
-    itr_record *record;                /* its record of now; written by the owner, under the list's
-                                          mutex. The record's `embedder` is this, with this guard */
-    interruption_blocks blocks;        /* owner only */
-    interruption_lockset lockset;      /* see held_locks.h */
-    PyObject *left;                    /* owner only; strong, or NULL: see left_locked.h */
-    bool started;                      /* owner only: the interpreter calls us, see with_blocks.c */
-    _Atomic uint32_t switches;         /* written under the list's mutex, read by anybody, relaxed:
-                                          nothing else hangs on it. Waits look at ITR_MASKED */
-    interruption_armed armed; /* guarded by the list: the code that has events set for us */
-    PyFrameObject *traced;    /* guarded by the list; strong, while it runs; up to 3.11: whose
-                                 instructions are traced for us */
-    bool watches_entries;     /* guarded by the list: see interruption_events_watch_entries */
-    struct interruption_callback *callbacks; /* guarded by the list; strong. Innermost first: see
+typedef struct mod_thread {
+    struct mod_thread *newer;       /* guarded by the list */
+    struct mod_thread *older;       /* guarded by the list */
+    uint64_t serial;                /* constant */
+    PyThreadState *tstate;          /* constant; lives as long as this is in the list */
+    itr_record *record;             /* its record of now; written by the owner, under the list's
+                                       mutex. The record's `embedder` is this, with this guard */
+    mod_blocks blocks;              /* owner only */
+    mod_lockset lockset;            /* see held_locks.h */
+    PyObject *left;                 /* owner only; strong, or NULL: see left_locked.h */
+    bool started;                   /* owner only: the interpreter calls us, see with_blocks.c */
+    _Atomic uint32_t switches;      /* written under the list's mutex, read by anybody, relaxed:
+                                       nothing else hangs on it. Waits look at ITR_MASKED */
+    mod_armed armed;                /* guarded by the list: the code that has events set for us */
+    PyFrameObject *traced;          /* guarded by the list; strong, while it runs; up to 3.11: whose
+                                       instructions are traced for us */
+    bool watches_entries;           /* guarded by the list: see mod_events_watch_entries */
+    struct mod_callback *callbacks; /* guarded by the list; strong. Innermost first: see
                                                 api/on_interrupt.h */
-    void *chained;                           /* guarded by the list; 3.11: see tracing.c */
-} interruption_thread;
+    void *chained;                  /* guarded by the list; 3.11: see tracing.c */
+} mod_thread;
 
 /* The calling thread's, or NULL before its first block. */
-extern ITR_TLS interruption_thread *interruption_thread_self;
+extern ITR_TLS mod_thread *mod_thread_self;
 
-/* The calling thread's, made if need be: for when interruption_thread_self is not of now. NULL with
+/* The calling thread's, made if need be: for when mod_thread_self is not of now. NULL with
    an exception set. */
-interruption_thread *interruption_this_thread_slow(interruption_state *state);
+mod_thread *mod_this_thread_slow(mod_state *state);
 
 /* Is it the calling thread's, of the life that it lives now? */
 static inline bool
-interruption_is_thread_of_now(const interruption_thread *thread)
+mod_is_thread_of_now(const mod_thread *thread)
 {
     return thread != NULL && thread->record == itr_current() &&
            !(itr_flags(thread->record) & ITR_ENDED);
@@ -63,25 +63,25 @@ interruption_is_thread_of_now(const interruption_thread *thread)
  * The mutex of the list. Attached; detaches while it waits. Whoever holds it drops no reference and
  * runs no Python code.
  */
-void interruption_lock_threads(void);
-void interruption_unlock_threads(void);
+void mod_lock_threads(void);
+void mod_unlock_threads(void);
 
 /* Under the list's mutex: the thread of a record, or NULL if it has ended. */
-interruption_thread *interruption_thread_of(const itr_record *record);
+mod_thread *mod_thread_of(const itr_record *record);
 
 /* The thread of that serial: the calling one or, at interpreter exit, one that runs no more. NULL:
    it has entered no block. */
-interruption_thread *interruption_find_thread(uint64_t serial);
+mod_thread *mod_find_thread(uint64_t serial);
 
 /* Under the list's mutex: take it out of the list. */
-void interruption_unlink_thread(interruption_thread *thread);
+void mod_unlink_thread(mod_thread *thread);
 
 /* In the child of a fork, under the list's mutex: one that the parent had, but for the calling
    thread's; or NULL. */
-interruption_thread *interruption_other_of_parent(void);
+mod_thread *mod_other_of_parent(void);
 
 /* In the child of a fork, in fork() itself: whoever held the mutex is not there. See lifecycle.h.
  */
-void interruption_threads_after_fork_child(void);
+void mod_threads_after_fork_child(void);
 
 #endif

@@ -12,27 +12,27 @@
 
 /* A read begins. */
 static int
-enter_descriptor_read(const interruption_call *call)
+enter_descriptor_read(const mod_call *call)
 {
     int fd = -1;
-    if (!interruption_is_asked()) {
+    if (!mod_is_asked()) {
         return 0;
     }
-    (void)interruption_int_of(interruption_call_argument(call, 0, NULL), &fd);
-    return interruption_stream_enter(fd);
+    (void)mod_int_of(mod_call_argument(call, 0, NULL), &fd);
+    return mod_stream_enter(fd);
 }
 
 PyObject *
-interruption_read_bytes(const interruption_call *call, interruption_stream *stream, Py_ssize_t size)
+mod_read_bytes(const mod_call *call, mod_stream *stream, Py_ssize_t size)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
     if (bytes == NULL) {
         return NULL;
     }
-    Py_ssize_t count = interruption_stream_read(stream, PyBytes_AS_STRING(bytes), (size_t)size);
+    Py_ssize_t count = mod_stream_read(stream, PyBytes_AS_STRING(bytes), (size_t)size);
     if (count < 0) {
         Py_DECREF(bytes);
-        return count == INTERRUPTION_ORIGINALS ? interruption_call_original(call) : NULL;
+        return count == MOD_ORIGINALS ? mod_call_original(call) : NULL;
     }
     if (count != size) {
         (void)_PyBytes_Resize(&bytes, count);
@@ -41,21 +41,20 @@ interruption_read_bytes(const interruption_call *call, interruption_stream *stre
 }
 
 PyObject *
-interruption_write_buffer(const interruption_call *call, interruption_stream *stream,
-                          PyObject *data)
+mod_write_buffer(const mod_call *call, mod_stream *stream, PyObject *data)
 {
     Py_buffer buffer;
     if (PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE) < 0) {
         PyErr_Clear();
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
-    Py_ssize_t count = INTERRUPTION_ORIGINALS;
+    Py_ssize_t count = MOD_ORIGINALS;
     if (buffer.len > 0) {
-        count = interruption_stream_write(stream, buffer.buf, (size_t)buffer.len);
+        count = mod_stream_write(stream, buffer.buf, (size_t)buffer.len);
     }
     PyBuffer_Release(&buffer);
-    if (count == INTERRUPTION_ORIGINALS) {
-        return interruption_call_original(call);
+    if (count == MOD_ORIGINALS) {
+        return mod_call_original(call);
     }
     return count < 0 ? NULL : PyLong_FromSsize_t(count);
 }
@@ -63,56 +62,55 @@ interruption_write_buffer(const interruption_call *call, interruption_stream *st
 /* The descriptor that is the first of so many arguments, if that is one which may have to be waited
    for. */
 static bool
-find_descriptor_stream(const interruption_call *call, Py_ssize_t count, interruption_stream *stream)
+find_descriptor_stream(const mod_call *call, Py_ssize_t count, mod_stream *stream)
 {
     int fd;
-    return interruption_call_count(call) == count &&
-           interruption_int_of(interruption_call_argument(call, 0, NULL), &fd) &&
-           interruption_stream_look(fd, stream);
+    return mod_call_count(call) == count && mod_int_of(mod_call_argument(call, 0, NULL), &fd) &&
+           mod_stream_look(fd, stream);
 }
 
 static PyObject *
-read_descriptor(const interruption_call *call)
+read_descriptor(const mod_call *call)
 {
     if (enter_descriptor_read(call) < 0) {
         return NULL;
     }
-    interruption_stream stream;
+    mod_stream stream;
     Py_ssize_t size;
     if (!find_descriptor_stream(call, 2, &stream) ||
-        !interruption_size_of(interruption_call_argument(call, 1, NULL), &size) || size <= 0) {
-        return interruption_call_original(call);
+        !mod_size_of(mod_call_argument(call, 1, NULL), &size) || size <= 0) {
+        return mod_call_original(call);
     }
-    return interruption_read_bytes(call, &stream, size);
+    return mod_read_bytes(call, &stream, size);
 }
 
 static PyObject *
-write_descriptor(const interruption_call *call)
+write_descriptor(const mod_call *call)
 {
-    interruption_stream stream;
+    mod_stream stream;
     if (!find_descriptor_stream(call, 2, &stream)) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
-    return interruption_write_buffer(call, &stream, interruption_call_argument(call, 1, NULL));
+    return mod_write_buffer(call, &stream, mod_call_argument(call, 1, NULL));
 }
 
-INTERRUPTION_REPLACEMENT(os_read, interruption_called_inside, read_descriptor);
-INTERRUPTION_REPLACEMENT(os_write, interruption_called_inside, write_descriptor);
+MOD_REPLACEMENT(os_read, mod_called_inside, read_descriptor);
+MOD_REPLACEMENT(os_write, mod_called_inside, write_descriptor);
 
 /* From a file. -------------------------------------------------------------------------------- */
 
 /* Send a piece of the file, from there on: so much as fits where poll() says that there is room,
    which is what is on one page of it. The count, or -1 with an exception set. */
 static Py_ssize_t
-send_piece(const interruption_call *call, Py_ssize_t at, Py_ssize_t left)
+send_piece(const mod_call *call, Py_ssize_t at, Py_ssize_t left)
 {
     Py_ssize_t size = PIPE_BUF - at % PIPE_BUF;
-    PyObject *arguments[] = {interruption_call_argument(call, 0, "out_fd"),
-                             interruption_call_argument(call, 1, "in_fd"), PyLong_FromSsize_t(at),
+    PyObject *arguments[] = {mod_call_argument(call, 0, "out_fd"),
+                             mod_call_argument(call, 1, "in_fd"), PyLong_FromSsize_t(at),
                              PyLong_FromSsize_t(size < left ? size : left)};
     PyObject *result = NULL;
     if (arguments[2] != NULL && arguments[3] != NULL) {
-        result = interruption_call_method(call->method, call->self, arguments, 4);
+        result = mod_call_method(call->method, call->self, arguments, 4);
     }
     Py_XDECREF(arguments[2]);
     Py_XDECREF(arguments[3]);
@@ -123,19 +121,19 @@ send_piece(const interruption_call *call, Py_ssize_t at, Py_ssize_t left)
 
 /* To a socket or pipe, piece by piece. */
 static PyObject *
-send_pieces(const interruption_call *call, interruption_stream *to, Py_ssize_t at, Py_ssize_t size)
+send_pieces(const mod_call *call, mod_stream *to, Py_ssize_t at, Py_ssize_t size)
 {
     Py_ssize_t done = 0;
     while (done < size) {
         int ready = 1;
-        while (ready == 1 && !interruption_is_ready(to->fd, POLLOUT)) {
-            ready = interruption_stream_wait(to, POLLOUT, done > 0);
+        while (ready == 1 && !mod_is_ready(to->fd, POLLOUT)) {
+            ready = mod_stream_wait(to, POLLOUT, done > 0);
         }
-        if (ready == INTERRUPTION_OVER) {
+        if (ready == MOD_OVER) {
             break;
         }
-        if (ready == INTERRUPTION_ORIGINALS && done == 0) {
-            return interruption_call_original(call);
+        if (ready == MOD_ORIGINALS && done == 0) {
+            return mod_call_original(call);
         }
         if (ready == -1) {
             return NULL;
@@ -161,30 +159,28 @@ is_regular(int fd)
 }
 
 static PyObject *
-send_file(const interruption_call *call)
+send_file(const mod_call *call)
 {
     int to, from;
     Py_ssize_t size, at;
-    interruption_stream stream;
-    if (interruption_call_count(call) != 4 ||
-        !interruption_size_of(interruption_call_argument(call, 2, "offset"), &at) || at < 0 ||
-        !interruption_int_of(interruption_call_argument(call, 0, "out_fd"), &to) ||
-        !interruption_int_of(interruption_call_argument(call, 1, "in_fd"), &from) ||
-        !interruption_size_of(interruption_call_argument(call, 3, "count"), &size) || size <= 0 ||
-        !interruption_stream_look(to, &stream) || !is_regular(from) ||
-        interruption_is_nonblocking(to)) {
-        return interruption_call_original(call);
+    mod_stream stream;
+    if (mod_call_count(call) != 4 || !mod_size_of(mod_call_argument(call, 2, "offset"), &at) ||
+        at < 0 || !mod_int_of(mod_call_argument(call, 0, "out_fd"), &to) ||
+        !mod_int_of(mod_call_argument(call, 1, "in_fd"), &from) ||
+        !mod_size_of(mod_call_argument(call, 3, "count"), &size) || size <= 0 ||
+        !mod_stream_look(to, &stream) || !is_regular(from) || mod_is_nonblocking(to)) {
+        return mod_call_original(call);
     }
     return send_pieces(call, &stream, at, size);
 }
 
-INTERRUPTION_REPLACEMENT(os_sendfile, interruption_called_inside, send_file);
+MOD_REPLACEMENT(os_sendfile, mod_called_inside, send_file);
 
-static const interruption_row descriptor_rows[] = {
+static const mod_row descriptor_rows[] = {
     {"posix", NULL, "read", &os_read, false},
     {"posix", NULL, "write", &os_write, false},
     {"posix", NULL, "sendfile", &os_sendfile, true},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_descriptors = {.name = "descriptors", .rows = descriptor_rows};
+mod_family mod_descriptors = {.name = "descriptors", .rows = descriptor_rows};

@@ -14,23 +14,23 @@ enum { MOST_ARGUMENTS = 5 };
 
 /* One wait. */
 typedef struct {
-    const interruption_call *call;
+    const mod_call *call;
     PyObject *operation; /* that does not wait */
     PyObject *result;
 } lock_wait;
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_file_lock(void *arg)
 {
     lock_wait *of = arg;
     PyObject *arguments[MOST_ARGUMENTS];
-    Py_ssize_t count = interruption_call_count(of->call);
+    Py_ssize_t count = mod_call_count(of->call);
     for (Py_ssize_t i = 0; i < count; i++) {
-        arguments[i] = interruption_call_argument(of->call, i, NULL);
+        arguments[i] = mod_call_argument(of->call, i, NULL);
     }
     arguments[1] = of->operation;
-    of->result = interruption_call_again(of->call, arguments, count);
+    of->result = mod_call_again(of->call, arguments, count);
     if (of->result != NULL) {
         return 1;
     }
@@ -46,30 +46,30 @@ try_file_lock(void *arg)
 static PyObject *
 wait_for_file_lock(lock_wait *of)
 {
-    interruption_waiting waiting;
-    interruption_wait_view view;
+    mod_waiting waiting;
+    mod_wait_view view;
     if (try_file_lock(of) != 0) {
         return of->result;
     }
-    if (!interruption_wait_look(&waiting, &view)) {
-        return interruption_call_original(of->call);
+    if (!mod_wait_look(&waiting, &view)) {
+        return mod_call_original(of->call);
     }
     if (view.cleanup) {
         waiting.needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
     }
-    (void)interruption_wait_in_slices(&waiting, try_file_lock, of, ITR_NEVER);
+    (void)mod_wait_in_slices(&waiting, try_file_lock, of, ITR_NEVER);
     return of->result;
 }
 
 static PyObject *
-lock_file(const interruption_call *call)
+lock_file(const mod_call *call)
 {
     int operation;
-    Py_ssize_t count = interruption_call_count(call);
+    Py_ssize_t count = mod_call_count(call);
     if (count < 2 || count > MOST_ARGUMENTS ||
-        !interruption_int_of(interruption_call_argument(call, 1, NULL), &operation) ||
+        !mod_int_of(mod_call_argument(call, 1, NULL), &operation) ||
         (operation != LOCK_SH && operation != LOCK_EX)) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     PyObject *without_waiting = PyLong_FromLong(operation | LOCK_NB);
     if (without_waiting == NULL) {
@@ -81,13 +81,13 @@ lock_file(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(fcntl_flock, interruption_called_inside, lock_file);
-INTERRUPTION_REPLACEMENT(fcntl_lockf, interruption_called_inside, lock_file);
+MOD_REPLACEMENT(fcntl_flock, mod_called_inside, lock_file);
+MOD_REPLACEMENT(fcntl_lockf, mod_called_inside, lock_file);
 
-static const interruption_row file_lock_rows[] = {
+static const mod_row file_lock_rows[] = {
     {"fcntl", NULL, "flock", &fcntl_flock, false},
     {"fcntl", NULL, "lockf", &fcntl_lockf, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_file_locks = {.name = "file locks", .rows = file_lock_rows};
+mod_family mod_file_locks = {.name = "file locks", .rows = file_lock_rows};

@@ -1,10 +1,10 @@
 /* Files, and so all that open() gives, and folders (S10). */
-#ifndef INTERRUPTION_BLOCKING_FILES_H
-#define INTERRUPTION_BLOCKING_FILES_H
+#ifndef MOD_BLOCKING_FILES_H
+#define MOD_BLOCKING_FILES_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_files;   /* _io.FileIO */
-extern interruption_family interruption_folders; /* os.scandir, os.listdir */
+extern mod_family mod_files;   /* _io.FileIO */
+extern mod_family mod_folders; /* os.scandir, os.listdir */
 
 #endif

@@ -114,7 +114,7 @@ open_end(opening *of)
     return (of->flags & O_ACCMODE) == O_WRONLY ? 1 : has_writer(of->own.fd);
 }
 
-/* See interruption_try. The descriptor is as the program asked for. */
+/* See mod_try. The descriptor is as the program asked for. */
 static int
 try_open(void *arg)
 {
@@ -137,10 +137,10 @@ try_open(void *arg)
 
 /* The descriptor, or NULL with an exception set. */
 static PyObject *
-open_fifo(interruption_waiting *waiting, opening *of)
+open_fifo(mod_waiting *waiting, opening *of)
 {
     waiting->own = &of->own;
-    int status = interruption_wait_by_own(waiting, try_open, of, true, ITR_NEVER);
+    int status = mod_wait_by_own(waiting, try_open, of, true, ITR_NEVER);
     itr_own_fd_close(&of->own);
     return status == 1 ? PyLong_FromLong(of->fd) : NULL;
 }
@@ -155,44 +155,43 @@ is_plain_name(PyObject *path)
 
 /* The arguments, if they are such that we can do the rest. */
 static bool
-sort_open_arguments(const interruption_call *call, opening *of)
+sort_open_arguments(const mod_call *call, opening *of)
 {
-    PyObject *path = interruption_call_argument(call, 0, "path");
-    PyObject *flags = interruption_call_argument(call, 1, "flags");
-    PyObject *mode = interruption_call_argument(call, 2, "mode");
-    PyObject *folder = interruption_call_argument(call, PY_SSIZE_T_MAX, "dir_fd");
+    PyObject *path = mod_call_argument(call, 0, "path");
+    PyObject *flags = mod_call_argument(call, 1, "flags");
+    PyObject *mode = mod_call_argument(call, 2, "mode");
+    PyObject *folder = mod_call_argument(call, PY_SSIZE_T_MAX, "dir_fd");
     int unused;
     *of = (opening){.folder = AT_FDCWD, .own = ITR_NO_FD};
     return path != NULL && (folder == NULL || is_plain_name(path)) &&
-           interruption_int_of(flags, &of->flags) && open_may_wait(of->flags) &&
-           (mode == NULL || interruption_int_of(mode, &unused)) &&
-           (folder == NULL || folder == Py_None || interruption_int_of(folder, &of->folder)) &&
-           interruption_call_count(call) == 2 + (mode != NULL) + (folder != NULL) &&
-           name_it(of, path);
+           mod_int_of(flags, &of->flags) && open_may_wait(of->flags) &&
+           (mode == NULL || mod_int_of(mode, &unused)) &&
+           (folder == NULL || folder == Py_None || mod_int_of(folder, &of->folder)) &&
+           mod_call_count(call) == 2 + (mode != NULL) + (folder != NULL) && name_it(of, path);
 }
 
 /* The original, with the path as it has been asked for: it is not asked again. */
 static PyObject *
-open_by_original(const interruption_call *call, const opening *of)
+open_by_original(const mod_call *call, const opening *of)
 {
-    PyObject *mode = interruption_call_argument(call, 2, "mode");
-    PyObject *arguments[] = {of->name, interruption_call_argument(call, 1, "flags"), mode};
-    return is_plain_name(interruption_call_argument(call, 0, "path"))
-               ? interruption_call_original(call)
-               : interruption_call_again(call, arguments, 2 + (mode != NULL));
+    PyObject *mode = mod_call_argument(call, 2, "mode");
+    PyObject *arguments[] = {of->name, mod_call_argument(call, 1, "flags"), mode};
+    return is_plain_name(mod_call_argument(call, 0, "path"))
+               ? mod_call_original(call)
+               : mod_call_again(call, arguments, 2 + (mode != NULL));
 }
 
 static PyObject *
-open_descriptor(const interruption_call *call)
+open_descriptor(const mod_call *call)
 {
     opening of;
-    interruption_waiting waiting;
+    mod_waiting waiting;
     if (!sort_open_arguments(call, &of)) {
         PyErr_Clear();
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     PyObject *result = NULL;
-    if (!is_fifo(&of) || !interruption_wait_begin(&waiting)) {
+    if (!is_fifo(&of) || !mod_wait_begin(&waiting)) {
         result = open_by_original(call, &of);
     }
     else if (PySys_Audit("open", "OOi", of.name, Py_None, of.flags | O_CLOEXEC) == 0) {
@@ -202,7 +201,7 @@ open_descriptor(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(os_open, interruption_called_inside, open_descriptor);
+MOD_REPLACEMENT(os_open, mod_called_inside, open_descriptor);
 
 /* open() -------------------------------------------------------------------------------------- */
 
@@ -217,21 +216,20 @@ is_text_or_none(PyObject *argument)
 /* The arguments of the call, each as it is if it was not given. False: it has others, or one twice,
    or of a wrong type, or an opener; that is the original's. */
 static bool
-find_open_arguments(const interruption_call *call, PyObject *arguments[OPEN_ARGUMENTS])
+find_open_arguments(const mod_call *call, PyObject *arguments[OPEN_ARGUMENTS])
 {
     static const char *const names[OPEN_ARGUMENTS] = {"file",   "mode",    "buffering", "encoding",
                                                       "errors", "newline", "closefd",   "opener"};
     Py_ssize_t given = 0;
     for (int i = 0; i < OPEN_ARGUMENTS; i++) {
-        PyObject *argument = interruption_call_argument(call, i, names[i]);
+        PyObject *argument = mod_call_argument(call, i, names[i]);
         arguments[i] = argument != NULL ? argument : arguments[i];
         given += argument != NULL;
     }
-    return interruption_call_count(call) == given && arguments[0] != NULL &&
-           !PyNumber_Check(arguments[0]) && PyUnicode_Check(arguments[1]) &&
-           PyLong_CheckExact(arguments[2]) && is_text_or_none(arguments[3]) &&
-           is_text_or_none(arguments[4]) && is_text_or_none(arguments[5]) &&
-           arguments[OPENER] == Py_None;
+    return mod_call_count(call) == given && arguments[0] != NULL && !PyNumber_Check(arguments[0]) &&
+           PyUnicode_Check(arguments[1]) && PyLong_CheckExact(arguments[2]) &&
+           is_text_or_none(arguments[3]) && is_text_or_none(arguments[4]) &&
+           is_text_or_none(arguments[5]) && arguments[OPENER] == Py_None;
 }
 
 /* A new reference to os.open, which a FIFO is opened by. */
@@ -246,23 +244,22 @@ find_opener(void)
 
 /* Of what has a name: the same call by it, with an opener if it is a FIFO's. */
 static PyObject *
-open_named(const interruption_call *call, const opening *of, PyObject *arguments[OPEN_ARGUMENTS])
+open_named(const mod_call *call, const opening *of, PyObject *arguments[OPEN_ARGUMENTS])
 {
     bool fifo = is_fifo(of);
     if (!fifo && is_plain_name(arguments[0])) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     PyObject *opener = fifo ? find_opener() : Py_NewRef(Py_None);
     arguments[0] = of->name;
     arguments[OPENER] = opener;
-    PyObject *result =
-        opener == NULL ? NULL : interruption_call_again(call, arguments, OPEN_ARGUMENTS);
+    PyObject *result = opener == NULL ? NULL : mod_call_again(call, arguments, OPEN_ARGUMENTS);
     Py_XDECREF(opener);
     return result;
 }
 
 static PyObject *
-open_file(const interruption_call *call)
+open_file(const mod_call *call)
 {
     opening of = {.folder = AT_FDCWD, .own = ITR_NO_FD};
     PyObject *mode = PyUnicode_FromString("r"), *buffering = PyLong_FromLong(-1);
@@ -271,7 +268,7 @@ open_file(const interruption_call *call)
     PyObject *result = NULL;
     if (mode != NULL && buffering != NULL) {
         if (!find_open_arguments(call, arguments)) {
-            result = interruption_call_original(call);
+            result = mod_call_original(call);
         }
         else if (name_it(&of, arguments[0])) {
             result = open_named(call, &of, arguments);
@@ -283,12 +280,12 @@ open_file(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(io_open, interruption_called_inside, open_file);
+MOD_REPLACEMENT(io_open, mod_called_inside, open_file);
 
-static const interruption_row opening_rows[] = {
+static const mod_row opening_rows[] = {
     {"posix", NULL, "open", &os_open, false},
     {"_io", NULL, "open", &io_open, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_opening = {.name = "opening FIFOs", .rows = opening_rows};
+mod_family mod_opening = {.name = "opening FIFOs", .rows = opening_rows};

@@ -61,7 +61,7 @@ understand(PyObject *timeout, const scale *by, itr_deadline *deadline)
 
 /* A call of the original that does not wait. */
 typedef struct {
-    const interruption_call *call;
+    const mod_call *call;
     PyObject *const *arguments;
     Py_ssize_t count;
     bool (*is_empty)(PyObject *result);
@@ -70,14 +70,14 @@ typedef struct {
 static PyObject *
 look_once(const question *of)
 {
-    return interruption_call_again(of->call, of->arguments, of->count);
+    return mod_call_again(of->call, of->arguments, of->count);
 }
 
 /* Wait for one of the descriptors until the original finds something, or the deadline. There is
    room for one more behind them. */
 static PyObject *
-wait_and_look(const question *of, const interruption_waiting *waiting, struct pollfd *fds,
-              nfds_t count, itr_deadline deadline)
+wait_and_look(const question *of, const mod_waiting *waiting, struct pollfd *fds, nfds_t count,
+              itr_deadline deadline)
 {
     int64_t slice = 0;
     bool spurious = false; /* poll() has said that one is ready, the original has found nothing */
@@ -85,11 +85,11 @@ wait_and_look(const question *of, const interruption_waiting *waiting, struct po
         int status;
         if (spurious && poll(fds, count, 0) != 0) {
             /* It may say so for ever: select() is not told of all that poll() is. */
-            status = interruption_wait_slice(waiting, &slice, deadline);
+            status = mod_wait_slice(waiting, &slice, deadline);
         }
         else {
             slice = 0;
-            status = interruption_wait_for_fds(waiting, fds, count, deadline);
+            status = mod_wait_for_fds(waiting, fds, count, deadline);
         }
         if (status < 0) {
             return NULL;
@@ -164,14 +164,14 @@ select_in_original(const question *of, PyObject *timeout)
 {
     PyObject *const *lists = of->arguments;
     PyObject *arguments[] = {lists[0], lists[1], lists[2], timeout};
-    return interruption_call_again(of->call, arguments, 4);
+    return mod_call_again(of->call, arguments, 4);
 }
 
 static PyObject *
 wait_for_lists(const question *of, PyObject *timeout, itr_deadline deadline)
 {
-    interruption_waiting waiting;
-    if (!interruption_wait_begin(&waiting)) {
+    mod_waiting waiting;
+    if (!mod_wait_begin(&waiting)) {
         return select_in_original(of, timeout);
     }
     many *all = PyMem_Calloc(1, sizeof(*all));
@@ -187,8 +187,7 @@ wait_for_lists(const question *of, PyObject *timeout, itr_deadline deadline)
 
 /* With lists that can be looked at more than once. */
 static PyObject *
-select_lists(const interruption_call *call, PyObject *const *lists, PyObject *timeout,
-             itr_deadline deadline)
+select_lists(const mod_call *call, PyObject *const *lists, PyObject *timeout, itr_deadline deadline)
 {
     PyObject *arguments[] = {lists[0], lists[1], lists[2], PyLong_FromLong(0)};
     question of = {call, arguments, 4, are_empty};
@@ -209,32 +208,32 @@ enter_select(PyObject *timeout)
 {
     bool looks = timeout != NULL && (PyLong_CheckExact(timeout) || PyFloat_CheckExact(timeout)) &&
                  !PyObject_IsTrue(timeout);
-    return looks ? 0 : interruption_wait_entry();
+    return looks ? 0 : mod_wait_entry();
 }
 
 static PyObject *
-wait_in_select(const interruption_call *call)
+wait_in_select(const mod_call *call)
 {
-    PyObject *timeout = interruption_call_argument(call, 3, NULL);
+    PyObject *timeout = mod_call_argument(call, 3, NULL);
     if (enter_select(timeout) < 0) {
         return NULL;
     }
-    Py_ssize_t count = interruption_call_count(call);
+    Py_ssize_t count = mod_call_count(call);
     itr_deadline deadline;
     bool ours = count >= 3 && count <= 4 && understand(timeout, &select_scale, &deadline);
     for (int i = 0; i < 3 && ours; i++) {
-        PyObject *list = interruption_call_argument(call, i, NULL);
+        PyObject *list = mod_call_argument(call, i, NULL);
         ours = Py_TYPE(list)->tp_iter != NULL || PySequence_Check(list);
     }
     if (!ours) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     PyObject *lists[3];
     PyObject *result = NULL;
     int found = 0;
     for (int i = 0; i < 3; i++) {
-        lists[i] = PySequence_Fast(interruption_call_argument(call, i, NULL),
-                                   "arguments 1-3 must be sequences");
+        lists[i] =
+            PySequence_Fast(mod_call_argument(call, i, NULL), "arguments 1-3 must be sequences");
         if (lists[i] == NULL) {
             break;
         }
@@ -249,18 +248,18 @@ wait_in_select(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(select_select, interruption_called_inside, wait_in_select);
+MOD_REPLACEMENT(select_select, mod_called_inside, wait_in_select);
 
-static const interruption_row select_rows[] = {
+static const mod_row select_rows[] = {
     {"select", NULL, "select", &select_select, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_select = {.name = "select", .rows = select_rows};
+mod_family mod_select = {.name = "select", .rows = select_rows};
 
 /* epoll. -------------------------------------------------------------------------------------- */
 
-INTERRUPTION_ORIGINAL(epoll_fileno);
+MOD_ORIGINAL(epoll_fileno);
 
 static bool
 is_empty(PyObject *result)
@@ -271,14 +270,14 @@ is_empty(PyObject *result)
 static PyObject *
 wait_for_epoll(const question *of, itr_deadline deadline)
 {
-    interruption_waiting waiting;
-    if (!interruption_wait_begin(&waiting)) {
-        return interruption_call_original(of->call);
+    mod_waiting waiting;
+    if (!mod_wait_begin(&waiting)) {
+        return mod_call_original(of->call);
     }
-    PyObject *number = interruption_original(&epoll_fileno)(of->call->self, NULL);
+    PyObject *number = mod_original(&epoll_fileno)(of->call->self, NULL);
     if (number == NULL) {
         PyErr_Clear(); /* closed meanwhile */
-        return interruption_call_original(of->call);
+        return mod_call_original(of->call);
     }
     struct pollfd fds[2] = {{.fd = (int)PyLong_AsLong(number), .events = POLLIN}};
     Py_DECREF(number);
@@ -286,17 +285,17 @@ wait_for_epoll(const question *of, itr_deadline deadline)
 }
 
 static PyObject *
-wait_in_epoll(const interruption_call *call)
+wait_in_epoll(const mod_call *call)
 {
-    PyObject *timeout = interruption_call_argument(call, 0, "timeout");
+    PyObject *timeout = mod_call_argument(call, 0, "timeout");
     if (enter_select(timeout) < 0) {
         return NULL;
     }
-    PyObject *most = interruption_call_argument(call, 1, "maxevents");
+    PyObject *most = mod_call_argument(call, 1, "maxevents");
     Py_ssize_t given = (timeout != NULL) + (most != NULL);
     itr_deadline deadline;
-    if (interruption_call_count(call) != given || !understand(timeout, &epoll_scale, &deadline)) {
-        return interruption_call_original(call);
+    if (mod_call_count(call) != given || !understand(timeout, &epoll_scale, &deadline)) {
+        return mod_call_original(call);
     }
     PyObject *arguments[] = {PyLong_FromLong(0), most};
     question of = {call, arguments, 1 + (most != NULL), is_empty};
@@ -309,20 +308,20 @@ wait_in_epoll(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(epoll_poll, interruption_called_inside, wait_in_epoll);
+MOD_REPLACEMENT(epoll_poll, mod_called_inside, wait_in_epoll);
 
-static const interruption_row epoll_rows[] = {
+static const mod_row epoll_rows[] = {
     {"select", "epoll", "fileno", &epoll_fileno, false},
     {"select", "epoll", "poll", &epoll_poll, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_epoll = {.name = "epoll", .rows = epoll_rows};
+mod_family mod_epoll = {.name = "epoll", .rows = epoll_rows};
 
 /* poll. --------------------------------------------------------------------------------------- */
 
-INTERRUPTION_ORIGINAL(poll_register);
-INTERRUPTION_ORIGINAL(poll_unregister);
+MOD_ORIGINAL(poll_register);
+MOD_ORIGINAL(poll_unregister);
 
 /* Take our descriptor out of the result. 0, or -1 with an exception set. */
 static int
@@ -349,7 +348,7 @@ select_until(const question *of, itr_deadline deadline)
     if (timeout == NULL) {
         return NULL;
     }
-    PyObject *result = interruption_call_again(of->call, &timeout, 1);
+    PyObject *result = mod_call_again(of->call, &timeout, 1);
     Py_DECREF(timeout);
     return result;
 }
@@ -359,15 +358,15 @@ static void
 unregister(PyObject *self, PyObject *fd)
 {
     enum { TRIES = 5 };
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     bool again = true;
     for (int i = 0; again && i < TRIES; i++) {
-        PyObject *done = interruption_call_method(&poll_unregister, self, &fd, 1);
+        PyObject *done = mod_call_method(&poll_unregister, self, &fd, 1);
         again = done == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
         Py_XDECREF(done);
         PyErr_Clear(); /* somebody else has done it */
     }
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }
 
 /* The same, with our descriptor. */
@@ -378,7 +377,7 @@ poll_with(const question *of, int fd, itr_deadline deadline)
     PyObject *arguments[] = {PyLong_FromLong(fd), PyLong_FromLong(POLLIN)};
     PyObject *done = NULL;
     if (arguments[0] != NULL && arguments[1] != NULL) {
-        done = interruption_call_method(&poll_register, self, arguments, 2);
+        done = mod_call_method(&poll_register, self, arguments, 2);
     }
     PyObject *result = NULL;
     if (done != NULL) {
@@ -396,30 +395,29 @@ poll_with(const question *of, int fd, itr_deadline deadline)
 
 /* One wait; what it has found, perhaps nothing. */
 static PyObject *
-poll_once(const question *of, const interruption_waiting *waiting, int64_t *slice,
-          itr_deadline deadline)
+poll_once(const question *of, const mod_waiting *waiting, int64_t *slice, itr_deadline deadline)
 {
-    int fd = interruption_wait_begin_call(waiting);
+    int fd = mod_wait_begin_call(waiting);
     if (fd < 0) {
-        return interruption_wait_slice(waiting, slice, deadline) < 0 ? NULL : look_once(of);
+        return mod_wait_slice(waiting, slice, deadline) < 0 ? NULL : look_once(of);
     }
     PyObject *result = NULL;
-    if (interruption_wait_check(waiting) == 0) {
+    if (mod_wait_check(waiting) == 0) {
         result = poll_with(of, fd, deadline);
-        if (result != NULL && is_empty(result) && interruption_wait_check(waiting) < 0) {
+        if (result != NULL && is_empty(result) && mod_wait_check(waiting) < 0) {
             Py_CLEAR(result);
         }
     }
-    interruption_wait_end_call(waiting);
+    mod_wait_end_call(waiting);
     return result;
 }
 
 static PyObject *
 wait_for_poll(const question *of, itr_deadline deadline)
 {
-    interruption_waiting waiting;
-    if (!interruption_wait_begin(&waiting)) {
-        return interruption_call_original(of->call);
+    mod_waiting waiting;
+    if (!mod_wait_begin(&waiting)) {
+        return mod_call_original(of->call);
     }
     int64_t slice = 0;
     for (;;) {
@@ -433,15 +431,15 @@ wait_for_poll(const question *of, itr_deadline deadline)
 }
 
 static PyObject *
-wait_in_poll(const interruption_call *call)
+wait_in_poll(const mod_call *call)
 {
-    PyObject *timeout = interruption_call_argument(call, 0, NULL);
+    PyObject *timeout = mod_call_argument(call, 0, NULL);
     if (enter_select(timeout) < 0) {
         return NULL;
     }
     itr_deadline deadline;
-    if (interruption_call_count(call) > 1 || !understand(timeout, &poll_scale, &deadline)) {
-        return interruption_call_original(call);
+    if (mod_call_count(call) > 1 || !understand(timeout, &poll_scale, &deadline)) {
+        return mod_call_original(call);
     }
     PyObject *zero = PyLong_FromLong(0);
     question of = {call, &zero, 1, is_empty};
@@ -454,13 +452,13 @@ wait_in_poll(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(poll_poll, interruption_called_inside, wait_in_poll);
+MOD_REPLACEMENT(poll_poll, mod_called_inside, wait_in_poll);
 
-static const interruption_row poll_rows[] = {
+static const mod_row poll_rows[] = {
     {"select", "poll", "register", &poll_register, false},
     {"select", "poll", "unregister", &poll_unregister, false},
     {"select", "poll", "poll", &poll_poll, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_poll = {.name = "poll", .rows = poll_rows};
+mod_family mod_poll = {.name = "poll", .rows = poll_rows};

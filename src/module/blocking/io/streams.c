@@ -20,12 +20,12 @@
 
 /* One read or write. */
 typedef struct {
-    interruption_stream *stream;
+    mod_stream *stream;
     char *buffer;
     size_t size, done;
     bool writes;
     bool began; /* `waiting` and `deadline` are filled in, `waiting.own` with the twin, if any */
-    interruption_waiting waiting;
+    mod_waiting waiting;
     itr_deadline deadline;
 } transfer;
 
@@ -35,7 +35,7 @@ enum { AGAIN = -4, NOT_SUPPORTED = -5, TWIN_LOST = -6 };
 /* Looking at a descriptor. -------------------------------------------------------------------- */
 
 static bool
-look_at_descriptor(int fd, interruption_stream *stream)
+look_at_descriptor(int fd, mod_stream *stream)
 {
 #if defined(__linux__) && defined(AT_STATX_DONT_SYNC)
     /* Without the GIL being let go of, so no file server may be asked. */
@@ -43,35 +43,34 @@ look_at_descriptor(int fd, interruption_stream *stream)
     if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &found) < 0) {
         return false;
     }
-    *stream =
-        (interruption_stream){.fd = fd,
-                              .looked = true,
-                              .mode = found.stx_mode,
-                              .device = (uint64_t)found.stx_dev_major << 32 | found.stx_dev_minor,
-                              .inode = found.stx_ino};
+    *stream = (mod_stream){.fd = fd,
+                           .looked = true,
+                           .mode = found.stx_mode,
+                           .device = (uint64_t)found.stx_dev_major << 32 | found.stx_dev_minor,
+                           .inode = found.stx_ino};
 #else
     struct stat found;
     if (fstat(fd, &found) < 0) {
         return false;
     }
-    *stream = (interruption_stream){.fd = fd,
-                                    .looked = true,
-                                    .mode = found.st_mode,
-                                    .device = (uint64_t)found.st_dev,
-                                    .inode = (uint64_t)found.st_ino};
+    *stream = (mod_stream){.fd = fd,
+                           .looked = true,
+                           .mode = found.st_mode,
+                           .device = (uint64_t)found.st_dev,
+                           .inode = (uint64_t)found.st_ino};
 #endif
     return true;
 }
 
 bool
-interruption_stream_look(int fd, interruption_stream *stream)
+mod_stream_look(int fd, mod_stream *stream)
 {
     if (fd < 0) {
         return false;
     }
     /* What has no position is none of the three below; to ask that is the quickest. */
     if (lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE) {
-        *stream = (interruption_stream){.fd = fd};
+        *stream = (mod_stream){.fd = fd};
         return true;
     }
     return look_at_descriptor(fd, stream) && !S_ISREG(stream->mode) && !S_ISDIR(stream->mode) &&
@@ -79,19 +78,19 @@ interruption_stream_look(int fd, interruption_stream *stream)
 }
 
 int
-interruption_stream_enter(int fd)
+mod_stream_enter(int fd)
 {
-    if (!interruption_is_asked()) {
+    if (!mod_is_asked()) {
         return 0;
     }
-    return interruption_is_nonblocking(fd) ? 0 : interruption_wait_entry_asked();
+    return mod_is_nonblocking(fd) ? 0 : mod_wait_entry_asked();
 }
 
 /* The number may have been closed, and stand for another file. */
 static bool
-is_same(interruption_stream *stream)
+is_same(mod_stream *stream)
 {
-    interruption_stream now;
+    mod_stream now;
     return look_at_descriptor(stream->fd, &now) && now.device == stream->device &&
            now.inode == stream->inode;
 }
@@ -99,7 +98,7 @@ is_same(interruption_stream *stream)
 /* Waiting. ------------------------------------------------------------------------------------ */
 
 itr_deadline
-interruption_stream_limit(int socket, short events)
+mod_stream_limit(int socket, short events)
 {
     struct timeval limit = {0};
     socklen_t size = sizeof(limit);
@@ -119,37 +118,36 @@ begin_transfer(transfer *of)
         return true;
     }
     int fd = of->stream->fd;
-    if ((!of->stream->looked && !look_at_descriptor(fd, of->stream)) ||
-        interruption_is_nonblocking(fd) || !interruption_wait_begin(&of->waiting)) {
+    if ((!of->stream->looked && !look_at_descriptor(fd, of->stream)) || mod_is_nonblocking(fd) ||
+        !mod_wait_begin(&of->waiting)) {
         return false;
     }
-    of->deadline = S_ISSOCK(of->stream->mode)
-                       ? interruption_stream_limit(fd, of->writes ? POLLOUT : POLLIN)
-                       : ITR_NEVER;
+    of->deadline = S_ISSOCK(of->stream->mode) ? mod_stream_limit(fd, of->writes ? POLLOUT : POLLIN)
+                                              : ITR_NEVER;
     of->began = true;
     return true;
 }
 
-/* It would have to wait. Wait for the descriptor, or its twin. AGAIN; INTERRUPTION_OVER; or -1
+/* It would have to wait. Wait for the descriptor, or its twin. AGAIN; MOD_OVER; or -1
    with an exception set. */
 static Py_ssize_t
 wait_for_descriptor(transfer *of, int fd)
 {
-    if (of->done > 0 && interruption_wait_asked(&of->waiting)) {
-        return INTERRUPTION_OVER;
+    if (of->done > 0 && mod_wait_asked(&of->waiting)) {
+        return MOD_OVER;
     }
-    if (interruption_wait_check(&of->waiting) < 0) {
+    if (mod_wait_check(&of->waiting) < 0) {
         return -1;
     }
     struct pollfd fds[2] = {{.fd = fd, .events = of->writes ? POLLOUT : POLLIN}};
     of->waiting.quiet = of->done > 0; /* that is the result, then */
-    int ready = interruption_wait_for_fds(&of->waiting, fds, 1, of->deadline);
-    interruption_wait_over(&of->waiting);
+    int ready = mod_wait_for_fds(&of->waiting, fds, 1, of->deadline);
+    mod_wait_over(&of->waiting);
     if (ready < 0) {
         return -1;
     }
     if (ready > 0 && fds[0].revents == 0) {
-        return INTERRUPTION_OVER;
+        return MOD_OVER;
     }
     errno = ready == 0 ? EAGAIN : EBADF;
     if (ready == 0 || !is_same(of->stream)) {
@@ -160,11 +158,11 @@ wait_for_descriptor(transfer *of, int fd)
 }
 
 int
-interruption_stream_wait(interruption_stream *stream, short events, bool partly)
+mod_stream_wait(mod_stream *stream, short events, bool partly)
 {
     transfer of = {.stream = stream, .writes = events == POLLOUT, .done = partly};
     if (!begin_transfer(&of)) {
-        return INTERRUPTION_ORIGINALS;
+        return MOD_ORIGINALS;
     }
     Py_ssize_t step = wait_for_descriptor(&of, stream->fd);
     return step == AGAIN ? 1 : (int)step;
@@ -208,7 +206,7 @@ transfer_some(const transfer *of, int fd, manner how)
 /* So many bytes are copied sooner than the GIL is let go of and taken again. */
 enum { SMALL = 4096 };
 
-/* Try it once. A count, AGAIN, NOT_SUPPORTED, TWIN_LOST, INTERRUPTION_ORIGINALS, or -1 with an
+/* Try it once. A count, AGAIN, NOT_SUPPORTED, TWIN_LOST, MOD_ORIGINALS, or -1 with an
    exception set. */
 static Py_ssize_t
 try_once(const transfer *of, int fd, manner how)
@@ -240,7 +238,7 @@ try_once(const transfer *of, int fd, manner how)
             return NOT_SUPPORTED;
         }
         if ((error == EBADF || error == EINVAL) && of->done == 0 && !of->began) {
-            return INTERRUPTION_ORIGINALS;
+            return MOD_ORIGINALS;
         }
         if (error != EINTR && of->done > 0) {
             return 0; /* the part that was done is the result, the error is the next call's */
@@ -283,10 +281,10 @@ static Py_ssize_t
 wait_for_transfer(transfer *of, int fd)
 {
     if (!begin_transfer(of)) {
-        return of->done > 0 ? finish_transfer(of) : INTERRUPTION_ORIGINALS;
+        return of->done > 0 ? finish_transfer(of) : MOD_ORIGINALS;
     }
     Py_ssize_t step = wait_for_descriptor(of, fd);
-    return step == INTERRUPTION_OVER ? (Py_ssize_t)of->done : step;
+    return step == MOD_OVER ? (Py_ssize_t)of->done : step;
 }
 
 static Py_ssize_t
@@ -331,7 +329,7 @@ is_master(int fd)
 static bool
 open_twin(const transfer *of, itr_own_fd *twin)
 {
-    interruption_stream *stream = of->stream;
+    mod_stream *stream = of->stream;
     struct termios settings;
     if (!S_ISFIFO(stream->mode) &&
         (!S_ISCHR(stream->mode) || tcgetattr(stream->fd, &settings) < 0 ||
@@ -341,7 +339,7 @@ open_twin(const transfer *of, itr_own_fd *twin)
     char path[32];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream->fd);
     int fd = open(path, (of->writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    interruption_stream found;
+    mod_stream found;
     if (!itr_own_fd_take(twin, fd)) {
         return false;
     }
@@ -358,7 +356,7 @@ static Py_ssize_t
 transfer_otherwise(transfer *of)
 {
     if (!begin_transfer(of)) {
-        return INTERRUPTION_ORIGINALS;
+        return MOD_ORIGINALS;
     }
     itr_own_fd twin;
     Py_ssize_t result = TWIN_LOST;
@@ -382,13 +380,13 @@ run_transfer(transfer *of)
 }
 
 Py_ssize_t
-interruption_stream_read(interruption_stream *stream, void *buffer, size_t size)
+mod_stream_read(mod_stream *stream, void *buffer, size_t size)
 {
     return run_transfer(&(transfer){.stream = stream, .buffer = buffer, .size = size});
 }
 
 Py_ssize_t
-interruption_stream_write(interruption_stream *stream, const void *buffer, size_t size)
+mod_stream_write(mod_stream *stream, const void *buffer, size_t size)
 {
     return run_transfer(
         &(transfer){.stream = stream, .buffer = (char *)buffer, .size = size, .writes = true});

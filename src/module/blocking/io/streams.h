@@ -6,8 +6,8 @@
  * can be interrupted (S10): it is tried in a form that does not wait, so it does no harm if another
  * reader is faster, and what it has is the result. By threads inside a region, attached.
  */
-#ifndef INTERRUPTION_BLOCKING_STREAMS_H
-#define INTERRUPTION_BLOCKING_STREAMS_H
+#ifndef MOD_BLOCKING_STREAMS_H
+#define MOD_BLOCKING_STREAMS_H
 
 #include "blocking/wait.h"
 
@@ -20,36 +20,36 @@ typedef struct {
     bool looked; /* the others are filled in, which is not before we wait where there is no need */
     mode_t mode;
     uint64_t device, inode;
-} interruption_stream;
+} mod_stream;
 
 /* What the functions below return, besides a count, and -1 with an exception set. */
 enum {
-    INTERRUPTION_ORIGINALS = -2, /* the call is the original's, and nothing has happened yet */
-    INTERRUPTION_OVER = -3,      /* see interruption_stream_wait */
+    MOD_ORIGINALS = -2, /* the call is the original's, and nothing has happened yet */
+    MOD_OVER = -3,      /* see mod_stream_wait */
 };
 
 /* The time limit that a blocking socket has by SO_RCVTIMEO (POLLIN) or SO_SNDTIMEO (POLLOUT), after
    which a read or write of it fails. */
-itr_deadline interruption_stream_limit(int socket, short events);
+itr_deadline mod_stream_limit(int socket, short events);
 
 /* May a read or write of that descriptor have to wait? False: it is the original's. */
-bool interruption_stream_look(int fd, interruption_stream *stream);
+bool mod_stream_look(int fd, mod_stream *stream);
 
 /* A read of the descriptor begins: raise what is asked (S10b), unless it never waits because it is
    non-blocking. 0, or -1 with an exception set. */
-int interruption_stream_enter(int fd);
+int mod_stream_enter(int fd);
 
 /* As read(), of what is there. */
-Py_ssize_t interruption_stream_read(interruption_stream *stream, void *buffer, size_t size);
+Py_ssize_t mod_stream_read(mod_stream *stream, void *buffer, size_t size);
 
 /* As write(): returns when all is written, or when a request comes after a part was: then the
    request stays pending. */
-Py_ssize_t interruption_stream_write(interruption_stream *stream, const void *buffer, size_t size);
+Py_ssize_t mod_stream_write(mod_stream *stream, const void *buffer, size_t size);
 
 /* Wait until a read (POLLIN) or write (POLLOUT) of it is worth another try. 1; -1 with an exception
-   set; INTERRUPTION_ORIGINALS: the descriptor is not to be waited for, or the wait cannot be
-   interrupted here. If a part is done, INTERRUPTION_OVER, too: the end of the wait has been asked
+   set; MOD_ORIGINALS: the descriptor is not to be waited for, or the wait cannot be
+   interrupted here. If a part is done, MOD_OVER, too: the end of the wait has been asked
    for, so that part is the result. */
-int interruption_stream_wait(interruption_stream *stream, short events, bool partly);
+int mod_stream_wait(mod_stream *stream, short events, bool partly);
 
 #endif

@@ -20,28 +20,28 @@
 #include "blocking/net/socket_call.h"
 
 static PyObject *
-accept_connection(const interruption_call *call)
+accept_connection(const mod_call *call)
 {
-    if (interruption_socket_enter(call, NULL) < 0) {
+    if (mod_socket_enter(call, NULL) < 0) {
         return NULL;
     }
-    interruption_socket_call of;
-    if (!interruption_socket_begin(&of, call->self, POLLIN)) {
-        return interruption_call_original(call);
+    mod_socket_call of;
+    if (!mod_socket_begin(&of, call->self, POLLIN)) {
+        return mod_call_original(call);
     }
-    return interruption_socket_when_ready(call, &of, true);
+    return mod_socket_when_ready(call, &of, true);
 }
 
-INTERRUPTION_REPLACEMENT(socket_accept, interruption_called_inside, accept_connection);
+MOD_REPLACEMENT(socket_accept, mod_called_inside, accept_connection);
 
 /* connect. ------------------------------------------------------------------------------------ */
 
-INTERRUPTION_ORIGINAL(original_settimeout);
+MOD_ORIGINAL(original_settimeout);
 
 static bool
 set_socket_timeout(PyObject *socket, PyObject *timeout)
 {
-    PyObject *result = interruption_call_method(&original_settimeout, socket, &timeout, 1);
+    PyObject *result = mod_call_method(&original_settimeout, socket, &timeout, 1);
     Py_XDECREF(result);
     return result != NULL;
 }
@@ -50,29 +50,29 @@ set_socket_timeout(PyObject *socket, PyObject *timeout)
 static void
 restore_timeout(PyObject *socket, PyObject *timeout)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     if (!set_socket_timeout(socket, timeout)) {
         PyErr_Clear();
     }
-    interruption_put_back(raised);
+    mod_put_back(raised);
 }
 
-static PyObject *connect_or_raise(const interruption_call *call);
-static PyObject *connect_or_say(const interruption_call *call);
+static PyObject *connect_or_raise(const mod_call *call);
+static PyObject *connect_or_say(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(socket_connect, interruption_called_inside, connect_or_raise);
-INTERRUPTION_REPLACEMENT(socket_connect_ex, interruption_called_inside, connect_or_say);
+MOD_REPLACEMENT(socket_connect, mod_called_inside, connect_or_raise);
+MOD_REPLACEMENT(socket_connect_ex, mod_called_inside, connect_or_say);
 
 /* The original connect_ex, without a timeout: the errno; 0, connected; -1 with an exception set. */
 static int
-start_connecting(const interruption_call *call)
+start_connecting(const mod_call *call)
 {
-    PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(call->self, NULL);
+    PyObject *timeout = mod_original(&mod_socket_gettimeout)(call->self, NULL);
     PyObject *zero = timeout == NULL ? NULL : PyLong_FromLong(0);
     PyObject *result = NULL;
     if (zero != NULL && set_socket_timeout(call->self, zero)) {
-        PyObject *address = interruption_call_argument(call, 0, NULL);
-        result = interruption_call_method(&socket_connect_ex, call->self, &address, 1);
+        PyObject *address = mod_call_argument(call, 0, NULL);
+        result = mod_call_method(&socket_connect_ex, call->self, &address, 1);
         restore_timeout(call->self, timeout);
     }
     Py_XDECREF(zero);
@@ -118,7 +118,7 @@ socket_error(int fd)
 /* The connection is there. The system believes that we do not know until we ask once more, which a
    blocking connect makes superfluous; whatever address is given then. */
 static void
-acknowledge(const interruption_socket_call *of)
+acknowledge(const mod_socket_call *of)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);
@@ -129,7 +129,7 @@ acknowledge(const interruption_socket_call *of)
 
 /* The time is over: connect says so by TimeoutError, connect_ex by an errno. */
 static PyObject *
-not_connected(const interruption_socket_call *of, bool raises)
+not_connected(const mod_socket_call *of, bool raises)
 {
     if (raises || !of->is_late) {
         return NULL;
@@ -140,7 +140,7 @@ not_connected(const interruption_socket_call *of, bool raises)
 
 /* The backlog of an AF_UNIX socket is full, of which nobody tells when that changes. */
 static bool
-is_backlog_full(const interruption_socket_call *of, int error)
+is_backlog_full(const mod_socket_call *of, int error)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(address);
@@ -151,19 +151,19 @@ is_backlog_full(const interruption_socket_call *of, int error)
 
 /* A blocking socket also waits for a connection that an earlier call began. */
 static bool
-is_under_way(const interruption_socket_call *of, int error)
+is_under_way(const mod_socket_call *of, int error)
 {
     return error == EINPROGRESS || (error == EALREADY && of->blocking);
 }
 
 static PyObject *
-connect_interruptibly(const interruption_call *call, interruption_socket_call *of, bool raises)
+connect_interruptibly(const mod_call *call, mod_socket_call *of, bool raises)
 {
     for (;;) {
         int error = start_connecting(call);
         if (error < 0 && raises && is_about_address()) {
             PyErr_Clear();
-            return interruption_call_original(call);
+            return mod_call_original(call);
         }
         if (error < 0) {
             return NULL;
@@ -172,7 +172,7 @@ connect_interruptibly(const interruption_call *call, interruption_socket_call *o
         if (!full && !is_under_way(of, error)) {
             return answer(raises, error);
         }
-        if (interruption_socket_wait(of) != INTERRUPTION_SOCKET_AGAIN) {
+        if (mod_socket_wait(of) != MOD_SOCKET_AGAIN) {
             return not_connected(of, raises);
         }
         if (!full) {
@@ -186,13 +186,13 @@ connect_interruptibly(const interruption_call *call, interruption_socket_call *o
 }
 
 static PyObject *
-connect_socket(const interruption_call *call, bool raises)
+connect_socket(const mod_call *call, bool raises)
 {
-    interruption_socket_call of;
-    if (!interruption_socket_begin(&of, call->self, POLLOUT) ||
-        interruption_socket_option(of.fd, SO_TYPE, SOCK_DGRAM) == SOCK_DGRAM ||
-        !interruption_wait_begin(&of.waiting)) {
-        return interruption_call_original(call);
+    mod_socket_call of;
+    if (!mod_socket_begin(&of, call->self, POLLOUT) ||
+        mod_socket_option(of.fd, SO_TYPE, SOCK_DGRAM) == SOCK_DGRAM ||
+        !mod_wait_begin(&of.waiting)) {
+        return mod_call_original(call);
     }
     of.waits = of.may_be_interrupted = true;
     of.late = of.blocking ? EINPROGRESS : EAGAIN;
@@ -200,19 +200,19 @@ connect_socket(const interruption_call *call, bool raises)
 }
 
 static PyObject *
-connect_or_raise(const interruption_call *call)
+connect_or_raise(const mod_call *call)
 {
     return connect_socket(call, true);
 }
 
 static PyObject *
-connect_or_say(const interruption_call *call)
+connect_or_say(const mod_call *call)
 {
     return connect_socket(call, false);
 }
 
-static const interruption_row connection_rows[] = {
-    INTERRUPTION_SOCKET_ROWS,
+static const mod_row connection_rows[] = {
+    MOD_SOCKET_ROWS,
     {"_socket", "socket", "settimeout", &original_settimeout, false},
     {"_socket", "socket", "_accept", &socket_accept, false},
     {"_socket", "socket", "connect", &socket_connect, false},
@@ -220,4 +220,4 @@ static const interruption_row connection_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_connections = {.name = "connections", .rows = connection_rows};
+mod_family mod_connections = {.name = "connections", .rows = connection_rows};

@@ -25,19 +25,19 @@ typedef struct {
 /* Take the arguments that came, and what stands for those before the flags that did not. The names
    are those of keywords, or NULL. False: they are for the original. */
 static bool
-collect_arguments(const interruption_call *call, arguments *all, const char *const *names,
+collect_arguments(const mod_call *call, arguments *all, const char *const *names,
                   PyObject *otherwise)
 {
     Py_ssize_t given = 0;
     for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++) {
-        all->values[i] = interruption_call_argument(call, i, names == NULL ? NULL : names[i]);
+        all->values[i] = mod_call_argument(call, i, names == NULL ? NULL : names[i]);
         if (all->values[i] != NULL) {
             given++;
             all->count = i + 1;
         }
     }
-    if (all->values[0] == NULL || interruption_call_count(call) != given ||
-        !interruption_flags_of(all->values[all->flags_at], &all->flags)) {
+    if (all->values[0] == NULL || mod_call_count(call) != given ||
+        !mod_flags_of(all->values[all->flags_at], &all->flags)) {
         return false;
     }
     for (Py_ssize_t i = 1; i < all->flags_at; i++) {
@@ -57,19 +57,18 @@ is_iterable(PyObject *argument)
 /* The original, as it came; but what it was given is not asked for once more: it may be an
  * iterator. */
 static PyObject *
-wait_in_original(const interruption_call *call, arguments *all)
+wait_in_original(const mod_call *call, arguments *all)
 {
     PyObject *flags = PyLong_FromLong(all->flags);
     all->values[all->flags_at] = flags;
-    PyObject *result =
-        flags == NULL ? NULL : interruption_call_again(call, all->values, all->count);
+    PyObject *result = flags == NULL ? NULL : mod_call_again(call, all->values, all->count);
     Py_XDECREF(flags);
     return result;
 }
 
 /* Call the original with MSG_DONTWAIT until it need not wait. */
 static PyObject *
-repeat(const interruption_call *call, interruption_socket_call *of, arguments *all)
+repeat(const mod_call *call, mod_socket_call *of, arguments *all)
 {
     PyObject *flags = PyLong_FromLong(all->flags | MSG_DONTWAIT);
     if (flags == NULL) {
@@ -79,16 +78,16 @@ repeat(const interruption_call *call, interruption_socket_call *of, arguments *a
     PyObject *result = NULL;
     int status;
     do {
-        result = interruption_call_again(call, all->values, all->count);
+        result = mod_call_again(call, all->values, all->count);
         if (result != NULL || !PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
             break;
         }
         PyErr_Clear();
-        status = interruption_socket_wait(of);
-        if (status == INTERRUPTION_SOCKET_ORIGINAL) {
+        status = mod_socket_wait(of);
+        if (status == MOD_SOCKET_ORIGINAL) {
             result = wait_in_original(call, all);
         }
-    } while (status == INTERRUPTION_SOCKET_AGAIN);
+    } while (status == MOD_SOCKET_AGAIN);
     Py_DECREF(flags);
     return result;
 }
@@ -96,7 +95,7 @@ repeat(const interruption_call *call, interruption_socket_call *of, arguments *a
 /* The same, with a tuple in the place of an iterable: that may be given more than once, and nobody
    changes it meanwhile. */
 static PyObject *
-repeat_with_tuple(const interruption_call *call, interruption_socket_call *of, arguments *all)
+repeat_with_tuple(const mod_call *call, mod_socket_call *of, arguments *all)
 {
     PyObject *tuple = PySequence_Tuple(all->values[0]);
     if (tuple == NULL) {
@@ -110,61 +109,59 @@ repeat_with_tuple(const interruption_call *call, interruption_socket_call *of, a
 
 /* `buffers`: the first argument is some. */
 static PyObject *
-receive_message(const interruption_call *call, Py_ssize_t flags_at, const char *const *names,
-                bool buffers)
+receive_message(const mod_call *call, Py_ssize_t flags_at, const char *const *names, bool buffers)
 {
     const char *name = names == NULL ? NULL : names[flags_at];
-    if (interruption_socket_enter(call, interruption_call_argument(call, flags_at, name)) < 0) {
+    if (mod_socket_enter(call, mod_call_argument(call, flags_at, name)) < 0) {
         return NULL;
     }
     PyObject *zero = PyLong_FromLong(0); /* a constant of the interpreter's */
     arguments all = {.flags_at = flags_at};
-    interruption_socket_call of;
+    mod_socket_call of;
     PyObject *result;
     if (!collect_arguments(call, &all, names, zero) || (buffers && !is_iterable(all.values[0])) ||
-        !interruption_socket_begin(&of, call->self, POLLIN)) {
-        result = interruption_call_original(call);
+        !mod_socket_begin(&of, call->self, POLLIN)) {
+        result = mod_call_original(call);
     }
     else {
-        interruption_socket_way how =
-            of.blocking ? interruption_socket_way_in(&of, all.flags) : INTERRUPTION_SOCKET_ALONE;
-        result = how != INTERRUPTION_SOCKET_DO ? interruption_socket_go(how, call, &of)
-                 : buffers                     ? repeat_with_tuple(call, &of, &all)
-                                               : repeat(call, &of, &all);
+        mod_socket_way how = of.blocking ? mod_socket_way_in(&of, all.flags) : MOD_SOCKET_ALONE;
+        result = how != MOD_SOCKET_DO ? mod_socket_go(how, call, &of)
+                 : buffers            ? repeat_with_tuple(call, &of, &all)
+                                      : repeat(call, &of, &all);
     }
     Py_XDECREF(zero);
     return result;
 }
 
 static PyObject *
-receive_from(const interruption_call *call)
+receive_from(const mod_call *call)
 {
     return receive_message(call, 1, NULL, false);
 }
 
 static PyObject *
-receive_from_into(const interruption_call *call)
+receive_from_into(const mod_call *call)
 {
     static const char *const names[MOST_ARGUMENTS] = {"buffer", "nbytes", "flags", NULL};
     return receive_message(call, 2, names, false);
 }
 
 static PyObject *
-receive_with_ancillary(const interruption_call *call)
+receive_with_ancillary(const mod_call *call)
 {
     return receive_message(call, 2, NULL, false);
 }
 
 static PyObject *
-receive_into_many(const interruption_call *call)
+receive_into_many(const mod_call *call)
 {
     return receive_message(call, 2, NULL, true);
 }
 
-INTERRUPTION_REPLACEMENT(socket_recvfrom, interruption_called_inside, receive_from);
-INTERRUPTION_REPLACEMENT(socket_recvfrom_into, interruption_called_inside, receive_from_into);
-INTERRUPTION_REPLACEMENT(socket_recvmsg, interruption_called_inside, receive_with_ancillary);
-INTERRUPTION_REPLACEMENT(socket_recvmsg_into, interruption_called_inside, receive_into_many);
+MOD_REPLACEMENT(socket_recvfrom, mod_called_inside, receive_from);
+MOD_REPLACEMENT(socket_recvfrom_into, mod_called_inside, receive_from_into);
+MOD_REPLACEMENT(socket_recvmsg, mod_called_inside, receive_with_ancillary);
+MOD_REPLACEMENT(socket_recvmsg_into, mod_called_inside, receive_into_many);
 
 /* How many bytes there are in a tuple of buffers. */
 static Py_ssize_t
@@ -185,7 +182,7 @@ count_bytes(PyObject *buffers)
 /* The original has taken a part of a message; a blocking stream takes all of it. Send the rest.
    Takes over `result`; a new reference to how many bytes were sent, or NULL. */
 static PyObject *
-send_rest(interruption_socket_call *of, PyObject *buffers, int flags, PyObject *result)
+send_rest(mod_socket_call *of, PyObject *buffers, int flags, PyObject *result)
 {
     PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
     PyObject *all = empty == NULL ? NULL : PyObject_CallMethod(empty, "join", "(O)", buffers);
@@ -194,16 +191,15 @@ send_rest(interruption_socket_call *of, PyObject *buffers, int flags, PyObject *
         PyErr_Clear(); /* the part is a result, too */
         return result;
     }
-    interruption_socket_transfer what = {.data = PyBytes_AS_STRING(all),
-                                         .length = PyBytes_GET_SIZE(all),
-                                         .done = PyLong_AsSsize_t(result),
-                                         .flags = flags};
+    mod_socket_transfer what = {.data = PyBytes_AS_STRING(all),
+                                .length = PyBytes_GET_SIZE(all),
+                                .done = PyLong_AsSsize_t(result),
+                                .flags = flags};
     if (what.done < what.length) {
-        of->progress = INTERRUPTION_SOCKET_RESULT;
+        of->progress = MOD_SOCKET_RESULT;
         of->spurious = false;
-        int status = interruption_socket_run(of, &what, INTERRUPTION_SOCKET_RESULT);
-        Py_SETREF(result,
-                  status == INTERRUPTION_SOCKET_FAILED ? NULL : PyLong_FromSsize_t(what.done));
+        int status = mod_socket_run(of, &what, MOD_SOCKET_RESULT);
+        Py_SETREF(result, status == MOD_SOCKET_FAILED ? NULL : PyLong_FromSsize_t(what.done));
     }
     Py_DECREF(all);
     return result;
@@ -212,29 +208,26 @@ send_rest(interruption_socket_call *of, PyObject *buffers, int flags, PyObject *
 /* Is the original to be called with MSG_DONTWAIT? False: it has been called as it came, and has
    that result. */
 static bool
-sends_itself(const interruption_call *call, interruption_socket_call *of, int flags,
-             PyObject **result)
+sends_itself(const mod_call *call, mod_socket_call *of, int flags, PyObject **result)
 {
-    if (!interruption_socket_begin(of, call->self, POLLOUT)) {
-        *result = interruption_call_original(call);
+    if (!mod_socket_begin(of, call->self, POLLOUT)) {
+        *result = mod_call_original(call);
         return false;
     }
-    interruption_socket_way how = interruption_socket_way_out(of, flags);
-    if (how == INTERRUPTION_SOCKET_DO && of->blocking) {
+    mod_socket_way how = mod_socket_way_out(of, flags);
+    if (how == MOD_SOCKET_DO && of->blocking) {
         return true;
     }
-    *result = interruption_socket_go(
-        how == INTERRUPTION_SOCKET_DO ? INTERRUPTION_SOCKET_WHEN_READY : how, call, of);
+    *result = mod_socket_go(how == MOD_SOCKET_DO ? MOD_SOCKET_WHEN_READY : how, call, of);
     return false;
 }
 
 /* Send the buffers, a tuple. NULL: an exception is set. */
 static PyObject *
-send_all(const interruption_call *call, interruption_socket_call *of, arguments *all,
-         PyObject *buffers)
+send_all(const mod_call *call, mod_socket_call *of, arguments *all, PyObject *buffers)
 {
     PyObject *result = buffers == NULL ? NULL : repeat(call, of, all);
-    if (result != NULL && interruption_socket_is_stream(of) &&
+    if (result != NULL && mod_socket_is_stream(of) &&
         PyLong_AsSsize_t(result) < count_bytes(buffers)) {
         result = send_rest(of, buffers, all->flags, result);
     }
@@ -242,22 +235,21 @@ send_all(const interruption_call *call, interruption_socket_call *of, arguments 
 }
 
 static PyObject *
-send_to(const interruption_call *call)
+send_to(const mod_call *call)
 {
     arguments all = {.flags_at = 1, .flags = 0, .count = 3};
-    Py_ssize_t count = interruption_call_count(call);
-    interruption_socket_call of;
+    Py_ssize_t count = mod_call_count(call);
+    mod_socket_call of;
     PyObject *result;
     if (count < 2 || count > 3 ||
-        (count == 3 &&
-         !interruption_flags_of(interruption_call_argument(call, 1, NULL), &all.flags))) {
-        return interruption_call_original(call);
+        (count == 3 && !mod_flags_of(mod_call_argument(call, 1, NULL), &all.flags))) {
+        return mod_call_original(call);
     }
     if (!sends_itself(call, &of, all.flags, &result)) {
         return result;
     }
-    all.values[0] = interruption_call_argument(call, 0, NULL);
-    all.values[2] = interruption_call_argument(call, count - 1, NULL);
+    all.values[0] = mod_call_argument(call, 0, NULL);
+    all.values[2] = mod_call_argument(call, count - 1, NULL);
     PyObject *buffers = PyTuple_Pack(1, all.values[0]);
     result = send_all(call, &of, &all, buffers);
     Py_XDECREF(buffers);
@@ -265,15 +257,15 @@ send_to(const interruption_call *call)
 }
 
 static PyObject *
-send_buffers(const interruption_call *call)
+send_buffers(const mod_call *call)
 {
     PyObject *nothing = PyTuple_New(0); /* a constant of the interpreter's */
     arguments all = {.flags_at = 2};
-    interruption_socket_call of;
+    mod_socket_call of;
     PyObject *result;
     if (!collect_arguments(call, &all, NULL, nothing) || !is_iterable(all.values[0]) ||
         !is_iterable(all.values[1])) {
-        result = interruption_call_original(call);
+        result = mod_call_original(call);
     }
     else if (sends_itself(call, &of, all.flags, &result)) {
         PyObject *buffers = PySequence_Tuple(all.values[0]);
@@ -288,11 +280,11 @@ send_buffers(const interruption_call *call)
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(socket_sendto, interruption_called_inside, send_to);
-INTERRUPTION_REPLACEMENT(socket_sendmsg, interruption_called_inside, send_buffers);
+MOD_REPLACEMENT(socket_sendto, mod_called_inside, send_to);
+MOD_REPLACEMENT(socket_sendmsg, mod_called_inside, send_buffers);
 
-static const interruption_row message_rows[] = {
-    INTERRUPTION_SOCKET_ROWS,
+static const mod_row message_rows[] = {
+    MOD_SOCKET_ROWS,
     {"_socket", "socket", "recvfrom", &socket_recvfrom, false},
     {"_socket", "socket", "recvfrom_into", &socket_recvfrom_into, false},
     {"_socket", "socket", "recvmsg", &socket_recvmsg, true},
@@ -302,4 +294,4 @@ static const interruption_row message_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_messages = {.name = "messages", .rows = message_rows};
+mod_family mod_messages = {.name = "messages", .rows = message_rows};

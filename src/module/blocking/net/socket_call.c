@@ -7,7 +7,7 @@
 #include "blocking/io/streams.h"
 #include "blocking/numbers.h"
 
-interruption_method interruption_socket_fileno, interruption_socket_gettimeout;
+mod_method mod_socket_fileno, mod_socket_gettimeout;
 
 /* The socket. --------------------------------------------------------------------------------- */
 
@@ -15,25 +15,24 @@ interruption_method interruption_socket_fileno, interruption_socket_gettimeout;
 static int
 descriptor_of_socket(PyObject *socket)
 {
-    return interruption_descriptor_of(&interruption_socket_fileno, socket);
+    return mod_descriptor_of(&mod_socket_fileno, socket);
 }
 
 bool
-interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short events)
+mod_socket_begin(mod_socket_call *of, PyObject *socket, short events)
 {
-    PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(socket, NULL);
+    PyObject *timeout = mod_original(&mod_socket_gettimeout)(socket, NULL);
     if (timeout == NULL) {
         PyErr_Clear();
         return false;
     }
-    *of = (interruption_socket_call){.socket = socket,
-                                     .fd = descriptor_of_socket(socket),
-                                     .events = events,
-                                     .blocking = timeout == Py_None,
-                                     .late = EAGAIN,
-                                     .deadline = ITR_NEVER};
-    bool ours =
-        of->fd >= 0 && interruption_deadline_of(timeout, INTERRUPTION_NONE_IS_EVER, &of->deadline);
+    *of = (mod_socket_call){.socket = socket,
+                            .fd = descriptor_of_socket(socket),
+                            .events = events,
+                            .blocking = timeout == Py_None,
+                            .late = EAGAIN,
+                            .deadline = ITR_NEVER};
+    bool ours = of->fd >= 0 && mod_deadline_of(timeout, MOD_NONE_IS_EVER, &of->deadline);
     Py_DECREF(timeout);
     return ours;
 }
@@ -41,7 +40,7 @@ interruption_socket_begin(interruption_socket_call *of, PyObject *socket, short 
 static bool
 socket_only_looks(PyObject *socket, PyObject *flags)
 {
-    PyObject *timeout = interruption_original(&interruption_socket_gettimeout)(socket, NULL);
+    PyObject *timeout = mod_original(&mod_socket_gettimeout)(socket, NULL);
     bool blocks = timeout == Py_None;
     bool looks = timeout != NULL && PyFloat_Check(timeout) && PyFloat_AS_DOUBLE(timeout) == 0;
     Py_XDECREF(timeout);
@@ -50,21 +49,21 @@ socket_only_looks(PyObject *socket, PyObject *flags)
     if (!blocks) {
         return looks;
     }
-    return (interruption_flags_of(flags, &bits) && (bits & MSG_DONTWAIT)) ||
-           interruption_is_nonblocking(descriptor_of_socket(socket));
+    return (mod_flags_of(flags, &bits) && (bits & MSG_DONTWAIT)) ||
+           mod_is_nonblocking(descriptor_of_socket(socket));
 }
 
 int
-interruption_socket_enter(const interruption_call *call, PyObject *flags)
+mod_socket_enter(const mod_call *call, PyObject *flags)
 {
-    if (!interruption_is_asked() || socket_only_looks(call->self, flags)) {
+    if (!mod_is_asked() || socket_only_looks(call->self, flags)) {
         return 0;
     }
-    return interruption_wait_entry_asked();
+    return mod_wait_entry_asked();
 }
 
 int
-interruption_socket_option(int fd, int option, int otherwise)
+mod_socket_option(int fd, int option, int otherwise)
 {
     int value = otherwise;
     socklen_t length = sizeof(value);
@@ -73,15 +72,15 @@ interruption_socket_option(int fd, int option, int otherwise)
 
 /* Is it ready now? Also if poll() cannot tell: then it is for the system call to say. */
 static bool
-is_socket_ready(const interruption_socket_call *of)
+is_socket_ready(const mod_socket_call *of)
 {
-    return of->fd < 0 || interruption_is_ready(of->fd, of->events);
+    return of->fd < 0 || mod_is_ready(of->fd, of->events);
 }
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
 static int
-raise_late(interruption_socket_call *of)
+raise_late(mod_socket_call *of)
 {
     of->is_late = true;
     if (of->blocking) {
@@ -95,74 +94,73 @@ raise_late(interruption_socket_call *of)
 }
 
 int
-interruption_socket_check_time(interruption_socket_call *of)
+mod_socket_check_time(mod_socket_call *of)
 {
     return of->blocking || itr_now() < of->deadline ? 0 : raise_late(of);
 }
 
-/* The part is the result, if it cannot be more. As interruption_wait_for_fd; 0 also for what shall
+/* The part is the result, if it cannot be more. As mod_wait_for_fd; 0 also for what shall
    be left to the next call: a request, an error of the connection. */
 static int
-wait_for_more(const interruption_socket_call *of)
+wait_for_more(const mod_socket_call *of)
 {
     if (of->spurious && is_socket_ready(of)) {
         return 0;
     }
     struct pollfd fds[2] = {{.fd = of->fd, .events = of->events}};
-    int result = interruption_wait_for_fds(&of->waiting, fds, 1, of->deadline);
-    interruption_wait_over(&of->waiting);
+    int result = mod_wait_for_fds(&of->waiting, fds, 1, of->deadline);
+    mod_wait_over(&of->waiting);
     bool more = fds[0].revents != 0 && !(fds[0].revents & POLLERR);
     return result == 1 && !more ? 0 : result;
 }
 
 static int
-wait_interruptibly(interruption_socket_call *of)
+wait_interruptibly(mod_socket_call *of)
 {
-    of->waiting.quiet = of->progress == INTERRUPTION_SOCKET_RESULT;
+    of->waiting.quiet = of->progress == MOD_SOCKET_RESULT;
     if (of->waiting.quiet) {
         return wait_for_more(of);
     }
     /* poll() may say for ever that a socket is ready that is not: a datagram's receiver, of which
        it does not know, has no room; something is in the error queue. */
     if (of->spurious && is_socket_ready(of)) {
-        return interruption_wait_slice(&of->waiting, &of->slice, of->deadline);
+        return mod_wait_slice(&of->waiting, &of->slice, of->deadline);
     }
     of->slice = 0;
-    return interruption_wait_for_fd(&of->waiting, of->fd, of->events, of->deadline);
+    return mod_wait_for_fd(&of->waiting, of->fd, of->events, of->deadline);
 }
 
 int
-interruption_socket_wait(interruption_socket_call *of)
+mod_socket_wait(mod_socket_call *of)
 {
     if (!of->waits) {
-        bool nothing = of->progress == INTERRUPTION_SOCKET_NOTHING;
-        if (nothing && of->blocking && interruption_is_nonblocking(of->fd)) {
-            return INTERRUPTION_SOCKET_ORIGINAL;
+        bool nothing = of->progress == MOD_SOCKET_NOTHING;
+        if (nothing && of->blocking && mod_is_nonblocking(of->fd)) {
+            return MOD_SOCKET_ORIGINAL;
         }
-        of->may_be_interrupted = interruption_wait_begin(&of->waiting);
+        of->may_be_interrupted = mod_wait_begin(&of->waiting);
         if (!of->may_be_interrupted && nothing) {
-            return INTERRUPTION_SOCKET_ORIGINAL;
+            return MOD_SOCKET_ORIGINAL;
         }
         of->waits = true;
     }
     if (of->blocking && !of->spurious) {
-        of->deadline = interruption_stream_limit(of->fd, of->events);
+        of->deadline = mod_stream_limit(of->fd, of->events);
     }
-    int result = of->may_be_interrupted
-                     ? wait_interruptibly(of)
-                     : interruption_wait_uninterrupted(of->fd, of->events, of->deadline);
-    if (result == 0 && of->progress == INTERRUPTION_SOCKET_RESULT) {
-        return INTERRUPTION_SOCKET_END;
+    int result = of->may_be_interrupted ? wait_interruptibly(of)
+                                        : mod_wait_uninterrupted(of->fd, of->events, of->deadline);
+    if (result == 0 && of->progress == MOD_SOCKET_RESULT) {
+        return MOD_SOCKET_END;
     }
     if (result == 0) {
         result = raise_late(of);
     }
     if (result < 0) {
-        return INTERRUPTION_SOCKET_FAILED;
+        return MOD_SOCKET_FAILED;
     }
     of->spurious = true;
     of->fd = descriptor_of_socket(of->socket); /* another thread may have closed it */
-    return INTERRUPTION_SOCKET_AGAIN;
+    return MOD_SOCKET_AGAIN;
 }
 
 /* Ownership. -------------------------------------------------------------------------------------
@@ -189,7 +187,7 @@ place_of_owner(PyObject *socket)
     return (ownership){.socket = socket, .place = &owners[(address >> 4 ^ address >> 16) % PLACES]};
 }
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_to_own(void *arg)
 {
@@ -205,57 +203,57 @@ give_up_place(const ownership *at)
     if (at->is_ours) {
         (void)atomic_exchange(at->place, NULL);
     }
-    interruption_wake(at->place, 1);
+    mod_wake(at->place, 1);
 }
 
-/* Wait for it. As interruption_socket_wait. */
-INTERRUPTION_SELDOM static int
-wait_to_own(interruption_socket_call *of, ownership *at)
+/* Wait for it. As mod_socket_wait. */
+MOD_SELDOM static int
+wait_to_own(mod_socket_call *of, ownership *at)
 {
-    of->may_be_interrupted = interruption_wait_begin(&of->waiting);
+    of->may_be_interrupted = mod_wait_begin(&of->waiting);
     if (!of->may_be_interrupted) {
-        return INTERRUPTION_SOCKET_ORIGINAL;
+        return MOD_SOCKET_ORIGINAL;
     }
     of->waits = true;
-    int result = interruption_wait_in_lot(&of->waiting, at->place, try_to_own, at, of->deadline);
+    int result = mod_wait_in_lot(&of->waiting, at->place, try_to_own, at, of->deadline);
     switch (result) {
-    case INTERRUPTION_WAIT_OFF:
-        return INTERRUPTION_SOCKET_ORIGINAL;
+    case MOD_WAIT_OFF:
+        return MOD_SOCKET_ORIGINAL;
     case 0:
         return raise_late(of);
     case 1:
-        return INTERRUPTION_SOCKET_AGAIN;
+        return MOD_SOCKET_AGAIN;
     default:
-        return INTERRUPTION_SOCKET_FAILED;
+        return MOD_SOCKET_FAILED;
     }
 }
 
 /* 1: the original was called, its result is in `*result`. 0: it would have to wait. -1 with an
    exception set. */
 static int
-call_as_owner(const interruption_call *call, interruption_socket_call *of, PyObject **result)
+call_as_owner(const mod_call *call, mod_socket_call *of, PyObject **result)
 {
     ownership at = place_of_owner(of->socket);
     if (!try_to_own(&at)) {
         int status = wait_to_own(of, &at);
-        if (status == INTERRUPTION_SOCKET_ORIGINAL) {
-            *result = interruption_call_original(call);
+        if (status == MOD_SOCKET_ORIGINAL) {
+            *result = mod_call_original(call);
             return 1;
         }
-        if (status != INTERRUPTION_SOCKET_AGAIN) {
+        if (status != MOD_SOCKET_AGAIN) {
             return -1;
         }
     }
     bool ready = is_socket_ready(of);
     if (ready) {
-        *result = interruption_call_original(call);
+        *result = mod_call_original(call);
     }
     give_up_place(&at);
     return ready;
 }
 
 void
-interruption_socket_forget_owners(void)
+mod_socket_forget_owners(void)
 {
     for (int i = 0; i < PLACES; i++) {
         atomic_store(&owners[i], NULL);
@@ -263,8 +261,7 @@ interruption_socket_forget_owners(void)
 }
 
 PyObject *
-interruption_socket_when_ready(const interruption_call *call, interruption_socket_call *of,
-                               bool alone)
+mod_socket_when_ready(const mod_call *call, mod_socket_call *of, bool alone)
 {
     for (;;) {
         PyObject *result = NULL;
@@ -274,15 +271,15 @@ interruption_socket_when_ready(const interruption_call *call, interruption_socke
         }
         else if (is_socket_ready(of)) {
             status = 1;
-            result = interruption_call_original(call);
+            result = mod_call_original(call);
         }
         if (status != 0) {
             return result;
         }
-        switch (interruption_socket_wait(of)) {
-        case INTERRUPTION_SOCKET_ORIGINAL:
-            return interruption_call_original(call);
-        case INTERRUPTION_SOCKET_AGAIN:
+        switch (mod_socket_wait(of)) {
+        case MOD_SOCKET_ORIGINAL:
+            return mod_call_original(call);
+        case MOD_SOCKET_AGAIN:
             break;
         default:
             return NULL;
@@ -312,46 +309,44 @@ static const int NO_WAIT_FLAGS = MSG_DONTWAIT | MSG_OOB
     ;
 
 bool
-interruption_socket_is_stream(const interruption_socket_call *of)
+mod_socket_is_stream(const mod_socket_call *of)
 {
-    return interruption_socket_option(of->fd, SO_TYPE, SOCK_STREAM) == SOCK_STREAM;
+    return mod_socket_option(of->fd, SO_TYPE, SOCK_STREAM) == SOCK_STREAM;
 }
 
-interruption_socket_way
-interruption_socket_way_in(const interruption_socket_call *of, int flags)
+mod_socket_way
+mod_socket_way_in(const mod_socket_call *of, int flags)
 {
     int special = flags & ~RECEIVE_FLAGS;
     /* Only a blocking stream waits for all. */
-    if ((special & MSG_WAITALL) && !(of->blocking && interruption_socket_is_stream(of))) {
+    if ((special & MSG_WAITALL) && !(of->blocking && mod_socket_is_stream(of))) {
         special &= ~MSG_WAITALL;
     }
     if (special == 0) {
-        return INTERRUPTION_SOCKET_DO;
+        return MOD_SOCKET_DO;
     }
     if (!of->blocking) {
-        return INTERRUPTION_SOCKET_ALONE;
+        return MOD_SOCKET_ALONE;
     }
-    return special & NO_WAIT_FLAGS ? INTERRUPTION_SOCKET_ASK : INTERRUPTION_SOCKET_WHEN_READY;
+    return special & NO_WAIT_FLAGS ? MOD_SOCKET_ASK : MOD_SOCKET_WHEN_READY;
 }
 
-interruption_socket_way
-interruption_socket_way_out(const interruption_socket_call *of, int flags)
+mod_socket_way
+mod_socket_way_out(const mod_socket_call *of, int flags)
 {
     if ((flags & ~SEND_FLAGS) == 0) {
-        return INTERRUPTION_SOCKET_DO;
+        return MOD_SOCKET_DO;
     }
-    return of->blocking && (flags & MSG_DONTWAIT) ? INTERRUPTION_SOCKET_ASK
-                                                  : INTERRUPTION_SOCKET_WHEN_READY;
+    return of->blocking && (flags & MSG_DONTWAIT) ? MOD_SOCKET_ASK : MOD_SOCKET_WHEN_READY;
 }
 
 PyObject *
-interruption_socket_go(interruption_socket_way how, const interruption_call *call,
-                       interruption_socket_call *of)
+mod_socket_go(mod_socket_way how, const mod_call *call, mod_socket_call *of)
 {
-    if (how == INTERRUPTION_SOCKET_ASK) {
-        return interruption_call_original(call);
+    if (how == MOD_SOCKET_ASK) {
+        return mod_call_original(call);
     }
-    return interruption_socket_when_ready(call, of, how == INTERRUPTION_SOCKET_ALONE);
+    return mod_socket_when_ready(call, of, how == MOD_SOCKET_ALONE);
 }
 
 /* Bytes. -----------------------------------------------------------------------------------------
@@ -359,7 +354,7 @@ interruption_socket_go(interruption_socket_way how, const interruption_call *cal
 
 /* One system call for the rest. -1 with errno set. */
 static Py_ssize_t
-transfer_rest(const interruption_socket_call *of, interruption_socket_transfer *what)
+transfer_rest(const mod_socket_call *of, mod_socket_transfer *what)
 {
     Py_ssize_t count;
     int error;
@@ -375,35 +370,34 @@ transfer_rest(const interruption_socket_call *of, interruption_socket_transfer *
 }
 
 int
-interruption_socket_run(interruption_socket_call *of, interruption_socket_transfer *what,
-                        int progress)
+mod_socket_run(mod_socket_call *of, mod_socket_transfer *what, int progress)
 {
     for (;;) {
         Py_ssize_t count = transfer_rest(of, what);
-        if (count < 0 && !interruption_socket_would_wait(errno)) {
-            if (of->progress == INTERRUPTION_SOCKET_RESULT) {
-                return INTERRUPTION_SOCKET_END;
+        if (count < 0 && !mod_socket_would_wait(errno)) {
+            if (of->progress == MOD_SOCKET_RESULT) {
+                return MOD_SOCKET_END;
             }
             (void)PyErr_SetFromErrno(PyExc_OSError);
-            return INTERRUPTION_SOCKET_FAILED;
+            return MOD_SOCKET_FAILED;
         }
         if (count >= 0) {
             what->done += count;
             of->spurious = false;
             bool end = count == 0 && (of->events & POLLIN);
-            if (end || progress == INTERRUPTION_SOCKET_NOTHING || what->done >= what->length) {
-                return INTERRUPTION_SOCKET_END;
+            if (end || progress == MOD_SOCKET_NOTHING || what->done >= what->length) {
+                return MOD_SOCKET_END;
             }
         }
         if (what->done > 0) {
             of->progress = progress;
         }
-        if (progress == INTERRUPTION_SOCKET_LOST && count >= 0 &&
-            (PyErr_CheckSignals() < 0 || interruption_socket_check_time(of) < 0)) {
-            return INTERRUPTION_SOCKET_FAILED;
+        if (progress == MOD_SOCKET_LOST && count >= 0 &&
+            (PyErr_CheckSignals() < 0 || mod_socket_check_time(of) < 0)) {
+            return MOD_SOCKET_FAILED;
         }
-        int status = interruption_socket_wait(of);
-        if (status != INTERRUPTION_SOCKET_AGAIN) {
+        int status = mod_socket_wait(of);
+        if (status != MOD_SOCKET_AGAIN) {
             return status;
         }
     }

@@ -2,13 +2,13 @@
  * The families of sockets: what receives and sends bytes, or messages with addresses and ancillary
  * data, and what makes connections.
  */
-#ifndef INTERRUPTION_BLOCKING_SOCKETS_H
-#define INTERRUPTION_BLOCKING_SOCKETS_H
+#ifndef MOD_BLOCKING_SOCKETS_H
+#define MOD_BLOCKING_SOCKETS_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_sockets;
-extern interruption_family interruption_messages;
-extern interruption_family interruption_connections;
+extern mod_family mod_sockets;
+extern mod_family mod_messages;
+extern mod_family mod_connections;
 
 #endif

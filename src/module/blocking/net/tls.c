@@ -32,17 +32,17 @@ typedef struct {
 
 /* One call, and the socket that it is about. */
 typedef struct {
-    const interruption_call *call;
+    const mod_call *call;
     const operation *what;
     PyObject *socket; /* a reference */
     int fd;
-    interruption_tls_calls *calls;
+    mod_tls_calls *calls;
     bool others_read;        /* when it joined them */
     bool has_begun;          /* to wait */
     bool may_be_interrupted; /* when it has begun */
     bool has_timeout;
     itr_deadline deadline;
-    interruption_waiting waiting;
+    mod_waiting waiting;
 } tls_call;
 
 /* What would it have to wait for? An event of poll(); 0: it has a result, or failed. */
@@ -67,7 +67,7 @@ socket_of(PyObject *self)
 {
     PyObject *owner = PyObject_GetAttrString(self, "owner");
     PyObject *back = NULL;
-    if (owner != NULL && interruption_tls_is_socket(owner)) {
+    if (owner != NULL && mod_tls_is_socket(owner)) {
         back = PyObject_GetAttrString(owner, "_sslobj");
     }
     Py_XDECREF(back);
@@ -80,15 +80,15 @@ socket_of(PyObject *self)
 
 /* False: it never waits, or we do not know it; that is the original's. */
 static bool
-begin_tls_call(tls_call *of, const interruption_call *call, const operation *what)
+begin_tls_call(tls_call *of, const mod_call *call, const operation *what)
 {
     *of = (tls_call){.call = call, .what = what, .deadline = ITR_NEVER};
     of->socket = socket_of(call->self);
     if (of->socket == NULL) {
         return false;
     }
-    int64_t timeout = interruption_tls_timeout(of->socket);
-    of->fd = interruption_tls_descriptor(of->socket);
+    int64_t timeout = mod_tls_timeout(of->socket);
+    of->fd = mod_tls_descriptor(of->socket);
     if (timeout == 0 || of->fd < 0) {
         Py_CLEAR(of->socket);
         return false;
@@ -104,12 +104,12 @@ begin_tls_call(tls_call *of, const interruption_call *call, const operation *wha
 static PyObject *
 call_in_section(const tls_call *of)
 {
-    bool ours = interruption_tls_begin_section(of->calls, of->socket);
-    PyObject *result = interruption_call_original(of->call);
+    bool ours = mod_tls_begin_section(of->calls, of->socket);
+    PyObject *result = mod_call_original(of->call);
     if (ours) {
-        interruption_raised raised = interruption_put_aside();
-        interruption_tls_end_section(of->calls);
-        interruption_put_back(raised);
+        mod_raised raised = mod_put_aside();
+        mod_tls_end_section(of->calls);
+        mod_put_back(raised);
     }
     return result;
 }
@@ -133,7 +133,7 @@ may_be_interrupted(tls_call *of)
 {
     if (!of->has_begun) {
         of->has_begun = true;
-        of->may_be_interrupted = interruption_wait_begin(&of->waiting);
+        of->may_be_interrupted = mod_wait_begin(&of->waiting);
     }
     return of->may_be_interrupted;
 }
@@ -144,13 +144,13 @@ static bool
 wait_for_tls(tls_call *of, short events)
 {
     int status = may_be_interrupted(of)
-                     ? interruption_wait_for_fd(&of->waiting, of->fd, events, of->deadline)
-                     : interruption_wait_uninterrupted(of->fd, events, of->deadline);
+                     ? mod_wait_for_fd(&of->waiting, of->fd, events, of->deadline)
+                     : mod_wait_uninterrupted(of->fd, events, of->deadline);
     if (status == 0) {
         fail_late(of, events);
     }
     /* OpenSSL would go on using the number. */
-    if (status > 0 && interruption_tls_descriptor(of->socket) != of->fd) {
+    if (status > 0 && mod_tls_descriptor(of->socket) != of->fd) {
         errno = EBADF;
         (void)PyErr_SetFromErrno(PyExc_OSError);
         status = -1;
@@ -162,7 +162,7 @@ wait_for_tls(tls_call *of, short events)
 static bool
 needs_room(const tls_call *of)
 {
-    PyObject *data = of->what->needs_room ? interruption_call_argument(of->call, 0, NULL) : NULL;
+    PyObject *data = of->what->needs_room ? mod_call_argument(of->call, 0, NULL) : NULL;
     if (data == NULL || !PyObject_CheckBuffer(data)) {
         return false;
     }
@@ -171,7 +171,7 @@ needs_room(const tls_call *of)
         PyErr_Clear();
         return false;
     }
-    return !interruption_is_ready(of->fd, POLLOUT);
+    return !mod_is_ready(of->fd, POLLOUT);
 }
 
 /* `events`: what to wait for before the first attempt, or 0. */
@@ -202,13 +202,13 @@ wanted_before(const tls_call *of)
     bool none = pending != NULL && PyObject_Not(pending) == 1;
     Py_XDECREF(pending);
     PyErr_Clear();
-    return none && !interruption_is_ready(of->fd, POLLIN) ? POLLIN : 0;
+    return none && !mod_is_ready(of->fd, POLLIN) ? POLLIN : 0;
 }
 
 static bool
 join_tls_call(tls_call *of)
 {
-    of->calls = interruption_tls_enter(of->call->self, of->what->takes, true, &of->others_read);
+    of->calls = mod_tls_enter(of->call->self, of->what->takes, true, &of->others_read);
     if (of->calls == NULL) {
         (void)PyErr_NoMemory();
     }
@@ -218,7 +218,7 @@ join_tls_call(tls_call *of)
 static void
 leave_tls_call(const tls_call *of)
 {
-    interruption_tls_leave(of->calls, of->what->takes);
+    mod_tls_leave(of->calls, of->what->takes);
 }
 
 /* Join when it can go on. Where others are in OpenSSL as CPython makes their calls, that is when it
@@ -238,7 +238,7 @@ join_when_ready(tls_call *of)
         }
         leave_tls_call(of); /* so as not to be one of the users */
         if ((events != 0 && !wait_for_tls(of, events)) ||
-            (gives_way && interruption_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
+            (gives_way && mod_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
             break;
         }
     }
@@ -248,13 +248,13 @@ join_when_ready(tls_call *of)
 /* Calls in and outside of regions. ------------------------------------------------------------ */
 
 static PyObject *
-call_inside(const interruption_call *call, const operation *what)
+call_inside(const mod_call *call, const operation *what)
 {
     tls_call of;
     if (!begin_tls_call(&of, call, what)) {
-        return interruption_call_original(call); /* it only looks: no place to be stopped (S10b) */
+        return mod_call_original(call); /* it only looks: no place to be stopped (S10b) */
     }
-    if (what->takes && interruption_wait_entry() < 0) {
+    if (what->takes && mod_wait_entry() < 0) {
         Py_DECREF(of.socket);
         return NULL;
     }
@@ -264,7 +264,7 @@ call_inside(const interruption_call *call, const operation *what)
     if (of.has_timeout ? join_tls_call(&of) : join_when_ready(&of)) {
         result = of.calls->sections || of.has_timeout
                      ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
-                     : interruption_call_original(call);
+                     : mod_call_original(call);
         leave_tls_call(&of);
     }
     Py_DECREF(of.socket);
@@ -273,18 +273,17 @@ call_inside(const interruption_call *call, const operation *what)
 
 /* A call that is not interrupted. */
 static PyObject *
-call_outside(const interruption_call *call, const operation *what)
+call_outside(const mod_call *call, const operation *what)
 {
     bool others_read;
-    interruption_tls_calls *calls =
-        interruption_tls_enter(call->self, what->takes, false, &others_read);
+    mod_tls_calls *calls = mod_tls_enter(call->self, what->takes, false, &others_read);
     if (calls == NULL) {
         return PyErr_NoMemory();
     }
     PyObject *result;
     tls_call of;
     if (!calls->sections || !begin_tls_call(&of, call, what)) {
-        result = interruption_call_original(call);
+        result = mod_call_original(call);
     }
     else {
         of.calls = calls;
@@ -292,53 +291,53 @@ call_outside(const interruption_call *call, const operation *what)
         result = try_until_done(&of, 0);
         Py_DECREF(of.socket);
     }
-    interruption_tls_leave(calls, what->takes);
+    mod_tls_leave(calls, what->takes);
     return result;
 }
 
 static PyObject *
-call_operation(const interruption_call *call, const operation *what)
+call_operation(const mod_call *call, const operation *what)
 {
-    return interruption_is_inside() ? call_inside(call, what) : call_outside(call, what);
+    return mod_is_inside() ? call_inside(call, what) : call_outside(call, what);
 }
 
 /* The calls. ---------------------------------------------------------------------------------- */
 
 static PyObject *
-do_handshake(const interruption_call *call)
+do_handshake(const mod_call *call)
 {
     static const operation handshake = {.late = "The handshake operation timed out"};
     return call_operation(call, &handshake);
 }
 
 static PyObject *
-do_read(const interruption_call *call)
+do_read(const mod_call *call)
 {
     static const operation read = {.takes = true, .late = "The read operation timed out"};
     return call_operation(call, &read);
 }
 
 static PyObject *
-do_write(const interruption_call *call)
+do_write(const mod_call *call)
 {
     static const operation write = {.needs_room = true, .late = "The write operation timed out"};
     return call_operation(call, &write);
 }
 
 static PyObject *
-do_shutdown(const interruption_call *call)
+do_shutdown(const mod_call *call)
 {
     static const operation shutdown = {.late = NULL};
     return call_operation(call, &shutdown);
 }
 
-INTERRUPTION_REPLACEMENT(tls_handshake, interruption_called_always, do_handshake);
-INTERRUPTION_REPLACEMENT(tls_read, interruption_called_always, do_read);
-INTERRUPTION_REPLACEMENT(tls_write, interruption_called_always, do_write);
-INTERRUPTION_REPLACEMENT(tls_shutdown, interruption_called_always, do_shutdown);
-INTERRUPTION_REPLACEMENT(tls_sendfile, interruption_called_always, do_write);
+MOD_REPLACEMENT(tls_handshake, mod_called_always, do_handshake);
+MOD_REPLACEMENT(tls_read, mod_called_always, do_read);
+MOD_REPLACEMENT(tls_write, mod_called_always, do_write);
+MOD_REPLACEMENT(tls_shutdown, mod_called_always, do_shutdown);
+MOD_REPLACEMENT(tls_sendfile, mod_called_always, do_write);
 
-static const interruption_row tls_rows[] = {
+static const mod_row tls_rows[] = {
     {"_ssl", "_SSLSocket", "do_handshake", &tls_handshake, false},
     {"_ssl", "_SSLSocket", "read", &tls_read, false},
     {"_ssl", "_SSLSocket", "write", &tls_write, false},
@@ -350,11 +349,11 @@ static const interruption_row tls_rows[] = {
 static bool
 find_sections(void)
 {
-    if (!interruption_tls_sections_work()) {
+    if (!mod_tls_sections_work()) {
         PyErr_SetString(PyExc_RuntimeError, "a socket's timeout is not found");
         return false;
     }
     return true;
 }
 
-interruption_family interruption_tls = {.name = "TLS", .rows = tls_rows, .check = find_sections};
+mod_family mod_tls = {.name = "TLS", .rows = tls_rows, .check = find_sections};

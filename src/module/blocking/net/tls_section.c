@@ -23,10 +23,10 @@ enum {
     PATIENCE = 1000000000 /* ns; no section takes so long, but for callbacks of Python's */
 };
 
-INTERRUPTION_ORIGINAL(socket_fileno);
+MOD_ORIGINAL(socket_fileno);
 
 /* By the object's address; guarded by the mutex. */
-static interruption_tls_calls *tls_buckets[BUCKETS];
+static mod_tls_calls *tls_buckets[BUCKETS];
 
 /* How many sections there are. atomic: written under the mutex, relaxed: who begins one sees to it
    that its effect is not seen by others before this is, by the mutex or the GIL. */
@@ -90,19 +90,18 @@ find_places(PyObject *probe, Py_ssize_t size)
 static void
 close_probe(PyObject *probe)
 {
-    interruption_raised raised = interruption_put_aside();
+    mod_raised raised = mod_put_aside();
     PyObject *closed = PyObject_CallMethod(probe, "close", NULL);
     Py_XDECREF(closed);
     PyErr_Clear();
-    interruption_put_back(raised);
+    mod_put_back(raised);
     Py_DECREF(probe);
 }
 
 static bool
 find_timeout(void)
 {
-    PyTypeObject *type =
-        interruption_find_type(&(interruption_row){"_socket", "socket", NULL, NULL, false});
+    PyTypeObject *type = mod_find_type(&(mod_row){"_socket", "socket", NULL, NULL, false});
     PyObject *probe = type == NULL ? NULL : PyObject_CallNoArgs((PyObject *)type);
     if (probe == NULL) {
         Py_XDECREF(type);
@@ -122,21 +121,21 @@ find_timeout(void)
 }
 
 bool
-interruption_tls_sections_work(void)
+mod_tls_sections_work(void)
 {
     return timeout_offset != 0;
 }
 
 bool
-interruption_tls_is_socket(PyObject *object)
+mod_tls_is_socket(PyObject *object)
 {
     return PyObject_TypeCheck(object, socket_type);
 }
 
 int
-interruption_tls_descriptor(PyObject *socket)
+mod_tls_descriptor(PyObject *socket)
 {
-    return interruption_descriptor_of(&socket_fileno, socket);
+    return mod_descriptor_of(&socket_fileno, socket);
 }
 
 /* Relaxed: CPython's own accesses are plain. */
@@ -157,7 +156,7 @@ set_timeout_now(PyObject *socket, int64_t timeout)
 static void
 set_blocking(PyObject *socket, bool blocking)
 {
-    int fd = interruption_tls_descriptor(socket), non_blocking = !blocking;
+    int fd = mod_tls_descriptor(socket), non_blocking = !blocking;
     if (fd >= 0) {
         (void)ioctl(fd, FIONBIO, &non_blocking);
     }
@@ -166,48 +165,48 @@ set_blocking(PyObject *socket, bool blocking)
 /* Calls. -------------------------------------------------------------------------------------- */
 
 /* Under the mutex. The link to the object's, or to the NULL at the end. */
-static interruption_tls_calls **
+static mod_tls_calls **
 find_calls(PyObject *object)
 {
-    interruption_tls_calls **link = &tls_buckets[(uintptr_t)object / 64 % BUCKETS];
+    mod_tls_calls **link = &tls_buckets[(uintptr_t)object / 64 % BUCKETS];
     while (*link != NULL && (*link)->object != object) {
         link = &(*link)->next;
     }
     return link;
 }
 
-interruption_tls_calls *
-interruption_tls_enter(PyObject *object, bool reads, bool in_sections, bool *others_read)
+mod_tls_calls *
+mod_tls_enter(PyObject *object, bool reads, bool in_sections, bool *others_read)
 {
-    interruption_mutex_lock(&interruption_mutexes.tls);
-    interruption_tls_calls **link = find_calls(object);
+    mod_mutex_lock(&mod_mutexes.tls);
+    mod_tls_calls **link = find_calls(object);
     if (*link == NULL) {
         *link = PyMem_RawMalloc(sizeof(**link));
         if (*link != NULL) {
-            **link = (interruption_tls_calls){.object = object, .sections = in_sections};
+            **link = (mod_tls_calls){.object = object, .sections = in_sections};
         }
     }
-    interruption_tls_calls *calls = *link;
+    mod_tls_calls *calls = *link;
     if (calls != NULL) {
         *others_read = calls->readers > 0;
         calls->users++;
         calls->readers += reads;
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
     return calls;
 }
 
 void
-interruption_tls_leave(interruption_tls_calls *calls, bool reads)
+mod_tls_leave(mod_tls_calls *calls, bool reads)
 {
-    interruption_mutex_lock(&interruption_mutexes.tls);
+    mod_mutex_lock(&mod_mutexes.tls);
     calls->readers -= reads;
     bool last = --calls->users == 0;
-    interruption_tls_calls **link = find_calls(calls->object);
+    mod_tls_calls **link = find_calls(calls->object);
     if (last && *link == calls) { /* not in the child of a fork that was made in it */
         *link = calls->next;
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
     if (last) {
         PyMem_RawFree(calls);
     }
@@ -217,7 +216,7 @@ interruption_tls_leave(interruption_tls_calls *calls, bool reads)
 
 /* Under the mutex. */
 static void
-open_section(interruption_tls_calls *calls, PyObject *socket, unsigned long self)
+open_section(mod_tls_calls *calls, PyObject *socket, unsigned long self)
 {
     int64_t timeout = timeout_now(socket);
     if (calls->owner == 0) {
@@ -236,7 +235,7 @@ open_section(interruption_tls_calls *calls, PyObject *socket, unsigned long self
 
 /* Under the mutex. */
 static void
-close_section(interruption_tls_calls *calls)
+close_section(mod_tls_calls *calls)
 {
     calls->owner = 0;
     (void)atomic_fetch_sub_explicit(&sections, 1, memory_order_relaxed);
@@ -251,20 +250,20 @@ close_section(interruption_tls_calls *calls)
 
 /* Who was in one: 0, nobody. It is ours now if so, or if we have waited too long. */
 static unsigned long
-try_to_open(interruption_tls_calls *calls, PyObject *socket, unsigned long self, bool too_long)
+try_to_open(mod_tls_calls *calls, PyObject *socket, unsigned long self, bool too_long)
 {
-    interruption_mutex_lock(&interruption_mutexes.tls);
+    mod_mutex_lock(&mod_mutexes.tls);
     unsigned long owner = calls->owner;
     if (owner == 0 || (too_long && owner != self)) {
         open_section(calls, socket, self);
         owner = 0;
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
     return owner;
 }
 
 bool
-interruption_tls_begin_section(interruption_tls_calls *calls, PyObject *socket)
+mod_tls_begin_section(mod_tls_calls *calls, PyObject *socket)
 {
     unsigned long self = PyThread_get_thread_ident();
     long slept = 0, duration = FIRST_SLEEP;
@@ -283,23 +282,23 @@ interruption_tls_begin_section(interruption_tls_calls *calls, PyObject *socket)
 }
 
 void
-interruption_tls_end_section(interruption_tls_calls *calls)
+mod_tls_end_section(mod_tls_calls *calls)
 {
-    interruption_mutex_lock(&interruption_mutexes.tls);
+    mod_mutex_lock(&mod_mutexes.tls);
     if (calls->owner == PyThread_get_thread_ident()) {
         close_section(calls);
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
 }
 
 /* The other threads are not there; one that has forked in a signal handler finds its section
    closed, and leaves its call. What the others had is lost. Whether a descriptor blocks is the
    parent's, who shares it. */
 void
-interruption_tls_forget_calls(void)
+mod_tls_forget_calls(void)
 {
     for (size_t i = 0; i < BUCKETS; i++) {
-        for (interruption_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
+        for (mod_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
             if (of->owner != 0 && timeout_now(of->socket) == 0) {
                 set_timeout_now(of->socket, of->timeout);
             }
@@ -313,11 +312,11 @@ interruption_tls_forget_calls(void)
 /* What must not see them. --------------------------------------------------------------------- */
 
 /* Under the mutex. The calls that have a section of it, or NULL. */
-static interruption_tls_calls *
+static mod_tls_calls *
 find_section(PyObject *socket)
 {
     for (size_t i = 0; i < BUCKETS; i++) {
-        for (interruption_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
+        for (mod_tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
             if (of->owner != 0 && of->socket == socket) {
                 return of;
             }
@@ -327,15 +326,15 @@ find_section(PyObject *socket)
 }
 
 int64_t
-interruption_tls_timeout(PyObject *socket)
+mod_tls_timeout(PyObject *socket)
 {
-    interruption_mutex_lock(&interruption_mutexes.tls);
+    mod_mutex_lock(&mod_mutexes.tls);
     int64_t timeout = timeout_now(socket);
-    const interruption_tls_calls *of = timeout == 0 ? find_section(socket) : NULL;
+    const mod_tls_calls *of = timeout == 0 ? find_section(socket) : NULL;
     if (of != NULL) {
         timeout = of->timeout;
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
     return timeout;
 }
 
@@ -346,46 +345,46 @@ is_any_open(PyObject *Py_UNUSED(socket))
 }
 
 static PyObject *
-get_timeout(const interruption_call *call)
+get_timeout(const mod_call *call)
 {
-    int64_t timeout = interruption_tls_timeout(call->self);
+    int64_t timeout = mod_tls_timeout(call->self);
     if (timeout == 0 || timeout_now(call->self) != 0) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     return timeout < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)timeout / 1e9);
 }
 
 static PyObject *
-get_blocking(const interruption_call *call)
+get_blocking(const mod_call *call)
 {
-    return PyBool_FromLong(interruption_tls_timeout(call->self) != 0);
+    return PyBool_FromLong(mod_tls_timeout(call->self) != 0);
 }
 
 /* What is set is what the socket has from then on. That it is not 0 is seen when the section ends.
  */
 static PyObject *
-set_timeout(const interruption_call *call)
+set_timeout(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
-    PyObject *wanted = interruption_call_argument(call, 0, NULL);
+    PyObject *result = mod_call_original(call);
+    PyObject *wanted = mod_call_argument(call, 0, NULL);
     if (result == NULL || wanted == NULL || wanted == Py_None || PyObject_IsTrue(wanted) != 0) {
         return result;
     }
-    interruption_mutex_lock(&interruption_mutexes.tls);
-    interruption_tls_calls *of = find_section(call->self);
+    mod_mutex_lock(&mod_mutexes.tls);
+    mod_tls_calls *of = find_section(call->self);
     if (of != NULL) {
         of->timeout = 0;
     }
-    interruption_mutex_unlock(&interruption_mutexes.tls);
+    mod_mutex_unlock(&mod_mutexes.tls);
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(socket_gettimeout, is_any_open, get_timeout);
-INTERRUPTION_REPLACEMENT(socket_getblocking, is_any_open, get_blocking);
-INTERRUPTION_REPLACEMENT(socket_settimeout, is_any_open, set_timeout);
-INTERRUPTION_REPLACEMENT(socket_setblocking, is_any_open, set_timeout);
+MOD_REPLACEMENT(socket_gettimeout, is_any_open, get_timeout);
+MOD_REPLACEMENT(socket_getblocking, is_any_open, get_blocking);
+MOD_REPLACEMENT(socket_settimeout, is_any_open, set_timeout);
+MOD_REPLACEMENT(socket_setblocking, is_any_open, set_timeout);
 
-static const interruption_row section_rows[] = {
+static const mod_row section_rows[] = {
     {"_socket", "socket", "fileno", &socket_fileno, false},
     {"_socket", "socket", "gettimeout", &socket_gettimeout, false},
     {"_socket", "socket", "getblocking", &socket_getblocking, false},
@@ -394,5 +393,5 @@ static const interruption_row section_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_tls_sections = {
+mod_family mod_tls_sections = {
     .name = "timeouts of TLS", .rows = section_rows, .check = find_timeout};

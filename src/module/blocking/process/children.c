@@ -21,8 +21,8 @@ enum { MOST_ARGUMENTS = 3 };
 /* One wait. */
 typedef struct {
     pid_t pid; /* the child, if it is for the end of this one alone; or 0 */
-    const interruption_call *call;
-    const interruption_method *method; /* what is called, with WNOHANG: */
+    const mod_call *call;
+    const mod_method *method; /* what is called, with WNOHANG: */
     PyObject *arguments[MOST_ARGUMENTS];
     Py_ssize_t count;
     itr_own_fd own;   /* what turns readable when the child ends; none: nothing does */
@@ -42,11 +42,11 @@ is_nothing(PyObject *answer)
     return Py_TYPE(answer) == &PyTuple_Type && PyLong_Check(pid) && !PyObject_IsTrue(pid);
 }
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 look_for_child(child_wait *of)
 {
-    of->answer = interruption_call_method(of->method, of->call->self, of->arguments, of->count);
+    of->answer = mod_call_method(of->method, of->call->self, of->arguments, of->count);
     if (of->answer == NULL) {
         return -1;
     }
@@ -58,7 +58,7 @@ look_for_child(child_wait *of)
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-/* See interruption_try. The pidfd is opened before a look, so that nothing is missed. One that has
+/* See mod_try. The pidfd is opened before a look, so that nothing is missed. One that has
    told is good for no more, nor one that the program has closed. */
 static int
 look_again(void *arg)
@@ -79,13 +79,13 @@ wait_for_child(child_wait *of)
     if (look_for_child(of) != 0) {
         return of->answer;
     }
-    interruption_waiting waiting;
-    if (!interruption_wait_begin(&waiting)) {
-        return interruption_call_original(of->call);
+    mod_waiting waiting;
+    if (!mod_wait_begin(&waiting)) {
+        return mod_call_original(of->call);
     }
     of->own = ITR_NO_FD;
     waiting.own = &of->own;
-    (void)interruption_wait_by_own(&waiting, look_again, of, false, ITR_NEVER);
+    (void)mod_wait_by_own(&waiting, look_again, of, false, ITR_NEVER);
     itr_own_fd_close(&of->own);
     return of->answer;
 }
@@ -110,56 +110,54 @@ static int
 enter_child_wait(PyObject *options)
 {
     int bits;
-    bool looks = interruption_int_of(options, &bits) && (bits & WNOHANG);
-    return looks ? 0 : interruption_wait_entry();
+    bool looks = mod_int_of(options, &bits) && (bits & WNOHANG);
+    return looks ? 0 : mod_wait_entry();
 }
 
 static PyObject *
-wait_for_pid(const interruption_call *call)
+wait_for_pid(const mod_call *call)
 {
     int pid, options;
-    if (enter_child_wait(interruption_call_argument(call, 1, "options")) < 0) {
+    if (enter_child_wait(mod_call_argument(call, 1, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 2};
-    of.arguments[0] = interruption_call_argument(call, 0, "pid");
-    if (interruption_call_count(call) != 2 || !interruption_int_of(of.arguments[0], &pid) ||
-        !interruption_int_of(interruption_call_argument(call, 1, "options"), &options) ||
-        (options & WNOHANG)) {
-        return interruption_call_original(call);
+    of.arguments[0] = mod_call_argument(call, 0, "pid");
+    if (mod_call_count(call) != 2 || !mod_int_of(of.arguments[0], &pid) ||
+        !mod_int_of(mod_call_argument(call, 1, "options"), &options) || (options & WNOHANG)) {
+        return mod_call_original(call);
     }
     of.pid = pid > 0 && options == 0 ? pid : 0;
     return wait_with_options(&of, 1, options);
 }
 
 static PyObject *
-wait_for_any(const interruption_call *call)
+wait_for_any(const mod_call *call)
 {
     int options;
-    if (enter_child_wait(interruption_call_argument(call, 0, "options")) < 0) {
+    if (enter_child_wait(mod_call_argument(call, 0, "options")) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 1};
-    if (interruption_call_count(call) != 1 ||
-        !interruption_int_of(interruption_call_argument(call, 0, "options"), &options) ||
+    if (mod_call_count(call) != 1 || !mod_int_of(mod_call_argument(call, 0, "options"), &options) ||
         (options & WNOHANG)) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     return wait_with_options(&of, 0, options);
 }
 
-static PyObject *wait_plainly(const interruption_call *call);
+static PyObject *wait_plainly(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(os_waitpid, interruption_called_inside, wait_for_pid);
-INTERRUPTION_REPLACEMENT(os_wait, interruption_called_inside, wait_plainly);
-INTERRUPTION_REPLACEMENT(os_wait3, interruption_called_inside, wait_for_any);
-INTERRUPTION_REPLACEMENT(os_wait4, interruption_called_inside, wait_for_pid);
+MOD_REPLACEMENT(os_waitpid, mod_called_inside, wait_for_pid);
+MOD_REPLACEMENT(os_wait, mod_called_inside, wait_plainly);
+MOD_REPLACEMENT(os_wait3, mod_called_inside, wait_for_any);
+MOD_REPLACEMENT(os_wait4, mod_called_inside, wait_for_pid);
 
 /* It takes no options, so it is waitpid(-1). */
 static PyObject *
-wait_plainly(const interruption_call *call)
+wait_plainly(const mod_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (mod_wait_entry() < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = &os_waitpid, .count = 2};
@@ -175,31 +173,30 @@ wait_plainly(const interruption_call *call)
 #ifdef WNOWAIT
 
 static PyObject *
-wait_for_id(const interruption_call *call)
+wait_for_id(const mod_call *call)
 {
     int type, id, options;
-    if (enter_child_wait(interruption_call_argument(call, 2, NULL)) < 0) {
+    if (enter_child_wait(mod_call_argument(call, 2, NULL)) < 0) {
         return NULL;
     }
     child_wait of = {.call = call, .method = call->method, .count = 3};
-    of.arguments[0] = interruption_call_argument(call, 0, NULL);
-    of.arguments[1] = interruption_call_argument(call, 1, NULL);
-    if (interruption_call_count(call) != 3 || !interruption_int_of(of.arguments[0], &type) ||
-        !interruption_int_of(of.arguments[1], &id) ||
-        !interruption_int_of(interruption_call_argument(call, 2, NULL), &options) ||
-        (options & WNOHANG)) {
-        return interruption_call_original(call);
+    of.arguments[0] = mod_call_argument(call, 0, NULL);
+    of.arguments[1] = mod_call_argument(call, 1, NULL);
+    if (mod_call_count(call) != 3 || !mod_int_of(of.arguments[0], &type) ||
+        !mod_int_of(of.arguments[1], &id) ||
+        !mod_int_of(mod_call_argument(call, 2, NULL), &options) || (options & WNOHANG)) {
+        return mod_call_original(call);
     }
     bool ends = (options & ~WNOWAIT) == WEXITED;
     of.pid = ends && type == P_PID && id > 0 ? id : 0;
     return wait_with_options(&of, 2, options);
 }
 
-INTERRUPTION_REPLACEMENT(os_waitid, interruption_called_inside, wait_for_id);
+MOD_REPLACEMENT(os_waitid, mod_called_inside, wait_for_id);
 
 #endif
 
-static const interruption_row child_rows[] = {
+static const mod_row child_rows[] = {
     {"posix", NULL, "waitpid", &os_waitpid, false},
     {"posix", NULL, "wait", &os_wait, false},
     {"posix", NULL, "wait3", &os_wait3, true},
@@ -210,4 +207,4 @@ static const interruption_row child_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_child_waits = {.name = "children", .rows = child_rows};
+mod_family mod_child_waits = {.name = "children", .rows = child_rows};

@@ -19,11 +19,11 @@
 
 /* Until a handler has run in this thread: only that ends the poll() so. */
 static PyObject *
-wait_for_handler(const interruption_waiting *waiting)
+wait_for_handler(const mod_waiting *waiting)
 {
     for (;;) {
         struct pollfd wake = {.fd = itr_poll_fd(waiting->record), .events = POLLIN};
-        if (interruption_wait_check(waiting) < 0) {
+        if (mod_wait_check(waiting) < 0) {
             return NULL;
         }
         if (wake.fd < 0) {
@@ -40,30 +40,30 @@ wait_for_handler(const interruption_waiting *waiting)
 }
 
 static PyObject *
-pause_here(const interruption_call *call)
+pause_here(const mod_call *call)
 {
-    interruption_waiting waiting;
-    if (interruption_wait_entry() < 0) {
+    mod_waiting waiting;
+    if (mod_wait_entry() < 0) {
         return NULL;
     }
-    if (!interruption_wait_begin(&waiting)) {
-        return interruption_call_original(call);
+    if (!mod_wait_begin(&waiting)) {
+        return mod_call_original(call);
     }
     return wait_for_handler(&waiting);
 }
 
-INTERRUPTION_REPLACEMENT(signal_pause, interruption_called_inside, pause_here);
+MOD_REPLACEMENT(signal_pause, mod_called_inside, pause_here);
 
 /* sigwait and its like ------------------------------------------------------------------------ */
 
 #ifdef __linux__
 
-static PyObject *take_info(const interruption_call *call);
-static PyObject *take_number(const interruption_call *call);
+static PyObject *take_info(const mod_call *call);
+static PyObject *take_number(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(signal_sigwait, interruption_called_inside, take_number);
-INTERRUPTION_REPLACEMENT(signal_sigwaitinfo, interruption_called_inside, take_info);
-INTERRUPTION_REPLACEMENT(signal_sigtimedwait, interruption_called_inside, take_info);
+MOD_REPLACEMENT(signal_sigwait, mod_called_inside, take_number);
+MOD_REPLACEMENT(signal_sigwaitinfo, mod_called_inside, take_info);
+MOD_REPLACEMENT(signal_sigtimedwait, mod_called_inside, take_info);
 
 /* The signals of a set; false, and nothing set: not one that we can go through twice, or empty, or
    with other things in it. */
@@ -79,8 +79,7 @@ signals_of(PyObject *set, sigset_t *signals)
     int number;
     bool good = tuple != NULL && PyTuple_GET_SIZE(tuple) > 0;
     for (Py_ssize_t i = 0; good && i < PyTuple_GET_SIZE(tuple); i++) {
-        good = interruption_int_of(PyTuple_GET_ITEM(tuple, i), &number) &&
-               sigaddset(signals, number) == 0;
+        good = mod_int_of(PyTuple_GET_ITEM(tuple, i), &number) && sigaddset(signals, number) == 0;
     }
     Py_XDECREF(tuple);
     PyErr_Clear();
@@ -102,13 +101,13 @@ all_blocked(const sigset_t *signals)
 
 /* Take one that is pending. NULL with nothing set: none is. */
 static PyObject *
-take_pending(const interruption_call *call)
+take_pending(const mod_call *call)
 {
     PyObject *zero = PyLong_FromLong(0);
-    PyObject *arguments[] = {interruption_call_argument(call, 0, NULL), zero};
+    PyObject *arguments[] = {mod_call_argument(call, 0, NULL), zero};
     PyObject *info = NULL;
     if (zero != NULL) {
-        info = interruption_call_method(&signal_sigtimedwait, call->self, arguments, 2);
+        info = mod_call_method(&signal_sigtimedwait, call->self, arguments, 2);
     }
     Py_XDECREF(zero);
     if (info == Py_None) {
@@ -119,14 +118,14 @@ take_pending(const interruption_call *call)
 
 /* One wait. */
 typedef struct {
-    const interruption_call *call;
+    const mod_call *call;
     sigset_t signals;
     itr_deadline deadline;
     itr_own_fd own; /* a signalfd, or none */
     PyObject *info; /* of the signal that was taken */
 } signal_wait;
 
-/* See interruption_try. The signalfd is opened before the look so that nothing is missed. Another,
+/* See mod_try. The signalfd is opened before the look so that nothing is missed. Another,
    if the program has closed ours; none, if the system has none left. */
 static int
 try_to_take(void *arg)
@@ -141,45 +140,44 @@ try_to_take(void *arg)
 
 /* Take the first that comes, if it comes in time: else NULL with nothing set. */
 static PyObject *
-wait_for_signal(interruption_waiting *waiting, signal_wait *of)
+wait_for_signal(mod_waiting *waiting, signal_wait *of)
 {
     waiting->own = &of->own;
-    (void)interruption_wait_by_own(waiting, try_to_take, of, false, of->deadline);
+    (void)mod_wait_by_own(waiting, try_to_take, of, false, of->deadline);
     itr_own_fd_close(&of->own);
     return of->info;
 }
 
 static bool
-find_signal_arguments(const interruption_call *call, signal_wait *of)
+find_signal_arguments(const mod_call *call, signal_wait *of)
 {
-    PyObject *timeout = interruption_call_argument(call, 1, NULL);
-    if (interruption_call_count(call) != 1 + (call->method == &signal_sigtimedwait) ||
-        !signals_of(interruption_call_argument(call, 0, NULL), &of->signals) ||
-        !all_blocked(&of->signals)) {
+    PyObject *timeout = mod_call_argument(call, 1, NULL);
+    if (mod_call_count(call) != 1 + (call->method == &signal_sigtimedwait) ||
+        !signals_of(mod_call_argument(call, 0, NULL), &of->signals) || !all_blocked(&of->signals)) {
         return false;
     }
-    return interruption_deadline_of(timeout, INTERRUPTION_NOTHING_IS_EVER, &of->deadline);
+    return mod_deadline_of(timeout, MOD_NOTHING_IS_EVER, &of->deadline);
 }
 
 /* The first that comes, as its information or its number; None if the time is over before. */
 static PyObject *
-take_signal(const interruption_call *call, bool number)
+take_signal(const mod_call *call, bool number)
 {
     /* With a timeout of 0 it only looks (S10b). */
-    PyObject *timeout = interruption_call_argument(call, 1, NULL);
-    bool looks = timeout != NULL && interruption_is_no_time(timeout);
-    if (!looks && interruption_wait_entry() < 0) {
+    PyObject *timeout = mod_call_argument(call, 1, NULL);
+    bool looks = timeout != NULL && mod_is_no_time(timeout);
+    if (!looks && mod_wait_entry() < 0) {
         return NULL;
     }
     signal_wait of = {.call = call, .own = ITR_NO_FD};
-    interruption_waiting waiting;
+    mod_waiting waiting;
     if (!find_signal_arguments(call, &of)) {
-        return interruption_call_original(call);
+        return mod_call_original(call);
     }
     PyObject *info = take_pending(call);
     if (info == NULL && !PyErr_Occurred()) {
-        if (!interruption_wait_begin(&waiting)) {
-            return interruption_call_original(call);
+        if (!mod_wait_begin(&waiting)) {
+            return mod_call_original(call);
         }
         info = wait_for_signal(&waiting, &of);
     }
@@ -193,20 +191,20 @@ take_signal(const interruption_call *call, bool number)
 }
 
 static PyObject *
-take_info(const interruption_call *call)
+take_info(const mod_call *call)
 {
     return take_signal(call, false);
 }
 
 static PyObject *
-take_number(const interruption_call *call)
+take_number(const mod_call *call)
 {
     return take_signal(call, true);
 }
 
 #endif
 
-static const interruption_row signal_rows[] = {
+static const mod_row signal_rows[] = {
     {"_signal", NULL, "pause", &signal_pause, true},
 #ifdef __linux__
     {"_signal", NULL, "sigwait", &signal_sigwait, false},
@@ -216,4 +214,4 @@ static const interruption_row signal_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_signals = {.name = "signals", .rows = signal_rows};
+mod_family mod_signals = {.name = "signals", .rows = signal_rows};

@@ -1,9 +1,9 @@
 /* Waiting for signals: signal.sigwait and its like, signal.pause (S10). */
-#ifndef INTERRUPTION_BLOCKING_SIGNALS_H
-#define INTERRUPTION_BLOCKING_SIGNALS_H
+#ifndef MOD_BLOCKING_SIGNALS_H
+#define MOD_BLOCKING_SIGNALS_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_signals;
+extern mod_family mod_signals;
 
 #endif

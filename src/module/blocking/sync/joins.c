@@ -22,7 +22,7 @@ static void
 notify_of_exit(PyObject *capsule)
 {
     (void)atomic_fetch_add(&exits, 1);
-    interruption_wake(PyCapsule_GetPointer(capsule, CAPSULE), SIZE_MAX);
+    mod_wake(PyCapsule_GetPointer(capsule, CAPSULE), SIZE_MAX);
 }
 
 /* What is needed to put one there is made beforehand, and what is left is dropped afterwards. */
@@ -39,7 +39,7 @@ static void
 put_notifier(void *arg)
 {
     exit_notifier *notifier = arg;
-    PyThreadState *tstate = interruption_find_thread_state(notifier->thread_id);
+    PyThreadState *tstate = mod_find_thread_state(notifier->thread_id);
     if (tstate == NULL) {
         return;
     }
@@ -67,9 +67,9 @@ watch_exit(uintptr_t thread_id)
     notifier.dictionary = notifier.capsule == NULL ? NULL : PyDict_New();
     if (notifier.dictionary != NULL) {
         /* They will go in the other thread, and are to go at once. */
-        interruption_give_away(notifier.capsule);
-        interruption_give_away(notifier.dictionary);
-        interruption_while_stopped(put_notifier, &notifier);
+        mod_give_away(notifier.capsule);
+        mod_give_away(notifier.dictionary);
+        mod_while_stopped(put_notifier, &notifier);
     }
     PyErr_Clear();
     Py_XDECREF(notifier.dictionary);
@@ -80,19 +80,19 @@ watch_exit(uintptr_t thread_id)
 
 /* Waiting. ------------------------------------------------------------------------------------ */
 
-INTERRUPTION_ORIGINAL(handle_is_done);
+MOD_ORIGINAL(handle_is_done);
 
-static PyObject *join_handle(const interruption_call *call);
-static PyObject *set_done(const interruption_call *call);
+static PyObject *join_handle(const mod_call *call);
+static PyObject *set_done(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(handle_join, interruption_called_inside, join_handle);
-INTERRUPTION_REPLACEMENT(handle_set_done, interruption_called_always, set_done);
+MOD_REPLACEMENT(handle_join, mod_called_inside, join_handle);
+MOD_REPLACEMENT(handle_set_done, mod_called_always, set_done);
 
 /* The end of the program: the main thread's handle says so, but the thread goes on. */
 static PyObject *
-set_done(const interruption_call *call)
+set_done(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     if (result != NULL) {
         itr_lot_wake_all();
     }
@@ -108,10 +108,10 @@ typedef struct {
 static bool
 is_done(PyObject *handle)
 {
-    return interruption_says_yes(&handle_is_done, handle);
+    return mod_says_yes(&handle_is_done, handle);
 }
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_join(void *arg)
 {
@@ -136,11 +136,11 @@ ident_of_handle(PyObject *handle)
 /* What a join(timeout=None) is to do. False: it does not wait, or the original says what is wrong.
  */
 static bool
-join_may_wait(const interruption_call *call, itr_deadline *deadline)
+join_may_wait(const mod_call *call, itr_deadline *deadline)
 {
-    PyObject *timeout = interruption_call_argument(call, 0, NULL);
-    if (interruption_call_count(call) != (timeout != NULL) ||
-        !interruption_deadline_of(timeout, INTERRUPTION_NONE_IS_EVER, deadline)) {
+    PyObject *timeout = mod_call_argument(call, 0, NULL);
+    if (mod_call_count(call) != (timeout != NULL) ||
+        !mod_deadline_of(timeout, MOD_NONE_IS_EVER, deadline)) {
         return false;
     }
     uintptr_t ident = ident_of_handle(call->self);
@@ -151,12 +151,11 @@ join_may_wait(const interruption_call *call, itr_deadline *deadline)
 /* There is no exit to be told of: the thread begins or ends. A slice of that. 1; 0 when the time is
    up; -1 with an exception set. */
 static int
-wait_shortly(const interruption_waiting *waiting, const interruption_call *call, int64_t *slice,
+wait_shortly(const mod_waiting *waiting, const mod_call *call, int64_t *slice,
              itr_deadline deadline)
 {
-    itr_deadline until = interruption_next_slice(slice);
-    PyObject *result =
-        interruption_wait_in_original(call, false, until < deadline ? until : deadline);
+    itr_deadline until = mod_next_slice(slice);
+    PyObject *result = mod_wait_in_original(call, false, until < deadline ? until : deadline);
     if (result == NULL) {
         return -1;
     }
@@ -164,54 +163,53 @@ wait_shortly(const interruption_waiting *waiting, const interruption_call *call,
     if (is_done(call->self)) {
         return 1;
     }
-    if (interruption_wait_check(waiting) < 0) {
+    if (mod_wait_check(waiting) < 0) {
         return -1;
     }
     return itr_now() < deadline;
 }
 
-/* Wait until the thread is done: 1; 0 when the time is up; INTERRUPTION_WAIT_OFF; -1 with an
+/* Wait until the thread is done: 1; 0 when the time is up; MOD_WAIT_OFF; -1 with an
    exception set. */
 static int
-wait_for_thread_end(const interruption_waiting *waiting, const interruption_call *call,
-                    itr_deadline deadline)
+wait_for_thread_end(const mod_waiting *waiting, const mod_call *call, itr_deadline deadline)
 {
     uintptr_t ident = ident_of_handle(call->self);
     int64_t slice = 0;
     int result = 1;
     while (result == 1 && !is_done(call->self)) {
         joiner self = {call->self, atomic_load(&exits)};
-        result = watch_exit(ident) ? interruption_wait_in_lot(waiting, (const void *)ident,
-                                                              try_join, &self, deadline)
-                                   : wait_shortly(waiting, call, &slice, deadline);
+        result = watch_exit(ident)
+                     ? mod_wait_in_lot(waiting, (const void *)ident, try_join, &self, deadline)
+                     : wait_shortly(waiting, call, &slice, deadline);
     }
     return result;
 }
 
 /* A join(timeout=0) only asks whether it has ended (S10b). */
 static int
-enter_join(const interruption_call *call)
+enter_join(const mod_call *call)
 {
-    PyObject *timeout = interruption_call_argument(call, 0, NULL);
-    return timeout != NULL && interruption_is_no_time(timeout) ? 0 : interruption_wait_entry();
+    PyObject *timeout = mod_call_argument(call, 0, NULL);
+    return timeout != NULL && mod_is_no_time(timeout) ? 0 : mod_wait_entry();
 }
 
 static PyObject *
-join_handle(const interruption_call *call)
+join_handle(const mod_call *call)
 {
     itr_deadline deadline;
-    interruption_waiting waiting;
+    mod_waiting waiting;
     if (enter_join(call) < 0) {
         return NULL;
     }
-    if (!join_may_wait(call, &deadline) || !interruption_wait_begin(&waiting)) {
-        return interruption_call_original(call);
+    if (!join_may_wait(call, &deadline) || !mod_wait_begin(&waiting)) {
+        return mod_call_original(call);
     }
     switch (wait_for_thread_end(&waiting, call, deadline)) {
     case 1:
-        return interruption_call_again(call, NULL, 0);
-    case INTERRUPTION_WAIT_OFF:
-        return interruption_wait_in_original(call, false, deadline);
+        return mod_call_again(call, NULL, 0);
+    case MOD_WAIT_OFF:
+        return mod_wait_in_original(call, false, deadline);
     case 0:
         Py_RETURN_NONE;
     default:
@@ -219,11 +217,11 @@ join_handle(const interruption_call *call)
     }
 }
 
-static const interruption_row join_rows[] = {
+static const mod_row join_rows[] = {
     {"_thread", "_ThreadHandle", "is_done", &handle_is_done, false},
     {"_thread", "_ThreadHandle", "join", &handle_join, false},
     {"_thread", "_ThreadHandle", "_set_done", &handle_set_done, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_joins = {.name = "joins", .rows = join_rows};
+mod_family mod_joins = {.name = "joins", .rows = join_rows};

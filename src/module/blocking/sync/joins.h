@@ -4,11 +4,11 @@
  * From 3.13 on (gh-114271), joins.c: a thread is joined by its handle. Before, joins_by_lock.c: by
  * a lock that stands for its life, so that locks.c waits.
  */
-#ifndef INTERRUPTION_BLOCKING_JOINS_H
-#define INTERRUPTION_BLOCKING_JOINS_H
+#ifndef MOD_BLOCKING_JOINS_H
+#define MOD_BLOCKING_JOINS_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_joins;
+extern mod_family mod_joins;
 
 #endif

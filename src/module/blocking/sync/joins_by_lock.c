@@ -14,28 +14,27 @@
 __attribute__((always_inline)) static inline bool
 has_been_left(const PyObject *lock)
 {
-    return interruption_left_lock == lock;
+    return mod_left_lock == lock;
 }
 
-static PyObject *locked(const interruption_call *call);
+static PyObject *locked(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(left_lock_locked, has_been_left, locked);
+MOD_REPLACEMENT(left_lock_locked, has_been_left, locked);
 
 static PyObject *
-locked(const interruption_call *call)
+locked(const mod_call *call)
 {
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    if (state != NULL &&
-        interruption_caller_of_lock(state, PyThreadState_Get()) == INTERRUPTION_CALLER_JOIN) {
-        interruption_left_lock = NULL;
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
+    if (state != NULL && mod_caller_of_lock(state, PyThreadState_Get()) == MOD_CALLER_JOIN) {
+        mod_left_lock = NULL;
         Py_RETURN_FALSE;
     }
-    return interruption_call_original(call);
+    return mod_call_original(call);
 }
 
-static const interruption_row left_lock_rows[] = {
+static const mod_row left_lock_rows[] = {
     {"_thread", "LockType", "locked", &left_lock_locked, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_joins = {.name = "joins", .rows = left_lock_rows};
+mod_family mod_joins = {.name = "joins", .rows = left_lock_rows};

@@ -3,8 +3,8 @@
  * takes inside its region is noted in its lockset (held_locks.h), and taken out when it is
  * released.
  */
-#ifndef INTERRUPTION_BLOCKING_LOCK_CALLS_H
-#define INTERRUPTION_BLOCKING_LOCK_CALLS_H
+#ifndef MOD_BLOCKING_LOCK_CALLS_H
+#define MOD_BLOCKING_LOCK_CALLS_H
 
 #include "blocking/callers.h"
 #include "blocking/wait.h"
@@ -13,64 +13,63 @@
 
 /* How locks of a type are acquired. Constant. */
 typedef struct {
-    const interruption_method *acquire; /* with a flag, whether to wait, and `timeout` */
-    const interruption_method *release;
+    const mod_method *acquire; /* with a flag, whether to wait, and `timeout` */
+    const mod_method *release;
     const char *flag;
-    interruption_ever ever;
-    interruption_caller (*caller)(interruption_state *state, PyThreadState *tstate);
-} interruption_acquiring;
+    mod_ever ever;
+    mod_caller (*caller)(mod_state *state, PyThreadState *tstate);
+} mod_acquiring;
 
 /* Try to acquire it: 1, 0 if that would have to wait, -1 with an exception set. */
-int interruption_try_lock(const interruption_acquiring *how, PyObject *lock);
+int mod_try_lock(const mod_acquiring *how, PyObject *lock);
 
 /* The thread has been asked, and a call begins to acquire it, a mutex or else a permit. If that
    takes something in, it is raised now (S10b); not if it only looks, as whether a thread has ended.
    0, or -1 with an exception set; `*caller` is who calls then. */
-int interruption_lock_enter_asked(const interruption_call *call, const interruption_acquiring *how,
-                                  bool mutex, interruption_caller *caller);
+int mod_lock_enter_asked(const mod_call *call, const mod_acquiring *how, bool mutex,
+                         mod_caller *caller);
 
 /* It is to be waited for: may that be interrupted, and what does it take (S10c)? Fills in who calls
    and until when; false: let the original wait. */
-bool interruption_lock_wait_begin(const interruption_call *call, const interruption_acquiring *how,
-                                  bool mutex, interruption_waiting *waiting,
-                                  interruption_caller *caller, itr_deadline *deadline);
+bool mod_lock_wait_begin(const mod_call *call, const mod_acquiring *how, bool mutex,
+                         mod_waiting *waiting, mod_caller *caller, itr_deadline *deadline);
 
 /* What follows is inlined into each method's replacement, where the convention is known and the
    call costs no detour. */
 
 /* Wanted inside a region and wherever somebody else may have noted the lock, or wait for it.
    Without a GIL the latter is to be asked after the release. */
-INTERRUPTION_INLINE bool
-interruption_called_inside_or_noted(PyObject *lock)
+MOD_INLINE bool
+mod_called_inside_or_noted(PyObject *lock)
 {
-    return INTERRUPTION_FREE_THREADED || interruption_current_lockset() != NULL ||
-           interruption_may_be_noted(lock) || interruption_waited_for(lock);
+    return MOD_FREE_THREADED || mod_current_lockset() != NULL || mod_may_be_noted(lock) ||
+           mod_waited_for(lock);
 }
 
 /* A call without arguments, if the type's acquire() takes a flag at no cost: try it. True: the lock
    is taken. False: it is not, or was not tried. */
-INTERRUPTION_INLINE bool
-interruption_took_lock(const interruption_call *call, const interruption_acquiring *how)
+MOD_INLINE bool
+mod_took_lock(const mod_call *call, const mod_acquiring *how)
 {
     static PyObject *const do_not_wait[] = {Py_False};
-    if (how->acquire->shape != INTERRUPTION_FAST_KEYWORDS || !interruption_call_is_bare(call)) {
+    if (how->acquire->shape != MOD_FAST_KEYWORDS || !mod_call_is_bare(call)) {
         return false;
     }
-    const interruption_call attempt = {.original = interruption_original(how->acquire),
-                                       .shape = INTERRUPTION_FAST_KEYWORDS,
-                                       .self = call->self,
-                                       .vector = do_not_wait,
-                                       .count = 1};
-    return interruption_call_original(&attempt) == Py_True; /* False, else: it cannot fail */
+    const mod_call attempt = {.original = mod_original(how->acquire),
+                              .shape = MOD_FAST_KEYWORDS,
+                              .self = call->self,
+                              .vector = do_not_wait,
+                              .count = 1};
+    return mod_call_original(&attempt) == Py_True; /* False, else: it cannot fail */
 }
 
 /* A call has taken it, if so it says. */
-INTERRUPTION_INLINE PyObject *
-interruption_note_taken(PyObject *lock, PyObject *result, const interruption_lock_kind *kind)
+MOD_INLINE PyObject *
+mod_note_taken(PyObject *lock, PyObject *result, const mod_lock_kind *kind)
 {
-    interruption_lockset *set = interruption_thread_lockset; /* of now: the call was wanted */
+    mod_lockset *set = mod_thread_lockset; /* of now: the call was wanted */
     if (result != NULL && result != Py_False && set != NULL) {
-        interruption_lockset_add(set, kind, lock, 1);
+        mod_lockset_add(set, kind, lock, 1);
     }
     return result;
 }
@@ -80,20 +79,20 @@ interruption_note_taken(PyObject *lock, PyObject *result, const interruption_loc
  * original: after it, the lock may be taken, and noted, again. The thread's own is taken out
  * afterwards, if the original has released.
  */
-INTERRUPTION_INLINE PyObject *
-interruption_release_noted(const interruption_call *call, const interruption_lock_kind *kind)
+MOD_INLINE PyObject *
+mod_release_noted(const mod_call *call, const mod_lock_kind *kind)
 {
-    interruption_lockset *set = interruption_current_lockset();
-    interruption_held_lock *own = set == NULL ? NULL : interruption_lockset_find(set, call->self);
-    if (own == NULL && !kind->recursive && interruption_may_be_noted(call->self)) {
-        interruption_forget_lock(call->self);
+    mod_lockset *set = mod_current_lockset();
+    mod_held_lock *own = set == NULL ? NULL : mod_lockset_find(set, call->self);
+    if (own == NULL && !kind->recursive && mod_may_be_noted(call->self)) {
+        mod_forget_lock(call->self);
     }
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     if (result != NULL) {
-        interruption_wake(call->self, 1);
+        mod_wake(call->self, 1);
     }
     if (own != NULL && result != NULL) {
-        interruption_lockset_remove(set, own);
+        mod_lockset_remove(set, own);
     }
     return result;
 }

@@ -11,23 +11,22 @@
 
 #include "blocking/sync/lock_calls.h"
 
-ITR_TLS const PyObject *interruption_left_lock;
+ITR_TLS const PyObject *mod_left_lock;
 
 /* Somebody else may wait for the lock. Without a GIL that is to be asked after the release. */
-INTERRUPTION_INLINE bool
+MOD_INLINE bool
 is_inside_or_waited_for(PyObject *lock)
 {
-    return INTERRUPTION_FREE_THREADED || interruption_current_lockset() != NULL ||
-           interruption_waited_for(lock);
+    return MOD_FREE_THREADED || mod_current_lockset() != NULL || mod_waited_for(lock);
 }
 
 /* Only in the child of a fork, on a lock that some other thread may have held. */
-INTERRUPTION_INLINE PyObject *
-reset(const interruption_call *call)
+MOD_INLINE PyObject *
+reset(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     if (result != NULL) {
-        interruption_forget_lock(call->self);
+        mod_forget_lock(call->self);
     }
     return result;
 }
@@ -37,15 +36,15 @@ reset(const interruption_call *call)
 /* A lock that is waited for. */
 typedef struct {
     PyObject *lock;
-    const interruption_acquiring *how;
+    const mod_acquiring *how;
 } wanted_lock;
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_lock(void *arg)
 {
     const wanted_lock *wanted = arg;
-    return interruption_try_lock(wanted->how, wanted->lock);
+    return mod_try_lock(wanted->how, wanted->lock);
 }
 
 /*
@@ -58,7 +57,7 @@ static bool
 leave_queue(void *arg)
 {
     const wanted_lock *wanted = arg;
-    PyObject *released = interruption_call_method(wanted->how->release, wanted->lock, NULL, 0);
+    PyObject *released = mod_call_method(wanted->how->release, wanted->lock, NULL, 0);
     if (released == NULL) {
         PyErr_Clear();
         return false;
@@ -71,129 +70,129 @@ leave_queue(void *arg)
 static void
 tell_of_end(const void *lock)
 {
-    interruption_wake(lock, 1);
+    mod_wake(lock, 1);
 }
 
 /* Acquire a lock that another thread holds. */
-INTERRUPTION_SELDOM static PyObject *
-wait_for_lock(const interruption_call *call, const interruption_acquiring *how)
+MOD_SELDOM static PyObject *
+wait_for_lock(const mod_call *call, const mod_acquiring *how)
 {
     wanted_lock wanted = {call->self, how};
     itr_deadline deadline;
-    interruption_waiting waiting;
-    interruption_caller caller;
-    interruption_left_lock = NULL;
-    if (!interruption_lock_wait_begin(call, how, true, &waiting, &caller, &deadline)) {
-        return interruption_call_original(call);
+    mod_waiting waiting;
+    mod_caller caller;
+    mod_left_lock = NULL;
+    if (!mod_lock_wait_begin(call, how, true, &waiting, &caller, &deadline)) {
+        return mod_call_original(call);
     }
-    if (caller == INTERRUPTION_CALLER_NOTIFIED) {
+    if (caller == MOD_CALLER_NOTIFIED) {
         waiting.may_leave = leave_queue;
     }
-    if (caller == INTERRUPTION_CALLER_JOIN) {
-        interruption_watch_end(call->self, tell_of_end);
-        interruption_left_lock = call->self; /* unless it gets it */
+    if (caller == MOD_CALLER_JOIN) {
+        mod_watch_end(call->self, tell_of_end);
+        mod_left_lock = call->self; /* unless it gets it */
     }
-    int result = interruption_wait_in_lot(&waiting, call->self, try_lock, &wanted, deadline);
+    int result = mod_wait_in_lot(&waiting, call->self, try_lock, &wanted, deadline);
     if (result >= 0) {
-        interruption_left_lock = NULL;
+        mod_left_lock = NULL;
     }
-    if (result == INTERRUPTION_WAIT_OFF) {
-        const interruption_call again = interruption_call_of(how->acquire, call->self);
-        return interruption_wait_in_original(&again, true, deadline);
+    if (result == MOD_WAIT_OFF) {
+        const mod_call again = mod_call_of(how->acquire, call->self);
+        return mod_wait_in_original(&again, true, deadline);
     }
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
-INTERRUPTION_SELDOM static int
-enter_asked(const interruption_call *call, const interruption_acquiring *how)
+MOD_SELDOM static int
+enter_asked(const mod_call *call, const mod_acquiring *how)
 {
-    interruption_caller caller = INTERRUPTION_CALLER_LIBRARY;
-    int status = interruption_lock_enter_asked(call, how, true, &caller);
-    interruption_left_lock = status < 0 && caller == INTERRUPTION_CALLER_JOIN ? call->self : NULL;
+    mod_caller caller = MOD_CALLER_LIBRARY;
+    int status = mod_lock_enter_asked(call, how, true, &caller);
+    mod_left_lock = status < 0 && caller == MOD_CALLER_JOIN ? call->self : NULL;
     return status;
 }
 
 /* _thread.lock ----------------------------------------------------------------------------------
  */
 
-INTERRUPTION_ORIGINAL(original_locked);
+MOD_ORIGINAL(original_locked);
 
 static bool
 lock_looks_held(PyObject *lock)
 {
-    return interruption_says_yes(&original_locked, lock);
+    return mod_says_yes(&original_locked, lock);
 }
 
-static const interruption_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
+static const mod_lock_kind plain = {.recursive = false, .looks_held = lock_looks_held};
 
-INTERRUPTION_INLINE PyObject *lock_take(const interruption_call *call);
+MOD_INLINE PyObject *lock_take(const mod_call *call);
 
-INTERRUPTION_INLINE PyObject *
-lock_release(const interruption_call *call)
+MOD_INLINE PyObject *
+lock_release(const mod_call *call)
 {
-    return interruption_release_noted(call, &plain);
+    return mod_release_noted(call, &plain);
 }
 
 /* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
-INTERRUPTION_INLINE PyObject *
-lock_leave(const interruption_call *call)
+MOD_INLINE PyObject *
+lock_leave(const mod_call *call)
 {
-    if (call->shape == INTERRUPTION_FAST && call->count != 3) {
-        return interruption_call_original(call);
+    if (call->shape == MOD_FAST && call->count != 3) {
+        return mod_call_original(call);
     }
-    return interruption_release_noted(call, &plain);
+    return mod_release_noted(call, &plain);
 }
 
-INTERRUPTION_REPLACEMENT(lock_acquire, interruption_called_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_acquire_lock, interruption_called_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_enter, interruption_called_inside, lock_take);
-INTERRUPTION_REPLACEMENT(lock_do_release, interruption_called_inside_or_noted, lock_release);
-INTERRUPTION_REPLACEMENT(lock_release_lock, interruption_called_inside_or_noted, lock_release);
-INTERRUPTION_REPLACEMENT(lock_exit, interruption_called_inside_or_noted, lock_leave);
-INTERRUPTION_REPLACEMENT(lock_reset, interruption_called_inside_or_noted, reset);
+MOD_REPLACEMENT(lock_acquire, mod_called_inside, lock_take);
+MOD_REPLACEMENT(lock_acquire_lock, mod_called_inside, lock_take);
+MOD_REPLACEMENT(lock_enter, mod_called_inside, lock_take);
+MOD_REPLACEMENT(lock_do_release, mod_called_inside_or_noted, lock_release);
+MOD_REPLACEMENT(lock_release_lock, mod_called_inside_or_noted, lock_release);
+MOD_REPLACEMENT(lock_exit, mod_called_inside_or_noted, lock_leave);
+MOD_REPLACEMENT(lock_reset, mod_called_inside_or_noted, reset);
 
-static const interruption_acquiring lock_acquiring = {.acquire = &lock_acquire,
-                                                      .release = &lock_do_release,
-                                                      .flag = "blocking",
-                                                      .ever = INTERRUPTION_MINUS_ONE_IS_EVER,
-                                                      .caller = interruption_caller_of_lock};
+static const mod_acquiring lock_acquiring = {.acquire = &lock_acquire,
+                                             .release = &lock_do_release,
+                                             .flag = "blocking",
+                                             .ever = MOD_MINUS_ONE_IS_EVER,
+                                             .caller = mod_caller_of_lock};
 
-INTERRUPTION_SELDOM static PyObject *
-lock_take_slowly(const interruption_call *call)
+MOD_SELDOM static PyObject *
+lock_take_slowly(const mod_call *call)
 {
-    if (interruption_is_asked() && enter_asked(call, &lock_acquiring) < 0) {
+    if (mod_is_asked() && enter_asked(call, &lock_acquiring) < 0) {
         return NULL;
     }
-    PyObject *result = !INTERRUPTION_FREE_THREADED && !lock_looks_held(call->self)
-                           ? interruption_call_original(call)
+    PyObject *result = !MOD_FREE_THREADED && !lock_looks_held(call->self)
+                           ? mod_call_original(call)
                            : wait_for_lock(call, &lock_acquiring);
-    return interruption_note_taken(call->self, result, &plain);
+    return mod_note_taken(call->self, result, &plain);
 }
 
-INTERRUPTION_INLINE PyObject *
-lock_take(const interruption_call *call)
+MOD_INLINE PyObject *
+lock_take(const mod_call *call)
 {
-    if (!interruption_is_asked() && interruption_took_lock(call, &lock_acquiring)) {
-        return interruption_note_taken(call->self, Py_NewRef(Py_True), &plain);
+    if (!mod_is_asked() && mod_took_lock(call, &lock_acquiring)) {
+        return mod_note_taken(call->self, Py_NewRef(Py_True), &plain);
     }
     /* With a GIL, a lock that is free now is free for the original, too. */
-    if (INTERRUPTION_FREE_THREADED || interruption_is_asked() || lock_looks_held(call->self)) {
-        const interruption_call rebuilt = interruption_call_rebuilt(call);
+    if (MOD_FREE_THREADED || mod_is_asked() || lock_looks_held(call->self)) {
+        const mod_call rebuilt = mod_call_rebuilt(call);
         return lock_take_slowly(&rebuilt);
     }
-    return interruption_note_taken(call->self, interruption_call_original(call), &plain);
+    return mod_note_taken(call->self, mod_call_original(call), &plain);
 }
 
 /* _thread.RLock ---------------------------------------------------------------------------------
  */
 
-INTERRUPTION_ORIGINAL(rlock_is_owned);
-INTERRUPTION_ORIGINAL(rlock_locked);
+MOD_ORIGINAL(rlock_is_owned);
+MOD_ORIGINAL(rlock_locked);
 
 static bool
 rlock_looks_held(PyObject *lock)
 {
-    return interruption_says_yes(&rlock_is_owned, lock);
+    return mod_says_yes(&rlock_is_owned, lock);
 }
 
 /* Its text tells, on all versions, and to all threads. */
@@ -209,34 +208,34 @@ rlock_looks_taken_by(PyObject *lock, unsigned long ident)
     return taken;
 }
 
-static const interruption_lock_kind recursive = {
+static const mod_lock_kind recursive = {
     .recursive = true, .looks_held = rlock_looks_held, .looks_taken_by = rlock_looks_taken_by};
 
-INTERRUPTION_INLINE PyObject *rlock_take(const interruption_call *call);
+MOD_INLINE PyObject *rlock_take(const mod_call *call);
 
-INTERRUPTION_INLINE PyObject *
-rlock_release(const interruption_call *call)
+MOD_INLINE PyObject *
+rlock_release(const mod_call *call)
 {
-    return interruption_release_noted(call, &recursive);
+    return mod_release_noted(call, &recursive);
 }
 
-INTERRUPTION_INLINE PyObject *
-rlock_save(const interruption_call *call)
+MOD_INLINE PyObject *
+rlock_save(const mod_call *call)
 {
-    PyObject *state = interruption_call_original(call);
-    interruption_lockset *set = interruption_current_lockset();
+    PyObject *state = mod_call_original(call);
+    mod_lockset *set = mod_current_lockset();
     if (state != NULL) {
-        interruption_wake(call->self, 1);
+        mod_wake(call->self, 1);
     }
     if (state != NULL && set != NULL) {
-        interruption_lockset_pause(set, call->self);
+        mod_lockset_pause(set, call->self);
     }
     return state;
 }
 
 /* How many levels the state says that was restored; as an argument or in a tuple of them. */
 static int
-restored_levels(const interruption_call *call)
+restored_levels(const mod_call *call)
 {
     PyObject *state = call->vector == NULL ? call->argument : call->vector[0];
     assert(state != NULL); /* the original has taken it */
@@ -250,70 +249,68 @@ restored_levels(const interruption_call *call)
     return levels;
 }
 
-INTERRUPTION_INLINE PyObject *
-rlock_restore(const interruption_call *call)
+MOD_INLINE PyObject *
+rlock_restore(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
-    interruption_lockset *set = interruption_current_lockset();
+    PyObject *result = mod_call_original(call);
+    mod_lockset *set = mod_current_lockset();
     if (result != NULL && set != NULL) {
-        interruption_lockset_resume(set, &recursive, call->self, restored_levels(call));
+        mod_lockset_resume(set, &recursive, call->self, restored_levels(call));
     }
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(rlock_acquire, interruption_called_inside, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_enter, interruption_called_inside, rlock_take);
-INTERRUPTION_REPLACEMENT(rlock_do_release, is_inside_or_waited_for, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_exit, is_inside_or_waited_for, rlock_release);
-INTERRUPTION_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save);
-INTERRUPTION_REPLACEMENT(rlock_acquire_restore, interruption_called_inside, rlock_restore);
-INTERRUPTION_REPLACEMENT(rlock_reset, interruption_called_inside_or_noted, reset);
+MOD_REPLACEMENT(rlock_acquire, mod_called_inside, rlock_take);
+MOD_REPLACEMENT(rlock_enter, mod_called_inside, rlock_take);
+MOD_REPLACEMENT(rlock_do_release, is_inside_or_waited_for, rlock_release);
+MOD_REPLACEMENT(rlock_exit, is_inside_or_waited_for, rlock_release);
+MOD_REPLACEMENT(rlock_release_save, is_inside_or_waited_for, rlock_save);
+MOD_REPLACEMENT(rlock_acquire_restore, mod_called_inside, rlock_restore);
+MOD_REPLACEMENT(rlock_reset, mod_called_inside_or_noted, reset);
 
 /* Is it surely free for the calling thread? From 3.14 on it can tell (gh-115942); it stays so while
    we have the GIL. */
-INTERRUPTION_INLINE bool
+MOD_INLINE bool
 rlock_is_free(PyObject *lock)
 {
-    return !INTERRUPTION_FREE_THREADED && interruption_original(&rlock_locked) != NULL &&
-           (!interruption_says_yes(&rlock_locked, lock) ||
-            interruption_says_yes(&rlock_is_owned, lock));
+    return !MOD_FREE_THREADED && mod_original(&rlock_locked) != NULL &&
+           (!mod_says_yes(&rlock_locked, lock) || mod_says_yes(&rlock_is_owned, lock));
 }
 
-static const interruption_acquiring rlock_acquiring = {.acquire = &rlock_acquire,
-                                                       .release = &rlock_do_release,
-                                                       .flag = "blocking",
-                                                       .ever = INTERRUPTION_MINUS_ONE_IS_EVER,
-                                                       .caller = interruption_caller_of_lock};
+static const mod_acquiring rlock_acquiring = {.acquire = &rlock_acquire,
+                                              .release = &rlock_do_release,
+                                              .flag = "blocking",
+                                              .ever = MOD_MINUS_ONE_IS_EVER,
+                                              .caller = mod_caller_of_lock};
 
 __attribute__((noinline)) static PyObject *
-rlock_take_slowly(const interruption_call *call)
+rlock_take_slowly(const mod_call *call)
 {
-    if (interruption_is_asked() && enter_asked(call, &rlock_acquiring) < 0) {
+    if (mod_is_asked() && enter_asked(call, &rlock_acquiring) < 0) {
         return NULL;
     }
     /* Without arguments it is tried at once. */
-    int taken =
-        interruption_call_count(call) > 0 ? 0 : interruption_try_lock(&rlock_acquiring, call->self);
+    int taken = mod_call_count(call) > 0 ? 0 : mod_try_lock(&rlock_acquiring, call->self);
     PyObject *result = taken > 0    ? Py_NewRef(Py_True)
                        : taken == 0 ? wait_for_lock(call, &rlock_acquiring)
                                     : NULL;
-    return interruption_note_taken(call->self, result, &recursive);
+    return mod_note_taken(call->self, result, &recursive);
 }
 
-INTERRUPTION_INLINE PyObject *
-rlock_take(const interruption_call *call)
+MOD_INLINE PyObject *
+rlock_take(const mod_call *call)
 {
-    if (!interruption_is_asked() && interruption_took_lock(call, &rlock_acquiring)) {
-        return interruption_note_taken(call->self, Py_NewRef(Py_True), &recursive);
+    if (!mod_is_asked() && mod_took_lock(call, &rlock_acquiring)) {
+        return mod_note_taken(call->self, Py_NewRef(Py_True), &recursive);
     }
-    if (interruption_is_asked() || !rlock_is_free(call->self)) {
-        const interruption_call rebuilt = interruption_call_rebuilt(call);
+    if (mod_is_asked() || !rlock_is_free(call->self)) {
+        const mod_call rebuilt = mod_call_rebuilt(call);
         return rlock_take_slowly(&rebuilt);
     }
-    return interruption_note_taken(call->self, interruption_call_original(call), &recursive);
+    return mod_note_taken(call->self, mod_call_original(call), &recursive);
 }
 
-static const interruption_row lock_rows[] = {
+static const mod_row lock_rows[] = {
     {"_thread", "LockType", "locked", &original_locked, false},
     {"_thread", "LockType", "acquire", &lock_acquire, false},
     {"_thread", "LockType", "acquire_lock", &lock_acquire_lock, true},
@@ -334,4 +331,4 @@ static const interruption_row lock_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_locks = {.name = "locks", .rows = lock_rows};
+mod_family mod_locks = {.name = "locks", .rows = lock_rows};

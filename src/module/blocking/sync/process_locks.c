@@ -11,8 +11,8 @@
 #include "blocking/sync/lock_calls.h"
 #include "interpose/originals.h"
 
-INTERRUPTION_ORIGINAL(semaphore_is_zero);
-INTERRUPTION_ORIGINAL(semaphore_is_mine);
+MOD_ORIGINAL(semaphore_is_zero);
+MOD_ORIGINAL(semaphore_is_mine);
 
 /* Places of the members in a SemLock. Written by find_members before anything is interposed. */
 static Py_ssize_t kind_offset, maximum_offset;
@@ -28,13 +28,13 @@ member(PyObject *semaphore, Py_ssize_t offset)
 static bool
 process_lock_looks_held(PyObject *lock)
 {
-    return interruption_says_yes(&semaphore_is_zero, lock);
+    return mod_says_yes(&semaphore_is_zero, lock);
 }
 
 static bool
 process_rlock_looks_held(PyObject *lock)
 {
-    return interruption_says_yes(&semaphore_is_mine, lock);
+    return mod_says_yes(&semaphore_is_mine, lock);
 }
 
 static bool
@@ -43,15 +43,14 @@ process_rlock_looks_taken_by(PyObject *lock, unsigned long Py_UNUSED(ident))
     return process_lock_looks_held(lock); /* by whom, only the taker can tell */
 }
 
-static const interruption_lock_kind process_plain = {.recursive = false,
-                                                     .looks_held = process_lock_looks_held};
-static const interruption_lock_kind process_recursive = {.recursive = true,
-                                                         .looks_held = process_rlock_looks_held,
-                                                         .looks_taken_by =
-                                                             process_rlock_looks_taken_by};
+static const mod_lock_kind process_plain = {.recursive = false,
+                                            .looks_held = process_lock_looks_held};
+static const mod_lock_kind process_recursive = {.recursive = true,
+                                                .looks_held = process_rlock_looks_held,
+                                                .looks_taken_by = process_rlock_looks_taken_by};
 
 /* NULL: it is no lock, but counts permits. */
-static const interruption_lock_kind *
+static const mod_lock_kind *
 kind_of_semaphore(PyObject *semaphore)
 {
     if (member(semaphore, kind_offset) == RECURSIVE_MUTEX) {
@@ -60,14 +59,14 @@ kind_of_semaphore(PyObject *semaphore)
     return member(semaphore, maximum_offset) == 1 ? &process_plain : NULL;
 }
 
-static PyObject *semaphore_take(const interruption_call *call);
-INTERRUPTION_REPLACEMENT(semaphore_acquire, interruption_called_inside, semaphore_take);
-INTERRUPTION_REPLACEMENT(semaphore_enter, interruption_called_inside, semaphore_take);
+static PyObject *semaphore_take(const mod_call *call);
+MOD_REPLACEMENT(semaphore_acquire, mod_called_inside, semaphore_take);
+MOD_REPLACEMENT(semaphore_enter, mod_called_inside, semaphore_take);
 
-static const interruption_acquiring acquiring = {.acquire = &semaphore_acquire,
-                                                 .flag = "block",
-                                                 .ever = INTERRUPTION_NONE_IS_EVER,
-                                                 .caller = interruption_caller_of_process_lock};
+static const mod_acquiring acquiring = {.acquire = &semaphore_acquire,
+                                        .flag = "block",
+                                        .ever = MOD_NONE_IS_EVER,
+                                        .caller = mod_caller_of_process_lock};
 
 /* Leaving Condition.wait. -------------------------------------------------------------------------
  *
@@ -105,11 +104,11 @@ semaphore_of(PyObject *condition, const char *name, PyTypeObject *type)
     return semaphore;
 }
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_semaphore(void *semaphore)
 {
-    return interruption_try_lock(&acquiring, semaphore);
+    return mod_try_lock(&acquiring, semaphore);
 }
 
 /* The calling thread is about to leave Condition.wait by an exception. False: it has been notified,
@@ -118,11 +117,10 @@ try_semaphore(void *semaphore)
 static bool
 withdraw(void *semaphore)
 {
-    PyThreadState *tstate = interruption_thread_self->tstate;
-    interruption_walk walk = interruption_walk_begin(tstate);
-    PyObject *condition =
-        walk.frame == NULL ? NULL : interruption_frame_argument(walk.frame, walk.code, 0);
-    interruption_walk_end(&walk);
+    PyThreadState *tstate = mod_thread_self->tstate;
+    mod_walk walk = mod_walk_begin(tstate);
+    PyObject *condition = walk.frame == NULL ? NULL : mod_frame_argument(walk.frame, walk.code, 0);
+    mod_walk_end(&walk);
     if (condition == NULL) {
         return true;
     }
@@ -132,7 +130,7 @@ withdraw(void *semaphore)
     int taken = sleeping == NULL || woken == NULL ? -1 : try_semaphore(sleeping);
     PyErr_Clear();
     if (taken > 0) {
-        left.frame = interruption_frame_now(tstate);
+        left.frame = mod_frame_now(tstate);
         left.woken = woken;
     }
     Py_XDECREF(sleeping);
@@ -146,7 +144,7 @@ static bool
 is_not_to_be_counted(const PyObject *semaphore)
 {
     if (left.frame == NULL || left.woken != semaphore ||
-        left.frame != interruption_frame_now(PyThreadState_Get())) {
+        left.frame != mod_frame_now(PyThreadState_Get())) {
         return false;
     }
     left.frame = NULL;
@@ -156,28 +154,27 @@ is_not_to_be_counted(const PyObject *semaphore)
 /* Waiting. ------------------------------------------------------------------------------------ */
 
 static PyObject *
-acquire(const interruption_call *call, const interruption_lock_kind *kind)
+acquire(const mod_call *call, const mod_lock_kind *kind)
 {
     itr_deadline deadline;
-    interruption_waiting waiting;
-    interruption_caller caller;
-    if (!interruption_call_deadline(call, acquiring.flag, acquiring.ever, &deadline)) {
-        return interruption_call_original(call);
+    mod_waiting waiting;
+    mod_caller caller;
+    if (!mod_call_deadline(call, acquiring.flag, acquiring.ever, &deadline)) {
+        return mod_call_original(call);
     }
     int taken = try_semaphore(call->self);
     if (taken == 0) {
-        if (!interruption_lock_wait_begin(call, &acquiring, kind != NULL, &waiting, &caller,
-                                          &deadline)) {
-            return interruption_call_original(call);
+        if (!mod_lock_wait_begin(call, &acquiring, kind != NULL, &waiting, &caller, &deadline)) {
+            return mod_call_original(call);
         }
-        if (caller == INTERRUPTION_CALLER_NOTIFIED) {
+        if (caller == MOD_CALLER_NOTIFIED) {
             if (kind != NULL) {
                 /* the condition's own lock, acquired again (S10d) */
-                return interruption_call_original(call);
+                return mod_call_original(call);
             }
             waiting.may_leave = withdraw;
         }
-        taken = interruption_wait_in_slices(&waiting, try_semaphore, call->self, deadline);
+        taken = mod_wait_in_slices(&waiting, try_semaphore, call->self, deadline);
     }
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
@@ -188,58 +185,55 @@ acquire(const interruption_call *call, const interruption_lock_kind *kind)
  * which spares other callers the question.
  */
 static bool
-is_held_by_taker(const interruption_call *call)
+is_held_by_taker(const mod_call *call)
 {
-    interruption_state *state = atomic_load_explicit(&interruption_state_now, memory_order_acquire);
-    return interruption_call_count(call) < 2 || state == NULL ||
-           interruption_caller_of_process_lock(state, PyThreadState_Get()) !=
-               INTERRUPTION_CALLER_EVENT;
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
+    return mod_call_count(call) < 2 || state == NULL ||
+           mod_caller_of_process_lock(state, PyThreadState_Get()) != MOD_CALLER_EVENT;
 }
 
 static PyObject *
-semaphore_take(const interruption_call *call)
+semaphore_take(const mod_call *call)
 {
-    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
-    interruption_caller caller;
-    if (interruption_is_asked() &&
-        interruption_lock_enter_asked(call, &acquiring, kind != NULL, &caller) < 0) {
+    const mod_lock_kind *kind = kind_of_semaphore(call->self);
+    mod_caller caller;
+    if (mod_is_asked() && mod_lock_enter_asked(call, &acquiring, kind != NULL, &caller) < 0) {
         return NULL;
     }
     PyObject *result = acquire(call, kind);
     if (result == NULL || kind == NULL || (kind == &process_plain && !is_held_by_taker(call))) {
         return result;
     }
-    return interruption_note_taken(call->self, result, kind);
+    return mod_note_taken(call->self, result, kind);
 }
 
-INTERRUPTION_INLINE PyObject *
-semaphore_release(const interruption_call *call)
+MOD_INLINE PyObject *
+semaphore_release(const mod_call *call)
 {
-    const interruption_lock_kind *kind = kind_of_semaphore(call->self);
+    const mod_lock_kind *kind = kind_of_semaphore(call->self);
     if (kind != NULL) {
-        return interruption_release_noted(call, kind);
+        return mod_release_noted(call, kind);
     }
     if (is_not_to_be_counted(call->self)) {
         Py_RETURN_NONE;
     }
-    return interruption_call_original(call);
+    return mod_call_original(call);
 }
 
 /* Where an exit checks its arguments, it must not be taken for a release when they are wrong. */
-INTERRUPTION_INLINE PyObject *
-semaphore_leave(const interruption_call *call)
+MOD_INLINE PyObject *
+semaphore_leave(const mod_call *call)
 {
-    if (call->shape == INTERRUPTION_FAST && call->count > 3) {
-        return interruption_call_original(call);
+    if (call->shape == MOD_FAST && call->count > 3) {
+        return mod_call_original(call);
     }
     return semaphore_release(call);
 }
 
-INTERRUPTION_REPLACEMENT(semaphore_do_release, interruption_called_inside_or_noted,
-                         semaphore_release);
-INTERRUPTION_REPLACEMENT(semaphore_exit, interruption_called_inside_or_noted, semaphore_leave);
+MOD_REPLACEMENT(semaphore_do_release, mod_called_inside_or_noted, semaphore_release);
+MOD_REPLACEMENT(semaphore_exit, mod_called_inside_or_noted, semaphore_leave);
 
-static const interruption_row semaphore_rows[] = {
+static const mod_row semaphore_rows[] = {
     {"_multiprocessing", "SemLock", "_is_zero", &semaphore_is_zero, false},
     {"_multiprocessing", "SemLock", "_is_mine", &semaphore_is_mine, false},
     {"_multiprocessing", "SemLock", "acquire", &semaphore_acquire, false},
@@ -272,7 +266,7 @@ find_member(PyObject *type, const char *name)
 static bool
 find_members(void)
 {
-    PyObject *type = (PyObject *)interruption_find_type(semaphore_rows);
+    PyObject *type = (PyObject *)mod_find_type(semaphore_rows);
     Py_ssize_t kind = type == NULL ? -1 : find_member(type, "kind");
     Py_ssize_t maximum = kind < 0 ? -1 : find_member(type, "maxvalue");
     Py_XDECREF(type);
@@ -284,5 +278,5 @@ find_members(void)
     return true;
 }
 
-interruption_family interruption_process_locks = {
+mod_family mod_process_locks = {
     .name = "process locks", .rows = semaphore_rows, .check = find_members};

@@ -14,75 +14,74 @@
 /* Putting. ------------------------------------------------------------------------------------ */
 
 /* Who waits is asked afterwards: an argument may run Python code, in which others come to wait. */
-INTERRUPTION_INLINE PyObject *
-put(const interruption_call *call)
+MOD_INLINE PyObject *
+put(const mod_call *call)
 {
-    PyObject *result = interruption_call_original(call);
+    PyObject *result = mod_call_original(call);
     if (result != NULL) {
-        interruption_wake(call->self, 1);
+        mod_wake(call->self, 1);
     }
     return result;
 }
 
-INTERRUPTION_REPLACEMENT(queue_put, interruption_called_always, put);
-INTERRUPTION_REPLACEMENT(queue_put_nowait, interruption_called_always, put);
+MOD_REPLACEMENT(queue_put, mod_called_always, put);
+MOD_REPLACEMENT(queue_put_nowait, mod_called_always, put);
 
 /* Getting. ------------------------------------------------------------------------------------ */
 
-INTERRUPTION_ORIGINAL(queue_empty);
+MOD_ORIGINAL(queue_empty);
 
-static PyObject *get_from_queue(const interruption_call *call);
+static PyObject *get_from_queue(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(queue_get, interruption_called_inside, get_from_queue);
+MOD_REPLACEMENT(queue_get, mod_called_inside, get_from_queue);
 
 /* A get that waits. */
 typedef struct {
-    const interruption_call *call;
+    const mod_call *call;
     PyObject *item; /* what it got */
 } taker;
 
 static PyObject *
-take_item(const interruption_call *call)
+take_item(const mod_call *call)
 {
     PyObject *no = Py_False;
-    return interruption_call_again(call, &no, 1);
+    return mod_call_again(call, &no, 1);
 }
 
-/* See interruption_try. */
+/* See mod_try. */
 static int
 try_get(void *arg)
 {
     taker *of = arg;
-    if (interruption_says_yes(&queue_empty, of->call->self)) {
+    if (mod_says_yes(&queue_empty, of->call->self)) {
         return 0;
     }
     of->item = take_item(of->call);
-    if (of->item == NULL && INTERRUPTION_FREE_THREADED &&
-        !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    if (of->item == NULL && MOD_FREE_THREADED && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear(); /* Empty: somebody else was quicker */
         return 0;
     }
     return of->item == NULL ? -1 : 1;
 }
 
-INTERRUPTION_SELDOM static PyObject *
-wait_for_item(const interruption_call *call)
+MOD_SELDOM static PyObject *
+wait_for_item(const mod_call *call)
 {
     taker of = {.call = call};
     itr_deadline deadline;
-    interruption_waiting waiting;
-    if (!interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline)) {
-        return interruption_call_original(call);
+    mod_waiting waiting;
+    if (!mod_call_deadline(call, "block", MOD_NONE_IS_EVER, &deadline)) {
+        return mod_call_original(call);
     }
     if (try_get(&of) != 0) {
         return of.item;
     }
-    if (!interruption_wait_begin(&waiting)) {
-        return interruption_call_original(call);
+    if (!mod_wait_begin(&waiting)) {
+        return mod_call_original(call);
     }
-    switch (interruption_wait_in_lot(&waiting, call->self, try_get, &of, deadline)) {
-    case INTERRUPTION_WAIT_OFF:
-        return interruption_wait_in_original(call, true, deadline);
+    switch (mod_wait_in_lot(&waiting, call->self, try_get, &of, deadline)) {
+    case MOD_WAIT_OFF:
+        return mod_wait_in_original(call, true, deadline);
     case 0:
         return take_item(call); /* which says that it is empty */
     default:
@@ -91,24 +90,23 @@ wait_for_item(const interruption_call *call)
 }
 
 static PyObject *
-get_from_queue(const interruption_call *call)
+get_from_queue(const mod_call *call)
 {
     itr_deadline deadline;
-    if (interruption_is_asked() &&
-        interruption_call_deadline(call, "block", INTERRUPTION_NONE_IS_EVER, &deadline) &&
-        interruption_wait_entry_asked() < 0) {
+    if (mod_is_asked() && mod_call_deadline(call, "block", MOD_NONE_IS_EVER, &deadline) &&
+        mod_wait_entry_asked() < 0) {
         return NULL;
     }
     /* With a GIL, what is there now is there for the original, too, when it has no arguments that
        could run Python code. */
-    if (!INTERRUPTION_FREE_THREADED && interruption_call_count(call) == 0 &&
-        !interruption_says_yes(&queue_empty, call->self)) {
-        return interruption_call_original(call);
+    if (!MOD_FREE_THREADED && mod_call_count(call) == 0 &&
+        !mod_says_yes(&queue_empty, call->self)) {
+        return mod_call_original(call);
     }
     return wait_for_item(call);
 }
 
-static const interruption_row queue_rows[] = {
+static const mod_row queue_rows[] = {
     {"_queue", "SimpleQueue", "empty", &queue_empty, false},
     {"_queue", "SimpleQueue", "get", &queue_get, false},
     {"_queue", "SimpleQueue", "put", &queue_put, false},
@@ -116,4 +114,4 @@ static const interruption_row queue_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_queues = {.name = "queues", .rows = queue_rows};
+mod_family mod_queues = {.name = "queues", .rows = queue_rows};

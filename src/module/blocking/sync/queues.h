@@ -1,11 +1,11 @@
 /*
  * The family of _queue.SimpleQueue. Enabled and disabled by interpose.h's functions.
  */
-#ifndef INTERRUPTION_BLOCKING_QUEUES_H
-#define INTERRUPTION_BLOCKING_QUEUES_H
+#ifndef MOD_BLOCKING_QUEUES_H
+#define MOD_BLOCKING_QUEUES_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_queues;
+extern mod_family mod_queues;
 
 #endif

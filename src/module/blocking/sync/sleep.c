@@ -20,43 +20,43 @@ ends_at(PyObject *seconds, itr_deadline *deadline)
     if (number == NULL) {
         return -1;
     }
-    bool waits = interruption_deadline_of(number, INTERRUPTION_NOTHING_IS_EVER, deadline);
+    bool waits = mod_deadline_of(number, MOD_NOTHING_IS_EVER, deadline);
     Py_DECREF(number);
     return waits;
 }
 
 static PyObject *
-sleep_until(const interruption_waiting *waiting, PyObject *seconds, itr_deadline deadline)
+sleep_until(const mod_waiting *waiting, PyObject *seconds, itr_deadline deadline)
 {
-    if (interruption_audit_sleep(seconds) < 0 || interruption_wait_until(waiting, deadline) < 0) {
+    if (mod_audit_sleep(seconds) < 0 || mod_wait_until(waiting, deadline) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
-static PyObject *sleep_in_region(const interruption_call *call);
+static PyObject *sleep_in_region(const mod_call *call);
 
-INTERRUPTION_REPLACEMENT(sleep_method, interruption_called_inside, sleep_in_region);
+MOD_REPLACEMENT(sleep_method, mod_called_inside, sleep_in_region);
 
 static PyObject *
-sleep_in_region(const interruption_call *call)
+sleep_in_region(const mod_call *call)
 {
-    if (interruption_wait_entry() < 0) {
+    if (mod_wait_entry() < 0) {
         return NULL;
     }
-    PyObject *seconds = interruption_call_argument(call, 0, NULL);
+    PyObject *seconds = mod_call_argument(call, 0, NULL);
     itr_deadline deadline;
-    interruption_waiting waiting;
-    int waits = interruption_call_count(call) == 1 ? ends_at(seconds, &deadline) : 0;
-    if (waits > 0 && interruption_wait_begin(&waiting)) {
+    mod_waiting waiting;
+    int waits = mod_call_count(call) == 1 ? ends_at(seconds, &deadline) : 0;
+    if (waits > 0 && mod_wait_begin(&waiting)) {
         return sleep_until(&waiting, seconds, deadline);
     }
-    return waits < 0 ? NULL : interruption_call_original(call);
+    return waits < 0 ? NULL : mod_call_original(call);
 }
 
-static const interruption_row sleep_rows[] = {
+static const mod_row sleep_rows[] = {
     {"time", NULL, "sleep", &sleep_method, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
-interruption_family interruption_sleeps = {.name = "sleep", .rows = sleep_rows};
+mod_family mod_sleeps = {.name = "sleep", .rows = sleep_rows};

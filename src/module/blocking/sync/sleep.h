@@ -1,11 +1,11 @@
 /*
  * The family of time.sleep. Enabled and disabled by interpose.h's functions.
  */
-#ifndef INTERRUPTION_BLOCKING_SLEEP_H
-#define INTERRUPTION_BLOCKING_SLEEP_H
+#ifndef MOD_BLOCKING_SLEEP_H
+#define MOD_BLOCKING_SLEEP_H
 
 #include "interpose/interpose.h"
 
-extern interruption_family interruption_sleeps;
+extern mod_family mod_sleeps;
 
 #endif
