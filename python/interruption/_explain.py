@@ -27,7 +27,7 @@ State = Literal[
     "running",
 ]
 
-# By the numbers of interruption_cleanup in safepoints.h.
+# By the numbers of mod_cleanup in safepoints.h.
 _SUSPENDED = (
     "the thread is not in a region that is in force: one is that of a generator, coroutine or "
     "greenlet, and not in force while that is suspended; open a region around the work, or use "

@@ -95,7 +95,7 @@ inline itr_clear()
 }
 
 /* src/module/lifecycle.c: thread_ends */
-inline interruption_end_thread()
+inline mod_end_thread()
 {
     atomic {
         !list ->
@@ -153,7 +153,7 @@ proctype target(byte me)
         forever = 0
     :: !raising && !actions -> break /* also in a block: of a generator that is left alone */
     od;
-    interruption_end_thread();
+    mod_end_thread();
     itr_record_end();
     assert(!record[me].events)
 }
