@@ -251,9 +251,10 @@ class Threads(RuleBasedStateMachine):
     def abandon(self, worker, number, closer=None):
         """Close a generator of that worker's in another thread, or in this one."""
         close = worker.driver.suspended[number].close
+        worker.driver.abandoned = True  # before anybody closes it
         if closer is not None and not closer.begin("run", close):
+            worker.driver.abandoned = False
             return
-        worker.driver.abandoned = True
         outcome = here(close) if closer is None else closer.driver.answer()
         worker.driver.abandoned = False
         worker.driver.suspended.pop(number)
