@@ -324,10 +324,15 @@ def test_a_generator_at_the_place_of_one_that_another_thread_has_ended_is_in_no_
         others = []
         while id(made := generator(contextlib.nullcontext())) != place:
             others.append(made)
+            if len(others) == 1000:
+                return "elsewhere"
         next(made)
         return next(made)
 
-    assert in_thread(body) == "ran"
+    found = in_thread(body)
+    if found == "elsewhere":
+        pytest.skip("nothing was made at that place again")
+    assert found == "ran"
 
 
 def test_a_generator_that_is_dropped_leaves():  # S21
