@@ -57,8 +57,9 @@ itr_park_result itr_park(itr_parker *parker, itr_deadline deadline);
    alive until this returns. */
 void itr_unpark(itr_parker *parker);
 
-/* In the child of a fork, by the forking thread, on its own parker: forget permit and sleeper,
-   and do not share a wake-up channel with the parent. Only async-signal-safe calls. */
+/* In the child of a fork, by the forking thread, on its own parker, or on one whose owner is not
+   there: forget permit and sleeper, and do not share a wake-up channel with the parent. Only
+   async-signal-safe calls. */
 void itr_parker_after_fork(itr_parker *parker);
 
 /* The states, shared by the implementations. */

@@ -213,7 +213,7 @@ mod_rearm_after_fork_child(void)
     watch_count = 0;
     running = false;
     atomic_store_explicit(&rearm_thread, 0, memory_order_relaxed);
-    itr_parker_init(&parker);
+    itr_parker_after_fork(&parker);
     ended = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     (void)pthread_mutex_unlock(&rearm_mutex);
 }
