@@ -493,11 +493,24 @@ mod_deadline_of(PyObject *timeout, mod_ever ever, itr_deadline *deadline)
     return true;
 }
 
+/* Does it wait? `*timeout` (borrowed) is NULL if it was not given. */
+static bool
+call_waits(const mod_call *call, const char *flag, PyObject **timeout)
+{
+    PyObject *waits = mod_call_argument(call, 0, flag);
+    *timeout = mod_call_argument(call, 1, "timeout");
+    if (mod_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
+        return false;
+    }
+    int number = 0;
+    return waits == NULL || waits == Py_True || (mod_int_of(waits, &number) && number != 0);
+}
+
 bool
 mod_call_deadline(const mod_call *call, const char *flag, mod_ever ever, itr_deadline *deadline)
 {
     PyObject *timeout;
-    return mod_call_waits(call, flag, &timeout) && mod_deadline_of(timeout, ever, deadline);
+    return call_waits(call, flag, &timeout) && mod_deadline_of(timeout, ever, deadline);
 }
 
 PyObject *
@@ -515,16 +528,4 @@ mod_wait_in_original(const mod_call *call, bool flag, itr_deadline deadline)
         flag ? mod_call_again(call, arguments, 2) : mod_call_again(call, &arguments[1], 1);
     Py_DECREF(arguments[1]);
     return result;
-}
-
-bool
-mod_call_waits(const mod_call *call, const char *flag, PyObject **timeout)
-{
-    PyObject *waits = mod_call_argument(call, 0, flag);
-    *timeout = mod_call_argument(call, 1, "timeout");
-    if (mod_call_count(call) != (waits != NULL) + (*timeout != NULL)) {
-        return false;
-    }
-    int number = 0;
-    return waits == NULL || waits == Py_True || (mod_int_of(waits, &number) && number != 0);
 }

@@ -222,14 +222,8 @@ typedef enum {
  */
 bool mod_deadline_of(PyObject *timeout, mod_ever ever, itr_deadline *deadline);
 
-/*
- * Is a call whose arguments are a flag of that name, whether to wait, and `timeout` one that waits?
- * `*timeout` (borrowed) is NULL if it was not given. False: it does not, or its arguments are not
- * what they usually are.
- */
-bool mod_call_waits(const mod_call *call, const char *flag, PyObject **timeout);
-
-/* Both in one: until when is a call with such arguments to wait? */
+/* Until when is a call to wait whose arguments are a flag of that name, whether to wait, and
+   `timeout`? False: it does not wait, or its arguments are not what they usually are. */
 bool mod_call_deadline(const mod_call *call, const char *flag, mod_ever ever,
                        itr_deadline *deadline);
 

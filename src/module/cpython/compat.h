@@ -26,12 +26,6 @@ mod_add(_Atomic uint64_t *to, uint64_t amount)
 {
     return atomic_fetch_add(to, amount);
 }
-
-static inline bool
-mod_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
-{
-    return atomic_compare_exchange_strong(where, &expected, wanted);
-}
 #else
 #define MOD_FREE_THREADED 0
 
@@ -41,16 +35,6 @@ mod_add(_Atomic uint64_t *to, uint64_t amount)
     uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
     atomic_store_explicit(to, before + amount, memory_order_relaxed);
     return before;
-}
-
-static inline bool
-mod_exchange_if(_Atomic(PyObject *) *where, PyObject *expected, PyObject *wanted)
-{
-    if (atomic_load_explicit(where, memory_order_relaxed) != expected) {
-        return false;
-    }
-    atomic_store_explicit(where, wanted, memory_order_relaxed);
-    return true;
 }
 #endif
 

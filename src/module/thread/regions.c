@@ -566,6 +566,9 @@ runs(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *context
          running = mod_generator_below(tstate, running)) {
         found = context->key == running;
     }
+    if (found) {
+        return true;
+    }
     mod_walk walk = mod_walk_begin(tstate);
     for (; walk.frame != NULL && !found; mod_walk_on(&walk)) {
         found = context->key == mod_frame_address(walk.frame);

@@ -22,13 +22,6 @@ typedef struct {
     const mod_block *shield; /* the outermost shield in force, or NULL */
 } mod_view;
 
-/* Is a request to be let in between statements, by what is in force? */
-static inline bool
-mod_view_open(const mod_view *view)
-{
-    return view->regions > 0 && view->shields == 0 && view->statements;
-}
-
 /*
  * Owner. Enter that object's block; tell the record. Returns the record's flags of before that, or
  * -1 with MemoryError set and nothing changed.

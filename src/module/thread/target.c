@@ -164,8 +164,8 @@ find_thread(mod_state *state, PyObject *thread, mod_target *target)
     return found > 0 ? MOD_TARGET_LIVE : MOD_TARGET_FINISHED;
 }
 
-mod_target_status
-mod_find_target(mod_state *state, PyObject *thread, mod_target *target)
+static mod_target_status
+find_target(mod_state *state, PyObject *thread, mod_target *target)
 {
     *target = (mod_target){.record = NULL};
     if (PyLong_Check(thread) && !PyBool_Check(thread)) {
@@ -194,7 +194,7 @@ bool
 mod_find_live(mod_state *state, PyObject *thread, mod_target *target, PyObject *of_ended,
               PyObject **answer)
 {
-    mod_target_status status = mod_find_target(state, thread, target);
+    mod_target_status status = find_target(state, thread, target);
     *answer = status == MOD_TARGET_FINISHED ? Py_NewRef(of_ended) : NULL;
     return status == MOD_TARGET_LIVE;
 }

@@ -20,19 +20,14 @@ typedef struct {
 } mod_target;
 
 /*
- * Find it. RuntimeError: a Thread that was not started. ValueError: an ident that no live Python
- * thread has. TypeError: something else.
- */
-mod_target_status mod_find_target(mod_state *state, PyObject *thread, mod_target *target);
-
-/*
- * The same for functions that have an answer for one that has ended. False: `*answer` is to be
- * returned, which is that (a new reference), or NULL with an error.
+ * Find it, for a function that has an answer for one that has ended. False: `*answer` is to be
+ * returned, which is that (a new reference), or NULL with an error. RuntimeError: a Thread that was
+ * not started. ValueError: an ident that no live Python thread has. TypeError: something else.
  */
 bool mod_find_live(mod_state *state, PyObject *thread, mod_target *target, PyObject *of_ended,
                    PyObject **answer);
 
-/* The same by ident alone, for the C API; never FINISHED. */
+/* By ident alone, for the C API; never FINISHED. */
 mod_target_status mod_find_ident(unsigned long ident, mod_target *target);
 
 /* Ask it to stop; as itr_ask. */

@@ -93,8 +93,9 @@ raise_late(mod_socket_call *of)
     return -1;
 }
 
-int
-mod_socket_check_time(mod_socket_call *of)
+/* Raise TimeoutError if the socket's timeout is over: -1, else 0. */
+static int
+check_time(mod_socket_call *of)
 {
     return of->blocking || itr_now() < of->deadline ? 0 : raise_late(of);
 }
@@ -352,6 +353,13 @@ mod_socket_go(mod_socket_way how, const mod_call *call, mod_socket_call *of)
 /* Bytes. -----------------------------------------------------------------------------------------
  */
 
+/* The errno says that it would have to wait. */
+static bool
+would_wait(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
 /* One system call for the rest. -1 with errno set. */
 static Py_ssize_t
 transfer_rest(const mod_socket_call *of, mod_socket_transfer *what)
@@ -374,7 +382,7 @@ mod_socket_run(mod_socket_call *of, mod_socket_transfer *what, int progress)
 {
     for (;;) {
         Py_ssize_t count = transfer_rest(of, what);
-        if (count < 0 && !mod_socket_would_wait(errno)) {
+        if (count < 0 && !would_wait(errno)) {
             if (of->progress == MOD_SOCKET_RESULT) {
                 return MOD_SOCKET_END;
             }
@@ -393,7 +401,7 @@ mod_socket_run(mod_socket_call *of, mod_socket_transfer *what, int progress)
             of->progress = progress;
         }
         if (progress == MOD_SOCKET_LOST && count >= 0 &&
-            (PyErr_CheckSignals() < 0 || mod_socket_check_time(of) < 0)) {
+            (PyErr_CheckSignals() < 0 || check_time(of) < 0)) {
             return MOD_SOCKET_FAILED;
         }
         int status = mod_socket_wait(of);

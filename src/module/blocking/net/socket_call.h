@@ -61,16 +61,6 @@ enum {
 };
 int mod_socket_wait(mod_socket_call *of);
 
-/* The errno says that it would have to wait. */
-static inline bool
-mod_socket_would_wait(int error)
-{
-    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
-}
-
-/* Raise TimeoutError if the socket's timeout is over: -1, else 0. */
-int mod_socket_check_time(mod_socket_call *of);
-
 /* A socket option that is an int; `otherwise` where there is none. */
 int mod_socket_option(int fd, int option, int otherwise);
 

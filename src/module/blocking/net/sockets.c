@@ -14,7 +14,7 @@
 #include "blocking/net/socket_call.h"
 #include "blocking/numbers.h"
 
-/* What has been done of the call, by a result of mod_socket_carry. */
+/* What has been done of the call, by a result of mod_socket_run. */
 static PyObject *
 amount(int status, const mod_call *call, const mod_socket_transfer *what)
 {
