@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 from delivery_parts import ask_myself, statements
@@ -321,6 +322,7 @@ def test_a_generator_at_the_place_of_one_that_another_thread_has_ended_is_in_no_
         with pytest.raises(RuntimeError, match="left where it was not entered"):
             in_thread(values.close)
         del values
+        gc.collect()  # of the thread that has closed it
         others = []
         while id(made := generator(contextlib.nullcontext())) != place:
             others.append(made)
