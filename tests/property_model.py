@@ -41,7 +41,7 @@ class Model:
     alive: bool = True
     requested: bool = False  # S4
     pending: bool = False  # not delivered yet
-    insisted: bool = False  # asked more than once (S10c)
+    requested_again: bool = False  # asked more than once (S10c)
     request: tuple = ()  # (exception class, reason) of the last one that counts
     delivered: tuple = ()  # of the last delivery
     switches: dict[str, bool] = field(default_factory=lambda: {"async": True, "io": True})
@@ -53,9 +53,9 @@ class Model:
         if not self.alive:
             return False
         if self.pending:
-            self.insisted = True
+            self.requested_again = True
             return False
-        self.insisted = self.requested
+        self.requested_again = self.requested
         self.requested = self.pending = True
         self.request = (exc_type, reason)
         return True
@@ -65,12 +65,12 @@ class Model:
         assert self.requested
         if self.pending:
             self.delivered = self.request
-        self.pending = self.insisted = False
+        self.pending = self.requested_again = False
         return self.delivered
 
     def clear(self):
         was = self.requested
-        self.requested = self.pending = self.insisted = False
+        self.requested = self.pending = self.requested_again = False
         return was
 
     def end(self):
@@ -127,7 +127,7 @@ class Model:
 
     def wakes(self, mutex):
         """Does a wait in this place raise? (S10)"""
-        enough = self.insisted or not (mutex and self.in_cleanup)
+        enough = self.requested_again or not (mutex and self.in_cleanup)
         return self.pending and self.lets_waits and enough
 
     @property

@@ -105,7 +105,7 @@ a_wake_fd_made_after_the_request_is_readable_at_once(void)
 }
 
 static void
-insisting_makes_a_wake_fd_that_its_user_read_empty_readable_again(void)
+asking_again_makes_a_wake_fd_that_its_user_read_empty_readable_again(void)
 {
     itr_record *record = new_record();
     int fd = itr_wait_fd(record);
@@ -251,7 +251,7 @@ opening_and_arming_leave_the_request_alone(void)
 }
 
 static void
-a_second_request_insists_until_the_first_is_delivered_or_cleared(void)
+a_second_request_counts_as_repeated_until_the_first_is_delivered_or_cleared(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
@@ -278,7 +278,7 @@ has_permit(itr_record *record)
 }
 
 static void
-a_request_wakes_once_and_an_insisting_one_once_more(void)
+a_request_wakes_once_and_a_repeated_one_once_more(void)
 {
     itr_record *record = new_record();
     EXPECT(itr_request(record, NULL) == ITR_NEW && has_permit(record));
@@ -334,7 +334,7 @@ a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered(void)
     dropped = NULL;
 
     first.origin = 7;
-    EXPECT(itr_request(record, &first) == ITR_NEW); /* its own insisting changes nothing */
+    EXPECT(itr_request(record, &first) == ITR_NEW); /* asking itself changes nothing */
     second.origin = 7;
     EXPECT(itr_request(record, &second) == ITR_WAITING);
     EXPECT(itr_take_back(record, 7, &dropped));
@@ -383,15 +383,15 @@ main(void)
     RUN(an_ended_record_takes_no_request);
     RUN(the_wake_fd_is_readable_exactly_while_there_is_a_request);
     RUN(a_wake_fd_made_after_the_request_is_readable_at_once);
-    RUN(insisting_makes_a_wake_fd_that_its_user_read_empty_readable_again);
+    RUN(asking_again_makes_a_wake_fd_that_its_user_read_empty_readable_again);
     RUN(a_wait_ends_at_its_deadline_and_not_before);
     RUN(a_wait_with_a_request_does_not_sleep);
     RUN(a_permit_left_over_does_not_end_a_later_wait);
     RUN(a_request_wakes_a_sleeping_owner);
     RUN(a_signal_handler_breaks_the_wait_off);
     RUN(opening_and_arming_leave_the_request_alone);
-    RUN(a_second_request_insists_until_the_first_is_delivered_or_cleared);
-    RUN(a_request_wakes_once_and_an_insisting_one_once_more);
+    RUN(a_second_request_counts_as_repeated_until_the_first_is_delivered_or_cleared);
+    RUN(a_request_wakes_once_and_a_repeated_one_once_more);
     RUN(the_poll_fd_is_readable_from_the_next_request_on);
     RUN(a_poll_fd_made_after_the_request_is_not_readable);
     RUN(a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered);

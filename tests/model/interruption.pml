@@ -95,7 +95,7 @@ inline itr_clear()
 }
 
 /* src/module/lifecycle.c: thread_ends */
-inline mod_end_thread()
+inline thread_ends()
 {
     atomic {
         !list ->
@@ -153,7 +153,7 @@ proctype target(byte me)
         forever = 0
     :: !raising && !actions -> break /* also in a block: of a generator that is left alone */
     od;
-    mod_end_thread();
+    thread_ends();
     itr_record_end();
     assert(!record[me].events)
 }

@@ -65,7 +65,7 @@ MUTATIONS = [
     Mutation(
         "the gap between acquire() and try is no point",
         "safepoints/safepoints.c",
-        "flags |= is_gap(at, number) && !at->notes[number].vain ? MOD_SAFEPOINT_GAP : 0;",
+        "flags |= is_gap(at, number) && !at->notes[number].cleanup_loop ? MOD_SAFEPOINT_GAP : 0;",
         "flags |= is_gap(at, number) ? 0 : 0;",
     ),
     Mutation(

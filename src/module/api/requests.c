@@ -160,8 +160,7 @@ typedef struct {
 static bool
 is_of_ours(uintptr_t thread_id)
 {
-    return thread_id != 0 &&
-           (thread_id == mod_rearm_thread() || thread_id == mod_watchdog_feeler());
+    return thread_id != 0 && (thread_id == mod_rearm_thread() || thread_id == mod_watchdog_probe());
 }
 
 /* Those of the list that are to be asked, the caller not among them. Fewer, with MemoryError set,

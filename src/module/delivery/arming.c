@@ -7,7 +7,7 @@
 #include "delivery/rearm.h"
 #include "safepoints/self_test.h"
 
-/* Does a request wait in an open thread, by its flags? */
+/* Does a request wait in a thread that is cancelable, by its flags? */
 static bool
 is_in_need(uint32_t flags)
 {

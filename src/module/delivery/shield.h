@@ -10,7 +10,7 @@
 #include "thread/thread.h"
 
 /* Blocks of the calling thread have changed, and its record's flags were as given: see to it that
-   it is armed exactly while it is open. */
+   it is armed exactly while it is cancelable. */
 void mod_settle(mod_state *state, mod_thread *thread, uint32_t flags);
 
 /* Shield what C code has Python run, if the calling thread is inside a region, until the other is

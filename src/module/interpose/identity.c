@@ -36,11 +36,11 @@ find_kept(const PyMethodDef *definition)
 typedef struct {
     PyCFunctionObject function;
     PyMethodDef definition;
-} likeness;
+} stand_in;
 
-/* The object itself, or its likeness before the exchange. */
+/* The object itself, or what stands for it as it was before the exchange. */
 static PyObject *
-as_before(PyObject *object, likeness *made)
+as_before(PyObject *object, stand_in *made)
 {
     if (!PyCFunction_Check(object)) {
         return object;
@@ -60,14 +60,14 @@ as_before(PyObject *object, likeness *made)
 static Py_hash_t
 hash(PyObject *self)
 {
-    likeness made;
+    stand_in made;
     return original_hash(as_before(self, &made));
 }
 
 static PyObject *
 compare_functions(PyObject *self, PyObject *other, int operation)
 {
-    likeness made_self, made_other;
+    stand_in made_self, made_other;
     return original_compare(as_before(self, &made_self), as_before(other, &made_other), operation);
 }
 

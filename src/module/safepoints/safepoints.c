@@ -44,7 +44,7 @@ typedef struct {
     int covers_from;   /* of a handler: the first instruction that it covers; else 0 */
     bool looped;       /* a jump back, or where one goes to */
     bool headed;       /* where a jump back goes to */
-    bool vain;         /* one leads back to it, with nothing but cleanup between */
+    bool cleanup_loop; /* one leads back to it, with nothing but cleanup between */
 } note;
 
 /* While a code object is being analysed. */
@@ -204,9 +204,9 @@ find_turned(analysis *at, int jump, int target)
         }
         all |= here;
     }
-    bool vain = i < target && all != 0;
-    at->notes[target].vain |= vain;
-    at->notes[target].turned |= vain ? all : last;
+    bool only_cleanup = i < target && all != 0;
+    at->notes[target].cleanup_loop |= only_cleanup;
+    at->notes[target].turned |= only_cleanup ? all : last;
 }
 
 /* A `break`, `continue` or `return` that leads into a `finally` leaves an instruction with its own
@@ -318,8 +318,8 @@ flags_of(const analysis *at, int number)
     uint64_t all = mod_slots_below(stack->depth);
     uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
     unsigned flags = 0;
-    bool astray = jumps_outside_of_handler(&at->flow.bytecode, number);
-    if (stack->depth <= MOD_SLOTS && (clear & all) == all && !astray) {
+    bool jumps_out = jumps_outside_of_handler(&at->flow.bytecode, number);
+    if (stack->depth <= MOD_SLOTS && (clear & all) == all && !jumps_out) {
         flags |= (blocks & all) == all ? MOD_SAFEPOINT_STATEMENT : 0;
         bool handled = mod_follow_is_handled(&at->flow, number);
         if (at->notes[number].looped && !(MOD_JUMPS_IGNORE_HANDLERS && handled)) {
@@ -328,7 +328,7 @@ flags_of(const analysis *at, int number)
         flags |= at->notes[number].headed ? MOD_SAFEPOINT_HEAD : 0;
     }
     flags |= instruction->calls ? MOD_SAFEPOINT_CALLS : 0;
-    flags |= is_gap(at, number) && !at->notes[number].vain ? MOD_SAFEPOINT_GAP : 0;
+    flags |= is_gap(at, number) && !at->notes[number].cleanup_loop ? MOD_SAFEPOINT_GAP : 0;
     return flags;
 }
 

@@ -41,47 +41,47 @@ static struct {
     bool wanted; /* it is to take the GIL, or has not got it yet: it may wait for ever */
     itr_parker parker;
     _Atomic uintptr_t ident;
-} feeler;
+} probe;
 
 /* An interpreter that goes lets nobody attach: that would not return. Without memory it returns at
    once, which is no hold of the GIL, either. */
 static void *
-feel(void *unused)
+run_probe(void *unused)
 {
-    atomic_store_explicit(&feeler.ident, (uintptr_t)PyThread_get_thread_ident(),
+    atomic_store_explicit(&probe.ident, (uintptr_t)PyThread_get_thread_ident(),
                           memory_order_relaxed);
     (void)pthread_mutex_lock(&mutex);
     while (guard.patience != ITR_NEVER) {
-        bool wanted = feeler.wanted;
+        bool wanted = probe.wanted;
         (void)pthread_mutex_unlock(&mutex);
         if (!wanted) {
-            (void)itr_park(&feeler.parker, ITR_NEVER);
+            (void)itr_park(&probe.parker, ITR_NEVER);
         }
         else if (!mod_is_finalizing() && mod_attach_thread()) {
             mod_detach_thread();
         }
         (void)pthread_mutex_lock(&mutex);
-        feeler.wanted = feeler.wanted && !wanted;
+        probe.wanted = probe.wanted && !wanted;
     }
-    itr_parker_destroy(&feeler.parker);
-    feeler.running = feeler.wanted = false;
-    atomic_store_explicit(&feeler.ident, 0, memory_order_relaxed);
+    itr_parker_destroy(&probe.parker);
+    probe.running = probe.wanted = false;
+    atomic_store_explicit(&probe.ident, 0, memory_order_relaxed);
     (void)pthread_mutex_unlock(&mutex);
     return unused;
 }
 
 /* Under the mutex. */
 static void
-start_feeler(void)
+start_probe(void)
 {
-    if (!feeler.running) {
-        itr_parker_init(&feeler.parker);
-        feeler.running = itr_start_background(feel, NULL, 0) == 0;
+    if (!probe.running) {
+        itr_parker_init(&probe.parker);
+        probe.running = itr_start_background(run_probe, NULL, 0) == 0;
     }
 }
 
 /* By the guard. Since the call before, could one run? `*within`: after so many nanoseconds to call
-   it again. Without the feeler nothing is known. */
+   it again. Without the probe nothing is known. */
 static bool
 one_could_run(int64_t *within)
 {
@@ -91,19 +91,19 @@ one_could_run(int64_t *within)
     }
     *within = OFTEN;
     (void)pthread_mutex_lock(&mutex);
-    bool could = !feeler.wanted;
-    if (feeler.running) {
-        feeler.wanted = true;
-        itr_unpark(&feeler.parker);
+    bool could = !probe.wanted;
+    if (probe.running) {
+        probe.wanted = true;
+        itr_unpark(&probe.parker);
     }
     (void)pthread_mutex_unlock(&mutex);
     return could;
 }
 
 uintptr_t
-mod_watchdog_feeler(void)
+mod_watchdog_probe(void)
 {
-    return atomic_load_explicit(&feeler.ident, memory_order_relaxed);
+    return atomic_load_explicit(&probe.ident, memory_order_relaxed);
 }
 
 /* The guard. ----------------------------------------------------------------------------------- */
@@ -189,7 +189,7 @@ mod_watchdog_stays(int number, int64_t patience, int64_t since)
     }
     guard.patience = patience < guard.patience ? patience : guard.patience;
     if (wake_guard()) {
-        start_feeler();
+        start_probe();
     }
     (void)pthread_mutex_unlock(&mutex);
 }
@@ -215,8 +215,8 @@ mod_watchdog_forget(void)
     if (guard.running) {
         itr_unpark(&guard.parker);
     }
-    if (feeler.running) {
-        itr_unpark(&feeler.parker);
+    if (probe.running) {
+        itr_unpark(&probe.parker);
     }
     (void)pthread_mutex_unlock(&mutex);
 }
@@ -247,8 +247,15 @@ void
 mod_watchdog_after_fork_child(void)
 {
     (void)pthread_mutex_unlock(&mutex);
+    /* They are made anew with the next threads, but what they have is not kept until then. */
+    if (guard.running) {
+        itr_parker_after_fork(&guard.parker);
+    }
+    if (probe.running) {
+        itr_parker_after_fork(&probe.parker);
+    }
     guard.running = false;
     guard.due = guard.patience = ITR_NEVER;
-    feeler.running = feeler.wanted = false;
-    atomic_store_explicit(&feeler.ident, 0, memory_order_relaxed);
+    probe.running = probe.wanted = false;
+    atomic_store_explicit(&probe.ident, 0, memory_order_relaxed);
 }

@@ -44,8 +44,8 @@ void mod_watchdog_forget(void);
 /* Nobody can hold up anybody any more. */
 void mod_watchdog_python_has_gone(void);
 
-/* The ident of the thread that feels whether one can run, or 0: nobody has to ask it to stop. */
-uintptr_t mod_watchdog_feeler(void);
+/* The ident of the thread that probes whether one can run, or 0: nobody has to ask it to stop. */
+uintptr_t mod_watchdog_probe(void);
 
 /* Around a fork: see lifecycle.h. The parent's end is not the child's. */
 void mod_watchdog_before_fork(void);

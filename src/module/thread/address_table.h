@@ -11,8 +11,8 @@
 struct mod_held_lock;
 
 typedef struct {
-    _Atomic(struct mod_held_lock *) held; /* those with this hash, in a list. atomic:
-                                                      written under held_locks.c's guard */
+    _Atomic(struct mod_held_lock *) held; /* those with this hash, in a list. atomic: written
+                                             under held_locks.c's guard */
     _Atomic uint64_t waiters; /* how many wait for an object with this hash. atomic: changed by
                                  mod_add, by attached threads */
 } mod_slot;

@@ -37,12 +37,12 @@ typedef struct mod_held_lock {
     _Atomic(PyObject *) lock; /* the lock; NULL: released, dropped or forgotten. atomic: written
                                  under the table's guard, by the owner or to NULL by others; read by
                                  the owner without */
-    _Atomic(struct mod_held_lock *) alike; /* with the same hash. atomic: as in a slot,
-                                                       under the table's guard, relaxed */
+    _Atomic(struct mod_held_lock *) alike; /* with the same hash. atomic: as in a slot, under the
+                                              table's guard, relaxed */
     struct mod_held_lock *outer;           /* taken before it; or the next one that is free */
     PyObject *object;                      /* a reference to it */
-    PyObject *code;                        /* where it was taken: a reference, or NULL. Of memory
-                                              that is free, what it was before */
+    PyObject *code; /* where it was taken: a reference, or NULL. Of memory that is
+                       free, what it was before */
     const mod_lock_kind *kind;
     int lasti;
     int levels;  /* of a recursive lock */
