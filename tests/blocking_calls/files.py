@@ -480,8 +480,8 @@ class Lockf(_FileLock):
     def __init__(self) -> None:
         super().__init__()
         script = (
-            "import fcntl, sys; file = open(sys.argv[1], 'r+b'); "
-            "fcntl.lockf(file, fcntl.LOCK_EX, 10); print(); sys.stdin.read()"
+            "import fcntl, sys\nwith open(sys.argv[1], 'r+b') as file:\n"
+            "    fcntl.lockf(file, fcntl.LOCK_EX, 10); print(flush=True); sys.stdin.read()"
         )
         self.holder = subprocess.Popen(
             [sys.executable, "-c", script, self.file.name],
