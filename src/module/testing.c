@@ -8,8 +8,7 @@
 
 #include "thread/thread.h"
 
-#include "blocking/sync/locks.h"
-#include "blocking/sync/process_locks.h"
+#include "blocking/interposed.h"
 #include "thread/held_locks.h"
 #include "safepoints/code.h"
 

@@ -6,27 +6,11 @@
  */
 #include "blocking/families.h"
 
-#include "blocking/process/children.h"
-#include "cpython/compat.h"
-#include "blocking/io/descriptors.h"
-#include "blocking/io/file_locks.h"
-#include "blocking/io/files.h"
-#include "blocking/greenlets.h"
-#include "thread/held_locks.h"
-#include "blocking/sync/joins.h"
-#include "blocking/sync/locks.h"
-#include "blocking/io/opening.h"
-#include "interpose/originals.h"
-#include "blocking/sync/process_locks.h"
-#include "blocking/sync/queues.h"
-#include "blocking/io/select.h"
-#include "blocking/process/signals.h"
-#include "blocking/sync/sleep.h"
-#include "blocking/net/socket_call.h"
-#include "blocking/net/sockets.h"
-#include "blocking/net/tls.h"
-#include "blocking/net/tls_section.h"
+#include "blocking/interposed.h"
 #include "blocking/wait.h"
+#include "cpython/compat.h"
+#include "interpose/originals.h"
+#include "thread/held_locks.h"
 
 enum { REASON_SIZE = 256 };
 

@@ -1,6 +1,11 @@
-/* See greenlets.h. C code that switches by greenlet's own C functions does not come by here: then
-   the frames that have entered regions are armed (running.c), and those that these call. */
-#include "blocking/greenlets.h"
+/*
+ * Greenlets' switches wait for no event of the system: a call of one returns when the greenlet is
+ * switched back to. What it comes back to has not been armed, if a request came meanwhile (S21).
+ *
+ * C code that switches by greenlet's own C functions does not come by here: then the frames that
+ * have entered regions are armed (running.c), and those that these call.
+ */
+#include "blocking/interposed.h"
 
 #include "delivery/arming.h"
 

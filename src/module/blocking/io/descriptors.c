@@ -1,8 +1,8 @@
 /*
- * See descriptors.h. What may have to wait is read and written by streams.h; regular files never
+ * What may have to wait is read and written by streams.h; regular files never
  * wait: there, a read is only where a request may be raised, before it does anything (S10b).
  */
-#include "blocking/io/descriptors.h"
+#include "blocking/interposed.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -20,43 +20,6 @@ enter_descriptor_read(const mod_call *call)
     }
     (void)mod_int_of(mod_call_argument(call, 0, NULL), &fd);
     return mod_stream_enter(fd);
-}
-
-PyObject *
-mod_read_bytes(const mod_call *call, mod_stream *stream, Py_ssize_t size)
-{
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
-    if (bytes == NULL) {
-        return NULL;
-    }
-    Py_ssize_t count = mod_stream_read(stream, PyBytes_AS_STRING(bytes), (size_t)size);
-    if (count < 0) {
-        Py_DECREF(bytes);
-        return count == MOD_ORIGINALS ? mod_call_original(call) : NULL;
-    }
-    if (count != size) {
-        (void)_PyBytes_Resize(&bytes, count);
-    }
-    return bytes;
-}
-
-PyObject *
-mod_write_buffer(const mod_call *call, mod_stream *stream, PyObject *data)
-{
-    Py_buffer buffer;
-    if (PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE) < 0) {
-        PyErr_Clear();
-        return mod_call_original(call);
-    }
-    Py_ssize_t count = MOD_ORIGINALS;
-    if (buffer.len > 0) {
-        count = mod_stream_write(stream, buffer.buf, (size_t)buffer.len);
-    }
-    PyBuffer_Release(&buffer);
-    if (count == MOD_ORIGINALS) {
-        return mod_call_original(call);
-    }
-    return count < 0 ? NULL : PyLong_FromSsize_t(count);
 }
 
 /* The descriptor that is the first of so many arguments, if that is one which may have to be waited

@@ -1,9 +1,9 @@
 /*
- * See file_locks.h. The kernel tells nobody when a lock may be had, so who may be interrupted tries
+ * The kernel tells nobody when a lock may be had, so who may be interrupted tries
  * from time to time, with LOCK_NB. Such a lock is a mutex: it is not given up in cleanup by one
  * request (S10c).
  */
-#include "blocking/io/file_locks.h"
+#include "blocking/interposed.h"
 
 #include <sys/file.h>
 

@@ -1,15 +1,12 @@
 /*
- * See files.h. Regular files and folders never wait: there, a call is only where a request may be
+ * Regular files and folders never wait: there, a call is only where a request may be
  * raised, before it does anything (S10b). What may have to wait is read and written by streams.h.
  *
  * The buffered and text layers, and input() where it does not edit a line, are built on FileIO's
  * methods, which they call by name.
  */
-#include "blocking/io/files.h"
-
-#include <fcntl.h>
-
-#include "blocking/io/descriptors.h"
+#include "blocking/interposed.h"
+#include "blocking/io/streams.h"
 #include "blocking/numbers.h"
 
 /* What is only a point of delivery. */

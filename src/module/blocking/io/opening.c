@@ -1,11 +1,11 @@
 /*
- * See opening.h. A FIFO is opened so that this does not wait, then its other end is waited for, and
+ * A FIFO is opened so that this does not wait, then its other end is waited for, and
  * the descriptor is made as it was asked for. Nothing tells when a writer opens it that does not
  * write, nor when a reader waits for a writer to open it; so we look again from time to time.
  *
  * open() of a FIFO is given os.open as its opener. What is no FIFO is the original's.
  */
-#include "blocking/io/opening.h"
+#include "blocking/interposed.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
- * See select.h. The original looks first, with a timeout of 0; what it finds is the result, so it
- * is the original that words results and errors. Only what there is to wait for differs:
+ * Waits for many descriptors. The original looks first, with a timeout of 0; what it finds is the
+ * result, so it is the original that words results and errors. Only what there is to wait for
+ * differs:
  *
  * - select: the descriptors of its lists, in poll(), because ours may be too large for select().
  * - epoll: its own descriptor, which is readable when there are events.
@@ -9,7 +10,7 @@
  *
  * Only int and float timeouts are understood here, the rest is the original's.
  */
-#include "blocking/io/select.h"
+#include "blocking/interposed.h"
 
 #include <errno.h>
 #include <math.h>

@@ -391,3 +391,42 @@ mod_stream_write(mod_stream *stream, const void *buffer, size_t size)
     return run_transfer(
         &(transfer){.stream = stream, .buffer = (char *)buffer, .size = size, .writes = true});
 }
+
+/* For calls. ----------------------------------------------------------------------------------- */
+
+PyObject *
+mod_read_bytes(const mod_call *call, mod_stream *stream, Py_ssize_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    Py_ssize_t count = mod_stream_read(stream, PyBytes_AS_STRING(bytes), (size_t)size);
+    if (count < 0) {
+        Py_DECREF(bytes);
+        return count == MOD_ORIGINALS ? mod_call_original(call) : NULL;
+    }
+    if (count != size) {
+        (void)_PyBytes_Resize(&bytes, count);
+    }
+    return bytes;
+}
+
+PyObject *
+mod_write_buffer(const mod_call *call, mod_stream *stream, PyObject *data)
+{
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear();
+        return mod_call_original(call);
+    }
+    Py_ssize_t count = MOD_ORIGINALS;
+    if (buffer.len > 0) {
+        count = mod_stream_write(stream, buffer.buf, (size_t)buffer.len);
+    }
+    PyBuffer_Release(&buffer);
+    if (count == MOD_ORIGINALS) {
+        return mod_call_original(call);
+    }
+    return count < 0 ? NULL : PyLong_FromSsize_t(count);
+}

@@ -52,4 +52,9 @@ Py_ssize_t mod_stream_write(mod_stream *stream, const void *buffer, size_t size)
    for, so that part is the result. */
 int mod_stream_wait(mod_stream *stream, short events, bool partly);
 
+/* The call reads so many bytes, or writes what that object has in it: do it, or let the original.
+ */
+PyObject *mod_read_bytes(const mod_call *call, mod_stream *stream, Py_ssize_t size);
+PyObject *mod_write_buffer(const mod_call *call, mod_stream *stream, PyObject *data);
+
 #endif

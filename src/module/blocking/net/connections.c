@@ -11,7 +11,7 @@
  * it has a timeout of 0. After an interruption, as after KeyboardInterrupt, the connection is being
  * made all the same, and the socket is good for being closed only.
  */
-#include "blocking/net/sockets.h"
+#include "blocking/interposed.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -5,7 +5,7 @@
  * The original does it: with MSG_DONTWAIT if the socket has no timeout; if it has one, the original
  * waits in poll() first, so it is called when the socket is ready.
  */
-#include "blocking/net/sockets.h"
+#include "blocking/interposed.h"
 
 #include <sys/socket.h>
 

@@ -7,7 +7,7 @@
  * What a blocking socket does with all of the data (send), or waits for all of it (MSG_WAITALL), is
  * done part by part. As when a signal ends the system call, the part is the result then.
  */
-#include "blocking/net/sockets.h"
+#include "blocking/interposed.h"
 
 #include <sys/socket.h>
 

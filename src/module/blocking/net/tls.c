@@ -1,5 +1,5 @@
 /*
- * See tls.h. What _ssl does on a blocking socket, one call or many of the system, cannot be told
+ * What _ssl does on a blocking socket, one call or many of the system, cannot be told
  * beforehand: a record comes in parts, some are not for the program, a handshake goes to and fro.
  * So the original is called in a non-blocking section (tls_section.h), and where it would wait we
  * wait, and call it again with the same arguments, as OpenSSL wants it. The socket's timeout is for
@@ -14,7 +14,7 @@
  * Threads outside of regions that come to a socket which others have sections of do likewise,
  * though nobody interrupts them.
  */
-#include "blocking/net/tls.h"
+#include "blocking/interposed.h"
 
 #include <errno.h>
 #include <string.h>

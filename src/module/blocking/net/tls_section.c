@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "blocking/interposed.h"
 #include "cpython/compat.h"
 #include "interpose/originals.h"
 

@@ -43,10 +43,7 @@ bool mod_tls_begin_section(mod_tls_calls *calls, PyObject *socket);
 /* End it, unless it was taken over. */
 void mod_tls_end_section(mod_tls_calls *calls);
 
-/* What must not see a section. Has to be found before the family of TLS is. */
-extern mod_family mod_tls_sections;
-
-/* Is it? */
+/* Has the family been found of what must not see a section? */
 bool mod_tls_sections_work(void);
 
 /* Is it a socket, such as has the timeout where we know it? */

@@ -1,13 +1,13 @@
 /*
- * See children.h. Each call is the original with WNOHANG, repeated when something may have changed:
- * so it is the original that reaps, once, and tells how, and that says that there is no such child.
- * The end of one child makes its pidfd readable. Nothing tells of any other change: any child, a
- * group, one that is stopped; then, as where there is no pidfd, the original is asked from time to
- * time.
+ * Waiting for children, and so for subprocess and multiprocessing (S10). Each call is the original
+ * with WNOHANG, repeated when something may have changed: so it is the original that reaps, once,
+ * and tells how, and that says that there is no such child. The end of one child makes its pidfd
+ * readable. Nothing tells of any other change: any child, a group, one that is stopped; then, as
+ * where there is no pidfd, the original is asked from time to time.
  *
  * A child that another thread reaps meanwhile is gone, as it is for the original.
  */
-#include "blocking/process/children.h"
+#include "blocking/interposed.h"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>

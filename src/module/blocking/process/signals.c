@@ -1,10 +1,10 @@
 /*
- * See signals.h. The signals of a set that are blocked, as they have to be for these calls, make a
+ * The signals of a set that are blocked, as they have to be for these calls, make a
  * signalfd readable while they are pending for the thread that polls, or the process; they are then
  * taken by the original, told not to wait. A set with a signal that is not blocked is left to the
  * original, which is not interrupted.
  */
-#include "blocking/process/signals.h"
+#include "blocking/interposed.h"
 
 #include <errno.h>
 #include <signal.h>

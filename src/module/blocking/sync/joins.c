@@ -1,12 +1,12 @@
 /*
- * See joins.h. The end of a thread is an event in its handle, which no Python sees and nobody else
- * can wait for. But on its way there the thread clears its state, with all that is in the state's
- * dictionary. So who joins it puts a capsule there, whose end wakes those who wait in the parking
- * lot, at the thread's id. From there to the event it takes the time of what is still to be
- * cleared, almost always microseconds: that bit is waited for in the original, in slices.
+ * From 3.13 on (gh-114271) a thread is joined by its handle. The end of a thread is an event in its
+ * handle, which no Python sees and nobody else can wait for. But on its way there the thread clears
+ * its state, with all that is in the state's dictionary. So who joins it puts a capsule there,
+ * whose end wakes those who wait in the parking lot, at the thread's id. From there to the event it
+ * takes the time of what is still to be cleared, almost always microseconds: that bit is waited for
+ * in the original, in slices.
  */
-#include "blocking/sync/joins.h"
-
+#include "blocking/interposed.h"
 #include "blocking/numbers.h"
 #include "blocking/wait.h"
 #include "cpython/compat.h"

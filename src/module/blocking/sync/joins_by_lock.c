@@ -1,14 +1,12 @@
 /*
- * See joins.h. Up to 3.12 Thread.join acquires a lock, which the thread's end releases, and
+ * Up to 3.12 Thread.join acquires a lock, which the thread's end releases, and
  * releases it; locks.c waits for it. If that ends in an exception, Thread.join asks the lock
  * whether it is locked, takes that for a sign that it has acquired it, and says that the thread has
  * ended. But it is locked because the thread runs on. So to that question, and no other, the answer
  * is no.
  */
-#include "blocking/sync/joins.h"
-
-#include "blocking/callers.h"
-#include "blocking/sync/locks.h"
+#include "blocking/interposed.h"
+#include "blocking/sync/lock_calls.h"
 #include "thread/thread.h"
 
 __attribute__((always_inline)) static inline bool

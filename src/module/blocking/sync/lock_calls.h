@@ -20,6 +20,10 @@ typedef struct {
     mod_caller (*caller)(mod_state *state, PyThreadState *tstate);
 } mod_acquiring;
 
+/* The lock that stands for a thread's life (until gh-114271), if an exception has just ended the
+   calling thread's wait for it. Only compared. */
+extern ITR_TLS const PyObject *mod_left_lock;
+
 /* Try to acquire it: 1, 0 if that would have to wait, -1 with an exception set. */
 int mod_try_lock(const mod_acquiring *how, PyObject *lock);
 

@@ -1,5 +1,5 @@
 /*
- * See locks.h. What a thread takes inside its region is noted in its lockset (held_locks.h). Where
+ * What a thread takes inside its region is noted in its lockset (held_locks.h). Where
  * it has to wait for it, it does so in the parking lot, at the address of the lock, and each
  * release wakes one of those (S10); threads outside of regions wait in the original, as they did,
  * and are woken by it.
@@ -7,8 +7,7 @@
  * Outside a region a replacement is a thread-local load, for a release of a plain lock one more
  * load, and the original. All that can fail is the original's: it has the arguments as they came.
  */
-#include "blocking/sync/locks.h"
-
+#include "blocking/interposed.h"
 #include "blocking/sync/lock_calls.h"
 
 ITR_TLS const PyObject *mod_left_lock;

@@ -1,9 +1,9 @@
 /*
- * See process_locks.h. Locks are noted as those of threads are (lock_calls.h); what counts permits
- * is no lock. Who releases one may be another process, which tells us nothing: a wait that may be
- * interrupted tries in slices.
+ * multiprocessing's locks and semaphores. Locks are noted as those of threads are (lock_calls.h);
+ * what counts permits is no lock. Who releases one may be another process, which tells us nothing:
+ * a wait that may be interrupted tries in slices.
  */
-#include "blocking/sync/process_locks.h"
+#include "blocking/interposed.h"
 
 #include <structmember.h> /* T_INT */
 

@@ -1,13 +1,12 @@
 /*
- * See queues.h. A thread inside a region that finds the queue empty waits in the parking lot, at
- * the address of the queue, and each put wakes one of those; threads outside of regions wait in the
- * original, as they did, and are woken by it.
+ * _queue.SimpleQueue. A thread inside a region that finds the queue empty waits in the parking lot,
+ * at the address of the queue, and each put wakes one of those; threads outside of regions wait in
+ * the original, as they did, and are woken by it.
  *
  * An item is taken by the original alone, so it is taken once. Whoever was woken for an item that
  * somebody else has taken meanwhile goes on waiting, in front.
  */
-#include "blocking/sync/queues.h"
-
+#include "blocking/interposed.h"
 #include "cpython/compat.h"
 #include "blocking/wait.h"
 

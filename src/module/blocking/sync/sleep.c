@@ -1,9 +1,8 @@
 /*
- * See sleep.h. Inside a region a thread sleeps at its parker. What is not a length of time that
+ * time.sleep. Inside a region a thread sleeps at its parker. What is not a length of time that
  * the original would sleep for is the original's: it words the errors.
  */
-#include "blocking/sync/sleep.h"
-
+#include "blocking/interposed.h"
 #include "cpython/compat.h"
 #include "blocking/wait.h"
 
