@@ -7,6 +7,9 @@
  *
  *     requester: itr_request()        owner: itr_requested() .. itr_deliver() .. itr_clear()
  *
+ * A thread has *levels*: its own, and one for each scope that it is in. A request is to one level,
+ * which keeps it until it comes to its end: a request to one level never displaces another's.
+ *
  * Every accepted request comes to exactly one end: it is delivered, cleared, taken back, or dropped
  * because the thread ended. Where records come from and how they are found: itr_registry.h.
  */
@@ -33,21 +36,42 @@ typedef struct itr_payload {
                         of the record that owns it */
 } itr_payload;
 
-/* The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. Named for the
-   debugger: see docs/debugging.md. */
+/*
+ * The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. Named for the
+ * debugger: see docs/debugging.md.
+ *
+ * The three of requests are a level's, too. In `flags` they say that some level has them; pending
+ * and asked again, only levels that may be let in (itr_open_from): so who looks for something to do
+ * is not kept busy by a request that has to wait.
+ */
 enum itr_flag {
     ITR_REQUESTED = 1U << 0,  /* there is a request, delivered or not; until it is cleared */
     ITR_PENDING = 1U << 1,    /* there is a request that has not been delivered yet */
     ITR_ENDED = 1U << 2,      /* the thread has ended: it can be asked no more */
     ITR_CANCELABLE = 1U << 3, /* the owner lets requests in where it is: see itr_enable_cancel */
     ITR_ARMED = 1U << 4,      /* the embedder is about to stop the owner: see itr_arm */
-    /* There is a pending request, and it is not the first that was made since the thread was last
+    /* There is a pending request, and it is not the first that was made since its level was last
        clear of them. */
     ITR_REQUESTED_AGAIN = 1U << 5,
     ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
     ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
     ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
 };
+
+/* Who is asked: the thread as a whole, or a scope, by a number that no other scope of the process
+   has. */
+enum { ITR_THREAD = 0 };
+#define ITR_NOBODY UINT64_MAX
+
+typedef struct {
+    uint64_t number;
+    uint32_t flags;         /* ITR_REQUESTED, ITR_PENDING, ITR_REQUESTED_AGAIN */
+    itr_payload *pending;   /* NULL unless ITR_PENDING */
+    itr_payload *delivered; /* of the request last delivered */
+} itr_level;
+
+/* So many levels are kept in the record itself: no memory is asked for to enter a scope. */
+enum { ITR_FEW_LEVELS = 4 };
 
 typedef struct itr_record {
     /* ITR_CANCELABLE and ITR_WAITS are written by the owner, ITR_ARMED, ITR_MASKED and ITR_CALLS by
@@ -56,17 +80,13 @@ typedef struct itr_record {
     _Atomic uint32_t flags;
     _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
     pthread_mutex_t mutex;
-    itr_payload *pending;   /* guarded by mutex; NULL unless ITR_PENDING */
-    itr_payload *delivered; /* owner only: the payload of the request last delivered. Once the
-                               owner can run no more, whoever ends the record */
-    uint64_t scope;         /* guarded by mutex, written by the owner: see itr_enter_scope; or 0 */
-    itr_payload *scope_pending;   /* as pending and delivered, of what was asked of the scope */
-    itr_payload *scope_delivered; /* owner only, likewise */
-    bool scope_last;        /* owner only: the scope's own was delivered last, not the thread's */
-    bool scope_asked;       /* guarded by mutex: somebody has asked the scope */
-    bool whole;             /* guarded by mutex: of the requests that there are (ITR_REQUESTED), one
-                               is to the whole thread, not to a scope */
-    bool whole_pending;     /* guarded by mutex: and it has not been delivered yet */
+    /* The levels, outermost first, the thread's own before all. Guarded by mutex; where they are,
+       how many, their numbers and what has been delivered are written by the owner only. */
+    itr_level *levels; /* `few`, or memory of its own */
+    uint32_t level_count;
+    uint32_t level_capacity;
+    uint32_t open_from; /* guarded by mutex, written by the owner: see itr_open_from */
+    itr_level few[ITR_FEW_LEVELS];
     itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
                                Readable exactly while ITR_REQUESTED */
     itr_wake_fd poll_fd;    /* guarded by mutex; opened by the owner only: see itr_poll_fd */
@@ -91,7 +111,7 @@ typedef struct itr_record {
 typedef enum {
     ITR_NEW,      /* accepted: the record owns the payload now */
     ITR_WAITING,  /* one is waiting to be delivered already: the caller keeps the payload */
-    ITR_FINISHED, /* the thread has ended: the caller keeps the payload */
+    ITR_FINISHED, /* the thread has ended, or left the scope: the caller keeps the payload */
     ITR_NO_MEMORY /* (only itr_ask) nothing was done */
 } itr_answer;
 
@@ -145,49 +165,56 @@ itr_requested(const itr_record *record)
 itr_answer itr_request(itr_record *record, itr_payload *payload);
 
 /*
- * Any thread that holds a reference. Take back the request of that origin, if it waits to be
- * delivered, and nobody else has asked the thread since. Returns whether it has. Not from a thread
- * that has been stopped before and not been clear of requests since, or is in a scope: it has begun
- * to stop.
+ * Any thread that holds a reference. Take back the thread's own request of that origin, if it waits
+ * to be delivered, and nobody else has asked the thread since. Returns whether it has. Not from a
+ * thread that has been stopped before and not been clear of requests since: it has begun to stop.
  */
 bool itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped);
 
 /*
- * Owner only. Note that the request is being delivered: from here on a new one is ITR_NEW. Its
- * payload is itr_delivered() afterwards, also when it is delivered again; the payload of an earlier
- * request comes back through `dropped`. Returns false if there is no request.
+ * Owner only. Note that the request to that level is being delivered: from here on a new one is
+ * ITR_NEW. Its payload is itr_delivered() afterwards, also when it is delivered again; the payload
+ * of an earlier request comes back through `dropped`. Returns false if the level has not been
+ * asked.
  */
-bool itr_deliver(itr_record *record, itr_payload **dropped);
+bool itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped);
 
-/* Owner only. The payload of the request that was delivered last, or NULL. */
-static inline itr_payload *
-itr_delivered(const itr_record *record)
-{
-    return record->scope_last ? record->scope_delivered : record->delivered;
-}
+/* Owner only. The payload of the request to that level that was delivered last, or NULL. */
+itr_payload *itr_delivered(const itr_record *record, uint64_t level);
 
-/* Owner only. Forget the request. Returns whether there was one; payloads through `dropped`. */
+/* Owner only. Forget the requests to all levels. Returns whether there was one; payloads through
+   `dropped`. */
 bool itr_clear(itr_record *record, itr_payload **dropped);
 
 /*
- * Owner only. A scope is a stretch of the thread's life that can be asked to stop by itself, by a
- * number that no other scope of the process has. One at a time: false, and nothing has changed, if
- * the thread is in one.
+ * Owner only. A scope is a stretch of the thread's life that can be asked to stop by itself. It is
+ * entered inside of those that the thread is in. False: there is no memory, nothing has changed.
  *
- * Leaving it forgets what was asked of the scope, and nothing else; so what comes too late for it
- * reaches nobody. Returns whether that has changed the flags. In another scope than that: nothing.
- * `was_asked` (or NULL): whether somebody has asked the scope; payloads come back through
- * `dropped`.
+ * Leaving it, nearly always the innermost, forgets what was asked of it, and nothing else; so what
+ * comes too late for it reaches nobody. Returns whether that has changed the flags. A scope that
+ * the thread is not in: nothing. `was_asked` (or NULL): whether somebody has asked the scope;
+ * payloads come back through `dropped`.
  */
 bool itr_enter_scope(itr_record *record, uint64_t scope);
 bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
 
-/*
- * Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
- * the thread is not in it. While it waits to be delivered, a request to the whole thread is ITR_NEW
- * still, and both are delivered as that one.
- */
+/* Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
+   the thread is not in it. */
 itr_answer itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload);
+
+/* By the owner, or while it cannot run: what has been asked of that level, as bits of its own; 0 if
+   the thread is not in it. */
+uint32_t itr_level_flags(itr_record *record, uint64_t level);
+
+/* Owner only. The outermost level that has one of these bits: true, and which. */
+bool itr_outermost(itr_record *record, uint32_t flags, uint64_t *level);
+
+/*
+ * Owner only. Requests to levels outside of that one wait, from here on, where the owner is: a
+ * shield is inside of them. ITR_THREAD: none do, as to begin with; ITR_NOBODY: all do. Returns the
+ * flags after that: what waits to be delivered and now may be is found there, or by its requester.
+ */
+uint32_t itr_open_from(itr_record *record, uint64_t level);
 
 /* Owner only. Sleep until there is a request or the deadline passes. */
 itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 ITR_TLS itr_record *itr_thread_record = NULL;
 
@@ -21,6 +22,9 @@ itr_record_new(uintptr_t thread_id, uint64_t serial)
     atomic_init(&record->references, 1);
     itr_parker_init(&record->parker);
     record->wake_fd = record->poll_fd = ITR_NO_WAKE_FD;
+    record->levels = record->few;
+    record->level_count = 1; /* zeroed: ITR_THREAD */
+    record->level_capacity = ITR_FEW_LEVELS;
     record->thread_id = thread_id;
     record->serial = serial;
     return record;
@@ -36,8 +40,10 @@ itr_retain(itr_record *record)
 static void
 destroy(itr_record *record)
 {
-    assert(record->pending == NULL && record->delivered == NULL);
-    assert(record->scope_pending == NULL && record->scope_delivered == NULL);
+    assert(record->levels[0].pending == NULL && record->levels[0].delivered == NULL);
+    if (record->levels != record->few) {
+        free(record->levels);
+    }
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
     itr_parker_destroy(&record->parker);
@@ -93,24 +99,60 @@ push(itr_payload **list, itr_payload *payload)
     }
 }
 
-/* Move the scope's payloads to `dropped`. */
-static void
-drop_scope_payloads(itr_record *record, itr_payload **dropped)
+/* Levels. ------------------------------------------------------------------------------------- */
+
+/* The flags that levels have. */
+enum { OF_REQUESTS = ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN };
+
+/* The level of that number, or NULL. Under the mutex, or by the owner. */
+static itr_level *
+find_level(const itr_record *record, uint64_t number)
 {
-    push(dropped, record->scope_pending);
-    push(dropped, record->scope_delivered);
-    record->scope_pending = record->scope_delivered = NULL;
-    record->scope_last = false;
+    for (uint32_t i = record->level_count; i-- > 0;) {
+        if (record->levels[i].number == number) {
+            return &record->levels[i];
+        }
+    }
+    return NULL;
 }
 
-/* Move all payloads to `dropped`. */
+/* Nobody has asked that level any more. Under the mutex. */
 static void
-drop_payloads(itr_record *record, itr_payload **dropped)
+forget_level(itr_level *level, itr_payload **dropped)
 {
-    push(dropped, record->pending);
-    push(dropped, record->delivered);
-    record->pending = record->delivered = NULL;
-    drop_scope_payloads(record, dropped);
+    push(dropped, level->pending);
+    push(dropped, level->delivered);
+    level->pending = level->delivered = NULL;
+    level->flags = 0;
+}
+
+/* Nor any level. Under the mutex. */
+static void
+forget_levels(itr_record *record, itr_payload **dropped)
+{
+    for (uint32_t i = 0; i < record->level_count; i++) {
+        forget_level(&record->levels[i], dropped);
+    }
+}
+
+/* Let `flags` say what the levels say. Under the mutex. Returns whether that has changed them. */
+static bool
+sum_levels(itr_record *record)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < record->level_count; i++) {
+        uint32_t flags = record->levels[i].flags;
+        sum |= i >= record->open_from ? flags : flags & ITR_REQUESTED;
+    }
+    uint32_t before = flags_locked(record) & OF_REQUESTS;
+    if (sum == before) {
+        return false;
+    }
+    change_flags(record, sum & ~before, before & ~sum);
+    if (before & ~sum & ITR_REQUESTED) {
+        itr_wake_fd_drain(&record->wake_fd);
+    }
+    return true;
 }
 
 /* Let a poll() of the owner's end, or its next. Under the mutex. */
@@ -123,45 +165,40 @@ signal_poll(itr_record *record)
     }
 }
 
-/* A request to the scope of that number, or with 0 to the whole thread. Under the mutex. */
+/* A request to that level. Under the mutex. */
 static itr_answer
-accept(itr_record *record, uint64_t scope, itr_payload *payload)
+accept(itr_record *record, uint64_t number, itr_payload *payload)
 {
-    uint32_t flags = flags_locked(record);
-    bool waits = scope == 0 ? record->whole_pending : (flags & ITR_PENDING) != 0;
-    if ((flags & ITR_ENDED) || (scope != 0 && record->scope != scope)) {
+    itr_level *level = find_level(record, number);
+    if ((flags_locked(record) & ITR_ENDED) || level == NULL) {
         return ITR_FINISHED;
     }
-    record->scope_asked = record->scope_asked || scope != 0;
-    if (waits) {
-        if (record->pending != NULL &&
-            record->pending->origin != (payload == NULL ? 0 : payload->origin)) {
-            record->pending->origin = 0; /* it stands for this one, too */
+    if (level->flags & ITR_PENDING) {
+        if (level->pending != NULL &&
+            level->pending->origin != (payload == NULL ? 0 : payload->origin)) {
+            level->pending->origin = 0; /* it stands for this one, too */
         }
-        change_flags(record, ITR_REQUESTED_AGAIN, 0);
+        level->flags |= ITR_REQUESTED_AGAIN;
+        (void)sum_levels(record);
         return ITR_WAITING;
     }
-    if (scope == 0) {
-        if (payload != NULL && record->whole) {
-            payload->origin = 0;
-        }
-        record->pending = payload;
-        record->whole = record->whole_pending = true;
+    if (payload != NULL && (level->flags & ITR_REQUESTED)) {
+        payload->origin = 0;
     }
-    else {
-        record->scope_pending = payload;
-    }
-    uint32_t again = flags & ITR_REQUESTED ? ITR_REQUESTED_AGAIN : 0U;
-    change_flags(record, ITR_REQUESTED | ITR_PENDING | again, 0);
+    level->pending = payload;
+    level->flags |= level->flags & ITR_REQUESTED ? ITR_PENDING | ITR_REQUESTED_AGAIN
+                                                 : ITR_PENDING | ITR_REQUESTED;
+    (void)sum_levels(record);
     return ITR_NEW;
 }
 
 static itr_answer
-request(itr_record *record, uint64_t scope, itr_payload *payload)
+request(itr_record *record, uint64_t number, itr_payload *payload)
 {
     lock_record(record);
-    bool again = (flags_locked(record) & ITR_REQUESTED_AGAIN) != 0;
-    itr_answer answer = accept(record, scope, payload);
+    const itr_level *level = find_level(record, number);
+    bool again = level != NULL && (level->flags & ITR_REQUESTED_AGAIN) != 0;
+    itr_answer answer = accept(record, number, payload);
     bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !again);
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
@@ -182,37 +219,103 @@ request(itr_record *record, uint64_t scope, itr_payload *payload)
 itr_answer
 itr_request(itr_record *record, itr_payload *payload)
 {
-    return request(record, 0, payload);
+    return request(record, ITR_THREAD, payload);
 }
 
 itr_answer
 itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
 {
-    assert(scope != 0);
+    assert(scope != ITR_THREAD);
     return request(record, scope, payload);
+}
+
+/* Under the mutex. Nobody else keeps an address of a level. False: there is no memory. */
+static bool
+grow_levels(itr_record *record)
+{
+    uint32_t capacity = 2 * record->level_capacity;
+    itr_level *larger = malloc(capacity * sizeof(*larger));
+    if (larger == NULL) {
+        return false;
+    }
+    memcpy(larger, record->levels, record->level_count * sizeof(*larger));
+    if (record->levels != record->few) {
+        free(record->levels);
+    }
+    record->levels = larger;
+    record->level_capacity = capacity;
+    return true;
 }
 
 bool
 itr_enter_scope(itr_record *record, uint64_t scope)
 {
-    assert(scope != 0);
+    assert(scope != ITR_THREAD && scope != ITR_NOBODY);
     lock_record(record);
-    bool free = record->scope == 0;
-    if (free) {
-        record->scope = scope;
-        record->scope_asked = false;
+    bool room = record->level_count < record->level_capacity || grow_levels(record);
+    if (room) {
+        record->levels[record->level_count++] = (itr_level){.number = scope};
     }
     unlock_record(record);
-    return free;
+    return room;
 }
 
-/* Nobody has asked any more. Under the mutex. */
-static void
-forget_requests(itr_record *record)
+bool
+itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
 {
-    record->whole = record->whole_pending = false;
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
-    itr_wake_fd_drain(&record->wake_fd);
+    assert(scope != ITR_THREAD);
+    lock_record(record);
+    itr_level *level = find_level(record, scope);
+    bool asked = level != NULL && level->flags != 0;
+    bool changed = false;
+    if (level != NULL) {
+        forget_level(level, dropped);
+        itr_level *end = &record->levels[--record->level_count];
+        memmove(level, level + 1, (size_t)(end - level) * sizeof(*level));
+    }
+    if (asked) {
+        changed = sum_levels(record);
+    }
+    unlock_record(record);
+    if (was_asked != NULL) {
+        *was_asked = asked;
+    }
+    return changed;
+}
+
+uint32_t
+itr_level_flags(itr_record *record, uint64_t level)
+{
+    lock_record(record);
+    const itr_level *found = find_level(record, level);
+    uint32_t flags = found == NULL ? 0 : found->flags;
+    unlock_record(record);
+    return flags;
+}
+
+bool
+itr_outermost(itr_record *record, uint32_t flags, uint64_t *level)
+{
+    bool found = false;
+    lock_record(record);
+    for (uint32_t i = 0; i < record->level_count && !found; i++) {
+        found = (record->levels[i].flags & flags) != 0;
+        *level = record->levels[i].number;
+    }
+    unlock_record(record);
+    return found;
+}
+
+uint32_t
+itr_open_from(itr_record *record, uint64_t level)
+{
+    lock_record(record);
+    const itr_level *found = find_level(record, level);
+    record->open_from = found == NULL ? UINT32_MAX : (uint32_t)(found - record->levels);
+    (void)sum_levels(record);
+    uint32_t flags = itr_flags(record);
+    unlock_record(record);
+    return flags;
 }
 
 bool
@@ -220,41 +323,14 @@ itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
 {
     assert(origin != 0);
     lock_record(record);
-    itr_payload *pending = record->pending;
-    bool taken = pending != NULL && pending->origin == origin && record->scope == 0;
+    itr_level *thread = &record->levels[0];
+    bool taken = thread->pending != NULL && thread->pending->origin == origin;
     if (taken) {
-        record->pending = NULL;
-        push(dropped, pending);
-        forget_requests(record);
+        forget_level(thread, dropped);
+        (void)sum_levels(record);
     }
     unlock_record(record);
     return taken;
-}
-
-bool
-itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
-{
-    lock_record(record);
-    uint32_t flags = flags_locked(record);
-    bool own = record->scope == scope;
-    if (was_asked != NULL) {
-        *was_asked = own && record->scope_asked;
-    }
-    bool asked = own && (flags & ITR_REQUESTED) && !record->whole;
-    bool waits = own && (flags & ITR_PENDING) && record->whole && !record->whole_pending;
-    if (own) {
-        record->scope = 0;
-        drop_scope_payloads(record, dropped);
-    }
-    if (asked) {
-        forget_requests(record);
-    }
-    else if (waits) {
-        /* The thread's own request has been delivered already, and is there still. */
-        change_flags(record, 0, ITR_PENDING | ITR_REQUESTED_AGAIN);
-    }
-    unlock_record(record);
-    return asked || waits;
 }
 
 void
@@ -267,27 +343,27 @@ itr_wake(itr_record *record)
 }
 
 bool
-itr_deliver(itr_record *record, itr_payload **dropped)
+itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped)
 {
     lock_record(record);
-    uint32_t flags = flags_locked(record);
-    if (flags & ITR_PENDING) {
-        if (record->whole_pending) {
-            push(dropped, record->delivered);
-            record->delivered = record->pending;
-            record->pending = NULL;
-            record->whole_pending = record->scope_last = false;
-        }
-        else {
-            push(dropped, record->scope_delivered);
-            record->scope_delivered = record->scope_pending;
-            record->scope_pending = NULL;
-            record->scope_last = true;
-        }
-        change_flags(record, 0, ITR_PENDING | ITR_REQUESTED_AGAIN);
+    itr_level *found = find_level(record, level);
+    bool asked = found != NULL && found->flags != 0;
+    if (asked && (found->flags & ITR_PENDING)) {
+        push(dropped, found->delivered);
+        found->delivered = found->pending;
+        found->pending = NULL;
+        found->flags = ITR_REQUESTED;
+        (void)sum_levels(record);
     }
     unlock_record(record);
-    return (flags & ITR_REQUESTED) != 0;
+    return asked;
+}
+
+itr_payload *
+itr_delivered(const itr_record *record, uint64_t level)
+{
+    const itr_level *found = find_level(record, level);
+    return found == NULL ? NULL : found->delivered;
 }
 
 bool
@@ -295,8 +371,8 @@ itr_clear(itr_record *record, itr_payload **dropped)
 {
     lock_record(record);
     uint32_t flags = flags_locked(record);
-    drop_payloads(record, dropped);
-    forget_requests(record);
+    forget_levels(record, dropped);
+    (void)sum_levels(record);
     unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
 }
@@ -377,9 +453,8 @@ void
 itr_record_end(itr_record *record, itr_payload **dropped)
 {
     lock_record(record);
-    drop_payloads(record, dropped);
-    record->whole = record->whole_pending = false;
-    change_flags(record, ITR_ENDED, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
+    forget_levels(record, dropped);
+    change_flags(record, ITR_ENDED, OF_REQUESTS);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
     unlock_record(record);
@@ -400,9 +475,8 @@ itr_record_after_fork_parent(itr_record *record)
 void
 itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
 {
-    drop_payloads(record, dropped);
-    record->whole = record->whole_pending = false;
-    change_flags(record, 0, ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN);
+    forget_levels(record, dropped); /* the scopes are its owner's still */
+    change_flags(record, 0, OF_REQUESTS);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);
@@ -414,6 +488,6 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
 void
 itr_record_abandon(itr_record *record, itr_payload **dropped)
 {
-    drop_payloads(record, dropped);
+    forget_levels(record, dropped);
     destroy(record);
 }

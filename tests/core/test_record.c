@@ -19,7 +19,7 @@ nothing_is_requested_of_a_new_record(void)
     itr_payload *dropped = NULL;
     EXPECT(itr_flags(record) == 0);
     EXPECT(!itr_requested(record));
-    EXPECT(!itr_deliver(record, &dropped));
+    EXPECT(!itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(!itr_clear(record, &dropped));
     EXPECT(dropped == NULL);
     EXPECT(dispose(record) == 0);
@@ -33,14 +33,15 @@ a_request_waits_until_it_is_delivered_and_then_another_is_new(void)
     EXPECT(itr_request(record, &first) == ITR_NEW);
     EXPECT(itr_requested(record));
     EXPECT(itr_request(record, &second) == ITR_WAITING);
-    EXPECT(itr_deliver(record, &dropped));
-    EXPECT(record->delivered == &first && dropped == NULL);
-    EXPECT(itr_requested(record));         /* sticky */
-    EXPECT(itr_deliver(record, &dropped)); /* level-triggered: again, with the same payload */
-    EXPECT(record->delivered == &first && dropped == NULL);
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
+    EXPECT(itr_delivered(record, ITR_THREAD) == &first && dropped == NULL);
+    EXPECT(itr_requested(record)); /* sticky */
+    EXPECT(itr_deliver(record, ITR_THREAD,
+                       &dropped)); /* level-triggered: again, with the same payload */
+    EXPECT(itr_delivered(record, ITR_THREAD) == &first && dropped == NULL);
     EXPECT(itr_request(record, &second) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped));
-    EXPECT(record->delivered == &second && dropped == &first && first.next == NULL);
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
+    EXPECT(itr_delivered(record, ITR_THREAD) == &second && dropped == &first && first.next == NULL);
     EXPECT(dispose(record) == 1);
 }
 
@@ -50,7 +51,7 @@ clearing_forgets_the_request_and_hands_every_payload_back(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     EXPECT(itr_request(record, &first) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(itr_request(record, &second) == ITR_NEW);
     EXPECT(itr_clear(record, &dropped));
     EXPECT(dropped != NULL && dropped->next != NULL && dropped->next->next == NULL);
@@ -86,7 +87,7 @@ the_wake_fd_is_readable_exactly_while_there_is_a_request(void)
     EXPECT(!readable(fd));
     EXPECT(itr_request(record, NULL) == ITR_NEW);
     EXPECT(readable(fd));
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(readable(fd));
     EXPECT(itr_request(record, NULL) == ITR_NEW);
     EXPECT(itr_clear(record, &dropped));
@@ -242,7 +243,7 @@ opening_and_arming_leave_the_request_alone(void)
     EXPECT(itr_disable_cancel(record) & ITR_ARMED);
     EXPECT(itr_enable_cancel(record) & ITR_PENDING); /* found when it opens again */
     itr_payload *dropped = NULL;
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_CANCELABLE | ITR_ARMED));
     EXPECT(itr_disarm(record) & ITR_ARMED);
     EXPECT(itr_clear(record, &dropped));
@@ -259,7 +260,7 @@ a_second_request_counts_as_repeated_until_the_first_is_delivered_or_cleared(void
     EXPECT(!(itr_flags(record) & ITR_REQUESTED_AGAIN));
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_request(record, NULL) == ITR_NEW); /* after a delivery it is the second */
     EXPECT(itr_flags(record) & ITR_REQUESTED_AGAIN);
@@ -342,7 +343,7 @@ a_request_is_taken_back_by_its_origin_only_and_before_it_is_delivered(void)
 
     first.origin = 7;
     EXPECT(itr_request(record, &first) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(!itr_take_back(record, 7, &dropped));
     EXPECT(itr_request(record, &second) == ITR_NEW); /* to one that has begun to stop */
     EXPECT(!itr_take_back(record, 7, &dropped));

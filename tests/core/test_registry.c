@@ -163,7 +163,7 @@ live_twice_under_one_id(void *argument)
     record = itr_adopt(lives[1]);
     EXPECT(record != NULL && itr_flags(record) == 0);
     EXPECT(itr_request(record, NULL) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     return NULL;
 }
 

@@ -17,7 +17,6 @@ a_scope_is_asked_while_the_thread_is_in_it(void)
     itr_payload *dropped = NULL;
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED);
     EXPECT(itr_enter_scope(record, 7));
-    EXPECT(!itr_enter_scope(record, 8)); /* one at a time */
     EXPECT(itr_request_scope(record, 6, NULL) == ITR_FINISHED && itr_flags(record) == 0);
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
@@ -38,11 +37,11 @@ what_was_delivered_of_a_scope_is_forgotten_when_it_is_left(void)
     int fd = itr_wait_fd(record);
     EXPECT(itr_enter_scope(record, 7));
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW && readable(fd));
-    EXPECT(itr_deliver(record, &dropped) && record->delivered == NULL);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == NULL);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW); /* again */
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, 7, &dropped));
     EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
     dispose_empty(record);
 }
@@ -60,44 +59,97 @@ a_request_to_the_thread_outlives_the_scope(void)
     EXPECT(!itr_leave_scope(record, 7, NULL, &dropped));
     EXPECT((itr_flags(record) & (ITR_REQUESTED | ITR_PENDING)) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(readable(fd));
-    EXPECT(itr_deliver(record, &dropped) && record->delivered == &first);
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
+    EXPECT(itr_delivered(record, ITR_THREAD) == &first);
     EXPECT(itr_clear(record, &dropped) && dropped == &first && first.next == NULL);
     dispose_empty(record);
 }
 
+/* Nothing displaces another's, in whatever order they are asked; each is asked again by itself. */
 static void
-both_are_delivered_as_one(void)
+each_level_keeps_its_own_request(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request(record, &first) == ITR_NEW);
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_WAITING);
-    EXPECT(itr_deliver(record, &dropped) && record->delivered == &first);
+    uint64_t level;
+    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8));
+    EXPECT(itr_request_scope(record, 8, &third) == ITR_NEW);
+    EXPECT(itr_outermost(record, ITR_PENDING, &level) && level == 8);
+    EXPECT(itr_request(record, &first) == ITR_NEW &&
+           itr_request_scope(record, 7, &second) == ITR_NEW);
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING)); /* each for the first time */
+    EXPECT(itr_outermost(record, ITR_PENDING, &level) && level == ITR_THREAD);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &second);
+    EXPECT(itr_level_flags(record, 7) == ITR_REQUESTED);
+    EXPECT(itr_level_flags(record, 8) == (ITR_REQUESTED | ITR_PENDING));
+    EXPECT(itr_level_flags(record, 9) == 0 && !itr_deliver(record, 9, &dropped));
+    EXPECT(itr_deliver(record, 8, &dropped) && itr_delivered(record, 8) == &third);
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
+    EXPECT(itr_delivered(record, ITR_THREAD) == &first && dropped == NULL);
+    EXPECT(itr_request_scope(record, 8, NULL) == ITR_NEW);
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
+    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && dropped == &third);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
-    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
-    EXPECT(itr_clear(record, &dropped) && itr_flags(record) == 0);
+    dropped = NULL;
+    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && dropped == &second);
+    EXPECT(itr_flags(record) == ITR_REQUESTED && itr_delivered(record, ITR_THREAD) == &first);
+    dropped = NULL;
+    EXPECT(itr_clear(record, &dropped) && dropped == &first && itr_flags(record) == 0);
     dispose_empty(record);
 }
 
+/* A shield is inside of the levels that wait: they do not count as pending, and are not lost. */
 static void
-a_scope_asked_after_the_thread_takes_only_itself_back(void)
+levels_outside_of_a_shield_wait(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request(record, &first) == ITR_NEW && itr_deliver(record, &dropped));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
-    EXPECT(itr_leave_scope(record, 7, NULL, &dropped));
-    EXPECT(itr_flags(record) == ITR_REQUESTED && record->delivered == &first);
-    EXPECT(itr_clear(record, &dropped) && dropped == &first);
-    /* Cleared is cleared: what is asked of a scope from here on is the scope's alone. */
-    EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, NULL) == ITR_NEW);
-    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == 0);
+    int fd = itr_wait_fd(record);
+    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8));
+    EXPECT(itr_open_from(record, 8) == 0);
+    EXPECT(itr_request(record, NULL) == ITR_NEW && itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(itr_request(record, NULL) == ITR_WAITING);
+    EXPECT(itr_flags(record) == ITR_REQUESTED && readable(fd));
+    EXPECT(itr_request_scope(record, 8, NULL) == ITR_NEW);
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
+    EXPECT(itr_open_from(record, ITR_NOBODY) == ITR_REQUESTED);
+    EXPECT(itr_open_from(record, 8) == (ITR_REQUESTED | ITR_PENDING));
+    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
+    EXPECT(itr_open_from(record, 7) == (ITR_REQUESTED | ITR_PENDING));
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_flags(record) == ITR_REQUESTED);
+    EXPECT(itr_open_from(record, ITR_THREAD) ==
+           (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
+    (void)itr_leave_scope(record, 7, NULL, &dropped);
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped) && itr_clear(record, &dropped));
     dispose_empty(record);
 }
 
-/* Each level has its own payload; what is delivered last says whose. */
+/* As greenlets do; and more of them than the record has room for. */
+static void
+scopes_are_left_in_any_order(void)
+{
+    enum { MANY = 5 * ITR_FEW_LEVELS };
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    for (uint64_t scope = 1; scope <= MANY; scope++) {
+        EXPECT(itr_enter_scope(record, scope));
+        EXPECT(itr_request_scope(record, scope, scope == 3 ? &first : NULL) == ITR_NEW);
+    }
+    for (uint64_t scope = 2; scope <= MANY; scope += 2) {
+        bool asked;
+        EXPECT(!itr_leave_scope(record, scope, &asked, &dropped) && asked && dropped == NULL);
+    }
+    for (uint64_t scope = 1; scope <= MANY; scope++) {
+        EXPECT((itr_level_flags(record, scope) != 0) == (scope % 2 == 1));
+    }
+    EXPECT(itr_deliver(record, 3, &dropped) && itr_delivered(record, 3) == &first);
+    for (uint64_t scope = 1; scope <= MANY; scope += 2) {
+        EXPECT(itr_leave_scope(record, scope, NULL, &dropped) == (scope == MANY - 1));
+    }
+    EXPECT(dropped == &first && itr_flags(record) == 0);
+    dispose_empty(record);
+}
+
 static void
 a_scope_carries_a_payload(void)
 {
@@ -108,35 +160,32 @@ a_scope_carries_a_payload(void)
     EXPECT(itr_enter_scope(record, 7));
     EXPECT(itr_request_scope(record, 7, &first) == ITR_NEW);
     EXPECT(itr_request_scope(record, 7, &second) == ITR_WAITING);
-    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &first && dropped == NULL);
-    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &first); /* by a check */
-    EXPECT(itr_request_scope(record, 7, &second) == ITR_NEW);
-    EXPECT(itr_delivered(record) == &first);
-    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &second && dropped == &first);
-    EXPECT(itr_request(record, &third) == ITR_NEW); /* to the thread */
-    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == &third);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &first);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &first); /* by a check */
+    EXPECT(itr_request_scope(record, 7, &second) == ITR_NEW && dropped == NULL);
+    EXPECT(itr_delivered(record, 7) == &first);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &second);
+    EXPECT(dropped == &first && itr_delivered(record, ITR_THREAD) == NULL);
     dropped = NULL;
-    EXPECT(!itr_leave_scope(record, 7, &asked, &dropped) && asked);
-    EXPECT(dropped == &second && second.next == NULL && itr_delivered(record) == &third);
-    dropped = NULL;
-    EXPECT(itr_clear(record, &dropped) && dropped == &third);
+    EXPECT(itr_leave_scope(record, 7, &asked, &dropped) && asked);
+    EXPECT(dropped == &second && second.next == NULL);
     EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, &asked, &dropped) && !asked);
     dispose_empty(record);
 }
 
-/* It cannot be told from the scope's then. */
 static void
-what_the_thread_was_asked_is_not_taken_back_within_a_scope_that_was_told(void)
+what_the_thread_was_asked_is_taken_back_whatever_a_scope_was_asked(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    first.origin = 9;
-    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, NULL) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped) && itr_request(record, &first) == ITR_NEW);
-    EXPECT(!itr_take_back(record, 9, &dropped) && itr_requested(record));
-    (void)itr_leave_scope(record, 7, NULL, &dropped);
-    EXPECT(itr_take_back(record, 9, &dropped) && dropped == &first && !itr_requested(record));
-    first.origin = 0;
+    first.origin = second.origin = 9;
+    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, &second) == ITR_NEW);
+    EXPECT(itr_deliver(record, 7, &dropped) && itr_request(record, &first) == ITR_NEW);
+    EXPECT(itr_take_back(record, 9, &dropped) && dropped == &first);
+    EXPECT(itr_flags(record) == ITR_REQUESTED && !itr_take_back(record, 9, &dropped));
+    dropped = NULL;
+    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && dropped == &second);
+    first.origin = second.origin = 0;
     dispose_empty(record);
 }
 
@@ -147,10 +196,7 @@ what_a_scope_was_not_told_any_more_is_given_back(void)
     itr_payload *dropped = NULL;
     bool asked = false;
     EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, &first) == ITR_NEW);
-    EXPECT(itr_request(record, NULL) == ITR_NEW);
-    EXPECT(itr_deliver(record, &dropped) && itr_delivered(record) == NULL); /* both, as that */
-    EXPECT(!itr_leave_scope(record, 7, &asked, &dropped) && asked && dropped == &first);
-    EXPECT(itr_clear(record, &dropped));
+    EXPECT(itr_leave_scope(record, 7, &asked, &dropped) && asked && dropped == &first);
     dropped = NULL;
     EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, &second) == ITR_NEW);
     EXPECT(itr_clear(record, &dropped) && dropped == &second);
@@ -231,8 +277,9 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
          scope++) {
         EXPECT(itr_enter_scope(shared, scope));
         atomic_store_explicit(&current, scope, memory_order_release);
-        if (itr_requested(shared)) {
-            EXPECT(itr_deliver(shared, &dropped));
+        uint64_t level;
+        if (itr_outermost(shared, ITR_PENDING, &level)) {
+            EXPECT((itr_flags(shared) & ITR_PENDING) && itr_deliver(shared, level, &dropped));
         }
         (void)itr_leave_scope(shared, scope, NULL, &dropped);
         if (itr_requested(shared)) {
@@ -255,10 +302,11 @@ main(void)
     RUN(a_scope_is_asked_while_the_thread_is_in_it);
     RUN(what_was_delivered_of_a_scope_is_forgotten_when_it_is_left);
     RUN(a_request_to_the_thread_outlives_the_scope);
-    RUN(both_are_delivered_as_one);
-    RUN(a_scope_asked_after_the_thread_takes_only_itself_back);
+    RUN(each_level_keeps_its_own_request);
+    RUN(levels_outside_of_a_shield_wait);
+    RUN(scopes_are_left_in_any_order);
     RUN(a_scope_carries_a_payload);
-    RUN(what_the_thread_was_asked_is_not_taken_back_within_a_scope_that_was_told);
+    RUN(what_the_thread_was_asked_is_taken_back_whatever_a_scope_was_asked);
     RUN(what_a_scope_was_not_told_any_more_is_given_back);
     RUN(an_ended_record_takes_nothing);
     RUN(late_requests_reach_nobody_and_requests_to_the_thread_are_kept);

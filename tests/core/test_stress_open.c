@@ -62,7 +62,7 @@ wait_and_deliver(itr_record *record)
     while (!(itr_flags(record) & ITR_PENDING) || !atomic_load(&armed_to_look)) {
         (void)sched_yield();
     }
-    EXPECT(itr_deliver(record, &dropped));
+    EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     if (itr_flags(record) & ITR_ARMED) {
         disarm(record);
     }

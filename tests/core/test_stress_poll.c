@@ -38,7 +38,7 @@ own(void *argument)
     while (atomic_load(&seen) < rounds) {
         itr_payload *dropped = NULL;
         wait_for_request(record);
-        EXPECT(random_next(&seed) % 2 == 0 ? itr_deliver(record, &dropped)
+        EXPECT(random_next(&seed) % 2 == 0 ? itr_deliver(record, ITR_THREAD, &dropped)
                                            : itr_clear(record, &dropped));
         atomic_fetch_add(&seen, 1);
     }

@@ -63,9 +63,9 @@ live(void *argument)
         itr_payload *dropped = NULL;
         switch (random_next(&seed) % 4) {
         case 0:
-            if (itr_deliver(record, &dropped)) {
-                EXPECT(record->delivered != NULL);
-                EXPECT(((request *)record->delivered)->serial == self.serial);
+            if (itr_deliver(record, ITR_THREAD, &dropped)) {
+                EXPECT(itr_delivered(record, ITR_THREAD) != NULL);
+                EXPECT(((request *)itr_delivered(record, ITR_THREAD))->serial == self.serial);
             }
             atomic_fetch_add(&delivered, take_back(dropped, self.serial));
             break;

@@ -81,7 +81,7 @@ byte requesters_done;
 /* A program. ---------------------------------------------------------------------------------- */
 
 /* src/module/api/polling.c: mod_clear_interrupt */
-/* src/core/record.c: itr_clear, drop_payloads */
+/* src/core/record.c: itr_clear, forget_levels */
 inline itr_clear()
 {
     atomic {
@@ -107,7 +107,7 @@ inline thread_ends()
     }
 }
 
-/* src/core/record.c: itr_record_end, drop_payloads */
+/* src/core/record.c: itr_record_end, forget_levels */
 inline itr_record_end()
 {
     atomic {

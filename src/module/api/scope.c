@@ -40,9 +40,13 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     made->thread_id = record->thread_id;
     made->number = 1 + atomic_fetch_add_explicit(&newest_scope, 1, memory_order_relaxed);
-    if (!itr_enter_scope(record, made->number)) {
+    if (record->level_count > 1) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the calling thread is in a scope already: leave that one first");
+        Py_CLEAR(made);
+    }
+    else if (!itr_enter_scope(record, made->number)) {
+        PyErr_NoMemory();
         Py_CLEAR(made);
     }
     return (PyObject *)made;

@@ -15,16 +15,27 @@ mod_nothing_waits(const itr_record *record)
     }
 }
 
+/* Which request is to be raised: the outermost that waits; else that was delivered. */
+static bool
+find_request(itr_record *record, uint64_t *level)
+{
+    return itr_outermost(record, ITR_PENDING, level) || itr_outermost(record, ITR_REQUESTED, level);
+}
+
 int
 mod_raise_request(mod_state *state, itr_record *record)
 {
     itr_payload *dropped = NULL;
-    if (!itr_deliver(record, &dropped)) {
+    uint64_t level, inner;
+    if (!find_request(record, &level) || !itr_deliver(record, level, &dropped)) {
         return 0;
+    }
+    while (itr_outermost(record, ITR_PENDING, &inner)) {
+        (void)itr_deliver(record, inner, &dropped); /* what stops the outer one stops it, too */
     }
     mod_nothing_waits(record);
     /* Held, because what runs while the exception is made may clear the request. */
-    const mod_payload *payload = (const mod_payload *)itr_delivered(record);
+    const mod_payload *payload = (const mod_payload *)itr_delivered(record, level);
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
     PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
     mod_raise(state, exc_type, reason);
