@@ -5,16 +5,26 @@ work.
 """
 
 import argparse
+import asyncio
 import concurrent.futures
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, wait
 from time import perf_counter
 from typing import Any
 
-from figures import INTERRUPTED, OUR_EXECUTOR, STANDARD_EXECUTOR, SUBMIT, Series, hand_over
+from figures import (
+    INTERRUPTED,
+    OUR_EXECUTOR,
+    STANDARD_EXECUTOR,
+    SUBMIT,
+    TO_THREAD,
+    Series,
+    hand_over,
+)
 from interruption import ThreadPoolExecutor
+from interruption.asyncio import to_thread
 
 EXECUTORS = (concurrent.futures.ThreadPoolExecutor, ThreadPoolExecutor)
 PATIENCE = 60.0
@@ -64,6 +74,25 @@ def in_pairs(rounds: int, tasks: int) -> Times:
     return times
 
 
+async def to_thread_in_pairs(rounds: int, calls: int) -> list[tuple[float, float]]:
+    """Seconds a call, one after the other: asyncio's and ours in turns."""
+
+    async def one_by_one(to_thread: Callable[..., Awaitable[int]]) -> float:
+        await to_thread(abs, 0)
+        before = perf_counter()
+        for number in range(calls):
+            await to_thread(abs, number)
+        return (perf_counter() - before) / calls
+
+    pairs = []
+    for number in range(rounds):
+        pair = {}
+        for function in (asyncio.to_thread, to_thread)[:: 1 if number % 2 else -1]:
+            pair[function] = await one_by_one(function)
+        pairs.append((pair[asyncio.to_thread], pair[to_thread]))
+    return pairs
+
+
 def compute(begun: threading.Event) -> None:
     """Run, until cancelled."""
     begun.set()
@@ -93,7 +122,9 @@ def cancel_one(executor: ThreadPoolExecutor, function: Any) -> float:
 
 def measure(rounds: int, tasks: int) -> Iterator[Series]:
     """Both executors' tasks, and how soon ours cancels one that runs."""
-    for what, pairs in in_pairs(rounds, tasks).items():
+    found = in_pairs(rounds, tasks)
+    found[TO_THREAD] = asyncio.run(to_thread_in_pairs(rounds, max(1, tasks // 10)))
+    for what, pairs in found.items():
         standard, ours = zip(*pairs, strict=True)
         yield Series("task", what, STANDARD_EXECUTOR, list(standard))
         yield Series("task", what, OUR_EXECUTOR, list(ours))

@@ -26,6 +26,7 @@ RUBY = "Ruby"
 
 # What a call's cost is compared in.
 SUBMIT = "`submit()`"
+TO_THREAD = "`await to_thread()`, one by one"
 OUR_EXECUTOR, STANDARD_EXECUTOR = "interruption", "concurrent.futures"
 NOT_INTERPOSED, OUTSIDE, INSIDE = "not interposed", "outside regions", "in a region"
 

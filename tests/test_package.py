@@ -128,6 +128,8 @@ found_by_path = pytest.mark.skipif(
 
 # What only the command line needs.
 COMMAND = ("interruption.__main__", "interruption._cli")
+# What is imported by programs only: each is for those who have the framework.
+FRAMEWORKS = {"interruption.asyncio"}
 
 
 @found_by_path
@@ -136,9 +138,13 @@ def test_what_follows_imports_finds_every_module(tmp_path):
     files = [path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py")]
     every = {".".join(path.parts).removesuffix(".__init__") for path in files}
     every.add("interruption._interruption")
+    assert every > FRAMEWORKS
+    every -= FRAMEWORKS
     of_command = {name for name in every if name.startswith(COMMAND)}
     assert found_by_following("import interruption", tmp_path) >= every - of_command
     assert found_by_following("import interruption.__main__", tmp_path) == every
+    for name in FRAMEWORKS:
+        assert name in found_by_following(f"import {name}", tmp_path)
 
 
 @found_by_path

@@ -1,0 +1,442 @@
+"""interruption.asyncio: functions in threads whose task is cancelled (S29)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+from interruption import ThreadExit, defer_interruption, interrupt
+from interruption.asyncio import to_thread
+from support import PATIENCE, expect_script, scaled, until_blocked
+
+ONE, OTHER = socket.socketpair()  # nobody sends
+MOST_THREADS = 32  # of an executor that is not told how many
+
+
+class Work:
+    """A function that blocks for ever, and what became of it."""
+
+    def __init__(self, body, cleanup=None):
+        self.body = body
+        self.cleanup = cleanup
+        self.thread: threading.Thread | None = None
+        self.begun = threading.Event()
+        self.cleans = threading.Event()
+        self.reason: str | None = None
+        self.log: list[str] = []
+
+    def __call__(self):
+        self.thread = threading.current_thread()
+        try:
+            self.begun.set()
+            return self.body()
+        except ThreadExit as request:
+            self.reason = request.reason
+            raise
+        finally:
+            if self.cleanup is not None:
+                self.cleans.set()
+                self.cleanup()
+            self.log.append("clean")
+
+    async def until_begun(self):
+        while not self.begun.is_set():
+            await asyncio.sleep(0.001)
+
+    async def until_cleans(self):
+        while not self.cleans.is_set():
+            await asyncio.sleep(0.001)
+
+
+def spin():
+    while True:
+        pass
+
+
+def sleep():
+    time.sleep(PATIENCE)
+
+
+def receive():
+    ONE.recv(1)
+
+
+def read():
+    os.read(ONE.fileno(), 1)
+
+
+def run_child():
+    subprocess.run([sys.executable, "-c", f"import time; time.sleep({PATIENCE})"], check=False)
+
+
+BODIES = {
+    "running": spin,
+    "sleep": sleep,
+    "queue": lambda: queue.Queue().get(),
+    "condition": lambda: threading.Event().wait(),
+    "socket": receive,
+    "descriptor": read,
+    "child": run_child,
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_cancelling_stops_the_function_and_waits_for_its_cleanup(body):
+    async def main():
+        gate = threading.Event()
+        work = Work(body, cleanup=lambda: gate.wait(PATIENCE))
+        task = asyncio.create_task(to_thread(work))
+        await work.until_begun()
+        task.cancel("enough")
+        await work.until_cleans()
+        await asyncio.sleep(0)
+        assert not task.done()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+        assert work.log == ["clean"]
+        assert work.reason == "enough"
+
+    asyncio.run(main())
+
+
+def test_it_is_asyncios_otherwise():
+    variable = contextvars.ContextVar("variable", default=0)
+
+    def function(*args, **kwargs):
+        seen = variable.get()
+        variable.set(2)
+        return seen, args, kwargs
+
+    def fails():
+        raise KeyError("mine")
+
+    async def main():
+        variable.set(1)
+        assert await to_thread(function, 1, x=2) == (1, (1,), {"x": 2})
+        assert variable.get() == 1
+        with pytest.raises(KeyError, match="mine"):
+            await to_thread(fails)
+        assert await to_thread(function, func=1) == (1, (), {"func": 1})
+        with pytest.raises(TypeError, match="func"):
+            await to_thread()
+
+    asyncio.run(main())
+
+
+def test_what_is_cancelled_without_a_message_says_why():
+    async def main():
+        work = Work(spin)
+        task = asyncio.create_task(to_thread(work))
+        await work.until_begun()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert work.reason == "its task has been cancelled"
+
+    asyncio.run(main())
+
+
+def test_a_timeout_is_a_timeout_and_counts_right():
+    async def main():
+        task = asyncio.current_task()
+        work = Work(spin)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await to_thread(work)
+        assert work.log == ["clean"] or not work.begun.is_set()
+        assert task.cancelling() == 0
+        work = Work(sleep)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(to_thread(work), 0.02)
+        assert work.log == ["clean"] or not work.begun.is_set()
+        assert task.cancelling() == 0
+
+    asyncio.run(main())
+
+
+def test_a_timeout_around_a_timeout_that_cleans_up():
+    """The outer one is the second cancel: it breaks off the cleanup, and is what comes out."""
+
+    async def main():
+        work = Work(spin, cleanup=sleep)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(PATIENCE) as outer:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE) as inner:
+                        asyncio.get_running_loop().create_task(reschedule(work, inner, outer))
+                        await to_thread(work)
+        assert outer.expired()
+        assert asyncio.current_task().cancelling() == 0
+
+    async def reschedule(work, inner, outer):
+        now = asyncio.get_running_loop().time()
+        await work.until_begun()
+        inner.reschedule(now)
+        await work.until_cleans()
+        until_blocked(work.thread)
+        outer.reschedule(now)
+
+    asyncio.run(main())
+
+
+def test_a_second_cancel_breaks_off_a_wait_of_the_cleanup():
+    async def main():
+        work = Work(spin, cleanup=sleep)
+        task = asyncio.create_task(to_thread(work))
+        await work.until_begun()
+        task.cancel()
+        await work.until_cleans()
+        until_blocked(work.thread)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelling() == 2
+        assert work.log == []
+
+    asyncio.run(main())
+
+
+def test_what_is_queued_never_runs():
+    ran = []
+
+    async def main():
+        gate = threading.Event()
+        busy = [asyncio.create_task(to_thread(gate.wait)) for _ in range(MOST_THREADS)]
+        queued = asyncio.create_task(to_thread(ran.append, 1))
+        await asyncio.sleep(0)
+        queued.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await queued
+        gate.set()
+        await asyncio.gather(*busy)
+        await to_thread(int)
+
+    asyncio.run(main())
+    assert ran == []
+
+
+def test_a_group_stops_its_other_functions():
+    async def main():
+        work = Work(spin)
+
+        async def fails():
+            await work.until_begun()
+            raise ValueError("x")
+
+        with pytest.raises(ExceptionGroup) as raised:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(to_thread(work))
+                group.create_task(fails())
+        assert [type(error) for error in raised.value.exceptions] == [ValueError]
+        assert work.log == ["clean"]
+
+    asyncio.run(main())
+
+
+def test_a_shielded_call_goes_on():
+    async def main():
+        gate = threading.Event()
+        work = Work(gate.wait)
+        inner = asyncio.create_task(to_thread(work))
+        outer = asyncio.create_task(_awaits(asyncio.shield(inner)))
+        await work.until_begun()
+        outer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+        gate.set()
+        assert await inner is True
+
+    asyncio.run(main())
+
+
+async def _awaits(what):
+    return await what
+
+
+def test_a_function_in_a_shield_is_left_to_the_shields_end():
+    async def main():
+        gate = threading.Event()
+        ended = []
+
+        def function():
+            with defer_interruption:
+                begun.set()
+                gate.wait()
+                ended.append(1)
+            ended.append(2)
+
+        begun = threading.Event()
+        task = asyncio.create_task(to_thread(function))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [1]
+
+    asyncio.run(main())
+
+
+def test_a_value_that_comes_after_the_cancel_is_dropped_and_an_error_is_not():
+    def swallows(then):
+        try:
+            begun.set()
+            spin()
+        except ThreadExit:
+            return then()
+
+    async def cancelled(then):
+        begun.clear()
+        task = asyncio.create_task(to_thread(swallows, then))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        return await task
+
+    def fails():
+        raise OSError("the cleanup has failed")
+
+    begun = threading.Event()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled(int))
+    with pytest.raises(OSError, match="the cleanup has failed"):
+        asyncio.run(cancelled(fails))
+
+
+def test_a_thread_that_somebody_else_asks_cancels_its_call_only():
+    async def main():
+        work = Work(spin)
+        task = asyncio.create_task(to_thread(work))
+        await work.until_begun()
+        interrupt(work.thread)
+        with pytest.raises(asyncio.CancelledError, match="its thread has been asked to stop"):
+            await task
+        assert await to_thread(lambda: 7) == 7
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_that_is_closed_asks_and_does_not_wait():
+    async def main():
+        work = Work(spin)
+        coroutine = to_thread(work)
+        coroutine.send(None)
+        await work.until_begun()
+        coroutine.close()
+        while not work.log:
+            await asyncio.sleep(0.001)
+        assert work.reason == "nobody awaits it any more"
+
+    asyncio.run(main())
+
+
+def test_cancels_that_race_with_the_result_hit_nobody_else():
+    async def main():
+        outcomes = {"value": 0, "cancelled": 0}
+        for number in range(scaled(5000)):
+            task = asyncio.create_task(to_thread(lambda: 7))
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                assert await task == 7
+                outcomes["value"] += 1
+            except asyncio.CancelledError:
+                outcomes["cancelled"] += 1
+            assert await to_thread(lambda: 8) == 8
+        assert outcomes["cancelled"] > 0
+
+    asyncio.run(main())
+
+
+def test_loops_leave_no_threads_and_no_cycles():
+    async def main():
+        await to_thread(int)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(to_thread(spin), 0.01)
+
+        class Mine(Exception):
+            pass
+
+        def fails():
+            raise Mine
+
+        try:
+            await to_thread(fails)
+        except Mine as error:
+            return weakref.ref(error), {
+                each for each in threading.enumerate() if each.name.startswith("to_thread")
+            }
+
+    gc.disable()
+    try:
+        error, threads = asyncio.run(main())
+        assert error() is None
+    finally:
+        gc.enable()
+    assert threads
+    gc.collect()  # the loop; asyncio has cycles of its own
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_ctrl_c_in_asyncio_run_stops_the_function():
+    expect_script(
+        """
+        import asyncio, signal, threading
+        from interruption.asyncio import to_thread
+
+        begun = threading.Event()
+
+        def work():
+            try:
+                begun.set()
+                while True:
+                    pass
+            finally:
+                print("clean")
+
+        async def main():
+            task = asyncio.create_task(to_thread(work))
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            signal.raise_signal(signal.SIGINT)
+            await task
+
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            print("KeyboardInterrupt")
+        """,
+        stdout="clean\nKeyboardInterrupt\n",
+    )
+
+
+def test_under_uvloop():
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main():
+        work = Work(spin)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await to_thread(work)
+        return await to_thread(lambda: 7)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == 7
