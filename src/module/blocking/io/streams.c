@@ -1,21 +1,17 @@
 /*
  * See streams.h. Linux reads and writes pipes and sockets without waiting if it is asked to
- * (RWF_NOWAIT), whatever the descriptor's flags are. For FIFOs and terminals, which it does not do
- * that with, the same file is opened once more, by /proc, in a way that does not wait: its *twin*,
- * for the time of one call. What has no twin is read when poll() finds it ready.
+ * (RWF_NOWAIT), whatever the descriptor's flags are. FIFOs, terminals and what else it does not do
+ * that with are read, and written a little, when poll() finds them ready.
  */
 #include "blocking/io/streams.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <termios.h>
 #include <unistd.h>
 
 /* One read or write. */
@@ -24,13 +20,13 @@ typedef struct {
     char *buffer;
     size_t size, done;
     bool writes;
-    bool began; /* `waiting` and `deadline` are filled in, `waiting.own` with the twin, if any */
+    bool began; /* `waiting` and `deadline` are filled in */
     mod_waiting waiting;
     itr_deadline deadline;
 } transfer;
 
 /* What a step of it comes to, besides counts and -1. */
-enum { AGAIN = -4, NOT_SUPPORTED = -5, TWIN_LOST = -6 };
+enum { AGAIN = -4, NOT_SUPPORTED = -5 };
 
 /* Looking at a descriptor. -------------------------------------------------------------------- */
 
@@ -128,10 +124,9 @@ begin_transfer(transfer *of)
     return true;
 }
 
-/* It would have to wait. Wait for the descriptor, or its twin. AGAIN; MOD_OVER; or -1
-   with an exception set. */
+/* It would have to wait. AGAIN; MOD_OVER; or -1 with an exception set. */
 static Py_ssize_t
-wait_for_descriptor(transfer *of, int fd)
+wait_for_descriptor(transfer *of)
 {
     if (of->done > 0 && mod_wait_asked(&of->waiting)) {
         return MOD_OVER;
@@ -139,7 +134,7 @@ wait_for_descriptor(transfer *of, int fd)
     if (mod_wait_check(&of->waiting) < 0) {
         return -1;
     }
-    struct pollfd fds[2] = {{.fd = fd, .events = of->writes ? POLLOUT : POLLIN}};
+    struct pollfd fds[2] = {{.fd = of->stream->fd, .events = of->writes ? POLLOUT : POLLIN}};
     of->waiting.quiet = of->done > 0; /* that is the result, then */
     int ready = mod_wait_for_fds(&of->waiting, fds, 1, of->deadline);
     mod_wait_over(&of->waiting);
@@ -164,7 +159,7 @@ mod_stream_wait(mod_stream *stream, short events, bool partly)
     if (!begin_transfer(&of)) {
         return MOD_ORIGINALS;
     }
-    Py_ssize_t step = wait_for_descriptor(&of, stream->fd);
+    Py_ssize_t step = wait_for_descriptor(&of);
     return step == AGAIN ? 1 : (int)step;
 }
 
@@ -177,8 +172,9 @@ typedef enum {
 } manner;
 
 static ssize_t
-transfer_some(const transfer *of, int fd, manner how)
+transfer_some(const transfer *of, manner how)
 {
+    int fd = of->stream->fd;
     struct iovec part = {of->buffer + of->done, of->size - of->done};
     if (how == ASK_POLL) {
         struct pollfd look_at = {.fd = fd, .events = of->writes ? POLLOUT : POLLIN};
@@ -206,25 +202,20 @@ transfer_some(const transfer *of, int fd, manner how)
 /* So many bytes are copied sooner than the GIL is let go of and taken again. */
 enum { SMALL = 4096 };
 
-/* Try it once. A count, AGAIN, NOT_SUPPORTED, TWIN_LOST, MOD_ORIGINALS, or -1 with an
-   exception set. */
+/* Try it once. A count, AGAIN, NOT_SUPPORTED, MOD_ORIGINALS, or -1 with an exception set. */
 static Py_ssize_t
-try_once(const transfer *of, int fd, manner how)
+try_once(const transfer *of, manner how)
 {
-    const itr_own_fd *twin = of->began ? of->waiting.own : NULL;
     for (;;) {
-        if (twin != NULL && twin->fd == fd && !itr_own_fd_is_ours(twin)) {
-            return TWIN_LOST; /* the program has closed it */
-        }
         ssize_t count;
         int error;
         if (how == ASK_KERNEL && of->size - of->done <= SMALL) {
-            count = transfer_some(of, fd, how);
+            count = transfer_some(of, how);
             error = errno;
         }
         else {
             Py_BEGIN_ALLOW_THREADS
-            count = transfer_some(of, fd, how);
+            count = transfer_some(of, how);
             error = errno;
             Py_END_ALLOW_THREADS
         }
@@ -258,7 +249,7 @@ try_once(const transfer *of, int fd, manner how)
 static Py_ssize_t
 finish_transfer(const transfer *of)
 {
-    Py_ssize_t count = try_once(of, of->stream->fd, PLAIN);
+    Py_ssize_t count = try_once(of, PLAIN);
     if (count == AGAIN) {
         count = 0;
     }
@@ -276,107 +267,41 @@ is_result(transfer *of, Py_ssize_t step, Py_ssize_t *result)
     return step < 0 ? step != AGAIN : !of->writes || step == 0 || of->done == of->size;
 }
 
-/* It has to wait, for `fd`. AGAIN, or the result. */
+/* It has to wait. AGAIN, or the result. */
 static Py_ssize_t
-wait_for_transfer(transfer *of, int fd)
+wait_for_transfer(transfer *of)
 {
     if (!begin_transfer(of)) {
         return of->done > 0 ? finish_transfer(of) : MOD_ORIGINALS;
     }
-    Py_ssize_t step = wait_for_descriptor(of, fd);
+    Py_ssize_t step = wait_for_descriptor(of);
     return step == MOD_OVER ? (Py_ssize_t)of->done : step;
 }
 
 static Py_ssize_t
-transfer_by(transfer *of, int fd, manner how)
+transfer_by(transfer *of, manner how)
 {
-    Py_ssize_t result, step = try_once(of, fd, how);
+    Py_ssize_t result, step = try_once(of, how);
     while (!is_result(of, step, &result)) {
         if (step == AGAIN) {
-            step = wait_for_transfer(of, fd);
+            step = wait_for_transfer(of);
             if (step != AGAIN) {
                 return step;
             }
         }
-        step = try_once(of, fd, how);
+        step = try_once(of, how);
     }
     return result;
-}
-
-/* Twins. -------------------------------------------------------------------------------------- */
-
-/* Has a read of the terminal its own rules about when it ends? */
-static bool
-is_timed(const struct termios *settings)
-{
-    return !(settings->c_lflag & ICANON) && settings->c_cc[VMIN] != 1;
-}
-
-/* The master of a pseudo-terminal cannot be opened twice: that makes another one. */
-static bool
-is_master(int fd)
-{
-#ifdef __linux__
-    unsigned int number;
-    return ioctl(fd, TIOCGPTN, &number) == 0;
-#else
-    (void)fd;
-    return true;
-#endif
-}
-
-/* Open the FIFO or terminal once more, so that it does not wait. False: that cannot be. */
-static bool
-open_twin(const transfer *of, itr_own_fd *twin)
-{
-    mod_stream *stream = of->stream;
-    struct termios settings;
-    if (!S_ISFIFO(stream->mode) &&
-        (!S_ISCHR(stream->mode) || tcgetattr(stream->fd, &settings) < 0 ||
-         (!of->writes && is_timed(&settings)) || is_master(stream->fd))) {
-        return false;
-    }
-    char path[32];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream->fd);
-    int fd = open(path, (of->writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    mod_stream found;
-    if (!itr_own_fd_take(twin, fd)) {
-        return false;
-    }
-    if (!look_at_descriptor(fd, &found) || found.device != stream->device ||
-        found.inode != stream->inode) {
-        itr_own_fd_close(twin);
-        return false;
-    }
-    return true;
-}
-
-/* What the kernel always waits for. */
-static Py_ssize_t
-transfer_otherwise(transfer *of)
-{
-    if (!begin_transfer(of)) {
-        return MOD_ORIGINALS;
-    }
-    itr_own_fd twin;
-    Py_ssize_t result = TWIN_LOST;
-    while (result == TWIN_LOST && open_twin(of, &twin)) {
-        of->waiting.own = &twin;
-        result = transfer_by(of, twin.fd, PLAIN);
-        of->waiting.own = NULL;
-        itr_own_fd_close(&twin);
-    }
-    return result == TWIN_LOST ? transfer_by(of, of->stream->fd, ASK_POLL) : result;
 }
 
 static Py_ssize_t
 run_transfer(transfer *of)
 {
-    Py_ssize_t result = transfer_by(of, of->stream->fd, ASK_KERNEL);
-    if (result == NOT_SUPPORTED) {
-        result = transfer_otherwise(of);
+    Py_ssize_t result = transfer_by(of, ASK_KERNEL);
+    if (result != NOT_SUPPORTED) {
+        return result;
     }
-    return result;
+    return begin_transfer(of) ? transfer_by(of, ASK_POLL) : MOD_ORIGINALS;
 }
 
 Py_ssize_t
