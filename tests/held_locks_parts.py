@@ -1,4 +1,4 @@
-"""Locks of all kinds, and ``tracking``, which stands for a region: the thread's locks are noted."""
+"""Locks of all kinds, and ``tracking``: a region, in which the thread's locks are noted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import operator
 import threading
 
 import pytest
+from interruption import allow_interruption, blocking
 
 try:
-    from interruption._interruption import _held, _held_size, _interpose_locks, _track_locks
+    from interruption._interruption import _held, _held_size, _interpose_locks
 except ImportError:
     pytest.skip("this was built with -Dtesting=false, as wheels are", allow_module_level=True)
 
@@ -61,7 +62,8 @@ FAMILIES = range(2 if multiprocessing else 1)  # locks of threads, and of proces
 
 
 def interpose(on):
-    """Have both families so; return how they were."""
+    """Have both families so; return how they were: interposed, as by a first region."""
+    blocking.enable()
     return [_interpose_locks(family, on) for family in FAMILIES]
 
 
@@ -72,12 +74,9 @@ def put_back(before):
 
 @contextlib.contextmanager
 def tracking():
-    found = _track_locks(True)
-    try:
-        yield found
-    finally:
-        del found
-        _track_locks(False)
+    """A region; which calls are interposed is the test's."""
+    with allow_interruption:
+        yield threading.get_ident()
 
 
 def held():

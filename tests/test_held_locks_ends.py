@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 from held_locks_parts import held, tracking
-from interruption._interruption import _track_locks
+from interruption import allow_interruption
 from support import expect_script, in_thread
 
 pytestmark = pytest.mark.usefixtures("interposed")
@@ -20,7 +20,7 @@ def test_a_thread_that_ends_with_a_lock_leaves_nothing_behind():  # S9
     lock = threading.Lock()
 
     def end(lock):
-        _track_locks(True)
+        allow_interruption.__enter__()
         lock.acquire()
         threading.RLock().acquire()
 
@@ -39,14 +39,13 @@ def test_a_thread_that_ends_with_a_lock_leaves_nothing_behind():  # S9
 
 FORK = """
     import os, sys, threading
-    from interruption import _interruption as tracker
+    from interruption import _interruption as tracker, allow_interruption as region
 
-    tracker._interpose_locks(0, True)
     theirs, mine = threading.Lock(), threading.Lock()
     ready, go = threading.Event(), threading.Event()
 
     def hold():
-        tracker._track_locks(True)
+        region.__enter__()
         with theirs:
             ready.set()
             go.wait()
@@ -56,14 +55,14 @@ FORK = """
     ready.wait()
     in_region = sys.argv[1] == "1"
     if in_region:
-        tracker._track_locks(True)
+        region.__enter__()
         mine.acquire()
     child = os.fork()
     if child == 0:
         assert len(tracker._held()) == in_region, tracker._held()
         theirs.release()  # of a thread that is not here
         if not in_region:
-            tracker._track_locks(True)
+            region.__enter__()
             mine.acquire()
         with theirs:
             assert len(tracker._held()) == 2
@@ -71,7 +70,7 @@ FORK = """
             while mine.locked():
                 pass
             assert len(tracker._held()) == 1
-        tracker._track_locks(False)
+        region.__exit__(None, None, None)
         sys.exit(0)
     status = os.waitpid(child, 0)[1]
     go.set()
@@ -93,13 +92,12 @@ def test_an_exit_with_locks_held_is_clean(daemon):  # S18
     expect_script(
         f"""
         import threading
-        from interruption import _interruption as tracker
+        from interruption import _interruption as tracker, allow_interruption as region
 
-        tracker._interpose_locks(0, True)
         ready = threading.Event()
 
         def hold():
-            tracker._track_locks(True)
+            region.__enter__()
             threading.Lock().acquire()
             threading.RLock().acquire()
             locks.append(threading.Lock())
@@ -109,7 +107,7 @@ def test_an_exit_with_locks_held_is_clean(daemon):  # S18
                 threading.Event().wait()
 
         locks = []
-        tracker._track_locks(True)
+        region.__enter__()
         threading.Thread(target=hold, daemon={daemon}).start()
         ready.wait()
         locks.append(threading.RLock())

@@ -1,7 +1,4 @@
-/*
- * See testing.h. A thread that tracks has its list in a capsule in its thread state's
- * dictionary, which goes when the thread ends, wherever it is then.
- */
+/* See testing.h. */
 #include "testing.h"
 
 #include <unistd.h>
@@ -10,20 +7,8 @@
 
 #include "blocking/interposed.h"
 #include "thread/held_locks.h"
+#include "thread/target.h"
 #include "safepoints/code.h"
-
-#define CAPSULE "interruption._interruption._tracker"
-
-static void
-free_tracker(PyObject *capsule)
-{
-    mod_lockset *set = PyCapsule_GetPointer(capsule, CAPSULE);
-    if (mod_thread_lockset == set) {
-        mod_thread_lockset = NULL;
-    }
-    mod_lockset_destroy(set);
-    PyMem_RawFree(set);
-}
 
 PyObject *
 mod_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
@@ -41,53 +26,6 @@ mod_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     return PyBool_FromLong(before);
-}
-
-static PyObject *
-begin_tracking(PyObject *dictionary)
-{
-    mod_lockset *set = PyMem_RawCalloc(1, sizeof(*set));
-    if (set == NULL) {
-        return PyErr_NoMemory();
-    }
-    PyObject *capsule = PyCapsule_New(set, CAPSULE, free_tracker);
-    if (capsule == NULL) {
-        PyMem_RawFree(set);
-        return NULL;
-    }
-    if (PyDict_SetItemString(dictionary, CAPSULE, capsule) < 0) {
-        Py_DECREF(capsule);
-        return NULL;
-    }
-    set->thread_state = PyThreadState_Get();
-    mod_lockset_begin(set);
-    return capsule;
-}
-
-PyObject *
-mod_testing_track(PyObject *Py_UNUSED(module), PyObject *on)
-{
-    int wanted = PyObject_IsTrue(on);
-    PyObject *dictionary = PyThreadState_GetDict();
-    if (wanted < 0 || dictionary == NULL) {
-        return wanted < 0 ? NULL : PyErr_NoMemory();
-    }
-    mod_lockset *set = mod_thread_lockset;
-    if (wanted && set == NULL) {
-        return begin_tracking(dictionary);
-    }
-    if (wanted) {
-        PyErr_SetString(PyExc_RuntimeError, "this thread tracks already");
-        return NULL;
-    }
-    if (set != NULL) {
-        mod_thread_lockset = NULL;
-        mod_lockset_clear(set);
-        if (PyDict_DelItemString(dictionary, CAPSULE) < 0) {
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -158,23 +96,24 @@ mod_testing_held_size(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 }
 
 PyObject *
-mod_testing_held_by(PyObject *Py_UNUSED(module), PyObject *tracker)
+mod_testing_held_by(PyObject *module, PyObject *ident)
 {
-    mod_lockset *set = PyCapsule_GetPointer(tracker, CAPSULE);
-    PyObject *lock, *code;
+    mod_target target;
+    PyObject *otherwise, *lock, *code, *where = NULL;
     int lasti;
-    if (set == NULL) {
-        return NULL;
+    if (!mod_find_live(mod_get_state(module), ident, &target, Py_None, &otherwise)) {
+        return otherwise;
     }
-    if (!mod_other_holds_lock(set, &lock, &code, &lasti)) {
-        Py_RETURN_NONE;
+    mod_lock_threads();
+    const mod_thread *thread = mod_thread_of(target.record);
+    bool holds = mod_other_holds_lock(&thread->lockset, &lock, &code, &lasti);
+    mod_unlock_threads();
+    if (holds) {
+        where = Py_BuildValue("(NN)", lock, place(code, lasti));
+        Py_XDECREF(code);
     }
-    PyObject *where = place(code, lasti);
-    PyObject *result = where == NULL ? NULL : PyTuple_Pack(2, lock, where);
-    Py_XDECREF(where);
-    Py_XDECREF(code);
-    Py_DECREF(lock);
-    return result;
+    mod_release_target(&target);
+    return holds ? where : Py_NewRef(Py_None);
 }
 
 /* It is the parent's still; the child's was made free by fork() itself, or it would have hung. */

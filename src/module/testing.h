@@ -10,11 +10,10 @@
 #ifdef INTERRUPTION_TESTING
 
 PyObject *mod_testing_interpose(PyObject *module, PyObject *args);
-PyObject *mod_testing_track(PyObject *module, PyObject *on);
 PyObject *mod_testing_held(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_size(PyObject *module, PyObject *unused);
-PyObject *mod_testing_held_by(PyObject *module, PyObject *tracker);
+PyObject *mod_testing_held_by(PyObject *module, PyObject *ident); /* of a thread in a region */
 
 /* _safepoints(code, since=-1, /): what may happen at each code unit of a code object. A list with
    an entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
@@ -25,7 +24,6 @@ PyObject *mod_testing_fork_while_locked(PyObject *module, PyObject *fork);
 
 #define MOD_TESTING_METHODS                                                                        \
     {"_interpose_locks", mod_testing_interpose, METH_VARARGS, NULL},                               \
-        {"_track_locks", mod_testing_track, METH_O, NULL},                                         \
         {"_held", mod_testing_held, METH_NOARGS, NULL},                                            \
         {"_safepoints", mod_testing_safepoints, METH_VARARGS, NULL},                               \
         {"_held_place", mod_testing_held_place, METH_NOARGS, NULL},                                \
