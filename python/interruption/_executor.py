@@ -46,38 +46,29 @@ _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 # The workers. -------------------------------------------------------------------------------------
 
 
-def _make_call(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> _Call:
-    return function, args, kwargs
-
-
 class _Context:
-    """What a worker runs its tasks in; from 3.14 on (gh-124694) the standard library has one."""
+    """What workers run their tasks in; from 3.14 on (gh-124694) the standard one has its own."""
 
     def __init__(
         self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
     ) -> None:
-        self._initializer = initializer
+        self.initializer = initializer
         self._initargs = initargs
 
     def initialize(self) -> None:
-        if self._initializer is not None:
-            self._initializer(*self._initargs)
+        if self.initializer is not None:
+            self.initializer(*self._initargs)
 
     def run(self, call: _Call) -> Any:
         function, args, kwargs = call
         return function(*args, **kwargs)
 
-    def finalize(self) -> None:
-        pass
-
 
 class _Pool:
     """What workers know of their executor, which they do not keep alive."""
 
-    def __init__(self, executor: "ThreadPoolExecutor", *, initializes: bool) -> None:
-        self.initializes = initializes  # constant: there is an initializer, of the user's
+    def __init__(self, executor: "ThreadPoolExecutor", context: _Context) -> None:
+        self.context = context  # constant
         self.lock = executor._shutdown_lock  # taken before _global_shutdown_lock, that before guard
         self.threads: Any = executor._threads  # guarded by lock
         self.broken_error = getattr(executor, "BROKEN", _standard.BrokenThreadPool)  # constant
@@ -199,27 +190,27 @@ class _Worker(threading.Thread):
 
     # Mangled names: what Thread calls its own differs from version to version.
 
-    def __init__(self, pool: _Pool, name: str, context: _Context) -> None:
+    def __init__(self, pool: _Pool, name: str) -> None:
         super().__init__(name=name)
         self.__pool = pool
-        self.__context = context
         self.future: Future[Any] | None = None  # of the task that it is at; read by others
         self.ended = threading.Event()
 
     def run(self) -> None:
-        """Initialize, run tasks, finalize."""
+        """Initialize, and run tasks."""
         try:
             if self._initialize() and not self._run_tasks():
                 self.__pool.leave()
         finally:
-            del self.__pool, self.__context
+            del self.__pool
             self.ended.set()
 
     def _initialize(self) -> bool:
-        region = allow_interruption if self.__pool.initializes else contextlib.nullcontext()
+        context = self.__pool.context
+        region = contextlib.nullcontext() if context.initializer is None else allow_interruption
         try:
             with region:
-                self.__context.initialize()
+                context.initialize()
         except BaseException:  # noqa: BLE001  (as the standard executor)
             if interruption_requested():
                 self.__pool.leave()
@@ -244,14 +235,12 @@ class _Worker(threading.Thread):
         except BaseException:  # noqa: BLE001  (it ends the worker; as the standard executor)
             if not interruption_requested():
                 _base.LOGGER.critical("Exception in worker", exc_info=True)
-        finally:
-            self.__context.finalize()
         return False
 
     def _run_task(self, task: Task) -> None:
         self.future = task.future
         try:
-            task.run(self.__context)
+            task.run(self.__pool.context)
         except BaseException:  # noqa: BLE001  (a callback's, which is no error of the next task)
             if not interruption_requested():
                 _base.LOGGER.critical("Exception in worker", exc_info=True)
@@ -303,8 +292,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     ) -> None:
         super().__init__(max_workers, thread_name_prefix, initializer, initargs, **ctxkwargs)
         _check_standard(self)
-        self._make_call = getattr(self, "_resolve_work_item_task", _make_call)
-        self._pool = _Pool(self, initializes=initializer is not None)
+        self._pool = _Pool(self, _Context(initializer, initargs))
 
     def submit(
         self,
@@ -321,7 +309,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             if _standard._shutdown:
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             future: Future[_Result] = Future()
-            task = Task(future, self._make_call(fn, args, kwargs))
+            task = Task(future, (fn, args, kwargs))
             pool = self._pool
             with pool.guard:
                 pool.tasks.put(task)
@@ -340,11 +328,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     def _start_worker(self) -> None:
         """Start one more. Under the lock and the standard library's."""
         pool = self._pool
-        if hasattr(self, "_create_worker_context"):
-            context = self._create_worker_context()
-        else:
-            context = _Context(self._initializer, self._initargs)
-        worker = _Worker(pool, f"{self._thread_name_prefix or self}_{pool.started}", context)
+        worker = _Worker(pool, f"{self._thread_name_prefix or self}_{pool.started}")
         worker.start()
         pool.started += 1
         self._threads.add(worker)
@@ -487,8 +471,6 @@ def _check_standard(executor: concurrent.futures.ThreadPoolExecutor) -> None:
     """See to it that all is there that is used of ``concurrent.futures`` and not documented."""
     needed = [*_NEEDED, (executor, _NEEDED_OF_EXECUTOR)]
     missing = [name for where, names in needed for name in names if not hasattr(where, name)]
-    if not (hasattr(executor, "_create_worker_context") or hasattr(executor, "_initargs")):
-        missing.append("_create_worker_context")
     if missing:
         raise NotImplementedError(
             "interruption.ThreadPoolExecutor does not know this Python's concurrent.futures, which "
@@ -512,7 +494,7 @@ def _forget_workers() -> None:
             executor._work_queue = queue.SimpleQueue()
             executor._shutdown_lock = threading.Lock()
             executor._threads = set()
-            executor._pool = _Pool(executor, initializes=pool.initializes)
+            executor._pool = _Pool(executor, pool.context)
 
 
 os.register_at_fork(after_in_child=_forget_workers)
