@@ -91,20 +91,12 @@ is_refusal(void)
            !PyErr_ExceptionMatches(PyExc_RecursionError);
 }
 
-/* Does the first row's module exist, and its type? 1, 0, or -1 with an exception set that is no
-   refusal. */
+/* Does the first row's type exist? 1, 0, or -1 with an exception set that is no refusal. */
 static int
-is_family_there(const mod_family *family)
+is_type_there(const mod_family *family)
 {
-    const mod_row *first = family->rows;
-    PyObject *module = PyImport_ImportModule(first->module);
-    PyObject *type = NULL;
-    if (module != NULL) {
-        type =
-            first->type == NULL ? Py_NewRef(module) : PyObject_GetAttrString(module, first->type);
-    }
+    PyTypeObject *type = mod_find_type(family->rows);
     Py_XDECREF(type);
-    Py_XDECREF(module);
     if (type == NULL && !is_refusal()) {
         return -1;
     }
@@ -146,7 +138,7 @@ is_imported(const mod_family *family)
 }
 
 static int
-look_for(const mod_family *family, finding *found)
+look_for(const mod_family *family, bool needed, finding *found)
 {
     *found = (finding){.found = false};
     int imported = is_imported(family);
@@ -165,7 +157,7 @@ look_for(const mod_family *family, finding *found)
         return -1;
     }
     int hidden = mod_module_is_hidden(family->rows->module);
-    int there = hidden == 0 ? is_family_there(family) : hidden;
+    int there = hidden == 0 && needed ? is_type_there(family) : hidden;
     found->replaced = hidden == 1;
     found->absent = there == 0;
     return there < 0 ? -1 : 0;
@@ -238,7 +230,7 @@ enable(int expected)
 {
     finding found[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
-        if (look_for(all_families[i].family, &found[i]) < 0) {
+        if (look_for(all_families[i].family, all_families[i].needed, &found[i]) < 0) {
             return -1;
         }
     }

@@ -29,7 +29,7 @@ accept_connection(const mod_call *call)
     if (!mod_socket_begin(&of, call->self, POLLIN)) {
         return mod_call_original(call);
     }
-    return mod_socket_when_ready(call, &of, true);
+    return mod_socket_when_ready(call, &of);
 }
 
 MOD_REPLACEMENT(socket_accept, mod_called_inside, accept_connection);

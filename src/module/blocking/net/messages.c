@@ -124,7 +124,8 @@ receive_message(const mod_call *call, Py_ssize_t flags_at, const char *const *na
         result = mod_call_original(call);
     }
     else {
-        mod_socket_way how = of.blocking ? mod_socket_way_in(&of, all.flags) : MOD_SOCKET_ALONE;
+        mod_socket_way how =
+            of.blocking ? mod_socket_way_in(&of, all.flags) : MOD_SOCKET_WHEN_READY;
         result = how != MOD_SOCKET_DO ? mod_socket_go(how, call, &of)
                  : buffers            ? repeat_with_tuple(call, &of, &all)
                                       : repeat(call, &of, &all);

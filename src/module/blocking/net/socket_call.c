@@ -262,19 +262,15 @@ mod_socket_forget_owners(void)
 }
 
 PyObject *
-mod_socket_when_ready(const mod_call *call, mod_socket_call *of, bool alone)
+mod_socket_when_ready(const mod_call *call, mod_socket_call *of)
 {
     for (;;) {
         PyObject *result = NULL;
-        int status = 0;
-        if (alone) {
-            status = call_as_owner(call, of, &result);
+        bool sends = of->events & POLLOUT;
+        if (sends && is_socket_ready(of)) {
+            return mod_call_original(call);
         }
-        else if (is_socket_ready(of)) {
-            status = 1;
-            result = mod_call_original(call);
-        }
-        if (status != 0) {
+        if (!sends && call_as_owner(call, of, &result) != 0) {
             return result;
         }
         switch (mod_socket_wait(of)) {
@@ -326,10 +322,7 @@ mod_socket_way_in(const mod_socket_call *of, int flags)
     if (special == 0) {
         return MOD_SOCKET_DO;
     }
-    if (!of->blocking) {
-        return MOD_SOCKET_ALONE;
-    }
-    return special & NO_WAIT_FLAGS ? MOD_SOCKET_ASK : MOD_SOCKET_WHEN_READY;
+    return of->blocking && (special & NO_WAIT_FLAGS) ? MOD_SOCKET_ASK : MOD_SOCKET_WHEN_READY;
 }
 
 mod_socket_way
@@ -344,10 +337,7 @@ mod_socket_way_out(const mod_socket_call *of, int flags)
 PyObject *
 mod_socket_go(mod_socket_way how, const mod_call *call, mod_socket_call *of)
 {
-    if (how == MOD_SOCKET_ASK) {
-        return mod_call_original(call);
-    }
-    return mod_socket_when_ready(call, of, how == MOD_SOCKET_ALONE);
+    return how == MOD_SOCKET_ASK ? mod_call_original(call) : mod_socket_when_ready(call, of);
 }
 
 /* Bytes. -----------------------------------------------------------------------------------------

@@ -65,13 +65,13 @@ int mod_socket_wait(mod_socket_call *of);
 int mod_socket_option(int fd, int option, int otherwise);
 
 /*
- * Wait until the socket is ready, then call the original. `alone`: of threads that are in here
- * for the same socket object, one at a time looks and calls, so that none of them waits in the
+ * Wait until the socket is ready, then call the original. Of threads that are in here to receive
+ * from the same socket object, one at a time looks and calls, so that none of them waits in the
  * original for what another has taken. Threads that are not in here, other objects for the same
  * socket, and other processes may still be faster: then the original waits, as it always did, up to
  * its timeout.
  */
-PyObject *mod_socket_when_ready(const mod_call *call, mod_socket_call *of, bool alone);
+PyObject *mod_socket_when_ready(const mod_call *call, mod_socket_call *of);
 
 /* Arguments. ---------------------------------------------------------------------------------- */
 
@@ -82,12 +82,11 @@ typedef enum {
     MOD_SOCKET_DO,         /* it, with MSG_DONTWAIT, until it need not wait */
     MOD_SOCKET_ASK,        /* the original, which does not wait */
     MOD_SOCKET_WHEN_READY, /* ask the original when it is ready */
-    MOD_SOCKET_ALONE,      /* the same, one at a time */
 } mod_socket_way;
 mod_socket_way mod_socket_way_in(const mod_socket_call *of, int flags);
 mod_socket_way mod_socket_way_out(const mod_socket_call *of, int flags);
 
-/* Any way but the first. */
+/* The second or the third. */
 PyObject *mod_socket_go(mod_socket_way how, const mod_call *call, mod_socket_call *of);
 
 /* Bytes. -------------------------------------------------------------------------------------- */

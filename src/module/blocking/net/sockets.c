@@ -59,7 +59,7 @@ receive(const mod_call *call)
     mod_socket_way how;
     if (what.flags & MSG_TRUNC) {
         /* A length that is more than there was room for is for each version to make sense of. */
-        return mod_socket_when_ready(call, &of, true);
+        return mod_socket_when_ready(call, &of);
     }
     if (!plan_to_receive(&of, what.flags, &progress, &how)) {
         return mod_socket_go(how, call, &of);

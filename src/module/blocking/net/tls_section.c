@@ -53,38 +53,35 @@ set_probe(PyObject *probe, PyObject *seconds)
     return result != NULL;
 }
 
-/* Take out of `*places`, a set of bits, those where there is another number. */
-static void
-keep(uint64_t *places, PyObject *probe, Py_ssize_t size, bool none, int64_t expected)
+/* Where such a number is in the socket; 0: nowhere, or in more than one place. */
+static Py_ssize_t
+find_in_socket(PyObject *probe, Py_ssize_t size, int64_t number)
 {
-    for (unsigned i = 0; i < 64; i++) {
-        Py_ssize_t offset = (Py_ssize_t)(i * sizeof(int64_t));
-        bool fits =
-            offset >= (Py_ssize_t)sizeof(PyObject) && offset + (Py_ssize_t)sizeof(int64_t) <= size;
-        int64_t number = fits ? *place_of_timeout(probe, offset) : 0;
-        if (!fits || !(none ? number < 0 : number == expected)) {
-            *places &= ~(UINT64_C(1) << i);
+    const Py_ssize_t step = (Py_ssize_t)sizeof(int64_t);
+    Py_ssize_t found = 0;
+    for (Py_ssize_t at = (Py_ssize_t)sizeof(PyObject); at + step <= size; at += step) {
+        if (*place_of_timeout(probe, at) == number) {
+            if (found != 0) {
+                return 0;
+            }
+            found = at;
         }
     }
+    return found;
 }
 
-/* The places that follow what is set, as bits; 0 if there was an exception, which is set. */
-static uint64_t
-find_places(PyObject *probe, Py_ssize_t size)
+/* The place that follows what is set; 0: there is none, or there was an exception, which is set. */
+static Py_ssize_t
+find_timeout_place(PyObject *probe, Py_ssize_t size)
 {
-    static const double tried[] = {86399.5, 0.25, 0};
-    uint64_t places = ~UINT64_C(0);
-    for (size_t i = 0; i <= sizeof(tried) / sizeof(*tried); i++) {
-        bool none = i == sizeof(tried) / sizeof(*tried);
-        PyObject *seconds = none ? Py_NewRef(Py_None) : PyFloat_FromDouble(tried[i]);
-        bool set = seconds != NULL && set_probe(probe, seconds);
-        Py_XDECREF(seconds);
-        if (!set) {
-            return 0;
-        }
-        keep(&places, probe, size, none, none ? 0 : (int64_t)(tried[i] * 1e9));
+    PyObject *unusual = PyFloat_FromDouble(86399.5);
+    Py_ssize_t place = 0;
+    if (unusual != NULL && set_probe(probe, unusual)) {
+        place = find_in_socket(probe, size, INT64_C(86399500000000));
     }
-    return places;
+    Py_XDECREF(unusual);
+    return place != 0 && set_probe(probe, Py_None) && *place_of_timeout(probe, place) < 0 ? place
+                                                                                          : 0;
 }
 
 /* Whatever exception is set. */
@@ -108,10 +105,10 @@ find_timeout(void)
         Py_XDECREF(type);
         return false;
     }
-    uint64_t places = find_places(probe, type->tp_basicsize);
+    Py_ssize_t place = find_timeout_place(probe, type->tp_basicsize);
     close_probe(probe);
-    if (places != 0 && (places & (places - 1)) == 0) {
-        timeout_offset = __builtin_ctzll(places) * (Py_ssize_t)sizeof(int64_t);
+    if (place != 0) {
+        timeout_offset = place;
         Py_XSETREF(socket_type, (PyTypeObject *)Py_NewRef(type));
     }
     else if (!PyErr_Occurred()) {
