@@ -409,8 +409,21 @@ mod_wait_slice(const mod_waiting *waiting, int64_t *slice, itr_deadline deadline
     return PyErr_CheckSignals() < 0 ? -1 : !last;
 }
 
+/* One stay between two tries: 0, or -1 with an exception set. */
 static int
-wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
+wait_for_next_try(const mod_waiting *waiting, int fd, bool asked, itr_deadline until)
+{
+    if (fd >= 0) {
+        return mod_wait_for_fd(waiting, fd, POLLIN, until) < 0 ? -1 : 0;
+    }
+    /* If it could not be raised, it is known already. Whatever ended the sleep: a signal may have
+       come between two of them. */
+    return rest(waiting, !asked, until) == ITR_PARK_ERROR ? -1 : PyErr_CheckSignals();
+}
+
+static int
+wait_trying(const mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
+            itr_deadline deadline)
 {
     int64_t slice = 0;
     for (;;) {
@@ -419,49 +432,23 @@ wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadl
         if (asked) {
             result = leave_wait(waiting, arg);
         }
-        if (result == 0 && deadline != ITR_NEVER && itr_now() >= deadline) {
-            return 0;
-        }
-        if (result == 0) {
-            itr_deadline until = mod_next_slice(&slice);
-            until = until < deadline ? until : deadline;
-            /* If it could not be raised, it is known already. Whatever ended the sleep: a signal
-               may have come between two of them. */
-            result = rest(waiting, !asked, until) == ITR_PARK_ERROR ? -1 : PyErr_CheckSignals();
-        }
-        if (result != 0) {
+        if (result != 0 || (deadline != ITR_NEVER && itr_now() >= deadline)) {
             return result;
+        }
+        int fd = waiting->own == NULL ? -1 : waiting->own->fd;
+        itr_deadline until = fd >= 0 && !in_slices ? ITR_NEVER : mod_next_slice(&slice);
+        if (wait_for_next_try(waiting, fd, asked, until < deadline ? until : deadline) < 0) {
+            return -1;
         }
     }
 }
 
 int
-mod_wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
-{
-    return finish_wait(waiting, wait_in_slices(waiting, attempt, arg, deadline));
-}
-
-int
-mod_wait_by_own(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
+mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
                 itr_deadline deadline)
 {
-    int64_t slice = 0;
-    int result;
     waiting->quiet = true;
-    do {
-        result = attempt(arg);
-        if (result != 0 || (result = mod_wait_check(waiting)) != 0) {
-            break;
-        }
-        int fd = waiting->own->fd;
-        if (fd < 0) {
-            result = mod_wait_slice(waiting, &slice, deadline);
-        }
-        else {
-            itr_deadline until = in_slices ? mod_next_slice(&slice) : deadline;
-            result = mod_wait_for_fd(waiting, fd, POLLIN, until);
-        }
-    } while (result > 0 || (result == 0 && in_slices));
+    int result = wait_trying(waiting, attempt, arg, in_slices, deadline);
     mod_wait_over(waiting);
     return result;
 }

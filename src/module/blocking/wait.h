@@ -148,11 +148,11 @@ int mod_wait_for_fds(const mod_waiting *waiting, struct pollfd *fds, nfds_t coun
 int mod_wait_for_fd(const mod_waiting *waiting, int fd, short events, itr_deadline deadline);
 
 /*
- * Wait, trying in between, until `attempt(arg)` has it. That keeps a descriptor of ours open, at
- * `waiting->own`, which turns readable when it is worth another try; where there is none, it is
- * tried from time to time. `in_slices` (only without a deadline): so it is in any case.
+ * Wait, trying in between, until `attempt(arg)` has it: at `waiting->own`, which turns readable
+ * when it is worth another try; where there is none, or if `in_slices`, from time to time.
+ * `attempt` may open it, or another. Heeds `may_leave`.
  */
-int mod_wait_by_own(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
+int mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
                     itr_deadline deadline);
 
 /* Is it ready now? An error counts: the call itself tells it. */
@@ -193,10 +193,6 @@ itr_deadline mod_next_slice(int64_t *slice);
 
 /* Sleep such a slice, and return 1 then. */
 int mod_wait_slice(const mod_waiting *waiting, int64_t *slice, itr_deadline deadline);
-
-/* The same, trying in between, until `attempt(arg)` has it. Heeds `may_leave`. */
-int mod_wait_in_slices(const mod_waiting *waiting, mod_try attempt, void *arg,
-                       itr_deadline deadline);
 
 /* An object has changed so that `count` of those who wait for it in the lot may have what they
    want. To be called after the change, and before the GIL is let go of. */

@@ -140,7 +140,7 @@ static PyObject *
 open_fifo(mod_waiting *waiting, opening *of)
 {
     waiting->own = &of->own;
-    int status = mod_wait_by_own(waiting, try_open, of, true, ITR_NEVER);
+    int status = mod_wait_trying(waiting, try_open, of, true, ITR_NEVER);
     itr_own_fd_close(&of->own);
     return status == 1 ? PyLong_FromLong(of->fd) : NULL;
 }
