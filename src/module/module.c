@@ -123,7 +123,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_end_shutdown", mod_end_shutdown, METH_NOARGS, ""),
     PRIVATE("_end_by_signal", mod_end_by_signal, METH_O, ", number"),
     PRIVATE("_hook_signals", mod_hook_signals, METH_O, ", functions"),
-    PRIVATE("_leave_word_by", mod_set_word, METH_VARARGS, ", number, handler"),
+    PRIVATE("_leave_word_by", mod_set_word, METH_VARARGS, ", number, handler, left"),
     PRIVATE("_foreign_signals", mod_foreign_signals, METH_NOARGS, ""),
     PRIVATE("_set_handler", mod_set_handler, METH_VARARGS, ", number, handler, looked_after"),
     PRIVATE("_signal_is_seen", mod_signal_is_seen, METH_VARARGS, ", number, first"),

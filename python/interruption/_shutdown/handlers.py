@@ -102,14 +102,14 @@ def _find_word() -> None:
     _forget_word()
     for signum in range(last - 1, _FIRST - 1, -1):
         if _is_default(signal.getsignal(signum)):
-            _leave_word_by(signum, _Word(signal.SIG_DFL))
+            _leave_word_by(signum, _Word(signal.SIG_DFL), True)  # noqa: FBT003  (in C)
             _Now.word = signum
             return
 
 
 def _forget_word() -> None:
     if _Now.word is not None:
-        _leave_word_by(_Now.word, None)
+        _leave_word_by(_Now.word, int(signal.SIG_DFL), False)  # noqa: FBT003  (in C)
         _Now.word = None
 
 

@@ -336,29 +336,27 @@ mod_handler_below(int number, const struct sigaction *action, struct sigaction *
 }
 
 int
-mod_as_signal(PyObject *number)
+mod_as_signal(PyObject *object, void *number)
 {
-    long value = PyLong_AsLong(number);
+    long value = PyLong_AsLong(object);
     if (value == -1 && PyErr_Occurred()) {
-        return -1;
+        return 0;
     }
     if (value <= 0 || value >= NSIG) {
         PyErr_Format(PyExc_ValueError, "%ld is no signal of this system", value);
-        return -1;
+        return 0;
     }
-    return (int)value;
+    *(int *)number = (int)value;
+    return 1;
 }
 
 PyObject *
 mod_watch_signal(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *object;
+    int number;
     double seconds, seconds_if_fatal;
-    if (!PyArg_ParseTuple(args, "Odd:_watch_signal", &object, &seconds, &seconds_if_fatal)) {
-        return NULL;
-    }
-    int number = mod_as_signal(object);
-    if (number < 0) {
+    if (!PyArg_ParseTuple(args, "O&dd:_watch_signal", mod_as_signal, &number, &seconds,
+                          &seconds_if_fatal)) {
         return NULL;
     }
     mod_prepare_last_words();
@@ -396,13 +394,8 @@ mod_foreign_signals(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 PyObject *
 mod_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *object;
-    int first;
-    if (!PyArg_ParseTuple(args, "Op:_signal_is_seen", &object, &first)) {
-        return NULL;
-    }
-    int number = mod_as_signal(object);
-    if (number < 0) {
+    int number, first;
+    if (!PyArg_ParseTuple(args, "O&p:_signal_is_seen", mod_as_signal, &number, &first)) {
         return NULL;
     }
     resend_after(number, 0);
@@ -416,8 +409,8 @@ mod_signal_is_seen(PyObject *Py_UNUSED(module), PyObject *args)
 PyObject *
 mod_signal_later(PyObject *Py_UNUSED(module), PyObject *object)
 {
-    int number = mod_as_signal(object);
-    if (number < 0) {
+    int number;
+    if (!mod_as_signal(object, &number)) {
         return NULL;
     }
     if (has_timers(number)) {

@@ -35,8 +35,8 @@ void mod_look_after_signal(int number, const struct sigaction *below, bool forei
 /* The handler below ours, if ours is in `action`; else false. */
 bool mod_handler_below(int number, const struct sigaction *action, struct sigaction *below);
 
-/* A signal's number, -1 with an exception set if it is none. */
-int mod_as_signal(PyObject *number);
+/* A signal's number, as a converter of PyArg_ParseTuple ("O&"): 1; 0 with an exception set. */
+int mod_as_signal(PyObject *object, void *number);
 
 /*
  * _watch_signal(number, seconds, seconds_if_fatal): by the main thread, of a signal that is looked

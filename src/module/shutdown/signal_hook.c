@@ -83,8 +83,8 @@ static void
 look_after(PyObject *object, PyObject *ours)
 {
     struct sigaction action;
-    int number = mod_as_signal(object);
-    if (number < 0) {
+    int number;
+    if (!mod_as_signal(object, &number)) {
         PyErr_Clear(); /* it has been set, so it is one */
         return;
     }
@@ -169,34 +169,33 @@ is_foreign(const struct sigaction *action)
 }
 
 static PyObject *
-call_original(PyObject *number, PyObject *handler)
+call_original(int number, PyObject *handler)
 {
-    PyObject *module = PyImport_ImportModule("_signal");
-    if (module == NULL) {
-        return NULL;
+    PyObject *module =
+        mod_family_find(&handlers_family) < 0 ? NULL : PyImport_ImportModule("_signal");
+    PyObject *arguments[] = {module == NULL ? NULL : PyLong_FromLong(number), handler};
+    PyObject *before = NULL;
+    if (arguments[0] != NULL) {
+        before = mod_call_method(&signal_signal, module, arguments, 2);
     }
-    PyObject *arguments[] = {number, handler};
-    PyObject *before = mod_call_method(&signal_signal, module, arguments, 2);
-    Py_DECREF(module);
+    Py_XDECREF(arguments[0]);
+    Py_XDECREF(module);
     return before;
 }
 
 PyObject *
 mod_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *object, *handler;
-    int looked_after;
-    if (!PyArg_ParseTuple(args, "OOp:_set_handler", &object, &handler, &looked_after)) {
-        return NULL;
-    }
-    int number = mod_as_signal(object);
-    if (number < 0 || mod_family_find(&handlers_family) < 0) {
+    PyObject *handler;
+    int number, looked_after;
+    if (!PyArg_ParseTuple(args, "O&Op:_set_handler", mod_as_signal, &number, &handler,
+                          &looked_after)) {
         return NULL;
     }
     struct sigaction there, set_now;
     bool known = sigaction(number, NULL, &there) == 0;
     (void)mod_handler_below(number, &there, &there);
-    PyObject *before = call_original(object, handler);
+    PyObject *before = call_original(number, handler);
     if (before == NULL || !known || sigaction(number, NULL, &set_now) != 0) {
         return before;
     }
@@ -217,24 +216,19 @@ mod_set_handler(PyObject *Py_UNUSED(module), PyObject *args)
 PyObject *
 mod_set_word(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *object, *handler;
-    if (!PyArg_ParseTuple(args, "OO:_leave_word_by", &object, &handler)) {
+    PyObject *handler;
+    int number, left;
+    if (!PyArg_ParseTuple(args, "O&Op:_leave_word_by", mod_as_signal, &number, &handler, &left)) {
         return NULL;
     }
-    int number = mod_as_signal(object);
-    if (number < 0 || mod_family_find(&handlers_family) < 0) {
-        return NULL;
-    }
-    PyObject *none = handler == Py_None ? PyLong_FromLong((long)SIG_DFL) : Py_NewRef(handler);
     struct sigaction there;
-    bool known = none != NULL && sigaction(number, NULL, &there) == 0;
-    PyObject *before = none == NULL ? NULL : call_original(object, none);
-    Py_XDECREF(none);
+    bool known = sigaction(number, NULL, &there) == 0;
+    PyObject *before = call_original(number, handler);
     if (before != NULL) {
         if (known) {
             (void)sigaction(number, &there, NULL);
         }
-        mod_leave_word_by(handler == Py_None ? 0 : number);
+        mod_leave_word_by(left ? number : 0);
     }
     return before;
 }

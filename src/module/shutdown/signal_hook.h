@@ -19,8 +19,8 @@
    None. None: undo it. */
 PyObject *mod_hook_signals(PyObject *module, PyObject *functions);
 
-/* _leave_word_by(number, handler): set that in Python only; it is called after each signal that a
-   handler in C has. None: undo it. */
+/* _leave_word_by(number, handler, left): set that in Python only. From then on, or if not `left` no
+   more, it is called after each signal that a handler in C has. */
 PyObject *mod_set_word(PyObject *module, PyObject *args);
 
 /* _set_handler(number, handler, looked_after): as the original signal.signal, but a handler in C
