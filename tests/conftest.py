@@ -75,12 +75,12 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def interposed() -> Iterator[None]:
-    """The test runs with the locks interposed, and leaves them as it found them."""
-    from held_locks_parts import interpose, put_back
+    """The test runs with the locks interposed, and leaves them so."""
+    from held_locks_parts import interpose
 
-    before = interpose(True)
+    interpose(True)
     yield
-    put_back(before)
+    interpose(True)
 
 
 @pytest.fixture(scope="session")

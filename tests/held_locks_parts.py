@@ -11,7 +11,7 @@ import pytest
 from interruption import allow_interruption, blocking
 
 try:
-    from interruption._interruption import _held, _held_size, _interpose_locks
+    from interruption._interruption import _held, _held_size
 except ImportError:
     pytest.skip("this was built with -Dtesting=false, as wheels are", allow_module_level=True)
 
@@ -58,18 +58,9 @@ def keyword(lock, blocking):
     return {"block" if type(lock).__name__ == "SemLock" else "blocking": blocking}
 
 
-FAMILIES = range(2 if multiprocessing else 1)  # locks of threads, and of processes
-
-
 def interpose(on):
-    """Have both families so; return how they were: interposed, as by a first region."""
-    blocking.enable()
-    return [_interpose_locks(family, on) for family in FAMILIES]
-
-
-def put_back(before):
-    for family, on in zip(FAMILIES, before, strict=True):
-        _interpose_locks(family, on)
+    """Have the locks interposed, or as they were."""
+    (blocking.enable if on else blocking.disable)()
 
 
 @contextlib.contextmanager

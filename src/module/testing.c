@@ -5,28 +5,9 @@
 
 #include "thread/thread.h"
 
-#include "blocking/interposed.h"
 #include "thread/held_locks.h"
 #include "thread/target.h"
 #include "safepoints/code.h"
-
-PyObject *
-mod_testing_interpose(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    int process, on;
-    if (!PyArg_ParseTuple(args, "pp", &process, &on)) {
-        return NULL;
-    }
-    mod_family *family = process ? &mod_process_locks : &mod_locks;
-    bool before = mod_family_enabled(family);
-    if (!on) {
-        mod_family_disable(family);
-    }
-    else if (mod_family_enable(family) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(before);
-}
 
 static PyObject *
 place(PyObject *code, int lasti)

@@ -9,7 +9,6 @@
 
 #ifdef INTERRUPTION_TESTING
 
-PyObject *mod_testing_interpose(PyObject *module, PyObject *args);
 PyObject *mod_testing_held(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_size(PyObject *module, PyObject *unused);
@@ -23,8 +22,7 @@ PyObject *mod_testing_safepoints(PyObject *module, PyObject *args);
 PyObject *mod_testing_fork_while_locked(PyObject *module, PyObject *fork);
 
 #define MOD_TESTING_METHODS                                                                        \
-    {"_interpose_locks", mod_testing_interpose, METH_VARARGS, NULL},                               \
-        {"_held", mod_testing_held, METH_NOARGS, NULL},                                            \
+    {"_held", mod_testing_held, METH_NOARGS, NULL},                                                \
         {"_safepoints", mod_testing_safepoints, METH_VARARGS, NULL},                               \
         {"_held_place", mod_testing_held_place, METH_NOARGS, NULL},                                \
         {"_fork_while_locked", mod_testing_fork_while_locked, METH_O, NULL},                       \
