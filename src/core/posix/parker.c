@@ -12,6 +12,10 @@
 
 #define NANOSECONDS_PER_MILLISECOND 1000000
 
+/* How long one sleeps for whom there is no bell, in milliseconds: whoever goes on in spite of the
+   error, as a thread of the library's own does, is not to go round and round. */
+enum { WITHOUT_BELL = 10 };
+
 void
 itr_parker_init(itr_parker *parker)
 {
@@ -78,6 +82,9 @@ itr_park(itr_parker *parker, itr_deadline deadline)
 {
     int bell = have_bell(parker);
     if (bell < 0) {
+        int error = errno;
+        (void)poll(NULL, 0, WITHOUT_BELL);
+        errno = error;
         return ITR_PARK_ERROR;
     }
     uint32_t expected = ITR_PARKER_EMPTY;
