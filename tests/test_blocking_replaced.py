@@ -81,6 +81,20 @@ def test_a_mock_at_the_first_region_is_no_obstacle(name, call):  # S10
     )
 
 
+def test_a_class_in_python_that_has_the_name_of_one_in_c_is_not_it():  # S10
+    expect(
+        """
+        import _thread
+        lock = threading.Lock()
+        lock.acquire()
+        _thread.LockType = type("_thread.lock", (), {})
+        print(wakes(lock.acquire))
+        print(refused())
+        """,
+        "woken\n[]\n",
+    )
+
+
 def test_what_a_library_has_taken_away_is_found():  # S10
     """As gevent does with select.epoll, which it cannot offer."""
     expect(

@@ -354,6 +354,7 @@ def test_an_initializer_that_fails_leaves_no_future_behind(caplog):
     assert isinstance(last.exception(), concurrent.futures.thread.BrokenThreadPool)
     assert executor.shutdown() is True
     assert told == ["told"]
+    assert caplog.text.count("Exception in a callback") == 1  # that of the one that failed
 
 
 def test_an_initializer_that_fails_after_the_executor_is_dropped_fails_what_waits():

@@ -289,6 +289,50 @@ def test_somebody_elses_function_over_ours_stays_and_ours_is_transparent():
     assert (status, said) == (3, ["theirs", "not asked"])
 
 
+@pytest.mark.skipif(not hasattr(threading, "_thread_shutdown"), reason="from 3.13")
+def test_so_does_one_over_our_wait():
+    expect_script(
+        """
+        import threading
+        from interruption import *
+        installation = interrupt_on_exit()
+        def theirs(ours=threading._thread_shutdown):
+            ours()
+            print("theirs")
+        threading._thread_shutdown = theirs
+        installation.close()
+        assert threading._thread_shutdown is theirs
+    """,
+        stdout="theirs\n",
+    )
+
+
+def test_the_end_may_come_twice():
+    """Somebody calls ``threading._shutdown()``, and then the interpreter does."""
+    expect_script("""
+        import threading
+        from interruption import *
+        interrupt_on_exit()
+        threading._shutdown()
+    """)
+
+
+@pytest.mark.parametrize("gives_up", ["", "shutdown(timeout=0)"])
+def test_a_child_of_a_fork_has_the_functions_of_python(gives_up):  # S18
+    status, said, _ = run(f"""
+        before = threading._shutdown
+        interrupt_on_exit(timeout=0.1)
+        start(threading.Event().wait)
+        {gives_up}
+        pid = os.fork()
+        if pid == 0:
+            os._exit(threading._shutdown is not before)
+        say(os.waitpid(pid, 0)[1])
+        os._exit(3)
+    """)
+    assert (status, said) == (3, ["0"])
+
+
 def test_exit_functions_run_as_ever():  # S18
     """Those of `threading` while the threads stop, those of `atexit` when they have."""
     status, said, told = run("""

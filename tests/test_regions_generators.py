@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
+import tracemalloc
 
 import pytest
 from delivery_parts import ask_myself, statements
 from interruption import (
     ThreadExit,
     allow_interruption,
+    check_interrupt,
     clear_interrupt,
     defer_interruption,
+    explain,
     interrupt,
 )
 from support import Started, in_thread
@@ -335,6 +339,65 @@ def test_a_generator_at_the_place_of_one_that_another_thread_has_ended_is_in_no_
     if found == "elsewhere":
         pytest.skip("nothing was made at that place again")
     assert found == "ran"
+
+
+def in_a_region():
+    with allow_interruption:
+        yield
+
+
+def end_elsewhere(generators):
+    for generator in generators:
+        with pytest.raises(RuntimeError, match="left where it was not entered"):
+            generator.close()
+
+
+def test_when_another_thread_has_ended_a_generator_the_next_region_is_the_outermost():  # S21, S31
+    lock = threading.Lock()
+
+    def body():
+        generator = in_a_region()
+        next(generator)
+        in_thread(lambda: end_elsewhere([generator]))
+        for _ in range(3):
+            with allow_interruption:
+                pass
+        with contextlib.suppress(ThreadExit), allow_interruption:
+            lock.acquire()
+            ask_myself()
+            check_interrupt()
+        clear_interrupt()
+        told = [place.function for place in explain(threading.current_thread()).locked]
+        lock.release()
+        return told
+
+    assert in_thread(body) == [body.__qualname__]
+
+
+def test_nothing_is_kept_of_generators_that_have_ended_wherever():  # S21
+    def rounds(count):
+        for _ in range(count):
+            generators = [in_a_region() for _ in range(50)]
+            for generator in generators:
+                next(generator)
+            in_thread(lambda generators=generators[25:]: end_elsewhere(generators))
+            for generator in generators[:25]:
+                generator.close()
+            for _ in range(100):
+                with allow_interruption:
+                    pass
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    def body():
+        tracemalloc.start()
+        try:
+            before = rounds(10)
+            return rounds(60) - before
+        finally:
+            tracemalloc.stop()
+
+    assert in_thread(body) < 10_000
 
 
 def test_a_generator_that_is_dropped_leaves():  # S21

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from interruption import blocking
 from interruption._interruption import _refused, _self_test
@@ -48,12 +50,25 @@ def test_forms_that_are_as_marked_are_found_so():
         ("p", " a = (a)"),
         ("f", "  (lambda: a())()"),
         ("F", "  (lambda: a())()"),
+        ("w", "  with a: pass"),
     ],
 )
 def test_every_mark_is_looked_at(mark, line):
     said = _self_test(f"{TRY}{line} #{mark}\n")
     assert said is not None
     assert line.strip() in said
+
+
+def test_a_with_is_entered_on_its_line():  # what is left on it is not enough
+    said = _self_test("def f(a):\n with (lambda: #.\n  a)(): pass #w\n")
+    assert said is not None
+    assert "a)(): pass" in said
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a comprehension is a function of its own")
+def test_a_loop_in_the_middle_of_a_statement_is_no_cleanup():
+    text = TRY + "  (lambda: a( #.\n   [b for b in a])), a #F\n"
+    assert "[b for b in a]" in _self_test(text)
 
 
 @pytest.mark.parametrize("mark", "fFe")

@@ -32,6 +32,15 @@ def test_the_exit_does_not_wait_for_whom_it_has_given_up(end, where):  # S30
     assert told.count("stubborn: still runs") == 1  # it is said once
 
 
+def test_nor_when_nothing_else_is_watched_any_more():  # S30
+    status, _, told = run("""
+        with interrupt_on_signal(), interrupt_on_exit():
+            start(stuck, name="stubborn")
+            shutdown(timeout=0.1)
+    """)
+    assert (status, told.count("stubborn: still runs")) == (0, 1)
+
+
 def test_nor_do_executors_at_the_exit():  # S30
     status, _, told = run("""
         from concurrent.futures import ThreadPoolExecutor
