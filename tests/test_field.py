@@ -458,9 +458,9 @@ def join_in_a_chain() -> None:
     ended = threading.Event()
     first = threading.Thread(target=ended.wait)
     second = threading.Thread(target=first.join)
-    first.start()
-    second.start()
     try:
+        first.start()
+        second.start()
         second.join()
     finally:
         ended.set()
