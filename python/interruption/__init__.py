@@ -29,12 +29,17 @@ Code that does not look is stopped between two of its statements, where it allow
 ``sys.exit()``; ``shutdown`` asks them and waits, with one deadline, and reports.
 """
 
+import atexit as _atexit
+import os as _os
+
 from . import _protected as _protected  # tells the compiled part what is never interrupted
 from ._interruption import (
     _C_API as _C_API,  # found here by the C header
 )
 from ._interruption import (
     ThreadExit,
+    _after_fork_in_child,
+    _stop_rearming,
     _version,
     allow_interruption,
     check_interrupt,
@@ -97,6 +102,9 @@ __all__ = [
 ]
 
 __version__ = _version  # meson.build's
+
+_os.register_at_fork(after_in_child=_after_fork_in_child)
+_atexit.register(_stop_rearming)
 
 # Where what is imported later comes from: modules that need more of the standard library than most
 # programs that import this package have.

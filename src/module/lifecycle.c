@@ -154,8 +154,8 @@ in_child(void)
 
 /* The hook of Python's. ------------------------------------------------------------------------ */
 
-static PyObject *
-after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+PyObject *
+mod_after_fork_in_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     mod_socket_forget_owners();
     mod_tls_forget_calls();
@@ -165,29 +165,6 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-static PyMethodDef after_fork_method = {"_after_fork_in_child", after_fork_in_child, METH_NOARGS,
-                                        NULL};
-
-static int
-register_hook(void)
-{
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *hook = os == NULL ? NULL : PyCFunction_New(&after_fork_method, NULL);
-    PyObject *name = hook == NULL ? NULL : PyUnicode_FromString("register_at_fork");
-    PyObject *keywords = name == NULL ? NULL : Py_BuildValue("(s)", "after_in_child");
-    PyObject *done = NULL;
-    if (keywords != NULL) {
-        PyObject *arguments[] = {os, hook};
-        done = PyObject_VectorcallMethod(name, arguments, 1, keywords);
-    }
-    Py_XDECREF(keywords);
-    Py_XDECREF(name);
-    Py_XDECREF(hook);
-    Py_XDECREF(os);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 static int watch_error; /* written once, by watch_forks */
 
 /* Once a process: nobody can take it back. */
@@ -195,21 +172,6 @@ static void
 watch_forks(void)
 {
     watch_error = pthread_atfork(before_module_fork, in_parent, in_child);
-}
-
-/* The interpreter's exit. ---------------------------------------------------------------------- */
-
-/* For atexit: what looks again has to end before threads cannot attach any more. */
-static int
-register_exit(PyObject *module)
-{
-    PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *method = atexit == NULL ? NULL : PyObject_GetAttrString(module, "_stop_rearming");
-    PyObject *done = method == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", method);
-    Py_XDECREF(method);
-    Py_XDECREF(atexit);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
 }
 
 int
@@ -223,8 +185,7 @@ mod_lifecycle_init(PyObject *module, mod_state *state)
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (mod_current_init(module, state, &life) < 0 || register_hook() < 0 ||
-        register_exit(module) < 0) {
+    if (mod_current_init(module, state, &life) < 0) {
         return -1;
     }
     mod_rearm_init(state, mod_arm_again);

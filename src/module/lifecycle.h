@@ -12,4 +12,9 @@
    exception set. */
 int mod_lifecycle_init(PyObject *module, mod_state *state);
 
+/* _after_fork_in_child(): the hook of Python's, which the package registers. So it does, for the
+   interpreter's exit, with _stop_rearming: what looks again has to end before threads cannot attach
+   any more. */
+PyObject *mod_after_fork_in_child(PyObject *module, PyObject *unused);
+
 #endif

@@ -140,6 +140,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_make_daemon", mod_make_daemon, METH_O, ", ident"),
     PRIVATE("_inspect", mod_inspect, METH_O, ", thread"),
     PRIVATE("_switch", mod_switch, METH_VARARGS, ", thread, async_interrupt, io_interrupt"),
+    PRIVATE("_after_fork_in_child", mod_after_fork_in_child, METH_NOARGS, ""),
     PRIVATE("_stop_rearming", mod_rearm_stop, METH_NOARGS, ""),
     PRIVATE("_requested_of", mod_requested_of, METH_O, ", thread"),
     PRIVATE("_excepthook", mod_excepthook, METH_O, ", args"),
