@@ -35,6 +35,7 @@ def wanted(words: list[str]) -> list[Mutation]:
         mutation
         for mutation in MUTATIONS
         if mutation.since <= sys.version_info[:2] <= mutation.until
+        and not mutation.unseen
         and (not words or any(word in f"{mutation.breaks} {mutation.file}" for word in words))
     ]
 
