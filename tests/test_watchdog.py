@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -67,13 +69,14 @@ def all_asleep(tasks):
     return set(stats) == {"S"}
 
 
-def finish(process, *signals):
+def finish(process, *signals, apart=0.0):
     """Send it these when it is ready: its status, the lines it printed then, its stderr."""
     with process:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         until_in_c(process)
         for signum in signals:
             deliver(process, signum)
+            time.sleep(apart if signum is not signals[-1] else 0)
         try:
             stdout, stderr = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -117,6 +120,13 @@ def test_a_signal_that_python_cannot_see_ends_the_process_at_the_deadline(source
     if "hold_the_gil" in source:
         assert "which holds the GIL" in stderr
         assert "in hold_the_gil" in stderr
+
+
+def test_its_last_words_count_from_the_first_signal():  # S30
+    process = start(f"interrupt_on_signal(timeout={GRACE})", MAIN_HOLDS_IT)
+    _, _, stderr = finish(process, signal.SIGINT, signal.SIGTERM, apart=1)
+    (seconds,) = re.findall(r"came (\d+\.\d) s ago", stderr)
+    assert float(seconds) >= GRACE + 1.5, stderr
 
 
 @UNANSWERED
