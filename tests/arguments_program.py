@@ -1,7 +1,9 @@
-"""Calls with arguments made by chance, outside of a region and inside: they come to the same (S10).
+"""Calls with arguments of every kind, in every state, come to the same with us and without (S10).
 
-Run by test_blocking_arguments.py, in a process of its own: ``SEED COUNT [CALL ...]``. It prints a
-line for each call that came to something else in a region, and last how many were made.
+Run by test_blocking_arguments.py, in a process of its own: ``SEED PERCENT PART [CALL ...]``, where
+``0/4`` is the first of four parts. Each call is made where nothing is interposed, then interposed
+outside of a region, then inside of one. It prints a line for each that came to something else, and
+last how many calls there are and were made. The seed makes others of each version of Python.
 """
 
 from __future__ import annotations
@@ -21,149 +23,35 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from types import SimpleNamespace
+import types
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import interruption
+from arguments_parts import ASKED, NAMES, POOL, Arena, Value, shut
 from blocking_calls.tls import connected
 from support import seeded
 
 # A call that waits for ever, in or out of a region, ends by a signal.
-LIMIT = 0.05
+LIMIT = 0.004
+ATTEMPTS = 8  # each twice as long: on a loaded machine the limit comes at a chance moment
 SKIPPED = {
     "_signal.pause",  # takes no arguments, and waits for a signal
+    "_signal.sigwait",  # no handler ends it: see blocking_calls/signals.py
     "_imp.exec_dynamic",
     "_imp.exec_builtin",
     "greenlet._greenlet.greenlet.switch",
     "greenlet._greenlet.greenlet.throw",
 }
-
-
-def shut(descriptor: int) -> None:
-    """It may have been closed, by open() of a descriptor."""
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+REGIONS = (
+    interruption.allow_interruption,
+    interruption.allow_interruption(async_interrupt=False),
+    interruption.allow_interruption(async_interrupt=False, io_interrupt=False),
+)
 
 
 class Late(Exception):
     """It waits."""
-
-
-ASKED: list[str] = []  # what the arguments were asked for
-
-
-class Index:
-    def __index__(self) -> int:
-        ASKED.append("index")
-        return 3
-
-
-class BadIndex:
-    def __index__(self) -> int:
-        ASKED.append("bad index")
-        raise LookupError("no index")
-
-
-class Descriptor:
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def fileno(self) -> int:
-        ASKED.append("fileno")
-        return self.number
-
-
-class Path:
-    def __init__(self, path: object) -> None:
-        self.path = path
-
-    def __fspath__(self) -> Any:
-        ASKED.append("path")
-        return self.path
-
-
-class Number(int):
-    def __int__(self) -> int:
-        ASKED.append("int")
-        return 2
-
-    __index__ = __int__
-
-
-Value = Callable[[SimpleNamespace], Any]
-
-
-def constant(value: Any) -> Value:
-    return lambda _: value
-
-
-POOL: list[Value] = [
-    *map(
-        constant,
-        (None, True, False, 0, 1, 3, -1, -2, 2**31, 2**63, 2**70, -(2**70), 0.0, 0.001, -0.5, 1e300)
-        + (float("nan"), float("inf"), "", "file", "zz", "r", "a\0b", "\udc80", b"", b"ab")
-        + ((), (1,), ("127.0.0.1", 9), ("127.0.0.1", "x"), ("", 70000), int, Ellipsis),
-    ),
-    lambda _: [],
-    lambda _: {},
-    lambda _: object(),
-    lambda _: Index(),
-    lambda _: BadIndex(),
-    lambda _: Path("file"),
-    lambda a: Path(a.path),
-    lambda a: Path(a.fifo),
-    lambda _: Path(3),
-    lambda _: Number(3),
-    lambda _: bytearray(4),
-    lambda _: memoryview(bytearray(6)),
-    lambda _: memoryview(b"abc"),
-    lambda _: memoryview(bytearray(8))[::2],
-    lambda _: [bytearray(2), bytearray(3)],
-    lambda _: [b"a", b"bc"],
-    lambda _: [b"a", "b"],
-    lambda _: ["x"],
-    lambda a: a.readable,
-    lambda a: a.writable,
-    lambda a: Descriptor(a.readable),
-    lambda a: [a.readable],
-    lambda a: [Descriptor(a.writable), 0.5],
-    lambda a: a.path,
-    lambda a: a.fifo,
-    lambda a: a.folder,
-    lambda a: a.address,
-    lambda a: os.fsencode(a.path),
-    lambda _: signal.SIGUSR1,
-    lambda _: [signal.SIGUSR1],
-    lambda _: {signal.SIGUSR1, 70},
-    lambda _: [signal.SIGUSR1, None],
-]
-NAMES = ["zz", "blocking", "timeout", "block", "fd", "file", "path", "flags", "mode", "dir_fd", "n"]
-NAMES += ["length", "offset", "in_fd", "out_fd", "src", "dst", "buffers", "data", "size", "buffer"]
-NAMES += ["item", "options", "pid", "idtype", "id", "sigset", "cmd", "operation", "len", "count"]
-NAMES += ["maxevents", "rlist", "seconds", "closefd", "opener", "encoding", "buffering", "b"]
-
-
-class Arena:
-    """What a call has to do with: made anew, in the same way, for each."""
-
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self.stack = stack
-
-    def pipe(self, content: bytes = b"hello") -> tuple[int, int]:
-        ours, theirs = os.pipe()
-        self.stack.callback(shut, ours)
-        self.stack.callback(shut, theirs)
-        os.write(theirs, content)
-        return ours, theirs
-
-    def pair(self) -> tuple[socket.socket, socket.socket]:
-        ours, theirs = socket.socketpair()
-        self.stack.enter_context(theirs)
-        self.stack.enter_context(ours)
-        theirs.sendall(b"hello")
-        ours.sendall(b"answer")
-        return ours, theirs
 
 
 def available(descriptor: int) -> int:
@@ -173,23 +61,26 @@ def available(descriptor: int) -> int:
 
 # What a kind of calls is made on: the call, valid arguments for it, and what is to be seen after.
 Made = tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]
+ACQUIRES = {"acquire": (True, 0.001), "__exit__": (None, None, None)}
 
 
-def on_lock(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_lock(arena: Arena, name: str) -> Made:
     lock = threading.Lock()
-    if "release" in name or "exit" in name:
+    if "release" in name or "exit" in name or arena.state("free", "held") == "held":
         lock.acquire()
-    valid = {"acquire": (True, 0.001), "__exit__": (None, None, None)}
-    return getattr(lock, name), valid.get(name, ()), lock.locked
+    return getattr(lock, name), ACQUIRES.get(name, ()), lock.locked
 
 
-def on_rlock(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_rlock(arena: Arena, name: str) -> Made:
     lock = threading.RLock()
-    lock.acquire()
-    state: tuple[Any, ...] = ()
+    state = arena.state("owned", "owned twice", "free", "another's")
     if name == "_acquire_restore":
-        state = (lock._release_save(),)
-    valid = {"acquire": (True, 0.001), "__exit__": (None, None, None)}
+        state = "owned"  # as deep as it is told
+    for _ in range({"owned": 1, "owned twice": 2}.get(state, 0)):
+        lock.acquire()
+    if state == "another's":
+        arena.in_thread(lock.acquire, lock.release)
+    saved = (lock._release_save(),) if name == "_acquire_restore" else ()
 
     def look() -> Any:
         depth = 0
@@ -198,97 +89,152 @@ def on_rlock(arena: Arena, name: str, values: SimpleNamespace) -> Made:
             depth += 1
         return depth
 
-    return getattr(lock, name), valid.get(name, state), look
+    return getattr(lock, name), ACQUIRES.get(name, saved), look
 
 
-def on_semaphore(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    lock = multiprocessing.BoundedSemaphore(2)._semlock
-    if "release" in name or "exit" in name:
+def on_semaphore(arena: Arena, name: str) -> Made:
+    recursive = arena.state("semaphore", "RLock") == "RLock"
+    made = multiprocessing.RLock() if recursive else multiprocessing.BoundedSemaphore(2)
+    lock = made._semlock
+    for _ in range(int(arena.state("0", "1", "2"))):
         lock.acquire()
-    valid = {"acquire": (True, 0.001), "__exit__": (None, None, None)}
-    return getattr(lock, name), valid.get(name, ()), lock._get_value
+    return getattr(lock, name), ACQUIRES.get(name, ()), lambda: (lock._get_value(), lock._count())
 
 
-def on_handle(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    thread = threading.Thread(target=int)
-    thread.start()
-    thread.join()
+def a_thread(arena: Arena) -> threading.Thread:
+    state = arena.state("finished", "running", "own", "not started")
+    if state == "own":
+        return threading.current_thread()
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    if state != "not started":
+        thread.start()
+    if state == "finished":
+        over.set()
+        thread.join()
+    arena.stack.callback(over.set)
+    return thread
+
+
+def on_handle(arena: Arena, name: str) -> Made:
+    thread = a_thread(arena)
     handle = getattr(thread, "_handle", None) or thread._os_thread_handle  # 3.14 has renamed it
     return getattr(handle, name), (0.001,) if name == "join" else (), thread.is_alive
 
 
-def on_posix(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    readable, writable = values.readable, values.writable
-    file = os.open(values.path, os.O_RDWR)
+def on_thread(arena: Arena, name: str) -> Made:
+    thread = a_thread(arena)
+    # Up to 3.12, a thread counts as ended when an exception came while it was joined (gh-90882).
+    return thread.join, (0.001,), thread.is_alive if sys.version_info >= (3, 13) else int
+
+
+def on_child(arena: Arena, name: str) -> Made:
+    state = arena.state("ended", "ended", "running", "none")
+    child = 2**22 - 1  # a number that there is not
+    if state != "none":
+        command = ["true"] if state == "ended" else ["sleep", "60"]
+        child = os.posix_spawn(f"/bin/{command[0]}", command, {})
+        if state == "ended":
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+
+    def end() -> Any:
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return "was there"
+        return "was reaped"
+
+    valid = {"waitpid": (child, 0), "wait": (), "wait3": (0,), "wait4": (child, 0)}
+    return getattr(os, name), valid.get(name, (os.P_PID, child, os.WEXITED)), end
+
+
+def on_descriptor(arena: Arena, name: str) -> Made:
+    readable, writable = arena.readable, arena.writable
+    file = os.open(arena.path, os.O_RDWR)
     arena.stack.callback(shut, file)
-    ours, theirs = values.pair
-    if name.startswith("wait"):
-        child = os.posix_spawn("/bin/true", ["true"], {})
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-
-        def reap() -> Any:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
-                return "was there"
-            return "was reaped"
-
-        of_waitid = (os.P_PID, child, os.WEXITED)
-        valid = {"waitpid": (child, 0), "wait": (), "wait3": (0,), "wait4": (child, 0)}
-        return getattr(os, name), valid.get(name, of_waitid), reap
+    ours, theirs = arena.pair()
+    state = arena.state("ready", "empty", "full", "closed", "empty, does not wait")
+    if "empty" in state:
+        os.read(readable, 5)
+    if state == "full":
+        os.set_blocking(writable, False)
+        os.write(writable, bytes(1 << 16))
+    os.set_blocking(writable, "wait" not in state)
+    os.set_blocking(readable, "wait" not in state)
+    if state == "closed":
+        os.close(readable if name == "write" else writable)
+        theirs.close()
     valid = {
         "read": (readable, 3),
         "write": (writable, b"abc"),
         "sendfile": (ours.fileno(), file, 1, 4),
-        "scandir": (values.folder,),
-        "listdir": (values.folder,),
-        "open": (values.to_open, os.O_RDONLY),
+        "scandir": (arena.folder,),
+        "listdir": (arena.folder,),
+        "open": (to_open(arena), os.O_RDONLY),
     }
 
     def look() -> Any:
-        with contextlib.suppress(OSError):
-            place = os.lseek(file, 0, os.SEEK_CUR)
-            return place, available(readable), available(theirs.fileno()), os.fstat(file).st_size
-        return None
+        place = os.lseek(file, 0, os.SEEK_CUR)
+        return place, available(readable), available(theirs.fileno()), os.fstat(file).st_size
 
     return getattr(os, name), valid[name], look
 
 
-def on_file(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    file = arena.stack.enter_context(io.FileIO(values.path, "r+"))
+def to_open(arena: Arena) -> str:
+    return str(getattr(arena, arena.state("path", "fifo")))
+
+
+def on_file(arena: Arena, name: str) -> Made:
+    state = arena.state("file", "read-only", "pipe", "ended", "does not wait", "closed")
+    kept: Any = None
+    if state in ("file", "read-only", "closed"):
+        file = io.FileIO(arena.path, "r" if state == "read-only" else "r+")
+    else:
+        kept = io.FileIO(arena.writable, "w", closefd=False)
+        file = io.FileIO(arena.readable, "r", closefd=False)
+        if state == "ended":
+            os.close(arena.writable)
+        elif state == "does not wait":
+            os.set_blocking(arena.readable, False)
+        if name == "write":
+            file = kept
+    arena.stack.callback(file.close)
+    if state == "closed":
+        file.close()
     valid = {"read": (4,), "readinto": (bytearray(4),), "write": (b"abc",)}
+    seekable = state in ("file", "read-only")
     return (
         getattr(file, name),
         valid.get(name, ()),
-        lambda: (file.tell(), os.fstat(file.fileno()).st_size),
+        lambda: file.tell() if seekable else available(arena.readable),
     )
 
 
-def on_open(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    return io.open, (values.to_open, "r"), lambda: sorted(os.listdir(values.folder))
+def on_open(arena: Arena, name: str) -> Made:
+    return io.open, (to_open(arena), "r"), lambda: sorted(os.listdir(arena.folder))
 
 
-def on_file_lock(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    file = os.open(values.path, os.O_RDWR)
+def on_file_lock(arena: Arena, name: str) -> Made:
+    file, other = os.open(arena.path, os.O_RDWR), os.open(arena.path, os.O_RDWR)
     arena.stack.callback(shut, file)
-    valid = (file, fcntl.LOCK_EX)
+    arena.stack.callback(shut, other)
+    if arena.state("free", "another's") == "another's":
+        fcntl.flock(other, fcntl.LOCK_EX)
 
     def look() -> Any:
-        other = os.open(values.path, os.O_RDWR)
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return "locked"
-        finally:
-            os.close(other)
-        return "free"
+            return "free"
+        return "locked"
 
-    return getattr(fcntl, name), valid, look
+    return getattr(fcntl, name), (file, fcntl.LOCK_EX), look
 
 
-def on_signal(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_signal(arena: Arena, name: str) -> Made:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     arena.stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
-    os.kill(os.getpid(), signal.SIGUSR1)
+    if arena.state("pending", "none") == "pending":
+        os.kill(os.getpid(), signal.SIGUSR1)
 
     def look() -> Any:
         pending = signal.sigpending()
@@ -300,26 +246,38 @@ def on_signal(arena: Arena, name: str, values: SimpleNamespace) -> Made:
     return getattr(signal, name), valid, look
 
 
-def on_queue(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_queue(arena: Arena, name: str) -> Made:
     simple: queue.SimpleQueue[int] = queue.SimpleQueue()
-    simple.put(1)
+    if arena.state("an item", "empty") == "an item":
+        simple.put(1)
     valid = {"get": (True, 0.001), "put": (2, True, None), "put_nowait": (3,)}
     return getattr(simple, name), valid.get(name, ()), simple.qsize
 
 
-def on_sleep(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_sleep(arena: Arena, name: str) -> Made:
     return time.sleep, (0.001,), int
 
 
-def on_socket(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    ours, theirs = values.pair
+def on_socket(arena: Arena, name: str) -> Made:
     if name in ("connect", "connect_ex"):
-        client = arena.stack.enter_context(socket.socket())
-        return getattr(client, name), (values.address,), int
+        return on_client(arena, name)
     if name == "_accept":
-        listener = arena.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        arena.stack.enter_context(socket.create_connection(listener.getsockname()))
-        return listener._accept, (), lambda: select.select([listener], [], [], 0)[0] == []
+        return on_listener(arena)
+    kind = arena.state("SOCK_STREAM", "SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET")
+    ours, theirs = arena.pair(getattr(socket, kind))
+    state = arena.state("data", "data", "none", "left", "closed", "fresh")
+    if state in ("data", "left"):
+        theirs.send(b"hello")
+        ours.send(b"answer")
+    if state == "left":
+        theirs.close()
+    if state == "fresh":
+        ours = arena.stack.enter_context(socket.socket())
+    # One with a timeout is waited for before its arguments are looked at.
+    limits = ("None", "None", "0") if state == "none" else ("None", "0", "60")
+    ours.settimeout({"None": None, "0": 0, "60": 60}[arena.state(*limits)])
+    if state == "closed":
+        ours.close()
     valid = {
         "recv": (3, 0),
         "recv_into": (bytearray(4), 3, 0),
@@ -329,51 +287,88 @@ def on_socket(arena: Arena, name: str, values: SimpleNamespace) -> Made:
         "recvmsg_into": ([bytearray(2), bytearray(3)], 16, 0),
         "send": (b"abc", 0),
         "sendall": (b"abc", 0),
-        "sendto": (b"abc", 0, values.address),
+        "sendto": (b"abc", 0, arena.address),
         "sendmsg": ([b"ab", b"c"], [], 0),
         "settimeout": (0.5,),
         "setblocking": (True,),
     }
-    return (
-        getattr(ours, name),
-        valid.get(name, ()),
-        lambda: (available(ours.fileno()), available(theirs.fileno()), ours.gettimeout()),
-    )
+
+    def look() -> Any:
+        return [ours.gettimeout(), *(available(one.fileno()) for one in (ours, theirs))]
+
+    return getattr(ours, name), valid.get(name, ()), look
 
 
-def on_select(arena: Arena, name: str, values: SimpleNamespace) -> Made:
-    return select.select, ([values.readable], [], [], 0.001), int
+def on_client(arena: Arena, name: str) -> Made:
+    state = arena.state("good", "good", "deaf", "connected", "datagrams", "unix", "closed")
+    where = arena.deaf if state == "deaf" else arena.address
+    family = socket.AF_UNIX if state == "unix" else socket.AF_INET
+    kind = socket.SOCK_DGRAM if state == "datagrams" else socket.SOCK_STREAM
+    client = arena.stack.enter_context(socket.socket(family, kind))
+    if state == "connected":
+        client.connect(where)
+    client.settimeout({"None": None, "60": 60}[arena.state("None", "60")])
+    if state == "closed":
+        client.close()
+    return getattr(client, name), (where,), client.gettimeout
 
 
-def on_poll(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_listener(arena: Arena) -> Made:
+    state = arena.state("one comes", "none", "none, does not wait", "does not listen", "closed")
+    listener = arena.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    if state == "one comes":
+        arena.stack.enter_context(socket.create_connection(listener.getsockname()))
+    elif state == "does not listen":
+        listener = arena.stack.enter_context(socket.socket())
+    elif state == "none, does not wait":
+        listener.settimeout(0)
+    elif state == "closed":
+        listener.close()
+    return listener._accept, (), lambda: select.select([listener], [], [], 0)[0] == []
+
+
+def on_select(arena: Arena, name: str) -> Made:
+    return select.select, ([arena.readable], [], [], 0.001), int
+
+
+def on_poll(arena: Arena, name: str) -> Made:
     poll = select.poll()
-    poll.register(values.readable, select.POLLIN)
+    if arena.state("data", "none") == "none":
+        os.read(arena.readable, 5)
+    poll.register(arena.readable, select.POLLIN)
     return poll.poll, (1,), int
 
 
-def on_epoll(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_epoll(arena: Arena, name: str) -> Made:
     epoll = arena.stack.enter_context(select.epoll())
-    epoll.register(values.readable, select.EPOLLIN)
+    state = arena.state("data", "data", "none", "closed")
+    if state == "none":
+        os.read(arena.readable, 5)
+    epoll.register(arena.readable, select.EPOLLIN)
+    if state == "closed":
+        epoll.close()
     return epoll.poll, (0.001, 5), int
 
 
-def on_tls(arena: Arena, name: str, values: SimpleNamespace) -> Made:
+def on_tls(arena: Arena, name: str) -> Made:
     near, far = connected()
     arena.stack.enter_context(near)
     arena.stack.enter_context(far)
-    if name == "read":
+    if name == "read" and arena.state("data", "none") == "data":
         far.sendall(b"hello" * 4)
         near._sslobj.read(1)
-    valid = {"read": (3,), "write": (b"abc",), "sendfile": (values.file, 0, 3)}
+    valid = {"read": (3,), "write": (b"abc",), "sendfile": (arena.file, 0, 3)}
     return getattr(near._sslobj, name), valid.get(name, ()), near.pending
 
 
-PLACES: dict[str, Callable[[Arena, str, SimpleNamespace], Made]] = {
+CHILDREN = ("wait", "waitpid", "wait3", "wait4", "waitid")
+PLACES: dict[str, Callable[[Arena, str], Made]] = {
     "_thread.LockType": on_lock,
     "_thread.RLock": on_rlock,
     "_thread._ThreadHandle": on_handle,
+    "threading.Thread": on_thread,
     "_multiprocessing.SemLock": on_semaphore,
-    "posix": on_posix,
+    "posix": on_descriptor,
     "_io.FileIO": on_file,
     "_io": on_open,
     "fcntl": on_file_lock,
@@ -386,26 +381,29 @@ PLACES: dict[str, Callable[[Arena, str, SimpleNamespace], Made]] = {
     "select.epoll": on_epoll,
     "_ssl._SSLSocket": on_tls,
 }
+MOST = 3  # arguments that most calls take
+Change = tuple[str, float, str, Value]  # how, where, by which name, what
 
 
 class Plan:
     """A call and how its arguments differ from valid ones: the same each time that it is made."""
 
-    def __init__(self, call: str, chance: random.Random) -> None:
+    def __init__(self, call: str, seed: str, changes: list[Change]) -> None:
         self.call = call
-        self.on_fifo = chance.random() < 0.5
-        self.changes = []
-        for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3))):
-            how = chance.choice(("replace", "replace", "drop", "add", "name", "surplus", "all"))
-            number, name = chance.random(), chance.choice(NAMES)
-            self.changes.append((how, number, name, chance.randrange(len(POOL))))
+        self.seed = seed
+        self.changes = changes
+
+    def __str__(self) -> str:
+        changes = [(how, at, name, POOL.index(what)) for how, at, name, what in self.changes]
+        return f"{self.call}, seed {self.seed}: {changes}"
 
     def arguments(
-        self, valid: tuple[Any, ...], values: SimpleNamespace
-    ) -> tuple[list[Any], dict[str, Any]]:
+        self, call: Callable[..., Any], valid: tuple[Any, ...], arena: Arena
+    ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+        """They are made now; and what is called with them, which may be told another ``self``."""
         given, named = list(valid), dict[str, Any]()
-        for how, number, name, which in self.changes:
-            value, at = POOL[which](values), int(number * len(given))
+        for how, number, name, make in self.changes:
+            value, at = make(arena), int(number * len(given))
             if how == "replace" and given:
                 given[at] = value
             elif how == "drop" and given:
@@ -417,8 +415,33 @@ class Plan:
             elif how == "surplus":
                 named[name] = value
             elif how == "all":
-                given = [POOL[int(number * 997 + i) % len(POOL)](values) for i in range(4)]
-        return given, named
+                given = [POOL[int(number * 997 + i) % len(POOL)](arena) for i in range(4)]
+            elif how == "self" and not isinstance(call.__self__, types.ModuleType):
+                call, given = getattr(type(call.__self__), call.__name__), [value, *given]
+        return call, given, named
+
+
+def plans(call: str, chance: random.Random, percent: int) -> Iterator[Plan]:
+    """So many of: each value for each argument, in some state; and several changes by chance."""
+    slow = call.rpartition(".")[2] in CHILDREN or "_SSLSocket" in call  # to be made
+    share = percent / (500 if slow else 100)
+    single: list[list[Change]] = [[]] * 20
+    for make in POOL:
+        single += [[("replace", (at + 0.5) / MOST, "", make)] for at in range(MOST)]
+        single += [[("add", 0, "", make)], [("surplus", 0, chance.choice(NAMES), make)]]
+    single += [[("self", 0, "", make)] for make in POOL[::9]]
+    how = ("replace", "replace", "drop", "name", "surplus", "all")
+    several: list[list[Change]] = [
+        [
+            (chance.choice(how), chance.random(), chance.choice(NAMES), chance.choice(POOL))
+            for _ in range(chance.choice((1, 2, 2, 3)))
+        ]
+        for _ in single
+    ]
+    for changes in single + several:
+        seed = f"{call} {chance.random()}"
+        if chance.random() < share:
+            yield Plan(call, seed, changes)
 
 
 def described(value: Any) -> str:
@@ -427,13 +450,15 @@ def described(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(map(described, value))})"
     if isinstance(value, os.DirEntry) or hasattr(value, "close") or callable(value):
         return type(value).__name__
-    text = re.sub(r"0x[0-9a-f]+", "0x...", repr(value))
-    return f"{type(value).__name__} {text}"
+    return f"{type(value).__name__} {value!r}"
 
 
-def outcome(plan: Plan, region: Any, limit: float) -> tuple[str, str]:
+Outcome = tuple[str, str]
+
+
+def outcome(plan: Plan, region: Any, limit: float) -> Outcome:
     """What comes of it, but for what can be closed no more, because open() had its descriptor."""
-    found: list[tuple[str, str]] = []
+    found: list[Outcome] = []
     try:
         _try(plan, region, limit, found)
     except OSError:
@@ -442,91 +467,131 @@ def outcome(plan: Plan, region: Any, limit: float) -> tuple[str, str]:
     return found[0]
 
 
-def _try(plan: Plan, region: Any, limit: float, found: list[tuple[str, str]]) -> None:
+def _try(plan: Plan, region: Any, limit: float, found: list[Outcome]) -> None:
     """What comes of it: the result or exception in words, and what is to be seen afterwards."""
     place, _, name = plan.call.rpartition(".")
     with contextlib.ExitStack() as stack:
-        arena = Arena(stack)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="arena-"))
-        path = os.path.join(folder, "file")
-        with open(path, "wb") as file:
-            file.write(b"0123456789")
-        fifo = os.path.join(folder, "fifo")
-        os.mkfifo(fifo)
-        stack.callback(shut, os.open(fifo, os.O_RDWR))
-        readable, writable = arena.pipe()
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        values = SimpleNamespace(
-            readable=readable,
-            writable=writable,
-            pair=arena.pair(),
-            path=path,
-            fifo=fifo,
-            to_open=fifo if plan.on_fifo else path,
-            folder=folder,
-            file=stack.enter_context(open(path, "rb")),
-            address=listener.getsockname(),
-        )
-        call, valid, look = PLACES[place](arena, name, values)
-        given, named = plan.arguments(valid, values)
+        arena = Arena(stack, seeded(plan.seed))
+        call, valid, look = (on_child if name in CHILDREN else PLACES[place])(arena, name)
+        call, given, named = plan.arguments(call, valid, arena)
         result: Any = None
         ASKED.clear()
-        signal.setitimer(signal.ITIMER_REAL, limit)
         try:
-            with region:
+            with limited(limit), region:
                 result = call(*given, **named)
         except Exception as error:  # noqa: BLE001  (of whatever kind: it is compared)
-            said = f"raises {type(error).__name__}: {error}"
+            said = f"raises {type(error).__name__}: {error}, {getattr(error, 'errno', None)}"
         else:
             said = f"returns {described(result)}"
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         said += f" with {described(given)}" if place != "_ssl._SSLSocket" else ""
-        said = said.replace(folder, "FOLDER")
-        seen = f"{described(look())}, asked for {' '.join(ASKED)}"
+        seen = "nothing"
+        with contextlib.suppress(OSError, ValueError):
+            seen = described(look())
         for made in result if isinstance(result, tuple) else (result,):
-            if isinstance(made, int) and plan.call in ("posix.open", "_socket.socket._accept"):
+            if isinstance(made, int) and name in ("open", "_accept"):
                 os.close(made)
             elif hasattr(made, "close"):
                 made.close()
-        said = said.replace(str(listener.getsockname()[1]), "PORT")
-        if name.startswith("wait"):
-            said = re.sub(r"[\d.e-]*\d", "N", said)  # children's ids, and their use of the machine
-        if plan.call in ("posix.open", "_socket.socket._accept"):
-            said = re.sub(r"int \d+", "int N", said)
-        found.append((re.sub(r"0x[0-9a-f]+|\d{5}(?=\))", "N", said), seen))
+        # Who looks again, or has the original tell what is wrong, asks again.
+        asked = dict.fromkeys(ASKED) if name in ("poll", "sleep") else ASKED
+        found.append((without_chance(said, plan, arena), f"{seen}, asked for {[*asked]}"))
 
 
-def late(*_: object) -> None:
-    raise Late
+def without_chance(said: str, plan: Plan, arena: Arena) -> str:
+    """Without addresses, idents, the folder, ports, children's ids and their use of the machine."""
+    name = plan.call.rpartition(".")[2]
+    if plan.call == "_io.open" and len(plan.changes) > 1 and said.startswith("raises TypeError"):
+        return "raises TypeError"  # of several that are wrong, another may be told of
+    said = said.replace(vars(arena).get("folder", "no folder"), "FOLDER")
+    said = re.sub(r"0x[0-9a-f]+|\b\d{5}(?=\))|\b\d{15}\b", "N", said)
+    if name in CHILDREN:
+        return re.sub(r"[\d.e-]*\d", "N", said)
+    return re.sub(r"int \d+", "int N", said) if name in ("open", "_accept") else said
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """What takes longer in the block raises Late, once, also if a first signal came too early."""
+    armed = [True]
+
+    def late(*_: object) -> None:
+        if armed:
+            armed.clear()
+            raise Late
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        armed.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Three:
+    """A call without us, with us, and in a region."""
+
+    def __init__(self, plan: Plan, number: int) -> None:
+        self.plan = plan
+        self.region = REGIONS[number % len(REGIONS)]
+        self.without: Outcome | None = None
+
+    def look_without(self, limit: float = LIMIT) -> None:
+        self.without = outcome(self.plan, contextlib.nullcontext(), limit)
+
+    def look_with(self, limit: float = LIMIT) -> str | None:
+        """None, or what differs."""
+        outside = outcome(self.plan, contextlib.nullcontext(), limit)
+        inside = outcome(self.plan, self.region, limit)
+        if self.without == outside and (outside == inside or self.may_wait(outside, inside)):
+            return None
+        return f"{self.plan}\n  without {self.without}\n  outside {outside}\n  inside  {inside}"
+
+    def may_wait(self, outside: Outcome, inside: Outcome) -> bool:
+        """Who peeks is not told what else is wrong before there is something to be seen."""
+        several = len(self.plan.changes) > 1 and ".recv" in self.plan.call
+        return several and "raises TypeError" in outside[0] and "raises Late" in inside[0]
+
+    def look_again(self) -> str | None:
+        """With more and more time."""
+        differs = None
+        for attempt in range(1, ATTEMPTS):
+            interruption.blocking.disable()
+            self.look_without(LIMIT * 2**attempt)
+            interruption.blocking.enable()
+            differs = self.look_with(LIMIT * 2**attempt)
+            if differs is None:
+                return None
+        return differs
 
 
 def main() -> None:
-    seed, count, *wanted = sys.argv[1:]
+    seed, percent, part, *wanted = sys.argv[1:]
+    number, parts = map(int, part.split("/"))
     # What is written to a small number, a dup() of 1 among them, does not get there.
     out = os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD, 200), "w", buffering=1)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)  # what is written to a small number goes nowhere
-    signal.signal(signal.SIGALRM, late)
     os.chdir(tempfile.mkdtemp())
     interruption.blocking.enable()
     families = interruption.blocking.status().families
-    calls = sorted({call for family in families for call in family.calls} - SKIPPED)
-    calls = [call for call in calls if not wanted or call in wanted]
-    chance = seeded(int(seed))
-    made = 0
-    for call in calls * int(count):
-        plan = Plan(call, chance)
-        made += 1
-        for attempt in range(5):  # on a loaded machine the limit comes at a chance moment
-            outside = outcome(plan, contextlib.nullcontext(), LIMIT * 2**attempt)
-            inside = outcome(plan, interruption.allow_interruption, LIMIT * 2**attempt)
-            if outside == inside:
-                break
-        else:
-            print(f"{call} {plan.changes}\n  outside {outside}\n  inside  {inside}", file=out)
-    print(len(calls), made, file=out)
+    calls = {call for family in families for call in family.calls} | {"threading.Thread.join"}
+    chance = seeded(f"{seed}, {sys.version_info[:2]}, {part}")
+    made = [
+        Three(plan, at)
+        for call in sorted(calls - SKIPPED)[number::parts]
+        if not wanted or call in wanted
+        for at, plan in enumerate(plans(call, chance, int(percent)))
+    ]
+    interruption.blocking.disable()
+    for three in made:
+        three.look_without()
+    interruption.blocking.enable()
+    for three in made:
+        if three.look_with() and (differs := three.look_again()):
+            print(differs, file=out)
+    print(len({three.plan.call for three in made}), len(made), file=out)
 
 
 main()

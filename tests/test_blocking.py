@@ -265,23 +265,6 @@ def timed_out(kind: type[Call], seconds: float, *regions: Any) -> list[Any]:
         return [one.finish() for one in started]
 
 
-def errors_of(kind: type[Call], region: Any) -> list[Any]:
-    def body() -> list[Any]:
-        with region:
-            return [outcome(call, function) for function in call.errors()]
-
-    with made(kind) as call:
-        return in_thread(body)
-
-
-@each()
-def test_its_errors_are_as_outside(kind: type[Call]) -> None:
-    with originals():
-        expected = errors_of(kind, contextlib.nullcontext())
-    for region in (contextlib.nullcontext(), waits, allow_interruption, no_waits):
-        assert errors_of(kind, region) == expected
-
-
 # The result, and a request. -----------------------------------------------------------------------
 
 

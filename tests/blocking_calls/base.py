@@ -44,10 +44,6 @@ class Call:
     def check_untouched(self) -> None:
         """Look whether a wait that was interrupted left anything behind."""
 
-    def errors(self) -> list[Callable[[], Any]]:
-        """Calls with arguments that are wrong, or just unusual; none of them blocks."""
-        return []
-
     def shown(self, result: Any) -> Any:
         """What it has returned, so that the results of two such objects can be compared."""
         return result

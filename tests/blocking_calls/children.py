@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 from .base import Call, leave_out
@@ -55,20 +54,6 @@ class Waitpid(_Child):
     def wait(self) -> Any:
         return os.waitpid(self.pid, 0)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitpid(self.pid, os.WNOHANG),
-            lambda: os.waitpid(os.getpid(), 0),
-            lambda: os.waitpid(-os.getpid(), 0),
-            lambda: os.waitpid(2**40, 0),
-            lambda: os.waitpid(2**30, 0),
-            lambda: os.waitpid(self.pid, 1 << 20),
-            lambda: os.waitpid(str(self.pid), 0),
-            lambda: os.waitpid(self.pid),
-            lambda: os.waitpid(self.pid, 0, 0),
-            lambda: os.waitpid(self.pid, None),
-        ]
-
     def shown(self, result: Any) -> Any:
         return list(result[1:]) if result[0] == self.pid else result
 
@@ -76,13 +61,6 @@ class Waitpid(_Child):
 class WaitpidAny(_Child):
     def wait(self) -> Any:
         return os.waitpid(-1, 0)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitpid(-1, os.WNOHANG),
-            lambda: os.waitpid(-1, -1),
-            lambda: os.waitpid(-1, "0"),
-        ]
 
     def shown(self, result: Any) -> Any:
         return list(result[1:]) if result[0] == self.pid else result
@@ -92,21 +70,12 @@ class WaitpidGroup(_Child):
     def wait(self) -> Any:
         return os.waitpid(0, 0)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: os.waitpid(0, os.WNOHANG), lambda: os.waitpid(-(2**30), 0)]
-
     shown = WaitpidAny.shown
 
 
 class WaitpidStopped(_Child):
     def wait(self) -> Any:
         return os.waitpid(self.pid, os.WUNTRACED)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitpid(self.pid, os.WUNTRACED | os.WNOHANG),
-            lambda: os.waitpid(os.getpid(), os.WUNTRACED),
-        ]
 
     shown = WaitpidAny.shown
 
@@ -115,56 +84,25 @@ class Wait(_Child):
     def wait(self) -> Any:
         return os.wait()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: os.wait(1)]
-
 
 class Wait3(_Child):
     def wait(self) -> Any:
         return os.wait3(0)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: os.wait3("0"), lambda: os.wait3(), lambda: os.wait3(options=None)]
 
 
 class Wait4(_Child):
     def wait(self) -> Any:
         return os.wait4(self.pid, options=0)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.wait4(os.getpid(), 0),
-            lambda: os.wait4(self.pid),
-            lambda: os.wait4(pid=self.pid, options="0"),
-        ]
-
 
 class Waitid(_Child):
     def wait(self) -> Any:
         return tuple(os.waitid(os.P_PID, self.pid, os.WEXITED))
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitid(os.P_PID, self.pid, 0),
-            lambda: os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG),
-            lambda: os.waitid(os.P_PID, os.getpid(), os.WEXITED),
-            lambda: os.waitid(os.P_PID, -1, os.WEXITED),
-            lambda: os.waitid(99, self.pid, os.WEXITED),
-            lambda: os.waitid(os.P_PID, self.pid),
-            lambda: os.waitid(os.P_PID, self.pid, None),
-        ]
-
 
 class WaitidAny(_Child):
     def wait(self) -> Any:
         return tuple(os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED))
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG),
-            lambda: os.waitid(os.P_ALL, 0, 0),
-            lambda: os.waitid(os.P_PGID, 2**30, os.WEXITED),
-        ]
 
     def shown(self, result: Any) -> Any:
         return None if result is None else super().shown(result)
@@ -178,13 +116,6 @@ class WaitidDescriptor(_Child):
         finally:
             os.close(descriptor)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.waitid(os.P_PIDFD, 100000, os.WEXITED),
-            lambda: os.waitid(os.P_PIDFD, -1, os.WEXITED),
-            lambda: os.waitid(os.P_PIDFD, 0, os.WEXITED),
-        ]
-
 
 class PopenWait(_Child):
     def wait(self) -> Any:
@@ -195,9 +126,6 @@ class PopenWait(_Child):
             return self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return "timed out"
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.timed(-1), lambda: self.process.wait("1"), self.process.poll]
 
     def shown(self, result: Any) -> Any:
         return result
@@ -214,10 +142,6 @@ class ProcessJoin(_Child):
 
     def wait(self) -> Any:
         return self.process.join(), self.process.exitcode
-
-    def errors(self) -> list[Callable[[], Any]]:
-        join = self.process.join
-        return [lambda: join(0), lambda: join(-1), lambda: join("1"), lambda: join(1, 2)]
 
     def shown(self, result: Any) -> Any:
         return result

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import termios
 import tty
-from collections.abc import Callable
 from typing import Any
 
 from .base import Call, leave_out
@@ -58,33 +57,6 @@ class _Read(_Ends):
     def check_untouched(self) -> None:
         assert not select.select([self.reader], [], [], 0)[0]
 
-    def errors(self) -> list[Callable[[], Any]]:
-        os.write(self.writer, b"four")
-        return [
-            lambda: os.read(self.reader, 0),
-            lambda: os.read(self.reader, -1),
-            lambda: os.read(self.reader, 2**70),
-            lambda: os.read(self.reader),
-            lambda: os.read(self.reader, 1, 2),
-            lambda: os.read(str(self.reader), 1),
-            lambda: os.read(2**40, 1),
-            lambda: os.read(-1, 1),
-            lambda: os.read(float(self.reader), 1),
-            lambda: os.read(self.reader, 1.5),
-            lambda: os.read(self.reader, True),
-            lambda: os.read(self.reader, 100),
-            lambda: self.without_waiting(lambda: os.read(self.reader, 100)),
-            lambda: self.of_closed(lambda: os.read(self.reader, 100)),
-        ]
-
-    def without_waiting(self, read: Callable[[], Any]) -> Any:
-        os.set_blocking(self.reader, False)
-        return read()
-
-    def of_closed(self, read: Callable[[], Any]) -> Any:
-        self.close_end(self.reader)
-        return read()
-
 
 class ReadPipe(_Read):
     pass
@@ -111,10 +83,6 @@ class ReadTerminal(_Read):
     def end(self) -> None:
         os.write(self.writer, b"x\n")
 
-    def errors(self) -> list[Callable[[], Any]]:
-        """Without a line there is nothing to be read."""
-        return [lambda: os.read(self.reader, 0), lambda: os.read(self.reader, -1)]
-
 
 class ReadRawTerminal(_Read):
     def make(self) -> tuple[int, int]:
@@ -136,9 +104,6 @@ class ReadEventfd(_Read):
     def end(self) -> None:
         os.eventfd_write(self.writer, 3)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: os.read(self.reader, 7), lambda: os.write(self.writer, b"x")]
-
 
 class _ReadFile(_Read):
     """By a file object upon the descriptor."""
@@ -153,30 +118,6 @@ class _ReadFile(_Read):
 class FileRead(_ReadFile):
     def wait(self) -> Any:
         return self.file.read(10)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        os.write(self.writer, b"fourteen bytes")
-        return [
-            lambda: self.file.read(0),
-            lambda: self.file.read(1),
-            lambda: self.file.read("1"),
-            lambda: self.file.read(1.5),
-            lambda: self.file.read(1, 2),
-            lambda: self.file.read(size=2),
-            lambda: self.file.read(2**70),
-            lambda: self.file.readinto(b"x"),
-            lambda: self.file.readinto(bytearray()),
-            lambda: self.file.readinto("x"),
-            lambda: self.file.readinto(bytearray(3)),
-            lambda: self.file.write(b"x"),
-            lambda: self.without_waiting(lambda: self.file.read(100)),
-            lambda: self.file.read(100),
-            lambda: self.file.readinto(bytearray(3)),
-            lambda: self.file.readall(),
-            lambda: self.file.read(),
-            lambda: (self.file.close(), self.file.read(3)),
-            lambda: self.file.readall(),
-        ]
 
 
 class FileReadinto(_ReadFile):
@@ -252,26 +193,6 @@ class _Write(_Ends):
     def check_untouched(self) -> None:
         assert waiting_bytes(self.reader) == self.before
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: os.write(self.writer, b""),
-            lambda: os.write(self.writer, "x"),
-            lambda: os.write(self.writer, None),
-            lambda: os.write(self.writer),
-            lambda: os.write(-1, b"x"),
-            lambda: os.write(self.reader, b"x") if self.reader != self.writer else None,
-            lambda: self.without_waiting(lambda: os.write(self.writer, b"x" * 10)),
-            lambda: self.of_closed(lambda: os.write(self.writer, b"x")),
-        ]
-
-    def without_waiting(self, write: Callable[[], Any]) -> Any:
-        os.set_blocking(self.writer, False)
-        return write()
-
-    def of_closed(self, write: Callable[[], Any]) -> Any:
-        self.close_end(self.reader)
-        return write()
-
 
 class WritePipe(_Write):
     pass
@@ -303,16 +224,6 @@ class FileWrite(_Write):
     def wait(self) -> Any:
         return self.file.write(b"x")
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: self.file.write(b""),
-            lambda: self.file.write("x"),
-            lambda: self.file.write(),
-            lambda: self.file.read(1),
-            lambda: self.without_waiting(lambda: self.file.write(b"x" * 10)),
-            lambda: (self.file.close(), self.file.write(b"x")),
-        ]
-
 
 class Sendfile(_Write):
     def __init__(self) -> None:
@@ -323,16 +234,6 @@ class Sendfile(_Write):
 
     def wait(self) -> Any:
         return os.sendfile(self.writer, self.source.fileno(), 100, 5000)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        source = self.source.fileno()
-        return [
-            lambda: os.sendfile(self.writer, source, -1, 10),
-            lambda: os.sendfile(self.writer, source, "0", 10),
-            lambda: os.sendfile(-1, source, 0, 10),
-            lambda: os.sendfile(self.writer, source, 0),
-            lambda: self.without_waiting(lambda: os.sendfile(self.writer, source, 0, 10)),
-        ]
 
     def close(self) -> None:
         super().close()
@@ -370,27 +271,6 @@ class _OpenFifo(Call):
         except OSError:
             return
         raise AssertionError
-
-    def errors(self) -> list[Callable[[], Any]]:
-        absent = f"{self.path}-absent"
-        return [
-            lambda: self.message(os.open, absent, self.flags),
-            lambda: self.message(os.open, self.path + "/x", self.flags),
-            lambda: self.message(os.open, "\0", self.flags),
-            lambda: self.message(os.open, None, self.flags),
-            lambda: self.message(os.open, 3, self.flags),
-            lambda: self.message(os.open, self.path, self.flags, "x"),
-            lambda: self.message(os.open, self.path, self.flags | os.O_CREAT | os.O_EXCL),
-            lambda: self.message(open, self.path + "/x", self.mode),
-            lambda: self.message(open, self.path, "rw"),
-            lambda: self.message(open, self.path, self.mode, -1, "utf-8"),
-        ]
-
-    def message(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        try:
-            return function(*args, **options)
-        except (OSError, TypeError, ValueError) as error:
-            return type(error), str(error).replace(self.path, "PATH")
 
     def close(self) -> None:
         if self.both is not None:
@@ -446,25 +326,6 @@ class _FileLock(Call):
 
     def end(self) -> None:
         fcntl.flock(self.file, fcntl.LOCK_UN)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: fcntl.flock(-1, fcntl.LOCK_EX),
-            lambda: fcntl.flock(self.file, 0),
-            lambda: fcntl.flock(self.file, 99),
-            lambda: fcntl.flock("x", fcntl.LOCK_EX),
-            lambda: fcntl.flock(self.file),
-            lambda: fcntl.flock(self.file, "x"),
-            lambda: self.again(fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB),
-            lambda: fcntl.lockf(self.file, 0),
-            lambda: fcntl.lockf(self.file, fcntl.LOCK_SH, "x"),
-            lambda: fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 2, 99),
-            lambda: fcntl.lockf(-1, fcntl.LOCK_SH),
-        ]
-
-    def again(self, lock: Callable[..., Any], how: int) -> Any:
-        with open(self.file.name, "r+b") as own:
-            return lock(own, how)
 
     def close(self) -> None:
         self.file.close()

@@ -10,38 +10,6 @@ from typing import Any, ClassVar
 
 from .base import Call
 
-NAN = float("nan")
-
-
-def bad_acquires(acquire: Callable[..., Any]) -> list[Callable[[], Any]]:
-    """Of a lock that is held."""
-    return [
-        lambda: acquire(timeout=-2),
-        lambda: acquire(True, -0.5),
-        lambda: acquire(False, 1),
-        lambda: acquire(False, -1),
-        lambda: acquire(blocking=False, timeout=0),
-        lambda: acquire(False),
-        lambda: acquire(0),
-        lambda: acquire(blocking=None),
-        lambda: acquire(True, 0),
-        lambda: acquire(True, -0.0),
-        lambda: acquire(True, 1e-12),
-        lambda: acquire(True, 1e100),
-        lambda: acquire(timeout=10**400),
-        lambda: acquire(True, 10**100),
-        lambda: acquire(timeout=float("inf")),
-        lambda: acquire(timeout=NAN),
-        lambda: acquire(timeout=None),
-        lambda: acquire(timeout="1"),
-        lambda: acquire(1.0, 0),
-        lambda: acquire("yes", 0),
-        lambda: acquire(1, 2, 3),
-        lambda: acquire(True, True, True),
-        lambda: acquire(nonsense=1),
-        lambda: acquire(True, blocking=True),
-    ]
-
 
 class _Acquired(Call):
     """A lock which the thread that has made this holds."""
@@ -67,12 +35,6 @@ class _Acquired(Call):
     def end(self) -> None:
         self.lock.release()
         self.held = False
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            *bad_acquires(self.lock.acquire),
-            lambda: self.lock.release(1),
-        ]
 
     def close(self) -> None:
         if self.held:
@@ -121,14 +83,6 @@ class LockOfAnotherThread(LockAcquire):
 class RLockAcquire(_Acquired):
     kind = threading.RLock
 
-    def errors(self) -> list[Callable[[], Any]]:
-        other = threading.RLock()  # nobody has it
-
-        def twice() -> Any:
-            return [other.acquire(), other.acquire(), other.release(), other.release()]
-
-        return [*super().errors(), other.release, twice, lambda: other.__exit__()]
-
 
 class RLockEnter(RLockAcquire):
     timed = None
@@ -142,18 +96,6 @@ class PythonRLockAcquire(RLockAcquire):
     """threading's own, where there is none in C."""
 
     kind = threading._PyRLock  # noqa: SLF001
-
-    def errors(self) -> list[Callable[[], Any]]:
-        acquire = self.lock.acquire
-        return [
-            lambda: acquire(False),
-            lambda: acquire(timeout=-2),
-            lambda: acquire(False, 1),
-            lambda: acquire(True, 0),
-            lambda: acquire(timeout="1"),
-            lambda: acquire(1, 2, 3),
-            self.lock.release,
-        ]
 
 
 class ConditionAcquire(_Acquired):
@@ -171,9 +113,6 @@ class ConditionEnter(_Acquired):
     def wait(self) -> Any:
         with self.lock:
             return True
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.lock.__enter__(1), lambda: self.lock.__exit__(), self.lock.release]
 
 
 class ConditionWait(Call):
@@ -200,23 +139,6 @@ class ConditionWait(Call):
         assert self.condition.acquire(blocking=False)
         self.condition.release()
 
-    def _wait(self, *args: Any) -> Any:
-        with self.condition:
-            return self.condition.wait(*args)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        wait = self._wait
-        return [
-            self.condition.wait,
-            self.condition.notify,
-            lambda: wait("1"),
-            lambda: wait(0),
-            lambda: wait(-5),
-            lambda: wait(1e100),
-            lambda: wait(NAN),
-            lambda: wait(1, 2),
-        ]
-
 
 class ConditionOfLockWait(ConditionWait):
     kind = threading.Lock
@@ -241,23 +163,6 @@ class ConditionWaitFor(ConditionWait):
             self.true = True
             self.condition.notify()
 
-    def _wait_for(self, *args: Any) -> Any:
-        with self.condition:
-            return self.condition.wait_for(*args)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        wait = self._wait_for
-        return [
-            lambda: self.condition.wait_for(lambda: False),
-            lambda: self.condition.wait_for(lambda: True),
-            lambda: wait(lambda: False, 0),
-            lambda: wait(lambda: False, -1),
-            lambda: wait(lambda: False, "1"),
-            lambda: wait(lambda: "true"),
-            lambda: wait(lambda: 1 / 0),
-            wait,
-        ]
-
 
 class EventWait(Call):
     def __init__(self) -> None:
@@ -275,10 +180,6 @@ class EventWait(Call):
     def check_untouched(self) -> None:
         assert not self.event._cond._waiters  # noqa: SLF001
         assert not self.event._cond._lock.locked()  # noqa: SLF001
-
-    def errors(self) -> list[Callable[[], Any]]:
-        wait = self.event.wait
-        return [lambda: wait("1"), lambda: wait(-1), lambda: wait(1e100), lambda: wait(1, 2)]
 
 
 class SemaphoreAcquire(Call):
@@ -301,17 +202,6 @@ class SemaphoreAcquire(Call):
         assert self.semaphore._value == 0  # noqa: SLF001
         assert not self.semaphore._cond._waiters  # noqa: SLF001
         assert not self.semaphore._cond._lock.locked()  # noqa: SLF001
-
-    def errors(self) -> list[Callable[[], Any]]:
-        acquire = self.semaphore.acquire
-        return [
-            lambda: acquire(False, 1),
-            lambda: acquire(False),
-            lambda: acquire(timeout=-1),
-            lambda: acquire(timeout="1"),
-            lambda: acquire(1, 2, 3),
-            lambda: self.semaphore.release(0),
-        ]
 
 
 class SemaphoreEnter(SemaphoreAcquire):
@@ -350,14 +240,6 @@ class BarrierWait(Call):
         assert not self.barrier.broken
         assert not self.barrier._cond._waiters  # noqa: SLF001
 
-    def errors(self) -> list[Callable[[], Any]]:
-        def broken() -> Any:
-            barrier = threading.Barrier(2)
-            barrier.abort()
-            return barrier.wait()
-
-        return [broken, lambda: threading.Barrier(2).wait(0)]
-
 
 class QueueGet(Call):
     kind: ClassVar[Callable[..., Any]] = queue.Queue
@@ -378,18 +260,6 @@ class QueueGet(Call):
         assert self.queue.empty()
         assert not self.queue.not_empty._waiters  # noqa: SLF001
         assert not self.queue.mutex.locked()
-
-    def errors(self) -> list[Callable[[], Any]]:
-        get = self.queue.get
-        return [
-            self.queue.get_nowait,
-            lambda: get(False),
-            lambda: get(timeout=-1),
-            lambda: get(timeout=0),
-            lambda: get(timeout="1"),
-            lambda: get(1, 2, 3),
-            self.queue.task_done,
-        ]
 
 
 class LifoQueueGet(QueueGet):
@@ -423,15 +293,6 @@ class QueuePut(Call):
         assert not self.queue.not_full._waiters  # noqa: SLF001
         assert not self.queue.mutex.locked()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        put = self.queue.put
-        return [
-            lambda: put("item", False),
-            lambda: put("item", timeout=-1),
-            lambda: put("item", timeout=0),
-            lambda: put(),
-        ]
-
 
 class QueueJoin(Call):
     def __init__(self) -> None:
@@ -448,14 +309,6 @@ class QueueJoin(Call):
     def check_untouched(self) -> None:
         assert self.queue.unfinished_tasks == 1
         assert not self.queue.all_tasks_done._waiters  # noqa: SLF001
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: self.queue.join(1),
-            self.queue.task_done,
-            self.queue.join,
-            self.queue.task_done,
-        ]
 
 
 class FutureResult(Call):
@@ -475,9 +328,6 @@ class FutureResult(Call):
         assert not self.future.done()
         assert not self.future._condition._waiters  # noqa: SLF001
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.future.result(-1), lambda: self.future.result("1")]
-
 
 class FutureException(FutureResult):
     def wait(self) -> Any:
@@ -485,9 +335,6 @@ class FutureException(FutureResult):
 
     def timed(self, seconds: float) -> Any:
         return self.future.exception(seconds)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.future.exception(-1)]
 
 
 class FuturesWait(FutureResult):
@@ -501,9 +348,6 @@ class FuturesWait(FutureResult):
 
     def shown(self, result: Any) -> Any:
         return [[future.done() for future in futures] for futures in result]
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: concurrent.futures.wait([self.future], 0, return_when="never")]
 
     def check_untouched(self) -> None:
         super().check_untouched()
@@ -520,11 +364,3 @@ class AsCompleted(FuturesWait):
 
     def shown(self, result: Any) -> Any:
         return [future.done() for future in result]
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: self.timed(-1),
-            lambda: list(concurrent.futures.as_completed([])),
-            lambda: list(concurrent.futures.as_completed([1])),
-            lambda: list(concurrent.futures.as_completed([self.future], "1")),
-        ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from .base import Call, leave_out
@@ -45,23 +44,10 @@ class Sigwait(_Signal):
     def take(self) -> Any:
         return signal.sigwait({NUMBER, signal.SIGUSR2})
 
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: signal.sigwait([0]),
-            lambda: signal.sigwait([-1]),
-            lambda: signal.sigwait([10**10]),
-            lambda: signal.sigwait(["x"]),
-            lambda: signal.sigwait(3),
-            lambda: signal.sigwait(),
-        ]
-
 
 class Sigwaitinfo(_Signal):
     def take(self) -> Any:
         return signal.sigwaitinfo([NUMBER])
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: signal.sigwaitinfo([0]), lambda: signal.sigwaitinfo([NUMBER], 1)]
 
 
 class Sigtimedwait(_Signal):
@@ -71,16 +57,6 @@ class Sigtimedwait(_Signal):
     def timed(self, seconds: float) -> Any:
         signal.pthread_sigmask(signal.SIG_BLOCK, [NUMBER])
         return signal.sigtimedwait([NUMBER], seconds)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            lambda: signal.sigtimedwait([NUMBER], -1),
-            lambda: signal.sigtimedwait([NUMBER], None),
-            lambda: signal.sigtimedwait([NUMBER], "1"),
-            lambda: signal.sigtimedwait([NUMBER], float("nan")),
-            lambda: signal.sigtimedwait([NUMBER]),
-            lambda: signal.sigtimedwait([NUMBER], 10**30),
-        ]
 
 
 for one in ("sigwait", "sigwaitinfo", "sigtimedwait"):

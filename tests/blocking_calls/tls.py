@@ -6,7 +6,6 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +71,6 @@ class TlsRead(Call):
         assert self.near.gettimeout() is None
         assert self.near.getblocking()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        read = self.near._sslobj.read  # type: ignore[attr-defined]  # noqa: SLF001
-        return [
-            lambda: read(0),
-            lambda: read(-1),
-            lambda: read(),
-            lambda: read("1"),
-            lambda: read(1, b"read-only"),
-            lambda: read(0, bytearray()),
-            lambda: self.timed(0),
-        ]
-
     def close(self) -> None:
         self.near.close()
         self.far.close()
@@ -127,10 +114,6 @@ class TlsWrite(TlsRead):
             while self.far.recv(1 << 16):
                 pass
 
-    def errors(self) -> list[Callable[[], Any]]:
-        write = self.near._sslobj.write  # type: ignore[attr-defined]  # noqa: SLF001
-        return [lambda: write(), lambda: write("text"), lambda: write(b"x", 1)]
-
 
 class TlsShutdown(TlsRead):
     """It has said that it goes, and waits for the other one to say it."""
@@ -154,9 +137,6 @@ class TlsShutdown(TlsRead):
 
     def check_untouched(self) -> None:
         pass
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.timed(0), lambda: self.near._sslobj.shutdown(1)]  # noqa: SLF001
 
 
 class TlsHandshake(TlsRead):
@@ -189,9 +169,6 @@ class TlsHandshake(TlsRead):
     def shake(self) -> None:
         with contextlib.suppress(OSError):  # the other end was interrupted, and closed
             self.far.do_handshake()
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [lambda: self.timed(0), lambda: self.near._sslobj.do_handshake(1)]  # noqa: SLF001
 
     def close(self) -> None:
         self.near.close()

@@ -6,12 +6,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .base import Call, leave_out
-
-NAN = float("nan")
 
 
 class _Index:
@@ -22,36 +19,11 @@ class _Index:
         return self.value
 
 
-def bad_sleeps() -> list[Callable[[], Any]]:
-    return [
-        lambda: time.sleep(-1),
-        lambda: time.sleep(-1e-300),
-        lambda: time.sleep(-0.0),
-        lambda: time.sleep(NAN),
-        lambda: time.sleep(float("inf")),
-        lambda: time.sleep(1e100),
-        lambda: time.sleep(10**100),
-        lambda: time.sleep(-(10**100)),
-        lambda: time.sleep("1"),
-        lambda: time.sleep(None),
-        lambda: time.sleep(False),
-        lambda: time.sleep(_Index(0)),
-        lambda: time.sleep(_Index(-1)),
-        lambda: time.sleep(_Index(10**100)),
-        lambda: time.sleep(),
-        lambda: time.sleep(1, 2),
-        lambda: time.sleep(secs=1),
-    ]
-
-
 class Sleep(Call):
     """Only its time ends it."""
 
     def timed(self, seconds: float) -> Any:
         return time.sleep(seconds)
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return bad_sleeps()
 
 
 class SleepAnIndex(Sleep):
@@ -59,32 +31,6 @@ class SleepAnIndex(Sleep):
 
     def timed(self, seconds: float) -> Any:
         return time.sleep(_Index(-int(-seconds // 1)))
-
-
-def bad_gets(get: Callable[..., Any]) -> list[Callable[[], Any]]:
-    """Of a queue that is empty."""
-    return [
-        lambda: get(False),
-        lambda: get(0),
-        lambda: get(block=False),
-        lambda: get(False, -1),
-        lambda: get(False, timeout="1"),
-        lambda: get(True, 0),
-        lambda: get(True, -1),
-        lambda: get(timeout=-1e-9),
-        lambda: get(timeout=NAN),
-        lambda: get(timeout=1e100),
-        lambda: get(timeout=10**100),
-        lambda: get(timeout=10**400),
-        lambda: get(timeout="1"),
-        lambda: get("yes", 0),
-        lambda: get(1.0, 0),
-        lambda: get(None),
-        lambda: get(True, timeout=_Index(0)),
-        lambda: get(1, 2, 3),
-        lambda: get(True, block=True),
-        lambda: get(nonsense=1),
-    ]
 
 
 class SimpleQueueGet(Call):
@@ -102,17 +48,6 @@ class SimpleQueueGet(Call):
 
     def end(self) -> None:
         self.queue.put("item")
-
-    def errors(self) -> list[Callable[[], Any]]:
-        return [
-            *bad_gets(self.queue.get),
-            lambda: self.queue.get_nowait(),
-            lambda: self.queue.get_nowait(1),
-            lambda: self.queue.put(),
-            lambda: self.queue.put(1, 2, 3, 4),
-            lambda: queue.SimpleQueue.get(1),
-            lambda: queue.SimpleQueue.put(1, 2),
-        ]
 
 
 class SimpleQueueGetNamed(SimpleQueueGet):
@@ -150,23 +85,6 @@ class ThreadJoin(Call):
     def check_untouched(self) -> None:
         assert self.thread.is_alive()
 
-    def errors(self) -> list[Callable[[], Any]]:
-        join = self.thread.join
-        return [
-            lambda: threading.current_thread().join(),
-            lambda: threading.Thread().join(),
-            lambda: join(-1),
-            lambda: join(-1e-9),
-            lambda: join(NAN) if sys.version_info >= (3, 13) else None,
-            lambda: join(1e100),
-            lambda: join(10**100),
-            lambda: join("1"),
-            lambda: join(False),
-            lambda: join(_Index(0)),
-            lambda: join(1, 2),
-            lambda: join(nonsense=1),
-        ]
-
     def close(self) -> None:
         if self.go.locked():
             self.end()
@@ -182,17 +100,6 @@ class ThreadHandleJoin(ThreadJoin):
 
     def timed(self, seconds: float) -> Any:
         return getattr(self.thread, self.joins).join(seconds), self.thread.is_alive()
-
-    def errors(self) -> list[Callable[[], Any]]:
-        join = getattr(self.thread, self.joins).join
-        return [
-            lambda: join(0),
-            lambda: join("1"),
-            lambda: join(1, 2),
-            lambda: join(timeout=1),
-            lambda: getattr(threading.current_thread(), self.joins).join(),
-            lambda: getattr(threading.Thread(), self.joins).join(),
-        ]
 
 
 if sys.version_info < (3, 13):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 from blocking_calls.base import Call
 
-from .pair import _Pair, with_fresh
+from .pair import _Pair
 
 
 class SocketAccept(_Pair):
@@ -31,19 +30,6 @@ class SocketAccept(_Pair):
         assert address == connection.getpeername()
         connection.close()
         return address[0]
-
-    def errors(self) -> list[Callable[[], Any]]:
-        def without_wait() -> Any:
-            self.near.settimeout(0)
-            return self.near.accept()
-
-        return [
-            without_wait,
-            lambda: self.near._accept(1),  # noqa: SLF001
-            with_fresh(lambda fresh: fresh.accept()),
-            lambda: self.near.close(),
-            lambda: self.near.accept(),
-        ]
 
     def close(self) -> None:
         self.near.close()
@@ -90,47 +76,6 @@ class SocketConnect(_Connects):
     def call(self, one: socket.socket, address: Any) -> Any:
         return one.connect(address)
 
-    def errors(self) -> list[Callable[[], Any]]:
-        def at(timeout: float | None, *where: Any, kind: int = socket.SOCK_STREAM) -> Any:
-            one = self.fresh(kind=kind)
-            one.settimeout(timeout)
-            return self.call(one, *where), one.gettimeout()
-
-        def closed() -> Any:
-            one = self.fresh()
-            one.close()
-            return self.call(one, free)
-
-        def good(timeout: float | None) -> Any:
-            server = self.fresh()
-            server.bind(("127.0.0.1", 0))
-            server.listen()
-            return at(timeout, server.getsockname())
-
-        def twice() -> Any:
-            server = self.fresh()
-            server.bind(("127.0.0.1", 0))
-            server.listen()
-            one = self.fresh()
-            return self.call(one, server.getsockname()), self.call(one, server.getsockname())
-
-        nobody = self.fresh()  # open, so that nobody else gets the port; it does not listen
-        nobody.bind(("127.0.0.1", 0))
-        free = nobody.getsockname()
-        functions: list[Callable[[], Any]] = [closed, twice]
-        for timeout in (None, 60):
-            functions += [
-                lambda t=timeout: good(t),
-                lambda t=timeout: at(t, free),
-                lambda t=timeout: at(t, 1),
-                lambda t=timeout: at(t, ("127.0.0.1",)),
-                lambda t=timeout: at(t, ("127.0.0.1", "x")),
-                lambda t=timeout: at(t, ("127.0.0.1", 1 << 20)),
-                lambda t=timeout: at(t, ("no such name.invalid", 1)),
-                lambda t=timeout: at(t, ("127.0.0.1", 9), kind=socket.SOCK_DGRAM),
-            ]
-        return functions
-
 
 class SocketConnectEx(SocketConnect):
     def call(self, one: socket.socket, address: Any) -> Any:
@@ -157,17 +102,6 @@ class SocketConnectUnix(_Connects):
 
     def end(self) -> None:
         self.sockets.append(self.server.accept()[0])
-
-    def errors(self) -> list[Callable[[], Any]]:
-        def connect(*where: Any) -> Any:
-            return self.fresh(socket.AF_UNIX).connect(*where)
-
-        def in_vain() -> Any:
-            one = self.fresh(socket.AF_UNIX)
-            one.settimeout(0)
-            return one.connect(self.path)
-
-        return [connect, lambda: connect("/nowhere"), lambda: connect(1), in_vain]
 
     def close(self) -> None:
         super().close()

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from blocking_calls.base import Call
-
-
-def with_fresh(function: Callable[[socket.socket], Any]) -> Callable[[], Any]:
-    """To be called with a socket that has been made for it."""
-
-    def call() -> Any:
-        with socket.socket() as fresh:
-            return function(fresh)
-
-    return call
 
 
 class _Pair(Call):
