@@ -273,9 +273,9 @@ def on_socket(arena: Arena, name: str) -> Made:
         theirs.close()
     if state == "fresh":
         ours = arena.stack.enter_context(socket.socket())
-    # One with a timeout is waited for before its arguments are looked at.
-    limits = ("None", "None", "0") if state == "none" else ("None", "0", "60")
-    ours.settimeout({"None": None, "0": 0, "60": 60}[arena.state(*limits)])
+    # With a timeout it is waited for before arguments are looked at. Odd flags let it spin so long.
+    limits = ("None", "None", "0") if state == "none" else ("None", "0", "0.1")
+    ours.settimeout({"None": None, "0": 0, "0.1": 0.1}[arena.state(*limits)])
     if state == "closed":
         ours.close()
     valid = {
@@ -493,7 +493,7 @@ def _try(plan: Plan, region: Any, limit: float, found: list[Outcome]) -> None:
             elif hasattr(made, "close"):
                 made.close()
         # Who looks again, or has the original tell what is wrong, asks again.
-        asked = dict.fromkeys(ASKED) if name in ("poll", "sleep") else ASKED
+        asked = dict.fromkeys(ASKED) if name == "poll" or result is None else ASKED
         found.append((without_chance(said, plan, arena), f"{seen}, asked for {[*asked]}"))
 
 
@@ -567,12 +567,15 @@ class Three:
 
 def main() -> None:
     seed, percent, part, *wanted = sys.argv[1:]
-    number, parts = map(int, part.split("/"))
+    first, parts = map(int, part.split("/"))
     # What is written to a small number, a dup() of 1 among them, does not get there.
-    out = os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD, 200), "w", buffering=1)
+    out, sys.stderr = (
+        os.fdopen(fcntl.fcntl(standard, fcntl.F_DUPFD, 200), "w", buffering=1)
+        for standard in (1, 2)
+    )
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1):
-        os.dup2(null, standard)  # what is written to a small number goes nowhere
+    for number in range(4):
+        os.dup2(null, number)
     os.chdir(tempfile.mkdtemp())
     interruption.blocking.enable()
     families = interruption.blocking.status().families
@@ -580,7 +583,7 @@ def main() -> None:
     chance = seeded(f"{seed}, {sys.version_info[:2]}, {part}")
     made = [
         Three(plan, at)
-        for call in sorted(calls - SKIPPED)[number::parts]
+        for call in sorted(calls - SKIPPED)[first::parts]
         if not wanted or call in wanted
         for at, plan in enumerate(plans(call, chance, int(percent)))
     ]

@@ -4,6 +4,7 @@
  */
 #include "blocking/interposed.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -121,6 +122,14 @@ is_regular(int fd)
     return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
 }
 
+/* poll() would never say that there is room in one that is open for reading only. */
+static bool
+can_be_written(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 static PyObject *
 send_file(const mod_call *call)
 {
@@ -131,7 +140,8 @@ send_file(const mod_call *call)
         at < 0 || !mod_int_of(mod_call_argument(call, 0, "out_fd"), &to) ||
         !mod_int_of(mod_call_argument(call, 1, "in_fd"), &from) ||
         !mod_size_of(mod_call_argument(call, 3, "count"), &size) || size <= 0 ||
-        !mod_stream_look(to, &stream) || !is_regular(from) || mod_is_nonblocking(to)) {
+        !mod_stream_look(to, &stream) || !is_regular(from) || mod_is_nonblocking(to) ||
+        !can_be_written(to)) {
         return mod_call_original(call);
     }
     return send_pieces(call, &stream, at, size);
