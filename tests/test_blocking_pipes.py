@@ -93,46 +93,6 @@ def test_a_reader_that_goes_is_an_error(pipe):
 # Every byte once. ---------------------------------------------------------------------------------
 
 
-class Feed:
-    """Numbers through a pair of descriptors; readers are interrupted at random."""
-
-    SIZE = 4
-
-    def __init__(self, reader, count):
-        self.reader = reader
-        self.count = count
-        self.got = []
-
-    def read_on(self, _started):
-        while True:
-            clear_interrupt()
-            with contextlib.suppress(ThreadExit), waits:
-                while data := os.read(self.reader, self.SIZE):
-                    self.got.append(struct.unpack("I", data)[0])
-                return
-
-
-@pytest.mark.parametrize("make", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]])
-def test_each_byte_is_read_once_by_readers_interrupted_at_random(make):  # S10a
-    """A record is written at once, so that each reader gets whole ones."""
-    seed = 7
-    chance = seeded(seed)
-    reader, writer = make()
-    feed = Feed(reader, scaled(20000))
-    readers = [Started(feed.read_on) for _ in range(3)]
-    try:
-        for number in range(feed.count):
-            os.write(writer, struct.pack("I", number))
-            if chance.random() < 0.2:
-                interrupt(chance.choice(readers).thread)
-    finally:
-        os.close(writer)
-        for one in readers:
-            one.finish()
-        os.close(reader)
-    assert sorted(feed.got) == list(range(feed.count)), f"seed {seed}"
-
-
 @pytest.mark.parametrize("make", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]])
 def test_each_byte_is_written_once_by_a_writer_interrupted_at_random(make):  # S10a
     seed = 8

@@ -19,12 +19,11 @@ import pytest
 from interruption import (
     ThreadExit,
     allow_interruption,
-    clear_interrupt,
     defer_interruption,
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, in_thread, scaled, seeded
+from support import PATIENCE, Started, in_thread, scaled
 
 waits = allow_interruption(async_interrupt=False)
 LARGE = b"0123456789" * 500_000
@@ -402,48 +401,3 @@ def test_what_is_watched_may_be_closed(stream: Any) -> None:  # S10
 
 
 # All of it. ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("timeout", [None, PATIENCE])
-def test_every_byte_is_received_once(stream: Any, timeout: Any) -> None:  # S10a
-    """Receivers are interrupted at random: what one got, it keeps; nothing is lost or doubled."""
-    near, far = stream
-    near.settimeout(timeout)
-    chance = seeded(11)
-    total = scaled(100_000)
-    got: list[list[bytes]] = [[], []]
-    ended = threading.Event()
-
-    def receive(parts: list[bytes]) -> None:
-        while True:
-            try:
-                with waits:
-                    while True:
-                        data = near.recv(13)
-                        parts.append(data)
-                        if not data:
-                            return
-            except ThreadExit:
-                clear_interrupt()
-
-    def send() -> None:
-        data = b"0123456789" * (total // 10 + 1)
-        for start in range(0, total, 100):
-            far.sendall(data[start : min(start + 100, total)])
-        far.shutdown(socket.SHUT_WR)
-        ended.set()
-
-    receivers = [threading.Thread(target=receive, args=(parts,)) for parts in got]
-    for thread in receivers:
-        thread.start()
-    sender = Started(lambda _: send())
-    while not ended.is_set():
-        interrupt(chance.choice(receivers))
-        ended.wait(chance.random() / 2000)
-    sender.finish()
-    for thread in receivers:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-    received = b"".join(part for parts in got for part in parts)
-    assert len(received) == total
-    assert sorted(received) == sorted((b"0123456789" * (total // 10 + 1))[:total])

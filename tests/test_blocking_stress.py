@@ -12,8 +12,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import queue
 import random
+import select
+import socket
 import sys
 import threading
 import zlib
@@ -124,10 +127,65 @@ QUEUES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", QUEUES)
+class Timed(queue.SimpleQueue[int]):
+    """Who gets an item from it looks again and again, every so many seconds."""
+
+    def get(self) -> int:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return super().get(timeout=0.0005)
+
+
+class Stream:
+    """Numbers, four bytes each, through two descriptors or sockets."""
+
+    def __init__(self, ends: Any, put: Any, get: Any, timeout: float | None = None) -> None:
+        self.near, self.far = ends
+        self._put, self._get = put, get
+        if timeout is not None:
+            self.near.settimeout(timeout)
+
+    def put(self, number: int) -> None:
+        assert self._put(self.far, number.to_bytes(4, "big")) == 4
+
+    def get(self) -> int:
+        data = self._get(self.near)
+        assert len(data) == 4
+        return int.from_bytes(data, "big")
+
+    def empty(self) -> bool:
+        return select.select([self.near], [], [], 0)[0] == []
+
+    def close(self) -> None:
+        for end in (self.near, self.far):
+            os.close(end) if isinstance(end, int) else end.close()
+
+
+def received_into(near: socket.socket) -> bytes:
+    data = bytearray(4)
+    near.recv_into(data)
+    return data
+
+
+def connected(get: Any, timeout: float | None = None) -> Callable[[], Stream]:
+    return lambda: Stream(socket.socketpair(), socket.socket.send, get, timeout)
+
+
+CHANNELS: dict[str, Callable[[], Any]] = {
+    **QUEUES,
+    "SimpleQueue, timeouts": Timed,
+    "pipe": lambda: Stream(os.pipe(), os.write, lambda near: os.read(near, 4)),
+    "socket": connected(lambda near: near.recv(4)),
+    "socket, timeout": connected(lambda near: near.recv(4), PATIENCE),
+    "socket, into": connected(received_into),
+    "socket, messages": connected(lambda near: near.recvmsg(4)[0]),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
 def test_each_item_is_got_once(name: str) -> None:  # S10a, S10d
     """Producers, and consumers that go on when they were interrupted."""
-    items = QUEUES[name]()
+    items = CHANNELS[name]()
     fire = Fire(name)
     count = scaled(OPERATIONS) // 3 + 1
     got: list[list[int]] = [[], [], []]
@@ -148,6 +206,8 @@ def test_each_item_is_got_once(name: str) -> None:  # S10a, S10d
     fire.run()
     assert sorted(itertools.chain(*got)) == list(range(3 * count))
     assert items.empty()
+    if isinstance(items, Stream):
+        items.close()
 
 
 @pytest.mark.parametrize("name", ["Queue", "Queue(3)"])

@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 import pytest
-from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, Started, expect_script, scaled, seeded, until_blocked
+from interruption import ThreadExit, allow_interruption, interrupt
+from support import PATIENCE, Started, expect_script, scaled, until_blocked
 
 waits = allow_interruption(async_interrupt=False)
 
@@ -124,67 +124,6 @@ def test_a_subclass_and_its_bound_methods_wait_too():
     taker = blocked(get)
     items.put(2)
     assert taker.finish() == 2
-
-
-@pytest.mark.parametrize("style", ["get", "timeout", "mixed"])
-def test_every_item_is_taken_once_under_fire(style):
-    """Seed 1. Consumers are interrupted at random; nobody sleeps while items wait."""
-    count, consumers = scaled(20_000), 3
-    items: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    taken: list[list[int]] = [[] for _ in range(consumers)]
-    stop = threading.Event()
-
-    def get(n):
-        if style == "timeout" or (style == "mixed" and n % 2):
-            with contextlib.suppress(queue.Empty):
-                return items.get(timeout=0.0005)
-            return -1
-        return items.get()
-
-    def consume(n):
-        region = contextlib.nullcontext() if style == "mixed" and n == 0 else waits
-        while True:
-            try:
-                with region:
-                    item = get(n)
-            except ThreadExit:
-                clear_interrupt()
-                continue
-            if item is None:
-                return
-            if item >= 0:
-                taken[n].append(item)
-
-    threads = [threading.Thread(target=consume, args=(n,)) for n in range(consumers)]
-
-    def shoot():
-        generator = seeded(1)
-        while not stop.is_set():
-            interrupt(generator.choice(threads))
-            time.sleep(generator.random() / 5000)
-
-    for thread in threads:
-        thread.start()
-    shooter = threading.Thread(target=shoot)
-    shooter.start()
-    generator = seeded(2)
-    for i in range(count):
-        items.put(i)
-        if generator.random() < 0.02:
-            time.sleep(0.0003)
-    deadline = time.monotonic() + PATIENCE
-    while not items.empty():
-        assert time.monotonic() < deadline, "items wait, and nobody takes them"
-        time.sleep(0.001)
-    stop.set()
-    shooter.join()
-    for _ in threads:
-        items.put(None)
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-    assert sorted(item for each in taken for item in each) == list(range(count))
-    assert items.empty()
 
 
 # Joining. -----------------------------------------------------------------------------------------
