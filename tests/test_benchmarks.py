@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from support import PATIENCE, run_python
 
+pytestmark = pytest.mark.anywhere
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PARTS = {
     "cost",

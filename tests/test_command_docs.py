@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from support import PATIENCE, until_process_blocked
 
+pytestmark = pytest.mark.anywhere
+
 PAGE = Path(__file__).parents[1] / "docs" / "command.md"
 
 

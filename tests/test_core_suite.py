@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.anywhere
+
 ROOT = Path(__file__).parents[1]
 MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 

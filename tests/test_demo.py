@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from support import run_python
+
+pytestmark = pytest.mark.anywhere
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import interruption
 import pytest
 
+pytestmark = pytest.mark.anywhere
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import interruption
 import pytest
 
+pytestmark = pytest.mark.anywhere
+
 ROOT = Path(__file__).parents[1]
 RELEASE = runpy.run_path(str(ROOT / ".github/release.py"))
 

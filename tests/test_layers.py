@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.anywhere
+
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 # The lowest first. What stands in src/module itself puts the rooms together; only `state` is for
