@@ -307,6 +307,15 @@ def test_so_does_one_over_our_wait():
     )
 
 
+def test_daemons_are_not_waited_for():
+    expect_script("""
+        import threading
+        from interruption import *
+        interrupt_on_exit()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    """)
+
+
 def test_the_end_may_come_twice():
     """Somebody calls ``threading._shutdown()``, and then the interpreter does."""
     expect_script("""
