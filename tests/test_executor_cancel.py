@@ -156,6 +156,7 @@ def test_what_it_ends_by_is_the_cancels_only_if_that_has_reached_it(single, monk
 
         def __init__(self):
             self.scope = _Scope()
+            self.enter = self.scope.enter
             self.leave = self.scope.leave
 
         def interrupt(self, *arguments, **options):

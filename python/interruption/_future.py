@@ -1,6 +1,6 @@
 """A future whose task can be cancelled while it runs, and the task: parts of the executor.
 
-A task runs in a region, and in a scope of its own (``_Scope``): a request to it reaches it or
+A task runs in a scope of its own (``_Scope``), which is a region: a request to it reaches it or
 nobody.
 """
 
@@ -10,7 +10,7 @@ import concurrent.futures
 from concurrent.futures import _base
 from typing import Any, TypeVar, cast
 
-from ._interruption import ThreadExit, _check_request, _Scope, allow_interruption
+from ._interruption import ThreadExit, _check_request, _Scope, check_interrupt
 
 _Result = TypeVar("_Result")
 
@@ -92,18 +92,20 @@ class Task:
         """Run it in the calling thread, a worker."""
         future = self.future
         try:
-            # Before the future is running: who finds that it is, finds the scope, too. What is
-            # asked of it before the region is entered is raised there.
-            future._scope = scope = _Scope()
+            scope = _Scope()
+            scope.enter()
         except BaseException as error:  # noqa: BLE001  (no memory; result() raises it)
             self.fail(error)
             return
+        # Before the future is running: who finds that it is, finds the scope, too. What is asked
+        # of it, or of this thread, before the task begins is raised then.
+        future._scope = scope
         try:
             if not future.set_running_or_notify_cancel():
                 scope.leave()
                 return
-            with allow_interruption:
-                result = context.run(self.call)
+            check_interrupt()
+            result = context.run(self.call)
         except ThreadExit:
             scope.leave()
             future._end_cancelled()

@@ -53,7 +53,7 @@ mod_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
     mod_lockset *set = mod_current_lockset();
     PyObject *code;
     int lasti;
-    if (set == NULL || !mod_holds_lock(set, &code, &lasti)) {
+    if (set == NULL || !mod_holds_lock(set, NULL, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *result = place(code, lasti);
@@ -87,7 +87,7 @@ mod_testing_held_by(PyObject *module, PyObject *ident)
     }
     mod_lock_threads();
     const mod_thread *thread = mod_thread_of(target.record);
-    bool holds = mod_other_holds_lock(&thread->lockset, &lock, &code, &lasti);
+    bool holds = mod_other_holds_lock(&thread->lockset, NULL, &lock, &code, &lasti);
     mod_unlock_threads();
     if (holds) {
         where = Py_BuildValue("(NN)", lock, place(code, lasti));

@@ -36,6 +36,7 @@ typedef struct {
     mod_state *state;
     mod_thread *thread;
     uint32_t flags;
+    const PyObject *scope; /* whose request is explained, or NULL: the thread's own */
     mod_obstacle obstacle;
     PyObject *lock; /* that it holds; strong, or NULL: to be dropped without our mutex */
     place *stack;
@@ -69,9 +70,15 @@ inspect(void *arg)
     /* Who asks about itself does not want to hear of `explain`, which called us. */
     bool self = to->thread == mod_thread_self;
     const mod_moment anywhere = {.moment = self ? MOD_AT_CALLER : MOD_AT_WORK};
-    to->flags = itr_flags(to->thread->record);
-    mod_find_obstacle(to->state, to->thread, anywhere, &to->obstacle);
-    mod_walk walk = mod_walk_begin(to->thread->tstate);
+    mod_thread *thread = to->thread;
+    mod_level level = mod_find_pending(thread->tstate, &thread->blocks, thread->record, false);
+    const mod_block *scope = mod_block_of_level(thread->tstate, &thread->blocks, level);
+    to->scope = scope == NULL ? NULL : scope->object;
+    /* Also what waits outside of a shield. */
+    to->flags = itr_flags(thread->record) |
+                (mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING);
+    mod_find_obstacle(to->state, thread, level, anywhere, &to->obstacle);
+    mod_walk walk = mod_walk_begin(thread->tstate);
     if (self) {
         mod_walk_on(&walk);
     }
@@ -139,8 +146,8 @@ inspect_once(mod_state *state, const itr_record *record)
     if (found.thread != NULL) {
         mod_while_stopped(inspect, &found);
         if (obstacle->kind == MOD_NOTHING &&
-            mod_other_holds_lock(&found.thread->lockset, &found.lock, (PyObject **)&obstacle->code,
-                                 &obstacle->lasti)) {
+            mod_other_holds_lock(&found.thread->lockset, found.scope, &found.lock,
+                                 (PyObject **)&obstacle->code, &obstacle->lasti)) {
             obstacle->kind = MOD_LOCK_HELD;
         }
     }

@@ -44,9 +44,14 @@ static void
 look_whether_open(void *arg)
 {
     look *at = arg;
-    mod_view view;
-    mod_view_blocks(at->thread->tstate, &at->thread->blocks, &view);
-    at->open = view.regions > 0 && view.shields == 0 && view.waits;
+    mod_thread *thread = at->thread;
+    mod_level level = MOD_THREAD_LEVEL;
+    do {
+        mod_view view;
+        mod_view_level(thread->tstate, &thread->blocks, level, &view);
+        at->open = view.regions > 0 && view.shields == 0 && view.waits &&
+                   (mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING);
+    } while (!at->open && mod_next_level(thread->tstate, &thread->blocks, &level));
 }
 
 /* With the list's mutex: is a request to end what the thread waits in? */
@@ -164,16 +169,25 @@ mod_run_own_callbacks(const mod_thread *thread)
 
 /* Entering. ----------------------------------------------------------------------------------- */
 
-/* May a wait be interrupted where the calling thread is, and has that been asked? */
+/* May a wait be interrupted where the calling thread is, and has that been asked? Of which level?
+ */
 static bool
-is_deliverable(mod_state *state, mod_thread *thread)
+find_deliverable(mod_state *state, mod_thread *thread, mod_level *level)
 {
     if ((itr_flags(thread->record) & (ITR_PENDING | ITR_MASKED)) != ITR_PENDING) {
         return false;
     }
-    mod_wait_view view;
-    mod_view_waits(state, thread, &view);
-    return view.open;
+    *level = MOD_THREAD_LEVEL;
+    do {
+        mod_wait_view view;
+        if (mod_level_flags(&thread->blocks, thread->record, *level) & ITR_PENDING) {
+            mod_view_waits(state, thread, *level, &view);
+            if (view.open) {
+                return true;
+            }
+        }
+    } while (mod_next_level(thread->tstate, &thread->blocks, level));
+    return false;
 }
 
 static int
@@ -247,8 +261,10 @@ callback_enter(PyObject *self, PyObject *Py_UNUSED(unused))
         return NULL;
     }
     /* Who asks from here on finds it. What was asked before is raised instead. */
-    if (is_deliverable(state, thread) && (take_out_callback((mod_callback *)self, thread) < 0 ||
-                                          mod_raise_request(state, thread->record) < 0)) {
+    mod_level level;
+    if (find_deliverable(state, thread, &level) &&
+        (take_out_callback((mod_callback *)self, thread) < 0 ||
+         mod_raise_request(state, thread->record, level) < 0)) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -272,8 +288,9 @@ callback_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     /* The call that the callback broke off has failed, in words of its own. */
     bool failed = nargs > 0 && PyExceptionClass_Check(args[0]) &&
                   PyType_IsSubtype((PyTypeObject *)args[0], (PyTypeObject *)PyExc_Exception);
-    if (called && failed && is_deliverable(state, thread) &&
-        mod_raise_request(state, thread->record) < 0) {
+    mod_level level;
+    if (called && failed && find_deliverable(state, thread, &level) &&
+        mod_raise_request(state, thread->record, level) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -31,16 +31,25 @@ mod_requested(PyObject *module, PyObject *Py_UNUSED(unused))
     return record == NULL ? NULL : PyBool_FromLong(itr_requested(record));
 }
 
+/* Of the levels that have been asked, the outermost that no shield is inside of (S5, S24). */
 static bool
-is_shielded(void)
+find_unshielded(mod_level *level)
 {
-    const mod_thread *thread = mod_thread_self;
+    *level = MOD_THREAD_LEVEL;
+    mod_thread *thread = mod_thread_self;
     if (!mod_is_thread_of_now(thread)) {
-        return false;
+        return true;
     }
-    mod_view view;
-    mod_view_blocks(thread->tstate, &thread->blocks, &view);
-    return view.shields > 0;
+    do {
+        mod_view view;
+        if (mod_level_flags(&thread->blocks, thread->record, *level) & ITR_REQUESTED) {
+            mod_view_level(thread->tstate, &thread->blocks, *level, &view);
+            if (view.shields == 0) {
+                return true;
+            }
+        }
+    } while (mod_next_level(thread->tstate, &thread->blocks, level));
+    return false;
 }
 
 int
@@ -53,7 +62,8 @@ mod_check(mod_state *state)
     if (record == NULL) {
         return -1;
     }
-    return is_shielded() ? 0 : mod_raise_request(state, record);
+    mod_level level;
+    return find_unshielded(&level) ? mod_raise_request(state, record, level) : 0;
 }
 
 PyObject *
@@ -78,6 +88,9 @@ mod_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
     }
     itr_payload *dropped = NULL;
     bool requested = itr_clear(record, &dropped);
+    if (mod_is_thread_of_now(mod_thread_self)) {
+        mod_forget_passed(&mod_thread_self->blocks);
+    }
     mod_nothing_waits(record);
     mod_payload_drop(dropped);
     return PyBool_FromLong(requested);

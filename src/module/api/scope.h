@@ -1,6 +1,6 @@
 /*
- * Scopes: stretches of a thread's life that can be asked to stop by themselves. The type `_Scope`,
- * which the executor makes one of for each task.
+ * Scopes: regions that can be asked to stop by themselves. The type `_Scope`, which the executor
+ * makes one of for each task.
  */
 #ifndef MOD_SCOPE_H
 #define MOD_SCOPE_H

@@ -75,19 +75,17 @@ start_regions(mod_state *state, mod_thread *thread, uint8_t kind)
     return 0;
 }
 
-/* The calling thread's, where it is not at hand or a first region has to prepare it. NULL with an
-   exception set. */
-MOD_SELDOM static mod_thread *
-prepare_thread(PyObject *self)
+MOD_SELDOM mod_thread *
+mod_prepare_blocks(mod_state *state, uint8_t kind)
 {
     mod_thread *thread = mod_thread_self;
     if (!mod_is_thread_of_now(thread)) {
-        thread = mod_this_thread_slow(state_of(self));
+        thread = mod_this_thread_slow(state);
         if (thread == NULL) {
             return NULL;
         }
     }
-    return start_regions(state_of(self), thread, ((block *)self)->kind) < 0 ? NULL : thread;
+    return start_regions(state, thread, kind) < 0 ? NULL : thread;
 }
 
 /* A block has been entered by a thread that has been asked. 0, or -1 with an exception set: it has
@@ -109,7 +107,7 @@ block_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     mod_thread *thread = mod_thread_self;
     if (!mod_is_thread_of_now(thread) || !thread->started) {
-        thread = prepare_thread(self);
+        thread = mod_prepare_blocks(state_of(self), ((block *)self)->kind);
         if (thread == NULL) {
             return NULL;
         }
@@ -148,6 +146,24 @@ leave_asked(mod_state *state, mod_thread *thread, const block *left, bool raisin
     return 0;
 }
 
+static inline void
+left_regions(mod_state *state, mod_thread *thread, bool stopped)
+{
+    mod_thread_lockset = NULL;
+    if (!mod_lockset_is_clear(&thread->lockset)) {
+        if (stopped) {
+            mod_leave_locked(state, thread);
+        }
+        mod_lockset_clear(&thread->lockset);
+    }
+}
+
+void
+mod_left_regions(mod_state *state, mod_thread *thread, bool stopped)
+{
+    left_regions(state, thread, stopped);
+}
+
 static PyObject *
 block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -164,13 +180,7 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     bool raising = nargs > 0 && args[0] != Py_None;
     if (thread->blocks.regions == 0) {
-        mod_thread_lockset = NULL;
-        if (!mod_lockset_is_clear(&thread->lockset)) {
-            if (raising && (flags & ITR_REQUESTED)) {
-                mod_leave_locked(state_of(self), thread);
-            }
-            mod_lockset_clear(&thread->lockset);
-        }
+        left_regions(state_of(self), thread, raising && (flags & ITR_REQUESTED));
     }
     if ((flags & NOTEWORTHY) &&
         leave_asked(state_of(self), thread, (block *)self, raising, (uint32_t)flags) < 0) {

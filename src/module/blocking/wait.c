@@ -6,66 +6,12 @@
 #include <time.h>
 
 #include "delivery/arming.h"
-#include "safepoints/making.h"
 #include "blocking/numbers.h"
-#include "delivery/raise.h"
 
 #define NANOSECONDS_PER_SECOND 1000000000
 
 /* How a fallback looks: soon at first, then ever less often. */
 static const int64_t FIRST_SLICE = 100000, LAST_SLICE = 20000000;
-
-_Atomic uint32_t mod_wait_generation;
-
-bool
-mod_wait_look(mod_waiting *waiting, mod_wait_view *view)
-{
-    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
-    mod_thread *thread = mod_thread_self;
-    uint32_t generation = atomic_load(&mod_wait_generation);
-    if (state == NULL || !mod_is_thread_of_now(thread) || generation % 2 == 0) {
-        return false; /* also a call that came to us before they were put back */
-    }
-    *waiting = (mod_waiting){
-        .state = state, .record = thread->record, .needed = ITR_PENDING, .generation = generation};
-    mod_view_waits(state, thread, view);
-    waiting->breaks = view->breaks;
-    return view->open;
-}
-
-bool
-mod_wait_enter(mod_waiting *waiting)
-{
-    mod_wait_view view;
-    return mod_wait_look(waiting, &view) && !view.cleanup && !view.importing && !view.gives;
-}
-
-int
-mod_wait_entry_asked(void)
-{
-    mod_waiting waiting;
-    return mod_wait_enter(&waiting) ? mod_wait_check(&waiting) : 0;
-}
-
-bool
-mod_wait_begin(mod_waiting *waiting)
-{
-    mod_wait_view view;
-    return mod_wait_look(waiting, &view);
-}
-
-int
-mod_wait_check(const mod_waiting *waiting)
-{
-    if (!mod_wait_asked(waiting)) {
-        return 0;
-    }
-    int status = mod_raise_request(waiting->state, waiting->record);
-    if (status < 0 && waiting->breaks) {
-        mod_makers_break_off(waiting->state, mod_thread_self->tstate);
-    }
-    return status;
-}
 
 /* While the thread is detached here, whoever asks it need not do more than wake it. -------------
  */

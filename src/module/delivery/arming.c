@@ -37,6 +37,8 @@ arm_thread(mod_state *state, mod_thread *thread, mod_garbage *garbage)
 typedef struct {
     mod_state *state;
     mod_thread *thread;
+    mod_level level; /* the innermost whose request waits: the others have as much in their way */
+    const PyObject *scope;
     mod_obstacle obstacle;
 } work;
 
@@ -45,7 +47,10 @@ obstacle_at_work(void *arg)
 {
     work *at = arg;
     const mod_moment anywhere = {.moment = MOD_AT_WORK};
-    mod_find_obstacle(at->state, at->thread, anywhere, &at->obstacle);
+    at->level = mod_find_pending(at->thread->tstate, &at->thread->blocks, at->thread->record, true);
+    const mod_block *block = mod_block_of_level(at->thread->tstate, &at->thread->blocks, at->level);
+    at->scope = block == NULL ? NULL : block->object;
+    mod_find_obstacle(at->state, at->thread, at->level, anywhere, &at->obstacle);
 }
 
 /* Under the list's mutex. The thread was armed before, and its request still waits. If it does not
@@ -55,13 +60,13 @@ static void
 watch_entries(mod_state *state, mod_thread *thread, PyObject *left[3])
 {
     int lasti;
-    if (thread->watches_entries ||
-        mod_other_holds_lock(&thread->lockset, &left[0], &left[1], &lasti)) {
+    if (thread->watches_entries) {
         return;
     }
     work at = {.state = state, .thread = thread};
     mod_while_stopped(obstacle_at_work, &at);
-    if (at.obstacle.kind == MOD_NOTHING || at.obstacle.kind == MOD_PROTECTED) {
+    if ((at.obstacle.kind == MOD_NOTHING || at.obstacle.kind == MOD_PROTECTED) &&
+        !mod_other_holds_lock(&thread->lockset, at.scope, &left[0], &left[1], &lasti)) {
         mod_events_watch_entries(thread);
     }
     left[2] = (PyObject *)at.obstacle.code;

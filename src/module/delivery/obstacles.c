@@ -224,14 +224,15 @@ view_blocks(const mod_thread *thread, const mod_view *view, mod_obstacle *obstac
 }
 
 void
-mod_find_obstacle(mod_state *state, mod_thread *thread, mod_moment point, mod_obstacle *obstacle)
+mod_find_obstacle(mod_state *state, mod_thread *thread, mod_level level, mod_moment point,
+                  mod_obstacle *obstacle)
 {
     *obstacle = (mod_obstacle){.kind = MOD_NOTHING, .lasti = -1};
     search of = {point, obstacle};
     region_walk walk = {.state = state, .thread = thread, .see = see_obstacle, .arg = &of};
     walk.skip = point.moment == MOD_AT_CALLER;
     walk.analyses = point.moment != MOD_AT_CALLER && point.moment != MOD_AT_WORK;
-    mod_view_blocks(thread->tstate, &thread->blocks, &walk.blocks);
+    mod_view_level(thread->tstate, &thread->blocks, level, &walk.blocks);
     if (view_blocks(thread, &walk.blocks, obstacle)) {
         return;
     }
@@ -277,13 +278,13 @@ see_wait(void *arg, const frame_view *at)
 }
 
 void
-mod_view_waits(mod_state *state, mod_thread *thread, mod_wait_view *view)
+mod_view_waits(mod_state *state, mod_thread *thread, mod_level level, mod_wait_view *view)
 {
     *view = (mod_wait_view){.open = false};
     region_walk walk = {
         .state = state, .thread = thread, .analyses = true, .see = see_wait, .arg = view};
     mod_view *blocks = &walk.blocks;
-    mod_view_blocks(thread->tstate, &thread->blocks, blocks);
+    mod_view_level(thread->tstate, &thread->blocks, level, blocks);
     if (blocks->regions == 0 || blocks->shields > 0 || !blocks->waits ||
         (atomic_load_explicit(&thread->switches, memory_order_relaxed) & MOD_NO_WAITS) ||
         thread->tstate->tracing > 0) {

@@ -49,14 +49,16 @@ typedef struct {
 } mod_moment;
 
 /*
- * What keeps a request from being raised in the thread, now? By the thread, or while it cannot run;
- * the locks that it holds are not looked at. `obstacle` is filled in; release its code. Attached
- * with no exception set; never fails.
+ * What keeps a request to the level from being raised in the thread, now? By the thread, or while
+ * it cannot run; only what is inside of the level counts (S24). The locks that it holds are not
+ * looked at. `obstacle` is filled in; release its code. Attached with no exception set; never
+ * fails.
  */
-void mod_find_obstacle(mod_state *state, mod_thread *thread, mod_moment point,
+void mod_find_obstacle(mod_state *state, mod_thread *thread, mod_level level, mod_moment point,
                        mod_obstacle *obstacle);
 
-/* What holds for the calling thread's blocking calls, where it is (S10). */
+/* What holds for the calling thread's blocking calls, where it is (S10), and requests to a level.
+ */
 typedef struct {
     bool open;    /* a wait may be interrupted */
     bool cleanup; /* some frame of the region is in a `finally`, an `except`, the exit of a `with`;
@@ -67,6 +69,6 @@ typedef struct {
 } mod_wait_view;
 
 /* By the owner. Attached with no exception set; never fails. May run the garbage collector. */
-void mod_view_waits(mod_state *state, mod_thread *thread, mod_wait_view *view);
+void mod_view_waits(mod_state *state, mod_thread *thread, mod_level level, mod_wait_view *view);
 
 #endif

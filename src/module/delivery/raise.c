@@ -15,48 +15,72 @@ mod_nothing_waits(const itr_record *record)
     }
 }
 
-/* Which request is to be raised: the outermost that waits; else that was delivered. */
-static bool
-find_request(itr_record *record, uint64_t *level)
+/* What is inside of a level that is stopped, stops with it: what waits there is delivered, too, and
+   what an inner scope raises from here on does not end there (see mod_leave_scope). */
+static void
+pass_inner_levels(mod_thread *thread, mod_level level, itr_payload **dropped)
 {
-    return itr_outermost(record, ITR_PENDING, level) || itr_outermost(record, ITR_REQUESTED, level);
+    const uint8_t passed =
+        level.depth == 0 ? MOD_BLOCK_PASSED_BY_THREAD : MOD_BLOCK_PASSED_BY_SCOPE;
+    while (mod_next_level(thread->tstate, &thread->blocks, &level)) {
+        mod_block_of_level(thread->tstate, &thread->blocks, level)->kind |= passed;
+        if (itr_level_flags(thread->record, level.number) & ITR_PENDING) {
+            (void)itr_deliver(thread->record, level.number, dropped);
+        }
+    }
+}
+
+/* Let the scope know the exception again. */
+static void
+tie(mod_thread *thread, mod_level level, PyObject *exception)
+{
+    mod_block *block = mod_block_of_level(thread->tstate, &thread->blocks, level);
+    if (block != NULL && exception != NULL) {
+        Py_INCREF(exception);
+        Py_XSETREF(block->raised, exception);
+    }
 }
 
 int
-mod_raise_request(mod_state *state, itr_record *record)
+mod_raise_request(mod_state *state, itr_record *record, mod_level level)
 {
+    mod_thread *thread = mod_is_thread_of_now(mod_thread_self) ? mod_thread_self : NULL;
     itr_payload *dropped = NULL;
-    uint64_t level, inner;
-    if (!find_request(record, &level) || !itr_deliver(record, level, &dropped)) {
+    if (!itr_deliver(record, level.number, &dropped)) {
         return 0;
     }
-    while (itr_outermost(record, ITR_PENDING, &inner)) {
-        (void)itr_deliver(record, inner, &dropped); /* what stops the outer one stops it, too */
+    if (thread != NULL) {
+        pass_inner_levels(thread, level, &dropped);
     }
     mod_nothing_waits(record);
     /* Held, because what runs while the exception is made may clear the request. */
-    const mod_payload *payload = (const mod_payload *)itr_delivered(record, level);
+    const mod_payload *payload = (const mod_payload *)itr_delivered(record, level.number);
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
     PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
-    mod_raise(state, exc_type, reason);
+    PyObject *exception = mod_raise(state, exc_type, reason);
+    if (thread != NULL) {
+        tie(thread, level, exception);
+    }
     mod_payload_drop(dropped);
     Py_XDECREF(exc_type);
     Py_XDECREF(reason);
+    Py_XDECREF(exception);
     return -1;
 }
 
-/* May the calling thread's request be raised here? */
+/* May a request to the level be raised here? */
 static bool
-may_deliver(mod_state *state, mod_thread *thread, mod_moment point)
+may_deliver(mod_state *state, mod_thread *thread, mod_level level, mod_moment point)
 {
+    const mod_block *scope = mod_block_of_level(thread->tstate, &thread->blocks, level);
     PyObject *taken_in;
     int lasti;
-    if (mod_holds_lock(&thread->lockset, &taken_in, &lasti)) {
+    if (mod_holds_lock(&thread->lockset, scope == NULL ? NULL : scope->object, &taken_in, &lasti)) {
         Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */
         return false;
     }
     mod_obstacle obstacle;
-    mod_find_obstacle(state, thread, point, &obstacle);
+    mod_find_obstacle(state, thread, level, point, &obstacle);
     Py_XDECREF(obstacle.code);
     return obstacle.kind == MOD_NOTHING;
 }
@@ -64,8 +88,15 @@ may_deliver(mod_state *state, mod_thread *thread, mod_moment point)
 int
 mod_deliver(mod_state *state, mod_thread *thread, mod_moment point)
 {
-    if (!(itr_flags(thread->record) & ITR_PENDING) || !may_deliver(state, thread, point)) {
+    if (!(itr_flags(thread->record) & ITR_PENDING)) {
         return 0;
     }
-    return mod_raise_request(state, thread->record);
+    mod_level level = MOD_THREAD_LEVEL;
+    do {
+        if ((mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING) &&
+            may_deliver(state, thread, level, point)) {
+            return mod_raise_request(state, thread->record, level);
+        }
+    } while (mod_next_level(thread->tstate, &thread->blocks, &level));
+    return 0;
 }

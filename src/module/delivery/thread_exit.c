@@ -211,14 +211,14 @@ make_exception(mod_state *state, PyObject *exc_type, PyObject *reason)
     return exception;
 }
 
-void
+PyObject *
 mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason)
 {
     PyObject *exception = make_exception(state, exc_type, reason);
     if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-        Py_DECREF(exception);
     }
+    return exception;
 }
 
 /* Replace the pending Exception by a TypeError that it caused. Others (KeyboardInterrupt) stay, and

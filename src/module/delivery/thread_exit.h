@@ -11,9 +11,10 @@ int mod_thread_exit_init(PyObject *module, mod_state *state);
 
 /*
  * Raise what a request asks for: an instance of exc_type (NULL: ThreadExit) with that reason (NULL:
- * None). Sets an exception in any case; if making the instance fails, that failure's.
+ * None). Sets an exception in any case, and returns it, as a new reference; if making the instance
+ * fails, that failure's is set, and NULL returned.
  */
-void mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason);
+PyObject *mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason);
 
 /*
  * Can a request ask for it? It must be an exception class that can be called without arguments and

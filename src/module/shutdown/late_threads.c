@@ -184,7 +184,7 @@ flags_now(mod_state *state)
         PyErr_Clear();
         return ITR_REQUESTED | ITR_PENDING;
     }
-    return itr_flags(record);
+    return itr_level_flags(record, ITR_THREAD);
 }
 
 PyObject *

@@ -17,6 +17,10 @@ enum {
     MOD_BLOCK_NO_STATEMENTS = 1U << 1, /* with async_interrupt=False, */
     MOD_BLOCK_NO_WAITS = 1U << 2,      /* with io_interrupt=False */
     MOD_BLOCK_PROGRAM = 1U << 3,       /* only while code of the program's is called in it */
+    MOD_BLOCK_SCOPE = 1U << 4,         /* of a level of its own: a scope, */
+    /* in whose run a scope around it has been stopped, or the thread: it is being left for that. */
+    MOD_BLOCK_PASSED_BY_SCOPE = 1U << 5,
+    MOD_BLOCK_PASSED_BY_THREAD = 1U << 6,
 };
 
 typedef struct {
@@ -27,6 +31,9 @@ typedef struct {
     bool loose;  /* entered by a wrapper's __enter__, so not by the frame whose block it is */
     void *frame; /* the frame that entered it: an address */
     PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
+    /* Of scopes only: */
+    uint64_t number;  /* see itr_enter_scope */
+    PyObject *raised; /* the exception that its request was delivered by last; strong, or NULL */
 } mod_block;
 
 typedef struct mod_context {
@@ -50,9 +57,12 @@ typedef struct {
     uint32_t others;       /* how many there are */
     uint32_t left;         /* how many own blocks were left since they were swept */
     uint32_t regions;      /* in all contexts together */
+    uint32_t scopes;       /* the same: how many of the blocks are scopes */
+    uint64_t open_from;    /* what itr_open_from has been told */
     bool
         several; /* blocks have been entered on several stacks, or while on another than `own` is */
-    bool open;   /* whether ITR_CANCELABLE is set */
+    bool unusual; /* that, or there are scopes: then update_record is not enough */
+    bool open;    /* whether ITR_CANCELABLE is set */
 } mod_blocks;
 
 /* The context with that key, or NULL; not `own`, which is asked for by nobody's key. */
@@ -67,6 +77,11 @@ void mod_drop_empty(mod_blocks *blocks, mod_context *context);
 /* Take the contexts of generators that are gone without having left (they were destroyed where
    nothing of theirs could run, or finished in another thread) out of the table, into a list. */
 mod_context *mod_take_finished(mod_blocks *blocks);
+
+/* For each context that has regions, but `own` while that is in force: its frames are on the stack.
+   By the owner, or while the owner cannot run. */
+void mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
+                        void (*visit)(const mod_context *context, void *arg), void *arg);
 
 /* Free such a list, or drop what a block holds. Runs other people's code. */
 void mod_free_contexts(mod_context *list);

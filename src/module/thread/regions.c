@@ -3,6 +3,7 @@
 
 #include "safepoints/code.h"
 #include "thread/contexts.h"
+#include "thread/payload.h"
 
 /* Interned and kept for ever: a code object's name is the same object. */
 static struct {
@@ -193,8 +194,10 @@ grow_context(mod_context *context)
 static uint32_t
 update_record(mod_blocks *blocks, itr_record *record)
 {
-    bool open = blocks->regions > 0 &&
-                (blocks->several || (blocks->own.shields == 0 && blocks->own.no_statements == 0));
+    if (blocks->regions > 0 && blocks->unusual) {
+        return mod_tell_levels(blocks, record);
+    }
+    bool open = blocks->regions > 0 && blocks->own.shields == 0 && blocks->own.no_statements == 0;
     if (open == blocks->open) {
         return itr_flags(record);
     }
@@ -215,21 +218,15 @@ count_block(mod_blocks *blocks, mod_context *context, uint8_t kind, uint32_t one
     if (kind != 0) {
         context->no_statements += kind & MOD_BLOCK_NO_STATEMENTS ? one : 0;
         context->no_waits += kind & MOD_BLOCK_NO_WAITS ? one : 0;
+        if (kind & MOD_BLOCK_SCOPE) {
+            blocks->scopes += one;
+            blocks->unusual = blocks->several || blocks->scopes > 0;
+        }
     }
 }
 
-/* The context of the stack that the calling thread is on, or NULL. */
-static const mod_context *
-context_of_stack(PyThreadState *tstate, const mod_blocks *blocks)
-{
-    const void *stack = mod_stack_now(tstate);
-    if (blocks->own.key == stack || blocks->own.key == NULL) {
-        return &blocks->own;
-    }
-    return mod_context_of(blocks, stack);
-}
-
-/* The same, made if need be. NULL with MemoryError set. */
+/* The context of the stack that the calling thread is on, made if need be. NULL with MemoryError
+   set. */
 static mod_context *
 make_context_of_stack(PyThreadState *tstate, mod_blocks *blocks)
 {
@@ -240,6 +237,28 @@ make_context_of_stack(PyThreadState *tstate, mod_blocks *blocks)
         own->key = stack;
     }
     return own->key == stack ? own : mod_make_context(blocks, stack, NULL);
+}
+
+/* A scope is nobody's who can be suspended in it: what it is asked would reach whoever runs then.
+   RuntimeError is set if it would be. */
+static bool
+belong_to_generator(const origin *from)
+{
+    bool theirs = from->generator != NULL && from->generator == from->base;
+    if (!theirs && !(from->compiled != NULL && from->base == NULL)) {
+        return false;
+    }
+    PyCodeObject *code = theirs ? PyFrame_GetCode(from->generator) : NULL;
+    const int coroutines = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE;
+    PyErr_SetString(
+        PyExc_RuntimeError,
+        code != NULL && (code->co_flags & coroutines)
+            ? "a scope or time limit of a thread cannot be entered by a coroutine, which "
+              "others run in between: use asyncio.timeout()"
+            : "a scope or time limit of a thread cannot be entered by a generator, which "
+              "others run in between: enter it where the generator is run");
+    Py_XDECREF(code);
+    return true;
 }
 
 /* Enter a block that may be another frame's than the innermost one's, or on another stack, `block`
@@ -254,8 +273,13 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
         release_origin(&from);
         return -1;
     }
+    if ((block.kind & MOD_BLOCK_SCOPE) && belong_to_generator(&from)) {
+        release_origin(&from);
+        return -1;
+    }
     mod_context *context =
-        from.generator != NULL
+        block.kind & MOD_BLOCK_SCOPE ? make_context_of_stack(tstate, blocks)
+        : from.generator != NULL
             ? mod_make_context(blocks, mod_frame_address(from.generator), from.generator)
         : from.compiled != NULL ? mod_make_context(blocks, from.compiled, NULL)
                                 : make_context_of_stack(tstate, blocks);
@@ -275,7 +299,8 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
         block.lasti = from.base == NULL ? -1 : PyFrame_GetLasti(from.base);
     }
     context->blocks[context->count++] = block;
-    blocks->several = blocks->several || context_of_stack(tstate, blocks) != &blocks->own;
+    blocks->several = blocks->several || mod_context_of_stack(tstate, blocks) != &blocks->own;
+    blocks->unusual = blocks->unusual || blocks->several;
     count_block(blocks, context, block.kind, 1);
     Py_XDECREF(left_out);
     release_origin(&from);
@@ -307,6 +332,29 @@ is_on_own_stack(PyThreadState *tstate, mod_blocks *blocks)
  * The hot path. The block is written where it will be kept, for to copy what was just written is
  * slow.
  */
+static inline int64_t
+fill_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, mod_block *made,
+           PyObject *object)
+{
+    void *frame = mod_frame_now(tstate);
+    PyCodeObject *code = mod_frame_place(frame, &made->lasti);
+    made->object = object;
+    made->code = code;
+    made->loose = false;
+    made->frame = frame;
+    made->base = NULL;
+    if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
+        blocks->own.count++;
+        count_block(blocks, &blocks->own, made->kind, 1);
+    }
+    else if (enter_wrapped(tstate, blocks, *made) < 0) {
+        Py_DECREF(code);
+        return -1;
+    }
+    Py_INCREF(object);
+    return update_record(blocks, record);
+}
+
 int64_t
 mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
                 uint8_t kind)
@@ -316,24 +364,33 @@ mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
         return -1;
     }
     mod_block *made = &own->blocks[own->count];
-    void *frame = mod_frame_now(tstate);
-    PyCodeObject *code = mod_frame_place(frame, &made->lasti);
-    made->object = object;
-    made->code = code;
     made->kind = kind;
-    made->loose = false;
-    made->frame = frame;
-    made->base = NULL;
-    if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
-        own->count++;
-        count_block(blocks, own, kind, 1);
-    }
-    else if (enter_wrapped(tstate, blocks, *made) < 0) {
-        Py_DECREF(code);
+    return fill_block(tstate, blocks, record, made, object);
+}
+
+int64_t
+mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
+                uint64_t number)
+{
+    mod_context *own = &blocks->own;
+    if (own->count == own->capacity && grow_context(own) < 0) {
         return -1;
     }
-    Py_INCREF(object);
-    return update_record(blocks, record);
+    if (!itr_enter_scope(record, number)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    mod_block *made = &own->blocks[own->count];
+    made->kind = MOD_BLOCK_SCOPE;
+    made->number = number;
+    made->raised = NULL;
+    int64_t flags = fill_block(tstate, blocks, record, made, object);
+    if (flags < 0) {
+        itr_payload *dropped = NULL;
+        (void)itr_leave_scope(record, number, NULL, &dropped);
+        mod_payload_drop(dropped);
+    }
+    return flags;
 }
 
 /* Leaving. ------------------------------------------------------------------------------------ */
@@ -372,7 +429,7 @@ context_of_origin(PyThreadState *tstate, const mod_blocks *blocks, const origin 
     if (from->compiled != NULL) {
         return mod_context_of(blocks, from->compiled);
     }
-    return context_of_stack(tstate, blocks);
+    return mod_context_of_stack(tstate, blocks);
 }
 
 /* The context whose innermost block is being left; NULL with RuntimeError set. */
@@ -380,11 +437,16 @@ static const mod_context *
 find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, void *frame)
 {
     const mod_context *context = mod_context_of(blocks, frame);
-    context = context != NULL ? context : context_of_stack(tstate, blocks);
+    context = context != NULL ? context : mod_context_of_stack(tstate, blocks);
     const mod_block *inner = innermost(context);
     if (inner != NULL && inner->object == object && inner->frame == frame &&
         !mod_compiled_generator_runs(tstate)) {
         return context;
+    }
+    const mod_context *stack = mod_context_of_stack(tstate, blocks);
+    inner = innermost(stack);
+    if (inner != NULL && inner->object == object && (inner->kind & MOD_BLOCK_SCOPE)) {
+        return stack; /* whoever leaves it: the object stands for this block alone */
     }
     /* Not by the frame that entered, or a generator's. Without memory to look, the stack's own
        is taken for the one: a block that could not be left would stay for ever. */
@@ -407,16 +469,15 @@ find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, voi
     return context;
 }
 
-/* Leave a block that find_left has to find. */
-MOD_SELDOM static int64_t
-leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
-              void *frame)
+/* Leave the innermost block of the context. */
+static int64_t
+leave_found(mod_blocks *blocks, itr_record *record, mod_context *context, bool *was_asked)
 {
-    mod_context *context = (mod_context *)find_left(tstate, blocks, object, frame);
-    if (context == NULL) {
-        return -1;
-    }
     mod_block left = *innermost(context);
+    itr_payload *dropped = NULL;
+    if (left.kind & MOD_BLOCK_SCOPE) {
+        (void)itr_leave_scope(record, left.number, was_asked, &dropped);
+    }
     context->count--;
     count_block(blocks, context, left.kind, (uint32_t)-1);
     mod_context *finished = NULL;
@@ -425,11 +486,54 @@ leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyO
         blocks->left = 0;
         finished = mod_take_finished(blocks);
     }
-    uint32_t flags = update_record(blocks, record);
+    uint32_t flags = left.kind & MOD_BLOCK_SCOPE ? mod_tell_levels(blocks, record)
+                                                 : update_record(blocks, record);
     mod_drop_empty(blocks, context);
     mod_drop_block(&left);
     mod_free_contexts(finished);
+    mod_payload_drop(dropped);
     return flags;
+}
+
+MOD_SELDOM static int64_t
+leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
+              void *frame)
+{
+    mod_context *context = (mod_context *)find_left(tstate, blocks, object, frame);
+    return context == NULL ? -1 : leave_found(blocks, record, context, NULL);
+}
+
+/* Does the exception that leaves the innermost block, a scope, end there: was it raised for what
+   the scope was asked? If a scope around it has been stopped since, with what is inside of it, what
+   goes on is that one's. */
+static bool
+ends_here(mod_context *context, PyObject *exception)
+{
+    const mod_block *left = innermost(context);
+    if (exception == NULL || left->raised != exception) {
+        return false;
+    }
+    for (mod_block *outer = context->blocks;
+         outer < left && (left->kind & MOD_BLOCK_PASSED_BY_SCOPE); outer++) {
+        if ((outer->kind & MOD_BLOCK_SCOPE) && outer->raised != NULL) {
+            Py_INCREF(exception);
+            Py_SETREF(outer->raised, exception);
+            break;
+        }
+    }
+    return !(left->kind & (MOD_BLOCK_PASSED_BY_SCOPE | MOD_BLOCK_PASSED_BY_THREAD));
+}
+
+int64_t
+mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
+                PyObject *exception, mod_left *left)
+{
+    mod_context *context = (mod_context *)find_left(tstate, blocks, object, mod_frame_now(tstate));
+    if (context == NULL) {
+        return -1;
+    }
+    left->ends = ends_here(context, exception);
+    return leave_found(blocks, record, context, &left->asked);
 }
 
 /* The hot path: the thread's own innermost block, by the frame that entered it. */
@@ -450,146 +554,4 @@ mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     Py_DECREF(object);
     Py_XDECREF(code);
     return flags;
-}
-
-/* Looking. ------------------------------------------------------------------------------------ */
-
-bool
-mod_is_frame_of(const mod_block *block, PyFrameObject *frame)
-{
-    return block->loose ? block->base == frame : block->frame == mod_frame_address(frame);
-}
-
-static const mod_block *
-outermost(const mod_context *context, bool shield)
-{
-    uint32_t i = 0;
-    while (((context->blocks[i].kind & MOD_BLOCK_SHIELD) != 0) != shield) {
-        i++;
-    }
-    return &context->blocks[i];
-}
-
-static void
-add_to_view(mod_view *view, const mod_context *context)
-{
-    view->regions += context->regions;
-    view->shields += context->shields;
-    view->statements = view->statements && context->no_statements == 0;
-    view->waits = view->waits && context->no_waits == 0;
-    if (context->regions > 0) {
-        view->region = outermost(context, false);
-    }
-    if (context->shields > 0) {
-        view->shield = outermost(context, true);
-    }
-}
-
-/* The context of the innermost compiled generator that runs, from `*running` outwards, and has one;
-   or NULL. */
-static const mod_context *
-next_compiled(PyThreadState *tstate, const mod_blocks *blocks, const void **running)
-{
-    const mod_context *context = NULL;
-    while (*running != NULL && context == NULL) {
-        context = mod_context_of(blocks, *running);
-        *running = mod_generator_below(tstate, *running);
-    }
-    return context;
-}
-
-/* Inwards to outwards, so that the outermost is what stays. What has no frame of its own is where
-   the frame is that was the innermost when it entered its outermost block; if that is no more, it
-   is taken for the outermost of all. False: there was no memory to look at all frames. */
-static bool
-add_contexts(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *own,
-             mod_view *view)
-{
-    const mod_block *own_region = own == NULL || own->regions == 0 ? NULL : outermost(own, false);
-    const void *running = mod_generator_now(tstate);
-    const mod_context *compiled = next_compiled(tstate, blocks, &running);
-    mod_walk walk = mod_walk_begin(tstate);
-    for (; walk.frame != NULL; mod_walk_on(&walk)) {
-        PyFrameObject *frame = walk.frame;
-        const mod_context *context = mod_context_of(blocks, mod_frame_address(frame));
-        if (context != NULL) {
-            add_to_view(view, context);
-        }
-        while (compiled != NULL && mod_is_frame_of(&compiled->blocks[0], frame)) {
-            add_to_view(view, compiled);
-            compiled = next_compiled(tstate, blocks, &running);
-        }
-        if (own_region != NULL && mod_is_frame_of(own_region, frame)) {
-            add_to_view(view, own);
-            own = NULL;
-            own_region = NULL;
-        }
-    }
-    mod_walk_end(&walk);
-    for (; compiled != NULL; compiled = next_compiled(tstate, blocks, &running)) {
-        add_to_view(view, compiled);
-    }
-    if (own != NULL) {
-        add_to_view(view, own);
-    }
-    return !walk.lost;
-}
-
-void
-mod_view_blocks(PyThreadState *tstate, const mod_blocks *blocks, mod_view *view)
-{
-    *view = (mod_view){.statements = true, .waits = true};
-    const mod_context *own = context_of_stack(tstate, blocks);
-    if (blocks->others == 0) {
-        if (own != NULL) {
-            add_to_view(view, own);
-        }
-    }
-    else if (!add_contexts(tstate, blocks, own, view)) {
-        *view = (mod_view){.regions = 0}; /* a shield may be among those not seen */
-    }
-}
-
-/* Looking for what is suspended. -------------------------------------------------------------- */
-
-typedef struct {
-    PyThreadState *tstate;
-    const mod_blocks *blocks;
-    const mod_block *region;
-} search;
-
-static bool
-runs(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *context)
-{
-    bool found = context == context_of_stack(tstate, blocks);
-    for (const void *running = mod_generator_now(tstate); running != NULL && !found;
-         running = mod_generator_below(tstate, running)) {
-        found = context->key == running;
-    }
-    if (found) {
-        return true;
-    }
-    mod_walk walk = mod_walk_begin(tstate);
-    for (; walk.frame != NULL && !found; mod_walk_on(&walk)) {
-        found = context->key == mod_frame_address(walk.frame);
-    }
-    mod_walk_end(&walk);
-    return found;
-}
-
-static void
-note_suspended(const mod_context *context, void *arg)
-{
-    search *of = arg;
-    if (of->region == NULL && !runs(of->tstate, of->blocks, context)) {
-        of->region = outermost(context, false);
-    }
-}
-
-const mod_block *
-mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks)
-{
-    search of = {.tstate = tstate, .blocks = blocks};
-    mod_visit_contexts(tstate, blocks, note_suspended, &of);
-    return of.region;
 }

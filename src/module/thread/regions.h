@@ -9,18 +9,7 @@
 #ifndef MOD_REGIONS_H
 #define MOD_REGIONS_H
 
-#include "thread/contexts.h"
-#include "itr_record.h"
-
-/* What is in force at a moment. */
-typedef struct {
-    uint32_t regions;
-    uint32_t shields;
-    bool statements; /* no region in force has switched them off */
-    bool waits;
-    const mod_block *region; /* the outermost region in force, or NULL */
-    const mod_block *shield; /* the outermost shield in force, or NULL */
-} mod_view;
+#include "thread/views.h"
 
 /*
  * Owner. Enter that object's block; tell the record. Returns the record's flags of before that, or
@@ -36,20 +25,22 @@ int64_t mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *r
 int64_t mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
                         PyObject *object);
 
-/* What is in force now. By the owner, or while the owner cannot run. */
-void mod_view_blocks(PyThreadState *tstate, const mod_blocks *blocks, mod_view *view);
+/*
+ * Owner. The same for a scope, which is a region of a level of its own: of that number, and with an
+ * object that stands for this block alone. RuntimeError: it would be a generator's or coroutine's.
+ */
+int64_t mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
+                        PyObject *object, uint64_t number);
 
-/* Is the block's frame this one? */
-bool mod_is_frame_of(const mod_block *block, PyFrameObject *frame);
+typedef struct {
+    bool asked; /* somebody has asked the scope */
+    bool ends; /* the exception that leaves it goes no further: it was raised for what the scope was
+                  asked, and for nothing else. Compared is the object, never the class */
+} mod_left;
 
-/* For each context that has regions, but `own` while that is in force: its frames are on the stack.
-   By the owner, or while the owner cannot run. */
-void mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
-                        void (*visit)(const mod_context *context, void *arg), void *arg);
-
-/* The outermost region of those that are not in force, because who entered it is suspended; or
-   NULL. By the owner, or while the owner cannot run. */
-const mod_block *mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks);
+/* `exception` (or NULL) leaves it. */
+int64_t mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
+                        PyObject *object, PyObject *exception, mod_left *left);
 
 /* Let go of all. The owner can run no more, or is the caller. */
 void mod_drop_blocks(mod_blocks *blocks);

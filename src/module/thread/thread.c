@@ -56,6 +56,9 @@ bind(mod_thread *thread, itr_record *record)
             record); /* an earlier record was taken for a predecessor's, in a region */
     }
     mod_unlock_threads();
+    if (thread->blocks.scopes > 0) {
+        mod_tell_scopes(&thread->blocks, record);
+    }
     if (earlier != NULL) {
         itr_release(earlier);
     }

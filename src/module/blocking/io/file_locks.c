@@ -55,7 +55,7 @@ wait_for_file_lock(lock_wait *of)
         return mod_call_original(of->call);
     }
     if (view.cleanup) {
-        waiting.needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
+        mod_wait_in_cleanup(&waiting);
     }
     (void)mod_wait_trying(&waiting, try_file_lock, of, true, ITR_NEVER);
     return of->result;

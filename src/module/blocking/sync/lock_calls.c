@@ -47,7 +47,7 @@ mod_lock_wait_begin(const mod_call *call, const mod_acquiring *how, bool mutex,
     }
     *caller = how->caller(waiting->state, mod_thread_self->tstate);
     if (*caller == MOD_CALLER_PROGRAM && view.cleanup && mutex) {
-        waiting->needed = ITR_PENDING | ITR_REQUESTED_AGAIN;
+        mod_wait_in_cleanup(waiting);
     }
     return *caller != MOD_CALLER_LIBRARY && *caller != MOD_CALLER_TAKER;
 }
