@@ -75,9 +75,10 @@ class HaltingScope:
         self.halt("after")
 
     def halt(self, where):
-        if self.halts is not None and self.halts[0] == where:
-            self.halts[1].set()
-            while not self.halts[2].is_set():
+        halts = self.halts
+        if halts is not None and halts[0] == where:
+            halts[1].set()
+            while not halts[2].is_set():
                 pass
 
 

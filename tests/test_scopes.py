@@ -446,7 +446,7 @@ def test_a_scope_ends_what_was_raised_for_it_and_nothing_else():
             try:
                 statements()
             except Reason:
-                raise ValueError from None
+                raise ValueError("its own") from None
 
     def asked_for():
         with _Scope() as scope:

@@ -191,7 +191,7 @@ grow_context(mod_context *context)
 
 /* Tell the record whether requests are let in. It knows the blocks of one stack only: with those of
    generators, or several stacks, it may say open when nothing is. Returns the flags before. */
-static uint32_t
+static inline uint32_t
 update_record(mod_blocks *blocks, itr_record *record)
 {
     if (blocks->regions > 0 && blocks->unusual) {
