@@ -22,7 +22,7 @@ from interruption import (
     on_interrupt,
 )
 from interruption._interruption import _Scope
-from support import PATIENCE, in_thread, until, until_blocked
+from support import PATIENCE, in_thread, run_script, until, until_blocked
 
 
 class Reason(Exception):
@@ -551,6 +551,74 @@ def test_several_threads_are_in_one_at_once():
         thread.join(PATIENCE)
     assert len(ended) == 5
     assert scope.interrupt() is False
+
+
+def test_in_the_child_of_a_fork_scopes_stay_without_requests():  # S18
+    result = run_script(
+        """
+        import os, threading, time
+        from interruption import ThreadExit, defer_interruption, interruption_requested
+        from interruption._interruption import _Scope
+
+        def in_child():
+            assert not interruption_requested()
+            threading.Thread(target=inner.interrupt).start()
+            try:
+                time.sleep(100)
+            except ThreadExit:
+                os._exit(7)
+
+        def body():
+            with outer, defer_interruption, inner:
+                with defer_interruption:
+                    outer.interrupt()
+                pid = os.fork()
+                if pid == 0:
+                    in_child()
+                print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            print("ended")
+
+        outer, inner = _Scope(), _Scope()
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        """
+    )
+    assert result.stdout == "7\nended\n", result.stderr
+
+
+def test_a_greenlet_s_scope_is_in_force_while_it_runs():  # S21
+    greenlet = pytest.importorskip("greenlet")
+
+    def body():
+        order = []
+        one, other = _Scope(), _Scope()
+
+        def run_one():
+            with one:
+                others.switch()
+                statements()
+                order.append("not reached")
+            order.append("one has ended")
+
+        def run_other():
+            with other:
+                one.interrupt()
+                statements()
+                time.sleep(0)
+                order.append("untouched")
+                other.interrupt()
+                statements()
+                order.append("not reached")
+            order.append("the other has ended")
+            ones.switch()
+
+        ones, others = greenlet.greenlet(run_one), greenlet.greenlet(run_other)
+        ones.switch()
+        return order, interruption_requested()
+
+    expected = ["untouched", "the other has ended", "one has ended"]
+    assert in_thread(body) == (expected, False)
 
 
 # Used wrongly. ------------------------------------------------------------------------------------

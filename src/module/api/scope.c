@@ -149,7 +149,8 @@ ask_as_before(mod_state *state, scope *of, uintptr_t thread_id)
 }
 
 /* Note what is asked for. A copy of who is in it, for PyMem_RawFree; NULL with `*count` 0 if nobody
-   is. -1: there is no memory, and nothing is noted. */
+   is. 1: who enters it is asked then, 0: nobody has still to enter it for the first time. -1: there
+   is no memory, and nothing is noted. */
 static int
 note_asked(scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **threads, size_t *count)
 {
@@ -165,8 +166,9 @@ note_asked(scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **threads,
         of->exc_type = Py_XNewRef(exc_type);
         of->reason = Py_XNewRef(reason);
     }
+    bool is_new = !of->was_entered;
     unlock_scope(of);
-    return noted ? 0 : -1;
+    return noted ? is_new : -1;
 }
 
 static PyObject *
@@ -186,10 +188,10 @@ scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
     }
     uintptr_t *threads;
     size_t count;
-    if (note_asked(of, exc_type, reason, &threads, &count) < 0) {
+    int reached = note_asked(of, exc_type, reason, &threads, &count);
+    if (reached < 0) {
         return PyErr_NoMemory();
     }
-    int reached = count == 0 && !of->was_entered;
     for (size_t i = 0; i < count && reached >= 0; i++) {
         int asked = mod_ask_scope(state, threads[i], of->number, exc_type, reason);
         reached = asked < 0 ? -1 : reached + asked;
