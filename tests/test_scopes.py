@@ -290,6 +290,26 @@ def test_of_two_that_wait_the_outer_one_is_raised_and_only_that(work):
     assert in_thread(at_once) == ["outer", "cleanup"]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_lock_that_is_taken_again_in_a_scope_delays_it_until_that_is_released(waits):  # S9
+    def body():
+        order = []
+        condition = threading.Condition()  # of an RLock
+        with allow_interruption, condition:
+            with _Scope() as scope:
+                with condition:
+                    if waits:
+                        condition.wait(0.001)  # which gives it up for a while, all of it
+                    scope.interrupt()
+                    statements()
+                    order.append("held")
+                order.append("not reached")
+            order.append("ended")
+        return order
+
+    assert in_thread(body) == ["held", "ended"]
+
+
 # Once a level. ------------------------------------------------------------------------------------
 
 
