@@ -234,8 +234,8 @@ MUTATIONS = [
     Mutation(
         "nor are several, if the innermost has none",
         "src/module/thread/held_locks.c",
-        "if (!mod_holds_lock(set, &code, &lasti) || code == NULL) {",
-        "if (!mod_holds_lock(set, &code, &lasti)) {",
+        "if (!mod_holds_lock(set, NULL, &code, &lasti) || code == NULL) {",
+        "if (!mod_holds_lock(set, NULL, &code, &lasti)) {",
         unseen="the same",
     ),
     Mutation(
