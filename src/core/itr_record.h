@@ -66,6 +66,8 @@ enum { ITR_THREAD = 0 };
 typedef struct {
     uint64_t number;
     uint32_t flags;         /* ITR_REQUESTED, ITR_PENDING, ITR_REQUESTED_AGAIN */
+    bool expired;           /* its deadline has passed, and it was asked for that */
+    itr_deadline deadline;  /* or ITR_NEVER */
     itr_payload *pending;   /* NULL unless ITR_PENDING */
     itr_payload *delivered; /* of the request last delivered */
 } itr_level;
@@ -96,6 +98,12 @@ typedef struct itr_record {
     _Atomic uint32_t helps; /* the embedder's number for what the thread helps with. The same */
     itr_parker parker;
     void *embedder; /* the embedder's own, which says who guards it and holds a reference */
+
+    /* The timer's part: see itr_timer.h. */
+    _Atomic itr_deadline looked_at; /* when it looks at this record next. Written under its mutex
+                                       and this one's, before it is let go; atomic: relaxed, see
+                                       itr_watch_deadline */
+    size_t turn;                    /* guarded by its mutex: the place in its heap, from 1; or 0 */
 
     /* The registry's part: guarded by its mutex. */
     uint64_t serial;         /* constant: the thread's, never given to another */
@@ -196,6 +204,10 @@ bool itr_clear(itr_record *record, itr_payload **dropped);
  * payloads come back through `dropped`.
  */
 bool itr_enter_scope(itr_record *record, uint64_t scope);
+
+/* The same, of a scope with a deadline (or ITR_NEVER): then itr_watch_deadline is to be called. */
+bool itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline);
+
 bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
 
 /* Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
@@ -215,6 +227,17 @@ bool itr_outermost(itr_record *record, uint32_t flags, uint64_t *level);
  * flags after that: what waits to be delivered and now may be is found there, or by its requester.
  */
 uint32_t itr_open_from(itr_record *record, uint64_t level);
+
+/* A number that no other scope has, in this process or one that is about at the same time. */
+uint64_t itr_new_scope(void);
+
+/* Any thread that holds a reference. Another deadline for the scope of that number, earlier or
+   later; then itr_watch_deadline. False: the thread is not in it, or the deadline has expired. */
+bool itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline);
+
+/* Any thread that holds a reference. Is the thread in the scope of that number, and has its
+   deadline expired? */
+bool itr_has_expired(itr_record *record, uint64_t scope);
 
 /* Owner only. Sleep until there is a request or the deadline passes. */
 itr_wait_result itr_wait(itr_record *record, itr_deadline deadline);
@@ -330,6 +353,16 @@ itr_set_calls(itr_record *record, bool calls)
     (void)itr_set_flag(record, ITR_CALLS, calls);
 }
 
+/* For the timer, under its mutex. ------------------------------------------------------------- */
+
+/* Look at the deadlines, and ask the scopes whose own has passed. */
+typedef struct {
+    itr_deadline next; /* the earliest that is left: looked_at from now on */
+    bool asked;        /* some scope was asked */
+    bool wakes;        /* and the owner is to be woken: itr_unpark */
+} itr_look;
+itr_look itr_look_at_deadlines(itr_record *record, itr_deadline now);
+
 /* For the registry. --------------------------------------------------------------------------- */
 
 /* A record with one reference, or NULL. */
@@ -354,5 +387,8 @@ void itr_record_after_fork_child(itr_record *record, uint32_t references, itr_pa
 /* Free another thread's record in the child of a fork: its holders do not exist, and its mutex may
    be locked for ever. */
 void itr_record_abandon(itr_record *record, itr_payload **dropped);
+
+/* To begin with, and in the child of a fork: let itr_new_scope count from somewhere else. */
+void itr_scatter_scopes(uint64_t seed);
 
 #endif

@@ -16,7 +16,7 @@
  * not adopted is adopted only by the thread with its very serial. A record with the same thread id
  * and another serial is a dead thread's, and is thrown away by whoever meets it.
  *
- * One mutex guards the registry; it is taken before a record's, never after.
+ * One mutex guards the registry; it is taken before the timer's, which is taken before a record's.
  */
 #ifndef ITR_REGISTRY_H
 #define ITR_REGISTRY_H

@@ -25,6 +25,8 @@ itr_record_new(uintptr_t thread_id, uint64_t serial)
     record->levels = record->few;
     record->level_count = 1; /* zeroed: ITR_THREAD */
     record->level_capacity = ITR_FEW_LEVELS;
+    record->levels[0].deadline = ITR_NEVER;
+    atomic_init(&record->looked_at, ITR_NEVER);
     record->thread_id = thread_id;
     record->serial = serial;
     return record;
@@ -87,6 +89,19 @@ change_flags(itr_record *record, uint32_t set, uint32_t unset)
      * itr_disable_cancel. */
     (void)atomic_fetch_and_explicit(&record->flags, ~unset, memory_order_acq_rel);
     (void)atomic_fetch_or_explicit(&record->flags, set, memory_order_acq_rel);
+}
+
+/* Of all that there have been; atomic. It begins, and goes on in a child, somewhere else each time:
+   exceptions that know their scope by it get about among processes. */
+static _Atomic uint64_t newest_scope;
+
+void
+itr_scatter_scopes(uint64_t seed)
+{
+    /* Any two of these are far apart: the finalizer of SplitMix64. */
+    seed = (seed ^ (uint64_t)itr_now()) * UINT64_C(0x9E3779B97F4A7C15);
+    seed = (seed ^ (seed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    atomic_store_explicit(&newest_scope, (seed ^ (seed >> 31)) >> 1, memory_order_relaxed);
 }
 
 /* Put `payload` in front of `list`. */
@@ -192,23 +207,32 @@ accept(itr_record *record, uint64_t number, itr_payload *payload)
     return ITR_NEW;
 }
 
+/* The same, and what the owner finds it by. `*wakes`: it is to be unparked, without the mutex. */
 static itr_answer
-request(itr_record *record, uint64_t number, itr_payload *payload)
+accept_and_signal(itr_record *record, uint64_t number, itr_payload *payload, bool *wakes)
 {
-    lock_record(record);
     const itr_level *level = find_level(record, number);
     bool again = level != NULL && (level->flags & ITR_REQUESTED_AGAIN) != 0;
     itr_answer answer = accept(record, number, payload);
-    bool wakes = answer == ITR_NEW || (answer == ITR_WAITING && !again);
+    *wakes = answer == ITR_NEW || (answer == ITR_WAITING && !again);
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
        have read the descriptor empty. */
     if (answer != ITR_FINISHED) {
         itr_wake_fd_signal(&record->wake_fd);
     }
-    if (wakes) {
+    if (*wakes) {
         signal_poll(record);
     }
+    return answer;
+}
+
+static itr_answer
+request(itr_record *record, uint64_t number, itr_payload *payload)
+{
+    bool wakes;
+    lock_record(record);
+    itr_answer answer = accept_and_signal(record, number, payload, &wakes);
     unlock_record(record);
     if (wakes) {
         itr_unpark(&record->parker);
@@ -250,11 +274,17 @@ grow_levels(itr_record *record)
 bool
 itr_enter_scope(itr_record *record, uint64_t scope)
 {
+    return itr_enter_scope_until(record, scope, ITR_NEVER);
+}
+
+bool
+itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline)
+{
     assert(scope != ITR_THREAD && scope != ITR_NOBODY);
     lock_record(record);
     bool room = record->level_count < record->level_capacity || grow_levels(record);
     if (room) {
-        record->levels[record->level_count++] = (itr_level){.number = scope};
+        record->levels[record->level_count++] = (itr_level){.number = scope, .deadline = deadline};
     }
     unlock_record(record);
     return room;
@@ -281,6 +311,62 @@ itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload
         *was_asked = asked;
     }
     return changed;
+}
+
+uint64_t
+itr_new_scope(void)
+{
+    /* Relaxed, here and below: only that no two are the same counts. */
+    return atomic_fetch_add_explicit(&newest_scope, 1, memory_order_relaxed) + 1;
+}
+
+/* Deadlines. ----------------------------------------------------------------------------------- */
+
+bool
+itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline)
+{
+    lock_record(record);
+    itr_level *level = find_level(record, scope);
+    bool still = level != NULL && !level->expired && !(flags_locked(record) & ITR_ENDED);
+    if (still) {
+        level->deadline = deadline;
+    }
+    unlock_record(record);
+    return still;
+}
+
+bool
+itr_has_expired(itr_record *record, uint64_t scope)
+{
+    lock_record(record);
+    const itr_level *level = find_level(record, scope);
+    bool expired = level != NULL && level->expired;
+    unlock_record(record);
+    return expired;
+}
+
+itr_look
+itr_look_at_deadlines(itr_record *record, itr_deadline now)
+{
+    itr_look look = {.next = ITR_NEVER};
+    lock_record(record);
+    for (uint32_t i = 0; i < record->level_count; i++) {
+        itr_level *level = &record->levels[i];
+        if (level->expired) {
+            continue;
+        }
+        if (level->deadline > now) {
+            look.next = level->deadline < look.next ? level->deadline : look.next;
+            continue;
+        }
+        bool wakes;
+        level->expired = true;
+        look.asked |= accept_and_signal(record, level->number, NULL, &wakes) != ITR_FINISHED;
+        look.wakes |= wakes;
+    }
+    atomic_store_explicit(&record->looked_at, look.next, memory_order_relaxed);
+    unlock_record(record);
+    return look;
 }
 
 uint32_t
@@ -454,6 +540,7 @@ itr_record_end(itr_record *record, itr_payload **dropped)
 {
     lock_record(record);
     forget_levels(record, dropped);
+    record->level_count = 1;
     change_flags(record, ITR_ENDED, OF_REQUESTS);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
@@ -475,7 +562,11 @@ itr_record_after_fork_parent(itr_record *record)
 void
 itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
 {
-    forget_levels(record, dropped); /* the scopes are its owner's still */
+    forget_levels(record, dropped);
+    for (uint32_t i = 0; i < record->level_count; i++) { /* the scopes are its owner's still */
+        record->levels[i].deadline = ITR_NEVER;
+        record->levels[i].expired = false;
+    }
     change_flags(record, 0, OF_REQUESTS);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);

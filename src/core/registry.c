@@ -5,7 +5,10 @@
  */
 #include "itr_registry.h"
 
+#include <unistd.h>
+
 #include "itr_lot.h"
+#include "itr_timer.h"
 
 enum {
     BUCKETS = 4096,      /* a power of two; a process has hundreds of threads, or some thousands */
@@ -99,6 +102,7 @@ throw_away(itr_record *record)
 {
     leave_registry(record);
     itr_record_end(record, &registry.orphans);
+    itr_unwatch_deadlines(record);
     itr_release(record);
 }
 
@@ -393,17 +397,19 @@ itr_count(void)
 /*
  * Fork. ------------------------------------------------------------------------------------------
  *
- * The forking thread holds the registry's mutex and its own record's across the fork, so the child
- * finds both whole. Records of other threads may have been caught in the middle of a request, with
- * their mutex locked by a thread that does not exist in the child: they are put aside unopened, and
- * freed by the next itr_take_orphans (a fork that is followed by exec never pays for that). All
- * that can be lost to such a request is the payload that its requester had not handed over yet.
+ * The forking thread holds the registry's mutex, the timer's and its own record's across the fork,
+ * so the child finds all three whole. Records of other threads may have been caught in the middle
+ * of a request, with their mutex locked by a thread that does not exist in the child: they are put
+ * aside unopened, and freed by the next itr_take_orphans (a fork that is followed by exec never
+ * pays for that). All that can be lost to such a request is the payload that its requester had not
+ * handed over yet.
  */
 
 static void
 before_core_fork(void)
 {
     lock_registry();
+    itr_timer_before_fork();
     if (itr_current() != NULL) {
         itr_record_before_fork(itr_current());
     }
@@ -415,6 +421,7 @@ after_fork_parent(void)
     if (itr_current() != NULL) {
         itr_record_after_fork_parent(itr_current());
     }
+    itr_timer_after_fork_parent();
     unlock_registry();
 }
 
@@ -438,6 +445,8 @@ after_fork_child(void)
     itr_record *own = itr_current();
     bool listed = own != NULL && own->listed;
     itr_lot_after_fork_child();
+    itr_timer_after_fork_child(own);
+    itr_scatter_scopes((uint64_t)getpid());
     if (listed) {
         leave_registry(own);
     }
@@ -457,6 +466,7 @@ static void
 registry_init(void)
 {
     itr_own_fd_init();
+    itr_scatter_scopes((uint64_t)getpid());
     init_error = pthread_key_create(&exit_key, on_thread_exit);
     if (init_error == 0) {
         init_error = pthread_atfork(before_core_fork, after_fork_parent, after_fork_child);

@@ -1,0 +1,314 @@
+/* Deadlines of scopes (S27): who is asked, when, and what is left afterwards. */
+#include <poll.h>
+
+#include "expect.h"
+#include "itr_timer.h"
+
+static const int64_t SOON = INT64_C(20000000), LATE = INT64_C(3600000000000);
+static const itr_thread self = {.thread_id = 1, .serial = 1};
+
+/* Enter it, and have its deadline watched. Returns whether it has been asked already. */
+static bool
+enter(itr_record *record, uint64_t scope, itr_deadline deadline)
+{
+    bool asked;
+    EXPECT(itr_enter_scope_until(record, scope, deadline));
+    EXPECT(itr_watch_deadline(record, deadline, &asked) == 0);
+    return asked;
+}
+
+/* Returns whether somebody has asked it. */
+static bool
+leave(itr_record *record, uint64_t scope)
+{
+    itr_payload *dropped = NULL;
+    bool asked;
+    (void)itr_leave_scope(record, scope, &asked, &dropped);
+    EXPECT(dropped == NULL);
+    return asked;
+}
+
+static void
+dispose_left(itr_record *record)
+{
+    itr_payload *dropped = NULL;
+    itr_record_end(record, &dropped);
+    itr_unwatch_deadlines(record);
+    itr_release(record);
+}
+
+/* Until the timer has nothing to look after. */
+static void
+wait_until_idle(void)
+{
+    while (itr_timer_count().records > 0) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+static void
+the_scope_is_asked_when_its_deadline_has_passed(void)
+{
+    itr_record *record = new_record();
+    itr_deadline deadline = itr_deadline_after(SOON);
+    EXPECT(!enter(record, 7, deadline));
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= deadline);
+    EXPECT(itr_has_expired(record, 7) && !itr_has_expired(record, 6));
+    EXPECT(leave(record, 7) && itr_flags(record) == 0 && !itr_has_expired(record, 7));
+    wait_until_idle();
+    dispose_left(record);
+}
+
+static void
+who_has_left_is_not_asked(void)
+{
+    itr_record *record = new_record();
+    EXPECT(!enter(record, 7, itr_deadline_after(SOON)) && !leave(record, 7));
+    EXPECT(itr_timer_count().records == 1); /* to be looked at for nothing */
+    wait_until_idle();
+    EXPECT(itr_flags(record) == 0);
+    /* Nor the next one, for the deadline of the first. */
+    EXPECT(!enter(record, 8, itr_deadline_after(SOON)) && !leave(record, 8));
+    EXPECT(!enter(record, 9, itr_deadline_after(LATE)));
+    EXPECT(itr_wait(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
+    EXPECT(!leave(record, 9) && itr_flags(record) == 0);
+    dispose_left(record);
+}
+
+static void
+a_deadline_that_has_passed_is_asked_for_at_once(void)
+{
+    itr_record *record = new_record();
+    EXPECT(enter(record, 7, 0) && itr_has_expired(record, 7));
+    EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING) && leave(record, 7));
+    EXPECT(enter(record, 8, INT64_MIN) && leave(record, 8));
+    EXPECT(!enter(record, 9, ITR_NEVER) && !leave(record, 9));
+    EXPECT(record->turn == 0 && record->looked_at == ITR_NEVER);
+    dispose_left(record);
+}
+
+/* A million limits in a row are one entry, and nobody is woken. */
+static void
+a_deadline_behind_the_next_look_costs_nothing(void)
+{
+    itr_record *record = new_record();
+    itr_deadline first = itr_deadline_after(LATE);
+    EXPECT(!enter(record, 7, first) && !leave(record, 7));
+    while (itr_timer_count().wakes == 0 && itr_timer_count().runs) {
+        (void)poll(NULL, 0, 1); /* until it has seen that, if it slept */
+    }
+    for (int64_t i = 1; i <= 100000; i++) {
+        EXPECT(!enter(record, 7, first + i) && !leave(record, 7));
+        EXPECT(record->looked_at == first);
+    }
+    EXPECT(itr_timer_count().records == 1);
+    dispose_left(record);
+    EXPECT(itr_timer_count().records == 0);
+}
+
+static void
+a_deadline_is_moved(void)
+{
+    itr_record *record = new_record();
+    bool asked;
+    EXPECT(!enter(record, 7, itr_deadline_after(LATE)));
+    itr_deadline earlier = itr_deadline_after(SOON);
+    EXPECT(itr_reschedule(record, 7, earlier) && !itr_reschedule(record, 6, 0));
+    EXPECT(itr_watch_deadline(record, earlier, &asked) == 0 && !asked);
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= earlier);
+    EXPECT(!itr_reschedule(record, 7, ITR_NEVER)); /* it has expired */
+    EXPECT(leave(record, 7) && !itr_reschedule(record, 7, 0));
+    /* Later: the look at the old time is for nothing. */
+    EXPECT(!enter(record, 8, itr_deadline_after(SOON)));
+    EXPECT(itr_reschedule(record, 8, itr_deadline_after(LATE)));
+    EXPECT(itr_wait(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
+    /* To never, and to what has passed. */
+    EXPECT(itr_reschedule(record, 8, ITR_NEVER));
+    EXPECT(itr_reschedule(record, 8, 1) && itr_watch_deadline(record, 1, &asked) == 0 && asked);
+    EXPECT(leave(record, 8));
+    dispose_left(record);
+}
+
+enum { MANY = 1000 };
+
+/* In the order of their deadlines, whatever the order they came in. */
+static void
+many_are_each_asked_in_time(void)
+{
+    static itr_record *records[MANY];
+    static itr_deadline deadlines[MANY];
+    uint64_t seed = 1;
+    for (size_t i = 0; i < MANY; i++) {
+        records[i] = new_record();
+        deadlines[i] = itr_deadline_after(random_next(&seed) % (4 * SOON));
+        (void)enter(records[i], i + 1, deadlines[i]);
+        if (i % 3 == 0) { /* some are gone, from wherever they are in the heap */
+            dispose_left(records[i]);
+            records[i] = NULL;
+        }
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        if (records[i] != NULL) {
+            EXPECT(itr_wait(records[i], ITR_NEVER) == ITR_WAIT_REQUESTED);
+            EXPECT(itr_now() >= deadlines[i] && leave(records[i], i + 1));
+        }
+    }
+    wait_until_idle();
+    for (size_t i = 0; i < MANY; i++) {
+        if (records[i] != NULL) {
+            dispose_left(records[i]);
+        }
+    }
+}
+
+/* The one wake-up in a while is the last thing that the earlier tests have set. */
+static void
+nobody_wakes_up_for_what_is_not_due(void)
+{
+    static itr_record *records[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        records[i] = new_record();
+        EXPECT(!enter(records[i], 7, itr_deadline_after(LATE - (int64_t)i)));
+    }
+    (void)poll(NULL, 0, 1100); /* it has seen the last one, and what it may linger for */
+    uint64_t wakes = itr_timer_count().wakes;
+    (void)poll(NULL, 0, 500);
+    EXPECT(itr_timer_count().wakes == wakes && itr_timer_count().records == MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        EXPECT(!leave(records[i], 7));
+        dispose_left(records[i]);
+    }
+    EXPECT(itr_timer_count().records == 0);
+}
+
+static void
+the_thread_ends_when_nothing_is_left_and_comes_back(void)
+{
+    itr_record *record = new_record();
+    EXPECT(!enter(record, 7, itr_deadline_after(SOON)) && itr_timer_count().runs);
+    while (itr_timer_count().runs) {
+        (void)poll(NULL, 0, 10);
+    }
+    EXPECT(leave(record, 7) && !enter(record, 8, itr_deadline_after(SOON)));
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
+    dispose_left(record);
+}
+
+/* What more there is to do: by the timer, when nobody has to be woken but is to be stopped. */
+static _Atomic(itr_record *) told;
+
+static void
+tell(itr_record *record)
+{
+    atomic_store(&told, record);
+}
+
+static void
+who_runs_is_told_of(void)
+{
+    itr_record *record = new_record();
+    itr_timer_init(tell);
+    (void)itr_enable_cancel(record);
+    EXPECT(!enter(record, 7, itr_deadline_after(SOON)));
+    while (atomic_load(&told) == NULL) {
+        (void)poll(NULL, 0, 1);
+    }
+    EXPECT(atomic_load(&told) == record && itr_requested(record) && leave(record, 7));
+    /* Who waits is woken, and sees to it himself. */
+    atomic_store(&told, NULL);
+    (void)itr_begin_wait(record);
+    EXPECT(!enter(record, 8, itr_deadline_after(SOON)));
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
+    wait_until_idle();
+    EXPECT(atomic_load(&told) == NULL);
+    itr_timer_init(NULL);
+    dispose_left(record);
+}
+
+static void *
+end_with_a_deadline(void *as_it_ends)
+{
+    itr_record *record = itr_adopt(self);
+    EXPECT(record != NULL && !enter(record, 7, itr_deadline_after(LATE)));
+    EXPECT(itr_timer_count().records == 1);
+    if (as_it_ends == NULL) {
+        itr_end(self);
+        bool asked;
+        EXPECT(!itr_reschedule(record, 7, 0) && !itr_has_expired(record, 7));
+        EXPECT(itr_watch_deadline(record, 0, &asked) == 0 && !asked);
+    }
+    return NULL;
+}
+
+static void
+a_thread_that_ends_leaves_no_deadline_behind(void)
+{
+    static char as_it_ends;
+    join(start(end_with_a_deadline, NULL));
+    EXPECT(itr_timer_count().records == 0);
+    join(start(end_with_a_deadline, &as_it_ends)); /* told by the thread-exit handler */
+    EXPECT(itr_timer_count().records == 0);
+}
+
+static bool
+child_has_no_deadlines(void)
+{
+    itr_record *record = itr_current();
+    itr_timer_statistics there = itr_timer_count();
+    return there.records == 0 && !there.runs && !itr_requested(record) &&
+           !itr_has_expired(record, 7) &&
+           itr_wait(record, itr_deadline_after(3 * SOON)) == ITR_WAIT_TIMEOUT;
+}
+
+static bool
+child_may_have_its_own(void)
+{
+    itr_record *record = itr_current();
+    itr_deadline deadline = itr_deadline_after(SOON);
+    bool asked;
+    /* The scope is the parent's, and goes on. */
+    EXPECT(itr_reschedule(record, 7, deadline));
+    EXPECT(itr_watch_deadline(record, deadline, &asked) == 0 && !asked);
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 7));
+    return !enter(record, 8, itr_deadline_after(LATE)) && !leave(record, 8);
+}
+
+static void *
+fork_within(void *unused)
+{
+    itr_record *record = itr_adopt(self);
+    itr_record *other = new_record(); /* of a thread that the child has not */
+    EXPECT(record != NULL && !enter(other, 6, itr_deadline_after(LATE)));
+    EXPECT(!enter(record, 7, itr_deadline_after(SOON)));
+    in_a_child(child_has_no_deadlines);
+    in_a_child(child_may_have_its_own);
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED); /* the parent's stays */
+    in_a_child(child_has_no_deadlines);                        /* nor what has expired */
+    EXPECT(leave(record, 7));
+    dispose_left(other);
+    return unused;
+}
+
+static void
+a_child_has_its_scopes_without_deadlines(void)
+{
+    join(start(fork_within, NULL));
+}
+
+int
+main(void)
+{
+    EXPECT(itr_init() == 0);
+    RUN(the_scope_is_asked_when_its_deadline_has_passed);
+    RUN(who_has_left_is_not_asked);
+    RUN(a_deadline_that_has_passed_is_asked_for_at_once);
+    RUN(a_deadline_behind_the_next_look_costs_nothing);
+    RUN(a_deadline_is_moved);
+    RUN(many_are_each_asked_in_time);
+    RUN(nobody_wakes_up_for_what_is_not_due);
+    RUN(the_thread_ends_when_nothing_is_left_and_comes_back);
+    RUN(who_runs_is_told_of);
+    RUN(a_thread_that_ends_leaves_no_deadline_behind);
+    RUN(a_child_has_its_scopes_without_deadlines);
+    return 0;
+}
