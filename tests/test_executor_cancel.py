@@ -9,13 +9,13 @@ from concurrent.futures import CancelledError
 import pytest
 from executor_parts import Busy, outcome, start_waiting
 from interruption import (
+    Scope,
     ThreadExit,
     _future,
     check_interrupt,
     interruption_requested,
     on_interrupt,
 )
-from interruption._interruption import _Scope
 from support import PATIENCE, until
 
 
@@ -151,13 +151,13 @@ def test_that_class_raised_without_being_asked_is_the_outcome(single):
 def test_what_it_ends_by_is_the_cancels_only_if_that_has_reached_it(single, monkeypatch, order):
     begun, go = threading.Event(), threading.Event()
 
-    class Scope:
+    class WatchedScope:
         """A real one; the task ends before whoever asks goes on, or before it asks."""
 
         def __init__(self):
-            self.scope = _Scope()
-            self.enter = self.scope.enter
-            self.leave = self.scope.leave
+            self.scope = Scope()
+            self._enter = self.scope._enter  # noqa: SLF001
+            self._leave = self.scope._leave  # noqa: SLF001
 
         def interrupt(self, *arguments, **options):
             if order == "asked, then ended":
@@ -173,7 +173,7 @@ def test_what_it_ends_by_is_the_cancels_only_if_that_has_reached_it(single, monk
         go.wait(PATIENCE)
         raise TooSlow("of itself")
 
-    monkeypatch.setattr(_future, "_Scope", Scope)
+    monkeypatch.setattr(_future, "Scope", WatchedScope)
     future = single.submit(task)
     assert begun.wait(PATIENCE)
     reached = order == "asked, then ended"

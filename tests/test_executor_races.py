@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, wait
 import pytest
 from executor_parts import Busy, outcome
 from interruption import (
+    Scope,
     ThreadExit,
     ThreadPoolExecutor,
     _executor,
@@ -28,7 +29,6 @@ from interruption import (
     protect,
     unprotect,
 )
-from interruption._interruption import _Scope
 from support import PATIENCE, Started, in_thread, scaled, seeded, until, until_blocked
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
@@ -65,13 +65,13 @@ class HaltingScope:
     halts = None  # (where, reached, go)
 
     def __init__(self):
-        self.scope = _Scope()
-        self.enter = self.scope.enter
+        self.scope = Scope()
+        self._enter = self.scope._enter
         self.interrupt = self.scope.interrupt
 
-    def leave(self):
+    def _leave(self):
         self.halt("before")
-        self.scope.leave()
+        self.scope._leave()
         self.halt("after")
 
     def halt(self, where):
@@ -89,7 +89,7 @@ def test_a_cancel_that_comes_after_the_last_statement_hits_nobody(
     reached, go = threading.Event(), threading.Event()
     protect(__name__)  # as the package is: between its statements nothing is raised
     request.addfinalizer(lambda: unprotect(__name__))
-    monkeypatch.setattr(_future, "_Scope", HaltingScope)
+    monkeypatch.setattr(_future, "Scope", HaltingScope)
     monkeypatch.setattr(HaltingScope, "halts", (where, reached, go))
     first = single.submit(pow, 2, 2)
     second = single.submit(lambda: [interruption_requested() for _ in range(1000)])
@@ -396,7 +396,7 @@ def test_a_task_that_there_is_no_memory_for_has_failed(single, monkeypatch):
     def no_memory():
         raise MemoryError
 
-    monkeypatch.setattr(_future, "_Scope", no_memory)
+    monkeypatch.setattr(_future, "Scope", no_memory)
     with pytest.raises(MemoryError):
         single.submit(int).result(PATIENCE)
     monkeypatch.undo()

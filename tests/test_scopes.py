@@ -1,4 +1,5 @@
 """Requests to scopes: one looks only at what is inside of its own."""
+# ruff: noqa: SLF001
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import time
 import pytest
 from delivery_parts import ask_myself, statements
 from interruption import (
+    Scope,
     ThreadExit,
     allow_interruption,
     check_interrupt,
@@ -21,7 +23,6 @@ from interruption import (
     interruption_requested,
     on_interrupt,
 )
-from interruption._interruption import _Scope
 from support import PATIENCE, in_thread, run_script, until, until_blocked
 
 
@@ -151,7 +152,7 @@ class InScope:
     """A thread in a region, something around, a scope in it, and something for ever in that."""
 
     def __init__(self, around, work):
-        self.scope = _Scope()
+        self.scope = Scope()
         self.seen = []
         self.begun = threading.Event()
         self.work = work
@@ -265,7 +266,7 @@ def test_of_two_that_wait_the_outer_one_is_raised_and_only_that(work):
             seen.append("ended")
         return seen
 
-    outer, inner = _Scope(), _Scope()
+    outer, inner = Scope(), Scope()
     # the inner shield is inside of the outer scope: there the inner scope is the outermost
     assert in_thread(body) == ["cleanup", "left", "ended"]
 
@@ -286,7 +287,7 @@ def test_of_two_that_wait_the_outer_one_is_raised_and_only_that(work):
                 raise
         return order
 
-    outer, inner = _Scope(), _Scope()
+    outer, inner = Scope(), Scope()
     assert in_thread(at_once) == ["outer", "cleanup"]
 
 
@@ -296,7 +297,7 @@ def test_a_lock_that_is_taken_again_in_a_scope_delays_it_until_that_is_released(
         order = []
         condition = threading.Condition()  # of an RLock
         with allow_interruption, condition:
-            with _Scope() as scope:
+            with Scope() as scope:
                 with condition:
                     if waits:
                         condition.wait(0.001)  # which gives it up for a while, all of it
@@ -332,7 +333,7 @@ def test_cleanup_is_left_alone_by_its_own_scope_and_broken_into_by_an_outer_one(
             order.append("not reached")
         return order
 
-    outer, inner = _Scope(), _Scope()
+    outer, inner = Scope(), Scope()
     assert in_thread(body) == ["alone", "in cleanup"]
 
 
@@ -353,7 +354,7 @@ def test_an_inner_exception_that_displaces_the_outer_one_ends_at_the_outer():
         order.append("ended")
         return order
 
-    outer, inner = _Scope(), _Scope()
+    outer, inner = Scope(), Scope()
     assert in_thread(body) == ["ended"]
 
 
@@ -376,7 +377,7 @@ def test_and_that_of_the_thread_passes_all():
             order.append(error.__context__.reason)
         return order
 
-    outer, inner = _Scope(), _Scope()
+    outer, inner = Scope(), Scope()
     assert in_thread(body) == ["inner", "thread"]
 
 
@@ -395,7 +396,7 @@ def test_once_it_is_cleared_the_scope_works_on():  # S6
             order.append("not reached")
         return order
 
-    scope = _Scope()
+    scope = Scope()
     assert in_thread(body) == ["goes on"]
 
 
@@ -422,7 +423,7 @@ def test_check_interrupt_raises_for_each_level_every_time():  # S5
             clear_interrupt()
         return order
 
-    scope = _Scope()
+    scope = Scope()
 
     def outermost():
         return body()
@@ -442,12 +443,12 @@ def test_entering_regions_in_a_scope_that_has_been_stopped_is_left_alone():  # S
             finally:
                 with allow_interruption:
                     statements()
-                with _Scope():
+                with Scope():
                     statements()
                 order.append("whole")
         return order
 
-    scope = _Scope()
+    scope = Scope()
     assert in_thread(body) == ["whole"]
 
 
@@ -456,12 +457,12 @@ def test_entering_regions_in_a_scope_that_has_been_stopped_is_left_alone():  # S
 
 def test_a_scope_ends_what_was_raised_for_it_and_nothing_else():
     def own():
-        with _Scope() as scope, defer_interruption:
+        with Scope() as scope, defer_interruption:
             scope.interrupt()
             raise ThreadExit("of the program")
 
     def other_class():
-        with _Scope() as scope:
+        with Scope() as scope:
             scope.interrupt(Reason)
             try:
                 statements()
@@ -469,7 +470,7 @@ def test_a_scope_ends_what_was_raised_for_it_and_nothing_else():
                 raise ValueError("its own") from None
 
     def asked_for():
-        with _Scope() as scope:
+        with Scope() as scope:
             scope.interrupt(Reason, reason="why")
             try:
                 statements()
@@ -487,16 +488,16 @@ def test_a_scope_ends_what_was_raised_for_it_and_nothing_else():
 
 def test_leave_tells_the_same():
     def body():
-        scope = _Scope()
-        scope.enter()
-        asked = scope.leave()
-        again = _Scope()
-        again.enter()
+        scope = Scope()
+        scope._enter()
+        asked = scope._leave()
+        again = Scope()
+        again._enter()
         again.interrupt(Reason)
         try:
             time.sleep(PATIENCE)
         except Reason as error:
-            return asked, again.leave(error), interruption_requested()
+            return asked, again._leave(error), interruption_requested()
 
     assert in_thread(body) == (False, True, False)
 
@@ -507,7 +508,7 @@ def test_leave_tells_the_same():
 def test_asked_before_it_is_entered_it_raises_at_its_first_statement():
     def body():
         order = []
-        scope = _Scope()
+        scope = Scope()
         assert scope.interrupt(reason="before") is True
         with scope:
             try:
@@ -524,12 +525,12 @@ def test_asked_before_it_is_entered_it_raises_at_its_first_statement():
 
 def test_a_block_that_comes_to_its_end_has_done_so():
     def body():
-        with _Scope() as scope, allow_interruption(async_interrupt=False):
+        with Scope() as scope, allow_interruption(async_interrupt=False):
             scope.interrupt()
             return interruption_requested()
 
     def asked_late():
-        scope = _Scope()
+        scope = Scope()
         with scope:
             pass
         return scope.interrupt(), interruption_requested()
@@ -540,7 +541,7 @@ def test_a_block_that_comes_to_its_end_has_done_so():
 
 def test_entering_one_is_as_entering_a_region_to_the_thread_s_request():  # S7
     def body():
-        scope = _Scope()
+        scope = Scope()
         ask_myself("thread")
         try:
             with scope:
@@ -553,7 +554,7 @@ def test_entering_one_is_as_entering_a_region_to_the_thread_s_request():  # S7
 
 
 def test_several_threads_are_in_one_at_once():
-    scope = _Scope()
+    scope = Scope()
     begun, ended = [], []
 
     def body():
@@ -578,7 +579,7 @@ def test_in_the_child_of_a_fork_scopes_stay_without_requests():  # S18
         """
         import os, threading, time
         from interruption import ThreadExit, defer_interruption, interruption_requested
-        from interruption._interruption import _Scope
+        from interruption import Scope
 
         def in_child():
             assert not interruption_requested()
@@ -598,7 +599,7 @@ def test_in_the_child_of_a_fork_scopes_stay_without_requests():  # S18
                 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             print("ended")
 
-        outer, inner = _Scope(), _Scope()
+        outer, inner = Scope(), Scope()
         thread = threading.Thread(target=body)
         thread.start()
         thread.join()
@@ -612,7 +613,7 @@ def test_a_greenlet_s_scope_is_in_force_while_it_runs():  # S21
 
     def body():
         order = []
-        one, other = _Scope(), _Scope()
+        one, other = Scope(), Scope()
 
         def run_one():
             with one:
@@ -646,40 +647,40 @@ def test_a_greenlet_s_scope_is_in_force_while_it_runs():  # S21
 
 def test_left_out_of_order_or_elsewhere_nothing_changes():
     def body():
-        outer, inner = _Scope(), _Scope()
-        outer.enter()
-        inner.enter()
+        outer, inner = Scope(), Scope()
+        outer._enter()
+        inner._enter()
         with pytest.raises(RuntimeError, match="out of order"):
-            outer.leave()
+            outer._leave()
         with pytest.raises(RuntimeError, match="where it was not entered"):
-            in_thread(inner.leave)
+            in_thread(inner._leave)
         with pytest.raises(RuntimeError, match="entered by this thread already"):
-            inner.enter()
+            inner._enter()
         with pytest.raises(ThreadExit):
             outer.interrupt()
             statements()
-        assert inner.leave() is False
+        assert inner._leave() is False
         assert interruption_requested()
-        assert outer.leave() is True
+        assert outer._leave() is True
         assert not interruption_requested()
         with pytest.raises(RuntimeError, match="where it was not entered"):
-            outer.leave()
+            outer._leave()
 
     in_thread(body)
 
 
 def test_generators_and_coroutines_do_not_enter_one():
     def generate():
-        with _Scope():
+        with Scope():
             yield
 
     async def wait():
-        with _Scope():
+        with Scope():
             pass
 
     async def wait_by_stack():
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_Scope())
+            stack.enter_context(Scope())
 
     def body():
         with pytest.raises(RuntimeError, match="by a generator"):
@@ -687,7 +688,7 @@ def test_generators_and_coroutines_do_not_enter_one():
         for coroutine in (wait(), wait_by_stack()):
             with pytest.raises(RuntimeError, match=r"asyncio\.timeout"):
                 coroutine.send(None)
-        with _Scope() as scope:
+        with Scope() as scope:
             scope.interrupt()
             statements()
         return interruption_requested()
@@ -698,7 +699,7 @@ def test_generators_and_coroutines_do_not_enter_one():
 def test_context_managers_of_generators_do():
     @contextlib.contextmanager
     def limited():
-        with _Scope() as scope:
+        with Scope() as scope:
             yield scope
 
     def body():
@@ -708,7 +709,7 @@ def test_context_managers_of_generators_do():
             statements()
             order.append("not reached")
         with contextlib.ExitStack() as stack:
-            scope = stack.enter_context(_Scope())
+            scope = stack.enter_context(Scope())
             scope.interrupt()
             statements()
             order.append("not reached")
@@ -720,11 +721,11 @@ def test_context_managers_of_generators_do():
 
 def test_a_function_that_a_coroutine_calls_enters_one():
     def limited():
-        with _Scope() as scope:
+        with Scope() as scope:
             scope.interrupt()
             statements()
         with contextlib.ExitStack() as stack:
-            scope = stack.enter_context(_Scope())
+            scope = stack.enter_context(Scope())
             scope.interrupt()
             statements()
         return "ended"
@@ -752,7 +753,7 @@ def test_a_callback_is_called_for_a_scope():  # S10
             reached.append(1)
             called.set()
 
-        with defer_interruption, _Scope() as scope:
+        with defer_interruption, Scope() as scope:
             threading.Thread(target=scope.interrupt).start()
             with on_interrupt(callback):
                 while not reached:  # C code of others, as it were

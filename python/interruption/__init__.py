@@ -23,6 +23,12 @@ Code that does not look is stopped between two of its statements, where it allow
         while True:
             work()
 
+``timeout``, ``timeout_at`` and ``move_on_after`` limit the time that a block may take, in any
+thread; a ``Scope`` is a block that another thread can ask to stop by itself::
+
+    with timeout(2.0):
+        answer = connection.recv(1024)
+
 ``defer_interruption`` keeps a block whole; ``explain`` tells why a thread has not stopped yet.
 
 ``interrupt_on_signal`` and ``interrupt_on_exit`` ask all threads on Ctrl-C, SIGTERM and
@@ -37,6 +43,7 @@ from ._interruption import (
     _C_API as _C_API,  # found here by the C header
 )
 from ._interruption import (
+    Scope,
     ThreadExit,
     _after_fork_in_child,
     _stop_rearming,
@@ -44,12 +51,16 @@ from ._interruption import (
     allow_interruption,
     check_interrupt,
     clear_interrupt,
+    current_deadline,
     defer_interruption,
     interrupt,
     interrupt_all_threads,
     interruption_fd,
     interruption_requested,
+    move_on_after,
     on_interrupt,
+    timeout,
+    timeout_at,
     wait_for_interruption,
 )
 
@@ -71,6 +82,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Explanation",
     "Installation",
+    "Scope",
     "ShutdownReport",
     "SignalExit",
     "Thread",
@@ -81,6 +93,7 @@ __all__ = [
     "blocking",
     "check_interrupt",
     "clear_interrupt",
+    "current_deadline",
     "defer_interruption",
     "explain",
     "explain_all",
@@ -92,10 +105,13 @@ __all__ = [
     "interrupt_on_signal",
     "interruption_fd",
     "interruption_requested",
+    "move_on_after",
     "on_interrupt",
     "protect",
     "run_in_process",
     "shutdown",
+    "timeout",
+    "timeout_at",
     "uninstall",
     "unprotect",
     "wait_for_interruption",

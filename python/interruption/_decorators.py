@@ -78,6 +78,29 @@ def _named(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callabl
     return functools.update_wrapper(wrapper, function, updated=())
 
 
+def decorate_limited(limit: Any, function: _Function) -> _Function:
+    """``function``, each call of which is run within a limit of its own, made as ``limit`` was.
+
+    TypeError: a coroutine function or generator function (the limit would not be in force while
+    others run), a class, or something that cannot be called.
+    """
+    name = type(limit).__name__
+    if isinstance(function, type) or not callable(function):
+        what = "a class" if isinstance(function, type) else repr(type(function).__name__)
+        raise TypeError(f"{name} decorates a function, not {what}")
+    if _wrapper(function) is not _call:
+        raise TypeError(
+            f"{name} does not decorate coroutine functions or generator functions, whose calls "
+            "return at once: use asyncio.timeout() inside, or decorate what consumes the generator"
+        )
+
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        with limit._anew():  # noqa: SLF001
+            return function(*args, **kwargs)
+
+    return _named(limited, function)  # type: ignore[return-value]
+
+
 def _call(region: _Region, function: Callable[..., Any]) -> Callable[..., Any]:
     def in_region(*args: Any, **kwargs: Any) -> Any:
         with region:

@@ -1,6 +1,6 @@
 """A future whose task can be cancelled while it runs, and the task: parts of the executor.
 
-A task runs in a scope of its own (``_Scope``), which is a region: a request to it reaches it or
+A task runs in a scope of its own (``Scope``), which is a region: a request to it reaches it or
 nobody.
 """
 
@@ -10,7 +10,7 @@ import concurrent.futures
 from concurrent.futures import _base
 from typing import Any, TypeVar, cast
 
-from ._interruption import ThreadExit, _check_request, _Scope, check_interrupt
+from ._interruption import Scope, ThreadExit, _check_request, check_interrupt
 
 _Result = TypeVar("_Result")
 
@@ -19,7 +19,7 @@ class Future(concurrent.futures.Future[_Result]):
     """A ``concurrent.futures.Future`` that can be cancelled while its task runs."""
 
     # Written by the worker before the state is RUNNING, and that under the future's lock.
-    _scope: _Scope | None = None
+    _scope: Scope | None = None
     # Classes that cancel() has asked for; written under the future's lock, before the scope is
     # asked: a worker that finds its scope asked finds them here.
     _asked_for: tuple[type[BaseException], ...] = ()
@@ -92,8 +92,8 @@ class Task:
         """Run it in the calling thread, a worker."""
         future = self.future
         try:
-            scope = _Scope()
-            scope.enter()
+            scope = Scope()
+            scope._enter()
         except BaseException as error:  # noqa: BLE001  (no memory; result() raises it)
             self.fail(error)
             return
@@ -102,22 +102,22 @@ class Task:
         future._scope = scope
         try:
             if not future.set_running_or_notify_cancel():
-                scope.leave()
+                scope._leave()
                 return
             check_interrupt()
             result = context.run(self.call)
         except ThreadExit:
-            scope.leave()
+            scope._leave()
             future._end_cancelled()
         except BaseException as error:  # noqa: BLE001  (it is raised by result())
-            if scope.leave() and isinstance(error, future._asked_for):
+            if scope._leave() and isinstance(error, future._asked_for):
                 future._end_cancelled()
             else:
                 future.set_exception(error)
             self = None  # type: ignore[assignment]  # noqa: PLW0642  (its traceback has this frame)
             future = None  # type: ignore[assignment]
         else:
-            scope.leave()
+            scope._leave()
             future.set_result(result)
 
     def cancel(self) -> None:

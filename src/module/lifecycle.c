@@ -28,6 +28,8 @@
 #include "delivery/arming.h"
 #include "blocking/families.h"
 #include "api/on_interrupt.h"
+#include "api/requests.h"
+#include "api/scope_state.h"
 #include "blocking/net/socket_call.h"
 #include "blocking/net/tls_section.h"
 #include "safepoints/code.h"
@@ -44,6 +46,7 @@
 #include "shutdown/signal_hook.h"
 #include "thread/thread.h"
 #include "shutdown/watchdog.h"
+#include "itr_timer.h"
 
 /* A thread's beginning and end. ---------------------------------------------------------------- */
 
@@ -150,6 +153,7 @@ in_child(void)
     mod_mutexes_after_fork_child();
     mod_threads_after_fork_child();
     mod_locksets_after_fork_child();
+    (void)atomic_fetch_add_explicit(&mod_scope_forks, 1, memory_order_relaxed);
 }
 
 /* The hook of Python's. ------------------------------------------------------------------------ */
@@ -188,6 +192,7 @@ mod_lifecycle_init(PyObject *module, mod_state *state)
     if (mod_current_init(module, state, &life) < 0) {
         return -1;
     }
-    mod_rearm_init(state, mod_arm_again);
+    mod_rearm_init(state, mod_arm_again, mod_finish_request);
+    itr_timer_init(mod_finish_soon);
     return 0;
 }

@@ -25,7 +25,8 @@
 #include "safepoints/protected.h"
 #include "thread/regions.h"
 #include "api/requests.h"
-#include "api/scope.h"
+#include "api/scope_requests.h"
+#include "api/scope_types.h"
 #include "delivery/rearm.h"
 #include "safepoints/self_test.h"
 #include "shutdown/signal_hook.h"
@@ -100,6 +101,14 @@ PyDoc_STRVAR(mod_fd_doc,
              "has closed it, the next call returns another.\n\n"
              "OSError: the system has no descriptor left.");
 
+PyDoc_STRVAR(current_deadline_doc,
+             "current_deadline($module, /)\n"
+             "--\n\n"
+             "The earliest deadline in force where the calling thread is, on time.monotonic()'s\n"
+             "clock; math.inf if there is none (S27).\n\n"
+             "That of a scope outside of a shield is not in force in there, nor one that has\n"
+             "stopped its block already.");
+
 /* A method that only this package calls: the header that declares the function says what it does.
    It has the signature that the stubs are checked against. */
 #define PRIVATE(name, function, flags, arguments)                                                  \
@@ -114,6 +123,7 @@ static PyMethodDef methods[] = {
     {"check_interrupt", mod_check_interrupt, METH_NOARGS, check_interrupt_doc},
     {"clear_interrupt", mod_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
     {"wait_for_interruption", FASTCALL_KEYWORDS(mod_wait), wait_for_interruption_doc},
+    {"current_deadline", mod_current_deadline, METH_NOARGS, current_deadline_doc},
     {"interruption_fd", mod_fd, METH_NOARGS, mod_fd_doc},
     PRIVATE("_new_origin", mod_new_origin, METH_NOARGS, ""),
     PRIVATE("_begin_shutdown", mod_begin_shutdown, METH_VARARGS,
@@ -222,7 +232,7 @@ module_exec(PyObject *module)
         mod_check_frames() < 0 || mod_code_init() < 0 || mod_regions_init() < 0 ||
         mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
-        mod_left_init(module, state) < 0 || mod_scope_init(module) < 0 ||
+        mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
         mod_signal_hook_init(module) < 0 || mod_on_interrupt_init(module) < 0 ||
         mod_lifecycle_init(module, state) < 0 || mod_capi_init(module) < 0) {
         return -1;

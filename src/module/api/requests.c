@@ -61,6 +61,12 @@ stop_where_it_is(mod_state *state, itr_record *record)
     return claimed;
 }
 
+void
+mod_finish_request(mod_state *state, itr_record *record)
+{
+    mod_run_callbacks(stop_where_it_is(state, record));
+}
+
 /* Takes the payload, and releases the target; as mod_ask. */
 static int
 ask_with(mod_state *state, mod_target *target, itr_payload *payload)
@@ -110,7 +116,7 @@ mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *e
         mod_payload_drop(payload);
     }
     if (answer != ITR_FINISHED && itr_needs_more(record)) {
-        mod_run_callbacks(stop_where_it_is(state, record));
+        mod_finish_request(state, record);
     }
     else {
         itr_release(record);

@@ -1,13 +1,20 @@
 /*
- * Scopes: regions that can be asked to stop by themselves. The type `_Scope`, which the executor
- * makes one of for each task.
+ * Scopes: regions that can be asked to stop by themselves, and may have a deadline (S22-S27). How
+ * they are entered and left; the types that users have are scope_types.h's.
  */
 #ifndef MOD_SCOPE_H
 #define MOD_SCOPE_H
 
 #include "state.h"
 
-/* Add the type to the module. 0, or -1 with an exception set. */
-int mod_scope_init(PyObject *module);
+/* Methods of all scopes. What they do: their docstrings in scope_types.c. */
+PyObject *mod_scope_enter(PyObject *self, PyObject *unused);
+PyObject *mod_scope_leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *mod_scope_enter_with(PyObject *self, PyObject *unused);
+PyObject *mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
+/* The thread that watches deadlines could not be started, or there is no memory: returns -1, with
+   an exception set. */
+int mod_complain_about_timer(int error);
 
 #endif

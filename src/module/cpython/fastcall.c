@@ -86,9 +86,9 @@ refuse(PyObject *given, const char *name)
 }
 
 int
-mod_seconds(PyObject *given, const char *name, double *seconds)
+mod_moment_of(PyObject *given, const char *name, double *moment)
 {
-    *seconds = Py_HUGE_VAL;
+    *moment = Py_HUGE_VAL;
     if (given == NULL || given == Py_None) {
         return 0;
     }
@@ -113,12 +113,21 @@ mod_seconds(PyObject *given, const char *name, double *seconds)
         PyErr_Format(PyExc_ValueError, "%s must be a number of seconds or None, not NaN", name);
         return -1;
     }
-    if (number < 0) {
+    *moment = number;
+    return 0;
+}
+
+int
+mod_seconds(PyObject *given, const char *name, double *seconds)
+{
+    if (mod_moment_of(given, name, seconds) < 0) {
+        return -1;
+    }
+    if (*seconds < 0) {
         PyErr_Format(PyExc_ValueError,
                      "%s must be zero or more seconds, or None for no limit, not %R", name, given);
         return -1;
     }
-    *seconds = number;
     return 0;
 }
 

@@ -29,6 +29,9 @@ int mod_sort_arguments(const mod_signature *signature, PyObject *const *args, Py
  */
 int mod_seconds(PyObject *given, const char *name, double *seconds);
 
+/* The same of a moment on a clock, which may be negative. */
+int mod_moment_of(PyObject *given, const char *name, double *moment);
+
 /* _seconds(given, name): the above as a function. */
 PyObject *mod_seconds_method(PyObject *module, PyObject *args);
 

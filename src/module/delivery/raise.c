@@ -3,6 +3,7 @@
 
 #include "delivery/arming.h"
 #include "delivery/obstacles.h"
+#include "thread/marks.h"
 #include "thread/payload.h"
 #include "delivery/thread_exit.h"
 
@@ -30,17 +31,6 @@ pass_inner_levels(mod_thread *thread, mod_level level, itr_payload **dropped)
     }
 }
 
-/* Let the scope know the exception again. */
-static void
-tie(mod_thread *thread, mod_level level, PyObject *exception)
-{
-    mod_block *block = mod_block_of_level(thread->tstate, &thread->blocks, level);
-    if (block != NULL && exception != NULL) {
-        Py_INCREF(exception);
-        Py_XSETREF(block->raised, exception);
-    }
-}
-
 int
 mod_raise_request(mod_state *state, itr_record *record, mod_level level)
 {
@@ -57,9 +47,13 @@ mod_raise_request(mod_state *state, itr_record *record, mod_level level)
     const mod_payload *payload = (const mod_payload *)itr_delivered(record, level.number);
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
     PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
+    if (payload == NULL && itr_has_expired(record, level.number)) {
+        reason = PyUnicode_FromString("deadline");
+        PyErr_Clear(); /* no memory: then it goes without */
+    }
     PyObject *exception = mod_raise(state, exc_type, reason);
-    if (thread != NULL) {
-        tie(thread, level, exception);
+    if (exception != NULL && level.number != ITR_THREAD) {
+        (void)mod_mark(exception, level.number); /* no memory: that is raised, and stops it, too */
     }
     mod_payload_drop(dropped);
     Py_XDECREF(exc_type);

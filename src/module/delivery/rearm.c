@@ -23,7 +23,7 @@ static const int64_t FIRST = 1000000, LONGEST = 64000000, LINGER = 1000000000;
 typedef struct {
     itr_record *record; /* a reference */
     itr_deadline due;
-    int64_t pause; /* until the time after that */
+    int64_t pause; /* until the time after that; 0: the request is to be finished first */
 } watch;
 
 static pthread_mutex_t rearm_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -34,6 +34,7 @@ static bool stopped = true; /* the interpreter exits, or has not begun */
 static itr_deadline asleep_until;
 static mod_state *state;
 static void (*arm_again)(mod_state *state, itr_record *record);
+static void (*finish_request)(mod_state *state, itr_record *record);
 static watch *watches;
 static size_t watch_count, capacity;
 
@@ -54,9 +55,9 @@ still_waits(const itr_record *record)
 }
 
 /* Under the mutex. A record that is due, with a reference, or NULL; what waits no more is let go.
-   `*next` is when the next one will be due. */
+   `*next` is when the next one will be due. `*is_new`: its request is to be finished. */
 static itr_record *
-take_due(itr_deadline *next)
+take_due(itr_deadline *next, bool *is_new)
 {
     itr_deadline time = itr_now();
     *next = time + LINGER;
@@ -66,8 +67,8 @@ take_due(itr_deadline *next)
             *next = at->due < *next ? at->due : *next;
             i++;
         }
-        else if (still_waits(at->record)) {
-            at->pause = 2 * at->pause < LONGEST ? 2 * at->pause : LONGEST;
+        else if ((*is_new = at->pause == 0) || still_waits(at->record)) {
+            at->pause = *is_new ? FIRST : 2 * at->pause < LONGEST ? 2 * at->pause : LONGEST;
             at->due = time + at->pause;
             itr_retain(at->record);
             return at->record;
@@ -82,12 +83,19 @@ take_due(itr_deadline *next)
 
 /* Detached, without the mutex. Without memory the next time will do. */
 static void
-rearm(itr_record *record)
+rearm(itr_record *record, bool is_new)
 {
-    if (mod_attach_thread()) {
-        arm_again(state, record);
-        mod_detach_thread();
+    if (!mod_attach_thread()) {
+        return;
     }
+    if (is_new) {
+        itr_retain(record);
+        finish_request(state, record);
+    }
+    else {
+        arm_again(state, record);
+    }
+    mod_detach_thread();
 }
 
 static void *
@@ -99,10 +107,11 @@ run_rearm(void *Py_UNUSED(unused))
     bool lingered = false;
     while (!stopped && !(lingered && watch_count == 0)) {
         itr_deadline next;
-        itr_record *record = take_due(&next);
+        bool is_new;
+        itr_record *record = take_due(&next, &is_new);
         if (record != NULL) {
             (void)pthread_mutex_unlock(&rearm_mutex);
-            rearm(record);
+            rearm(record, is_new);
             itr_release(record);
             (void)pthread_mutex_lock(&rearm_mutex);
             continue;
@@ -129,12 +138,14 @@ start_thread(void)
 
 /* Under the mutex. When the record is due, or 0 if there is no memory. */
 static itr_deadline
-add_watch(itr_record *record)
+add_watch(itr_record *record, int64_t pause)
 {
-    const watch made = {.record = record, .due = itr_now() + FIRST, .pause = FIRST};
+    const watch made = {.record = record, .due = itr_now() + pause, .pause = pause};
     for (size_t i = 0; i < watch_count; i++) {
         if (watches[i].record == record) {
-            watches[i] = made;
+            if (watches[i].pause != 0) {
+                watches[i] = made;
+            }
             return made.due;
         }
     }
@@ -152,11 +163,12 @@ add_watch(itr_record *record)
     return made.due;
 }
 
-void
-mod_rearm_later(itr_record *record)
+/* The record is due in so many nanoseconds, and from then on. */
+static void
+watch_record(itr_record *record, int64_t pause)
 {
     (void)pthread_mutex_lock(&rearm_mutex);
-    itr_deadline due = stopped ? 0 : add_watch(record);
+    itr_deadline due = stopped ? 0 : add_watch(record, pause);
     if (due != 0 && !running) {
         start_thread();
     }
@@ -164,6 +176,18 @@ mod_rearm_later(itr_record *record)
         itr_unpark(&parker);
     }
     (void)pthread_mutex_unlock(&rearm_mutex);
+}
+
+void
+mod_rearm_later(itr_record *record)
+{
+    watch_record(record, FIRST);
+}
+
+void
+mod_finish_soon(itr_record *record)
+{
+    watch_record(record, 0);
 }
 
 /* Beginning, end, fork. ----------------------------------------------------------------------- */
@@ -225,13 +249,15 @@ make_parker(void)
 }
 
 void
-mod_rearm_init(mod_state *module_state, void (*again)(mod_state *, itr_record *))
+mod_rearm_init(mod_state *module_state, void (*again)(mod_state *, itr_record *),
+               void (*finish)(mod_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_parker);
     (void)pthread_mutex_lock(&rearm_mutex);
     state = module_state;
     arm_again = again;
+    finish_request = finish;
     stopped = false;
     (void)pthread_mutex_unlock(&rearm_mutex);
 }

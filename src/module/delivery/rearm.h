@@ -14,9 +14,15 @@
    memory, no thread to do it, the interpreter exits), nothing happens. */
 void mod_rearm_later(itr_record *record);
 
+/* A request has been made by a thread that cannot attach, the timer's: see to what is left to do
+   for it, as soon as may be. By any thread, also one that is not attached. */
+void mod_finish_soon(itr_record *record);
+
 /* Allow it, for the interpreter that the caller runs in. `again` does it, attached, for the record
-   of a thread whose request waits. */
-void mod_rearm_init(mod_state *state, void (*again)(mod_state *state, itr_record *record));
+   of a thread whose request waits; `finish`, what is left to do for a new one, whose reference it
+   takes. */
+void mod_rearm_init(mod_state *state, void (*again)(mod_state *state, itr_record *record),
+                    void (*finish)(mod_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
 void mod_rearm_before_fork(void);

@@ -36,9 +36,6 @@ mod_drop_block(const mod_block *block)
     Py_DECREF(block->object);
     Py_XDECREF(block->code);
     Py_XDECREF(block->base);
-    if (block->kind & MOD_BLOCK_SCOPE) {
-        Py_XDECREF(block->raised);
-    }
 }
 
 /* Free a context that nobody finds any more. Runs other people's code. */

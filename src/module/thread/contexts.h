@@ -32,8 +32,7 @@ typedef struct {
     void *frame; /* the frame that entered it: an address */
     PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
     /* Of scopes only: */
-    uint64_t number;  /* see itr_enter_scope */
-    PyObject *raised; /* the exception that its request was delivered by last; strong, or NULL */
+    uint64_t number; /* see itr_enter_scope */
 } mod_block;
 
 typedef struct mod_context {

@@ -3,6 +3,7 @@
 
 #include "safepoints/code.h"
 #include "thread/contexts.h"
+#include "thread/marks.h"
 #include "thread/payload.h"
 
 /* Interned and kept for ever: a code object's name is the same object. */
@@ -370,20 +371,19 @@ mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
 
 int64_t
 mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
-                uint64_t number)
+                uint64_t number, itr_deadline deadline)
 {
     mod_context *own = &blocks->own;
     if (own->count == own->capacity && grow_context(own) < 0) {
         return -1;
     }
-    if (!itr_enter_scope(record, number)) {
+    if (!itr_enter_scope_until(record, number, deadline)) {
         PyErr_NoMemory();
         return -1;
     }
     mod_block *made = &own->blocks[own->count];
     made->kind = MOD_BLOCK_SCOPE;
     made->number = number;
-    made->raised = NULL;
     int64_t flags = fill_block(tstate, blocks, record, made, object);
     if (flags < 0) {
         itr_payload *dropped = NULL;
@@ -507,17 +507,17 @@ leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyO
    the scope was asked? If a scope around it has been stopped since, with what is inside of it, what
    goes on is that one's. */
 static bool
-ends_here(mod_context *context, PyObject *exception)
+ends_here(itr_record *record, mod_context *context, PyObject *exception)
 {
     const mod_block *left = innermost(context);
-    if (exception == NULL || left->raised != exception) {
+    if (exception == NULL || !mod_is_marked(exception, left->number)) {
         return false;
     }
     for (mod_block *outer = context->blocks;
          outer < left && (left->kind & MOD_BLOCK_PASSED_BY_SCOPE); outer++) {
-        if ((outer->kind & MOD_BLOCK_SCOPE) && outer->raised != NULL) {
-            Py_INCREF(exception);
-            Py_SETREF(outer->raised, exception);
+        if ((outer->kind & MOD_BLOCK_SCOPE) && (itr_level_flags(record, outer->number) &
+                                                (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED) {
+            (void)mod_mark(exception, outer->number);
             break;
         }
     }
@@ -532,7 +532,7 @@ mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     if (context == NULL) {
         return -1;
     }
-    left->ends = ends_here(context, exception);
+    left->ends = ends_here(record, context, exception);
     return leave_found(blocks, record, context, &left->asked);
 }
 

@@ -26,14 +26,16 @@ int64_t mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *r
                         PyObject *object);
 
 /*
- * Owner. The same for a scope, which is a region of a level of its own: of that number, and with an
+ * Owner. The same for a scope, which is a region of a level of its own: of that number, with that
+ * deadline (the caller sees to itr_watch_deadline), and with an
  * object that stands for this block alone. RuntimeError: it would be a generator's or coroutine's.
  */
 int64_t mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
-                        PyObject *object, uint64_t number);
+                        PyObject *object, uint64_t number, itr_deadline deadline);
 
 typedef struct {
-    bool asked; /* somebody has asked the scope */
+    bool expired; /* its deadline has: the caller's to say */
+    bool asked;   /* somebody has asked the scope */
     bool ends; /* the exception that leaves it goes no further: it was raised for what the scope was
                   asked, and for nothing else. Compared is the object, never the class */
 } mod_left;

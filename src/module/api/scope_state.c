@@ -1,0 +1,88 @@
+/* See scope_state.h. */
+#include "api/scope_state.h"
+
+_Atomic uint32_t mod_scope_forks;
+
+static uintptr_t *
+place_of_thread(mod_scope *of, uintptr_t thread_id)
+{
+    if (of->first == thread_id) {
+        return &of->first;
+    }
+    for (uint32_t i = 0; i < of->count; i++) {
+        if (of->others[i] == thread_id) {
+            return &of->others[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+have_room(mod_scope *of)
+{
+    if (of->count < of->capacity) {
+        return true;
+    }
+    uint32_t capacity = of->capacity == 0 ? 4 : 2 * of->capacity;
+    uintptr_t *larger = PyMem_RawRealloc(of->others, capacity * sizeof(*larger));
+    if (larger == NULL) {
+        return false;
+    }
+    of->others = larger;
+    of->capacity = capacity;
+    return true;
+}
+
+int
+mod_scope_add_thread(mod_scope *of, uintptr_t thread_id)
+{
+    if (place_of_thread(of, thread_id) != NULL) {
+        return 0;
+    }
+    if (of->first == 0) {
+        of->first = thread_id;
+    }
+    else if (have_room(of)) {
+        of->others[of->count++] = thread_id;
+    }
+    else {
+        return -1;
+    }
+    of->was_entered = true;
+    return 1;
+}
+
+void
+mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
+{
+    uintptr_t *place = place_of_thread(of, thread_id);
+    if (place == &of->first) {
+        of->first = 0;
+    }
+    else if (place != NULL) {
+        *place = of->others[--of->count];
+    }
+}
+
+int
+mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count)
+{
+    *count = of->count + (of->first != 0);
+    *threads = *count == 0 ? NULL : PyMem_RawMalloc(*count * sizeof(**threads));
+    if (*count > 0 && *threads == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < of->count; i++) {
+        (*threads)[i] = of->others[i];
+    }
+    if (of->first != 0) {
+        (*threads)[of->count] = of->first;
+    }
+    return 0;
+}
+
+void
+mod_scope_free_threads(mod_scope *of)
+{
+    PyMem_RawFree(of->others);
+}
