@@ -112,13 +112,18 @@ STOPPED = sorted(
 )
 
 
+def and_daemon(said):
+    """A daemon thread is asked, but not waited for: it may not come as far as to say so."""
+    return sorted(said if "daemon stopped" in said else [*said, "daemon stopped"])
+
+
 @pytest.mark.parametrize("program", [["program.py"], ["-m", "program"]], ids=["script", "module"])
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_stops_every_kind_of_thread(signum, program, tmp_path):
     # Kept: an exception in what runs when the pool is dropped would be lost.
     source = EVERY_KIND + "pool = ThreadPoolExecutor(2)\nstart_all(pool)\ntime.sleep(1000)\n"
     status, said, told = finish(start(tmp_path, source, program=program), signum)
-    assert (status, said) == (-signum, STOPPED)
+    assert (status, and_daemon(said)) == (-signum, STOPPED)
     if signum == signal.SIGINT:
         assert re.match(r"Traceback .*\n  File .*program.py\", line \d+, in <module>\n", told)
         assert told.endswith("\nKeyboardInterrupt\n")
@@ -140,10 +145,9 @@ def test_it_does_when_the_main_thread_is_past_its_last_line(signum, tmp_path):
         start_all(ThreadPoolExecutor(2))
         threading.Thread(target=ready_when_ended, daemon=True).start()
         """
-    # A daemon thread is not waited for.
     status, said, told = finish(start(tmp_path, EVERY_KIND + textwrap.dedent(source)), signum)
     assert (status, told) == (-signum, "")
-    assert {"daemon stopped", *said} == set(STOPPED)
+    assert and_daemon(said) == STOPPED
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import time
 
 import pytest
 from delivery_parts import statements
-from interruption import ThreadExit, defer_interruption, interruption_requested
-from interruption._interruption import _Scope
+from interruption import Scope, ThreadExit, defer_interruption, interruption_requested
 from support import PATIENCE, scaled, seeded
 
 pytestmark = pytest.mark.stress
@@ -23,7 +22,7 @@ class Worker:
     def __init__(self, seed: int, count: int, lock: threading.Lock) -> None:
         self.random = seeded(seed)
         self.left, self.lock = count, lock
-        self.entered: list[tuple[_Scope, str]] = []  # for who asks
+        self.entered: list[tuple[Scope, str]] = []  # for who asks
         self.wrong: list[str] = []
         self.stopped = 0
         self.thread = threading.Thread(target=self.run)
@@ -39,7 +38,7 @@ class Worker:
 
     def nest(self, depth: int) -> None:
         self.left -= 1
-        scope, name = _Scope(), str(self.left)
+        scope, name = Scope(), str(self.left)
         seen: list[str | None] = []
         try:
             with scope:
@@ -53,7 +52,7 @@ class Worker:
             if seen != [name]:
                 self.wrong.append(f"{seen} has ended at {name}")
 
-    def inside(self, depth: int, scope: _Scope, name: str, seen: list[str | None]) -> None:
+    def inside(self, depth: int, scope: Scope, name: str, seen: list[str | None]) -> None:
         self.entered.append((scope, name))
         try:
             if depth and self.random.random() < 0.8:
