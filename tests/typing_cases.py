@@ -10,6 +10,7 @@ import interruption
 from interruption import (
     Explanation,
     Installation,
+    Scope,
     ShutdownReport,
     SignalExit,
     Thread,
@@ -18,6 +19,7 @@ from interruption import (
     ThreadReport,
     blocking,
     check_interrupt,
+    current_deadline,
     explain,
     explain_all,
     interrupt,
@@ -26,10 +28,13 @@ from interruption import (
     interrupt_on_signal,
     interruption_fd,
     interruption_requested,
+    move_on_after,
     on_interrupt,
     protect,
     run_in_process,
     shutdown,
+    timeout,
+    timeout_at,
     unprotect,
     wait_for_interruption,
 )
@@ -242,3 +247,41 @@ def stopped() -> str:
     shutdown(1, "reason")  # type: ignore[misc]
     with interrupt_on_exit():
         return "reached"
+
+
+def limited() -> int:
+    """A time limit swallows nothing; what may be gone on from returns None then."""
+    with timeout(1), timeout_at(2.5) as limit:
+        assert_type(limit, timeout_at)
+        assert_type(limit.when(), float | None)
+        assert_type(limit.reschedule(None), bool)
+        assert_type(limit.expired(), bool)
+        return int(current_deadline())
+
+
+def moved_on(scope: Scope) -> int | None:
+    """It may be gone on from."""
+    with scope, move_on_after(None, shield=True):
+        assert_type(scope.interrupt(ValueError, reason="r"), bool)
+        return 1
+    return None
+
+
+@timeout(1)
+def function_with_limit(size: int) -> str:
+    """As without."""
+    return str(size)
+
+
+@move_on_after(1)
+def function_for_a_moment(size: int) -> str:
+    """Its result, or None."""
+    return str(size)
+
+
+def call_limited() -> None:
+    """What they return."""
+    assert_type(function_with_limit(1), str)
+    assert_type(function_for_a_moment(1), str | None)
+    timeout("1")  # type: ignore[arg-type]
+    Scope(1)  # type: ignore[call-arg]

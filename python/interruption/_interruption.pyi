@@ -2,11 +2,13 @@ import threading
 from collections.abc import Callable
 from inspect import Signature
 from types import CodeType, FrameType, TracebackType
-from typing import Any, Self, TypeVar, final, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, final, overload
 
 _C_API: Any
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 class ThreadExit(SystemExit):
     reason: str | None
@@ -75,6 +77,7 @@ class on_interrupt:  # noqa: N801
         /,
     ) -> None: ...
 
+@final
 class Scope:
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -94,21 +97,40 @@ class Scope:
     def _leave(self, exception: BaseException | None = None, /) -> bool: ...
 
 @final
-class timeout(Scope):  # noqa: N801
-    def __init__(self, delay: float | None) -> None: ...
+class timeout(Scope):  # type: ignore[misc]  # noqa: N801  (the library's own)
+    def __new__(cls, delay: float | None) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
     def __call__(self, function: _Function, /) -> _Function: ...
     def _anew(self) -> Self: ...
 
 @final
-class timeout_at(Scope):  # noqa: N801
-    def __init__(self, when: float | None) -> None: ...
+class timeout_at(Scope):  # type: ignore[misc]  # noqa: N801  (the library's own)
+    def __new__(cls, when: float | None) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
     def __call__(self, function: _Function, /) -> _Function: ...
     def _anew(self) -> Self: ...
 
 @final
-class move_on_after(Scope):  # noqa: N801
-    def __init__(self, delay: float | None, *, shield: bool = False) -> None: ...
-    def __call__(self, function: _Function, /) -> _Function: ...
+class move_on_after(Scope):  # type: ignore[misc]  # noqa: N801  (the library's own)
+    def __new__(cls, delay: float | None, *, shield: bool = False) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __call__(
+        self, function: Callable[_Parameters, _Result], /
+    ) -> Callable[_Parameters, _Result | None]: ...
     def _anew(self) -> Self: ...
 
 @final
