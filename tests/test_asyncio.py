@@ -24,6 +24,19 @@ ONE, OTHER = socket.socketpair()  # nobody sends
 MOST_THREADS = 32  # of an executor that is not told how many
 
 
+@pytest.fixture(autouse=True)
+def _no_threads_are_left():
+    """They end with their loop, when that is collected; other tests count the threads."""
+    yield
+    for thread in threads():
+        interrupt(thread)
+        thread.join(PATIENCE)
+
+
+def threads():
+    return {each for each in threading.enumerate() if each.name.startswith("to_thread")}
+
+
 class Work:
     """A function that blocks for ever, and what became of it."""
 
@@ -379,21 +392,19 @@ def test_loops_leave_no_threads_and_no_cycles():
         try:
             await to_thread(fails)
         except Mine as error:
-            return weakref.ref(error), {
-                each for each in threading.enumerate() if each.name.startswith("to_thread")
-            }
+            return weakref.ref(error), threads()
 
     gc.disable()
     try:
-        error, threads = asyncio.run(main())
+        error, workers = asyncio.run(main())
         assert error() is None
     finally:
         gc.enable()
-    assert threads
+    assert workers
     gc.collect()  # the loop; asyncio has cycles of its own
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+    for worker in workers:
+        worker.join(PATIENCE)
+        assert not worker.is_alive()
 
 
 def test_ctrl_c_in_asyncio_run_stops_the_function():
