@@ -19,7 +19,7 @@ from interruption import (
     interrupt,
 )
 from interruption._interruption import _switch
-from support import PATIENCE, Started, expect_script, in_thread, scaled
+from support import PATIENCE, Started, expect_script, in_thread, scaled, until_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,8 @@ def test_a_waiter_goes_on_in_the_original_when_it_is_disabled(make):
     lock.acquire()
     waiters = [waiting_for(lock) for _ in range(5)]
     blocking.disable()
-    time.sleep(0.02)
+    for waiter in waiters:  # in the original, now
+        until_blocked(waiter.thread)
     interrupt(waiters[0].thread)
     lock.release()
     assert [waiter.finish() for waiter in waiters] == ["taken"] * 5
@@ -163,7 +164,7 @@ def test_a_waiter_that_began_before_is_not_interrupted_after():
     lock.acquire()
     waiter = waiting_for(lock)
     blocking.disable()
-    time.sleep(0.02)
+    until_blocked(waiter.thread)
     interrupt(waiter.thread)
     waiter.thread.join(0.05)
     assert waiter.thread.is_alive()
