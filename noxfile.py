@@ -233,7 +233,7 @@ def valgrind(session: nox.Session) -> None:
     command = "--wrapper=valgrind --quiet --error-exitcode=1 --fair-sched=yes"
     forking = ["fork", "stress_fork", "lot", "scarce"]
     others = ["parker", "record", "registry", "stress_requests", "stress_wait", "stress_open"]
-    others += ["stress_poll", "stress_lot"]
+    others += ["stress_poll", "stress_lot", "scope"]
     _test_core(
         session,
         "valgrind",

@@ -1,7 +1,4 @@
-"""Functions in threads, for asyncio: cancelling the task stops the function, too.
-
-from interruption.asyncio import to_thread
-"""
+"""Functions in threads, for asyncio: cancelling the task stops the function, too."""
 
 import asyncio
 import contextlib

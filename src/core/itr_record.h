@@ -218,9 +218,6 @@ itr_answer itr_request_scope(itr_record *record, uint64_t scope, itr_payload *pa
    the thread is not in it. */
 uint32_t itr_level_flags(itr_record *record, uint64_t level);
 
-/* Owner only. The outermost level that has one of these bits: true, and which. */
-bool itr_outermost(itr_record *record, uint32_t flags, uint64_t *level);
-
 /*
  * Owner only. Requests to levels outside of that one wait, from here on, where the owner is: a
  * shield is inside of them. ITR_THREAD: none do, as to begin with; ITR_NOBODY: all do. Returns the

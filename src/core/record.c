@@ -379,19 +379,6 @@ itr_level_flags(itr_record *record, uint64_t level)
     return flags;
 }
 
-bool
-itr_outermost(itr_record *record, uint32_t flags, uint64_t *level)
-{
-    bool found = false;
-    lock_record(record);
-    for (uint32_t i = 0; i < record->level_count && !found; i++) {
-        found = (record->levels[i].flags & flags) != 0;
-        *level = record->levels[i].number;
-    }
-    unlock_record(record);
-    return found;
-}
-
 uint32_t
 itr_open_from(itr_record *record, uint64_t level)
 {

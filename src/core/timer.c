@@ -2,7 +2,6 @@
 #include "itr_timer.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "itr_background.h"
@@ -11,10 +10,7 @@
    limit after the other starts no thread for each. */
 static const int64_t LINGER = INT64_C(1000000000);
 
-enum {
-    STACK_SIZE = 128 * 1024,    /* it calls little */
-    WITHOUT_DESCRIPTORS_MS = 10 /* how long to wait where waiting needs a descriptor */
-};
+enum { STACK_SIZE = 128 * 1024 }; /* it calls little */
 
 /* When a record is to be looked at. The record is held. */
 typedef struct {
@@ -130,9 +126,7 @@ rest_until(itr_deadline until)
 {
     timer.asleep_until = until;
     unlock_timer();
-    if (itr_park(&timer.parker, until) == ITR_PARK_ERROR) {
-        (void)poll(NULL, 0, WITHOUT_DESCRIPTORS_MS);
-    }
+    (void)itr_park(&timer.parker, until); /* however it ends: the heap is looked at */
     lock_timer();
     timer.wakes++;
     timer.asleep_until = 0;

@@ -71,14 +71,14 @@ each_level_keeps_its_own_request(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    uint64_t level;
     EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8));
     EXPECT(itr_request_scope(record, 8, &third) == ITR_NEW);
-    EXPECT(itr_outermost(record, ITR_PENDING, &level) && level == 8);
+    EXPECT(itr_level_flags(record, ITR_THREAD) == 0 && itr_level_flags(record, 7) == 0);
+    EXPECT(itr_level_flags(record, 8) & ITR_PENDING);
     EXPECT(itr_request(record, &first) == ITR_NEW &&
            itr_request_scope(record, 7, &second) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING)); /* each for the first time */
-    EXPECT(itr_outermost(record, ITR_PENDING, &level) && level == ITR_THREAD);
+    EXPECT(itr_level_flags(record, ITR_THREAD) & ITR_PENDING);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &second);
     EXPECT(itr_level_flags(record, 7) == ITR_REQUESTED);
     EXPECT(itr_level_flags(record, 8) == (ITR_REQUESTED | ITR_PENDING));
@@ -277,8 +277,9 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
          scope++) {
         EXPECT(itr_enter_scope(shared, scope));
         atomic_store_explicit(&current, scope, memory_order_release);
-        uint64_t level;
-        if (itr_outermost(shared, ITR_PENDING, &level)) {
+        bool threads = itr_level_flags(shared, ITR_THREAD) & ITR_PENDING;
+        uint64_t level = threads ? ITR_THREAD : scope;
+        if (itr_level_flags(shared, level) & ITR_PENDING) {
             EXPECT((itr_flags(shared) & ITR_PENDING) && itr_deliver(shared, level, &dropped));
         }
         (void)itr_leave_scope(shared, scope, NULL, &dropped);

@@ -72,8 +72,7 @@ inspect(void *arg)
     const mod_moment anywhere = {.moment = self ? MOD_AT_CALLER : MOD_AT_WORK};
     mod_thread *thread = to->thread;
     mod_level level = mod_find_pending(thread->tstate, &thread->blocks, thread->record, false);
-    const mod_block *scope = mod_block_of_level(thread->tstate, &thread->blocks, level);
-    to->scope = scope == NULL ? NULL : scope->object;
+    to->scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
     /* Also what waits outside of a shield. */
     to->flags = itr_flags(thread->record) |
                 (mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING);

@@ -20,9 +20,7 @@ begin_time(mod_scope *of)
 {
     of->generation = atomic_load_explicit(&mod_scope_forks, memory_order_relaxed);
     if (!isinf(of->delay) && isinf(of->when)) {
-        double nanoseconds = ceil(of->delay * 1e9);
-        itr_deadline at =
-            nanoseconds < (double)INT64_MAX ? itr_deadline_after((int64_t)nanoseconds) : ITR_NEVER;
+        itr_deadline at = itr_deadline_after(mod_nanoseconds_up(of->delay));
         bool beyond = at == ITR_NEVER;
         mod_scope_set_deadline(of, beyond ? (double)itr_now() / 1e9 + of->delay : (double)at / 1e9,
                                at);

@@ -157,7 +157,7 @@ mod_scope_reschedule(PyObject *self, PyObject *given)
     if (mod_moment_of(given, "when", &to.when) < 0) {
         return NULL;
     }
-    to.deadline = mod_deadline_at(to.when);
+    to.deadline = mod_nanoseconds_up(to.when);
     uintptr_t *threads;
     size_t count;
     mod_scope_lock(of);
@@ -185,7 +185,7 @@ mod_scope_reschedule(PyObject *self, PyObject *given)
 static double
 when_in_force(mod_thread *thread, mod_level level)
 {
-    mod_scope *of = (mod_scope *)mod_block_of_level(thread->tstate, &thread->blocks, level)->object;
+    mod_scope *of = (mod_scope *)mod_scope_of_level(thread->tstate, &thread->blocks, level);
     mod_scope_lock(of);
     double when = mod_scope_is_limited(of) ? of->when : Py_HUGE_VAL;
     mod_scope_unlock(of);

@@ -64,14 +64,15 @@ mod_scope_unlock(mod_scope *of)
     }
 }
 
-/* The moment on the core's clock; rounded up. */
-static inline itr_deadline
-mod_deadline_at(double when)
+/* As many nanoseconds, rounded up: of a moment, the one on the core's clock. Beyond that:
+   ITR_NEVER, or the earliest. */
+static inline int64_t
+mod_nanoseconds_up(double seconds)
 {
-    double nanoseconds = ceil(when * 1e9);
+    double nanoseconds = ceil(seconds * 1e9);
     return nanoseconds >= (double)INT64_MAX   ? ITR_NEVER
            : nanoseconds <= (double)INT64_MIN ? INT64_MIN
-                                              : (itr_deadline)nanoseconds;
+                                              : (int64_t)nanoseconds;
 }
 
 /* Under its mutex, all of these. --------------------------------------------------------------- */

@@ -71,7 +71,7 @@ timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *k
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT_AT);
     if (made != NULL) {
-        mod_scope_set_deadline(made, when, mod_deadline_at(when));
+        mod_scope_set_deadline(made, when, mod_nanoseconds_up(when));
     }
     return (PyObject *)made;
 }

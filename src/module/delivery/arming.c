@@ -48,8 +48,7 @@ obstacle_at_work(void *arg)
     work *at = arg;
     const mod_moment anywhere = {.moment = MOD_AT_WORK};
     at->level = mod_find_pending(at->thread->tstate, &at->thread->blocks, at->thread->record, true);
-    const mod_block *block = mod_block_of_level(at->thread->tstate, &at->thread->blocks, at->level);
-    at->scope = block == NULL ? NULL : block->object;
+    at->scope = mod_scope_of_level(at->thread->tstate, &at->thread->blocks, at->level);
     mod_find_obstacle(at->state, at->thread, at->level, anywhere, &at->obstacle);
 }
 

@@ -66,10 +66,10 @@ mod_raise_request(mod_state *state, itr_record *record, mod_level level)
 static bool
 may_deliver(mod_state *state, mod_thread *thread, mod_level level, mod_moment point)
 {
-    const mod_block *scope = mod_block_of_level(thread->tstate, &thread->blocks, level);
+    const PyObject *scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
     PyObject *taken_in;
     int lasti;
-    if (mod_holds_lock(&thread->lockset, scope == NULL ? NULL : scope->object, &taken_in, &lasti)) {
+    if (mod_holds_lock(&thread->lockset, scope, &taken_in, &lasti)) {
         Py_XDECREF(taken_in); /* the quicker question first: it may be asked for long */
         return false;
     }

@@ -37,7 +37,7 @@ typedef struct {
     bool expired; /* its deadline has: the caller's to say */
     bool asked;   /* somebody has asked the scope */
     bool ends; /* the exception that leaves it goes no further: it was raised for what the scope was
-                  asked, and for nothing else. Compared is the object, never the class */
+                  asked, and for nothing else. By its mark (marks.h), never by its class */
 } mod_left;
 
 /* `exception` (or NULL) leaves it. */

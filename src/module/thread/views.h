@@ -34,6 +34,14 @@ bool mod_next_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level *
 /* The block of the level's scope; of the thread's own NULL. */
 mod_block *mod_block_of_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level level);
 
+/* The object of that block; of the thread's own NULL. */
+static inline PyObject *
+mod_scope_of_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level level)
+{
+    const mod_block *block = mod_block_of_level(tstate, blocks, level);
+    return block == NULL ? NULL : block->object;
+}
+
 /* What has been asked of the level: its flags. */
 static inline uint32_t
 mod_level_flags(const mod_blocks *blocks, itr_record *record, mod_level level)
