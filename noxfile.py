@@ -65,6 +65,12 @@ FRAMEWORKS = [
     *("twisted", "trio", "anyio", "uvloop", "uvicorn", "hypercorn", "gunicorn", "waitress"),
     *("tornado", "cysignals", "ipython"),
 ]
+# What the package has modules for, as extras of it; and what their tests need beside these.
+EXTRAS = ["anyio", "trio", "asgi", "wsgi", "pytest"]
+USED_WITH_EXTRAS = [
+    *("starlette==1.10.*", "fastapi==0.165.*", "uvicorn==0.54.*"),
+    *("gunicorn==27.0.*", "waitress==3.0.*"),
+]
 OPTIMISED = "-Dbuildtype=debugoptimized"
 # Where it is only imported: compiled in half the time.
 QUICK = "--config-settings=setup-args=-Dbuildtype=debug"
@@ -86,6 +92,7 @@ UNMEASURED = ["core_suite", "model", "benchmarks", "docs_names"]
 DISTURBED = [
     "--ignore-glob=tests/test_coexistence*.py",
     "--ignore=tests/libraries",
+    "--ignore=tests/frameworks",
     "--deselect=tests/test_blocking_switch.py::"
     "test_a_method_that_somebody_else_has_replaced_is_left_to_him",
     "--deselect=tests/test_doctor.py::test_a_lack_of_tool_ids_is_found",
@@ -151,6 +158,20 @@ def libraries(session: nox.Session) -> None:
     ):  # one that has no wheel for this Python is left out
         session.install("--only-binary", ":all:", package, success_codes=[0, 1])
     session.run("pytest", "tests/libraries", *session.posargs)
+
+
+@nox.session(python=_interpreters())
+def frameworks(session: nox.Session) -> None:
+    """The modules for frameworks, each on the real thing: loops, servers, brokers, test runners.
+
+    What does not install is left out, and its tests are skipped. Debian's ``redis-server`` is used.
+    """
+    session.install(".[test]")
+    pinned = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    packages = [package for extra in EXTRAS for package in pinned[extra]] + USED_WITH_EXTRAS
+    for package in dict.fromkeys(packages):
+        session.install("--only-binary", ":all:", package, success_codes=[0, 1])
+    session.run("pytest", "tests/frameworks", *session.posargs)
 
 
 @nox.session

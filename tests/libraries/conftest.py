@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from blocking_calls.tls import CERTIFICATE
 from interruption import allow_interruption
-from servers import Child, program, start, until_up
+from servers import Child, program, redis_socket, start, until_up
 from support import PATIENCE, until
+
+__all__ = ["redis_socket"]  # a fixture, found here
 
 
 def descriptors() -> dict[str, str]:
@@ -60,28 +62,6 @@ def http() -> Iterator[Child]:
     child.plain, child.tls, child.mute = map(int, child.next().split())
     yield child
     child.close()
-
-
-@pytest.fixture(scope="session")
-def redis_socket() -> Iterator[str]:
-    """A Redis of our own: the path of its socket."""
-    redis = pytest.importorskip("redis")
-    server = program("redis-server")
-    if server is None:
-        pytest.skip("there is no redis-server (Debian: redis-server)")
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        path, log = f"{folder}/socket", Path(folder, "log")
-        command = [server, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
-        process = start(command, log)
-
-        def connect() -> None:
-            with redis.Redis(unix_socket_path=path) as client:
-                client.ping()
-
-        until_up(connect, process, log)
-        yield path
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="session")

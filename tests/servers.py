@@ -1,4 +1,4 @@
-"""Servers as child processes, which end when the tests do."""
+"""Servers as child processes, which end when the tests do, on this machine only."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import queue
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support import PATIENCE, until
 
-HERE = Path(__file__).parent
+LIBRARIES = Path(__file__).parent / "libraries"
 
 
 class Child:
-    """One of the scripts beside this file. It says a line for each event."""
+    """One of the scripts of tests/libraries. It says a line for each event."""
 
     def __init__(self, script: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / script), *arguments],
+            [sys.executable, str(LIBRARIES / script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -92,3 +94,25 @@ def program(name: str) -> str | None:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     path = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
     return shutil.which(name, path=path)
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[str]:
+    """A Redis of our own: the path of its socket."""
+    redis = pytest.importorskip("redis")
+    server = program("redis-server")
+    if server is None:
+        pytest.skip("there is no redis-server (Debian: redis-server)")
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        path, log = f"{folder}/socket", Path(folder, "log")
+        command = [server, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
+        process = start(command, log)
+
+        def connect() -> None:
+            with redis.Redis(unix_socket_path=path) as client:
+                client.ping()
+
+        until_up(connect, process, log)
+        yield path
+        process.terminate()
+        process.wait(PATIENCE)
