@@ -172,6 +172,29 @@ def test_one_that_jumps_out_of_its_librarys_code(library):  # S30
     ) == (0, ["stopped by SIGINT"], "")
 
 
+def test_it_leaves_the_error_of_a_system_call_alone(library):  # S30
+    """Though telling Python fails: the pipe that wakes an event loop is full."""
+    assert run(
+        library,
+        """
+        library = ctypes.CDLL(sys.argv[1], use_errno=True)
+        library.set(signal.SIGINT, None, 0)
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        try:
+            while True:
+                os.write(write, bytes(4096))
+        except BlockingIOError:
+            pass
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        with interrupt_on_signal():
+            ctypes.set_errno(77)
+            ctypes.CDLL(None, use_errno=True).kill(os.getpid(), signal.SIGINT)
+            say(ctypes.get_errno())
+        """,
+    ) == (0, ["77"], "")
+
+
 def test_one_that_comes_meanwhile_stays(library):  # S30
     assert run(
         library,

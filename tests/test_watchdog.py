@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the timers are 
 GRACE = 0.3
 
 HEAD = f"""
-import atexit, collections, ctypes, itertools, logging, multiprocessing, os
+import atexit, collections, ctypes, itertools, logging, multiprocessing, operator, os
 import signal, sys, threading, time
 from interruption import *
 signal.alarm({int(PATIENCE)})
@@ -258,14 +258,78 @@ def test_at_a_prompt_ctrl_c_ends_a_statement_not_the_program():  # S30
         + textwrap.dedent(f"""
         interrupt_on_signal(timeout={GRACE})
         sys.ps1 = "> "                      # as the prompts of Python and IPython have it
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-            for_ever()
-        except KeyboardInterrupt:
-            time.sleep(3)
+        for _ in range(2):                  # and the second is not late for having been the first
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for_ever()
+            except KeyboardInterrupt:
+                time.sleep(3)
         """)
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+# A signal comes, and only two seconds later the handler in Python runs.
+HELD_A_WHILE = """
+    def hold_a_while(number):
+        library = ctypes.PyDLL(None)
+        calls = [(getattr(library, "raise"), number), *[(library.poll, None, 0, 10)] * 200]
+        try:
+            list(itertools.starmap(operator.call, calls))
+            for_ever()
+        except KeyboardInterrupt:
+            os._exit(5)
+
+    def ctrl_c_twice():
+        for _ in range(2):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for_ever()
+            except KeyboardInterrupt:
+                pass
+"""
+
+ENDED_BEFORE = {
+    "closed": "with interrupt_on_signal(): ctrl_c_twice()",
+    "a fork": """
+interrupt_on_signal()
+ctrl_c_twice()
+child = os.fork()
+if child != 0:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+}
+
+
+@pytest.mark.parametrize("ended", ENDED_BEFORE)
+def test_signals_are_counted_anew(ended):  # S18, S29, S30
+    """The first of the next ones is no third, which would end it although nothing bounds it."""
+    source = textwrap.dedent(HEAD) + textwrap.dedent(HELD_A_WHILE)
+    source += f"{ENDED_BEFORE[ended]}\ninterrupt_on_signal()\nhold_a_while(signal.SIGINT)\n"
+    result = run_script(source)
+    assert (result.returncode, result.stderr) == (5, "")
+
+
+def test_a_child_does_not_answer_for_its_parent():  # S18, S30
+    """Nor for a signal of which Python has not heard before the fork: its own comes first."""
+    result = run_script(
+        "import functools, os, signal\n"
+        "os.setpgid(0, 0)\n"  # all before `logging` is imported: nothing in Python runs after it
+        "os.register_at_fork(before=functools.partial(os.killpg, 0, signal.SIGTERM))\n"
+        + textwrap.dedent(HEAD)
+        + textwrap.dedent(f"""
+        signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"!"))
+        interrupt_on_signal(timeout=1000)
+        child = os.fork()
+        if child != 0:
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        interrupt_on_signal(timeout={GRACE})
+        time.sleep(3)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(5)
+        """)
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (5, "!!", "")
 
 
 def test_nobody_who_forks_is_told_of_another_thread():

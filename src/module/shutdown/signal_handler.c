@@ -51,11 +51,11 @@ static struct {
     _Atomic int64_t due;      /* when it ends the process unless it is answered; or ITR_NEVER */
 } heeded[NSIG];
 
-/* What has come since somebody answered last, or since all was forgotten. */
+/* What has come since all was forgotten. */
 static struct {
-    _Atomic int count;      /* of signals, answered or not */
-    _Atomic int unanswered; /* of signals */
-    _Atomic int64_t since;  /* when the first of these came */
+    _Atomic int count;        /* of signals, answered or not */
+    _Atomic int64_t answered; /* when somebody did, last */
+    _Atomic int64_t since;    /* when the first came that was not answered then */
 } came;
 
 /* Python may never hear of a signal that a library has: its handler may jump out of C code
@@ -239,26 +239,35 @@ end_child(int number)
     }
 }
 
-/* May end the process: with the third signal, when nobody has run the handler in Python since the
-   first. */
+/* When the first has come that nobody has answered; that is now, unless there is one before. */
+static int64_t
+since_when(int64_t now)
+{
+    int64_t since = LOAD(came.since);
+    if (since <= LOAD(came.answered) &&
+        atomic_compare_exchange_strong_explicit(&came.since, &since, now, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        since = now;
+    }
+    return since; /* or that of another thread's handler, which was quicker */
+}
+
+/* May end the process: with the third signal, if nobody has run the handler in Python for a second
+   since one before. */
 static void
 count_signal(int number)
 {
     int64_t now = itr_now();
     int count = atomic_fetch_add_explicit(&came.count, 1, memory_order_relaxed) + 1;
-    int unanswered = atomic_fetch_add_explicit(&came.unanswered, 1, memory_order_relaxed) + 1;
-    if (unanswered == 1) {
-        STORE(came.since, now);
-    }
-    int64_t since = LOAD(came.since), grace = grace_of(number);
+    int64_t since = since_when(now), grace = grace_of(number);
     if (grace != ITR_NEVER && since <= ITR_NEVER - grace) {
         end_at(number, since + grace);
     }
     if (count >= GIVE_UP) {
-        if (unanswered >= GIVE_UP && now - since >= ANSWERS_WITHIN) {
-            mod_end_process(number, 0, since);
+        if (now - since >= ANSWERS_WITHIN) {
+            mod_end_process(number, 0, since); /* at once also where there are no timers */
         }
-        end_at(number, (unanswered >= GIVE_UP ? since : now) + ANSWERS_WITHIN);
+        end_at(number, since + ANSWERS_WITHIN);
     }
 }
 
@@ -304,7 +313,6 @@ on_signal(int number, siginfo_t *info, void *context)
         break;
     default:
         on_sent(number, info);
-        errno = saved;
         go_on(number, info, context);
     }
     errno = saved;
@@ -427,7 +435,7 @@ mod_signal_later(PyObject *Py_UNUSED(module), PyObject *object)
 static void
 be_answered(bool to_end)
 {
-    STORE(came.unanswered, 0);
+    STORE(came.answered, itr_now());
     for (int number = 1; number < NSIG; number++) {
         if (is_watched(number) && LOAD(heeded[number].due) != ITR_NEVER) {
             if (to_end) {
@@ -464,5 +472,5 @@ void
 mod_signals_after_fork_child(void)
 {
     STORE(came.count, 0);
-    STORE(came.unanswered, 0);
+    STORE(came.answered, itr_now());
 }
