@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from pathlib import Path
 from types import ModuleType
 
@@ -524,6 +525,23 @@ def test_a_region_of_a_suspended_generator():  # S19, S21
     assert found.place.function.endswith("generator")
     assert "not in force while that is suspended" in found.reason
     assert found.reason.endswith(str(found.place))
+
+
+def test_a_shield_of_a_suspended_generator_is_no_region():  # S19, S21
+    def generators():
+        with defer_interruption:
+            yield
+
+    def body(started):
+        suspended = [generators() for _ in range(9)]
+        deque(map(next, suspended), maxlen=0)
+        started.ready.set()
+        stay(started)
+        for generator in suspended:
+            generator.close()
+
+    found = explained(body, "not in a region")
+    assert (found.place, "suspended" in found.reason) == (None, False)
 
 
 def test_all_threads():  # S19

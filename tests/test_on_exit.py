@@ -184,23 +184,32 @@ def test_a_thread_whose_start_was_left_by_an_exception_is_not_waited_for():
     """) == (3, ["stopped by exit"], "")
 
 
+BEGINS_LATE = """
+new = hasattr(threading, "_start_joinable_thread")
+name = "_start_joinable_thread" if new else "_start_new_thread"
+original = getattr(threading, name)
+def late_start(function, *arguments, **options):
+    def body(*arguments):
+        time.sleep(0.2)              # the system takes its time
+        function(*arguments)
+    original(body, *arguments, **options)
+    raise KeyboardInterrupt
+
+def start_and_leave(target):
+    setattr(threading, name, late_start)
+    try:
+        threading.Thread(target=target).start()
+    except KeyboardInterrupt:
+        setattr(threading, name, original)
+"""
+
+
 def test_one_that_begins_after_its_start_was_left_is_waited_for():
-    assert run("""
+    assert run(f"""
         interrupt_on_exit()
-        new = hasattr(threading, "_start_joinable_thread")
-        name = "_start_joinable_thread" if new else "_start_new_thread"
-        original = getattr(threading, name)
-        def late(function, *arguments, **options):
-            def body(*arguments):
-                time.sleep(0.2)              # the system takes its time
-                function(*arguments)
-            original(body, *arguments, **options)
-            raise KeyboardInterrupt
-        setattr(threading, name, late)
-        try:
-            threading.Thread(target=work).start()
-        except KeyboardInterrupt:
-            sys.exit(3)
+        exec({BEGINS_LATE!r})
+        start_and_leave(work)
+        sys.exit(3)
     """) == (3, ["stopped by exit"], "")
 
 
@@ -242,6 +251,45 @@ def test_a_stuck_thread_after_a_block_is_not_waited_for_either():
     """)
     assert (status, said) == (3, [])
     assert "still runs" in told
+
+
+def test_nor_when_nothing_is_watched_any_more():
+    status, _, told = run(f"""
+        exec({GIVES_UP!r})
+        with interrupt_on_exit():
+            pass
+        sys.exit(3)
+    """)
+    assert (status, told.count("still runs")) == (3, 1)
+
+
+def test_who_begins_late_is_waited_for_although_another_is_not():
+    """One whose start() was left, and that the system starts all the same."""
+    status, said, _ = run(f"""
+        exec({GIVES_UP!r})
+        exec({BEGINS_LATE!r})
+        def late():
+            time.sleep(0.1)
+            say("ended")
+        start_and_leave(late)
+        sys.exit(3)
+    """)
+    assert (status, said) == (3, ["ended"])
+
+
+@pytest.mark.skipif(not hasattr(threading, "_start_joinable_thread"), reason="from 3.13")
+def test_one_that_died_before_it_began_is_not_waited_for():
+    """Without memory it ends before `threading` hears of it, and stays in its list for ever."""
+    assert run("""
+        interrupt_on_exit()
+        handle = threading._start_joinable_thread(int)
+        handle.join()
+        thread = threading.Thread(target=int)
+        thread._handle = thread._os_thread_handle = handle
+        threading._limbo[thread] = thread
+        start(work)
+        sys.exit(3)
+    """) == (3, ["stopped by exit"], "")
 
 
 def test_everything_is_put_back():  # S17
@@ -326,13 +374,26 @@ def test_the_end_may_come_twice():
     """)
 
 
-@pytest.mark.parametrize("gives_up", ["", "shutdown(timeout=0)"])
+GIVES_UP = """
+try:
+    with interrupt_on_exit(timeout=0.05):
+        start(threading.Event().wait)
+        raise SystemExit
+except SystemExit:
+    pass
+state = interruption._shutdown.signals._state
+while not all(each.is_done() for each in state._begun):
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("gives_up", ["", "shutdown(timeout=0)", GIVES_UP])
 def test_a_child_of_a_fork_has_the_functions_of_python(gives_up):  # S18
     status, said, _ = run(f"""
         before = threading._shutdown
         interrupt_on_exit(timeout=0.1)
         start(threading.Event().wait)
-        {gives_up}
+        exec({gives_up!r})
         pid = os.fork()
         if pid == 0:
             os._exit(threading._shutdown is not before)

@@ -542,3 +542,25 @@ def test_explain_names_the_region_of_a_suspended_greenlet(entered):  # S19, S21
     assert found.state == "not in a region"
     assert "not in force while that is suspended" in found.reason
     assert found.reason.endswith(str(found.place))
+
+
+def test_and_no_shield_of_the_one_that_came_before(entered):  # S19, S21
+    """The main greenlet's, which has no region of its own."""
+
+    def body(started):
+        with defer_interruption:
+            suspended = entered(defer_interruption)
+
+            def asks():
+                started.ready.set()
+                started.go.wait()
+
+            greenlet(asks).switch()
+        suspended.throw(Given)
+
+    with Started(body) as started:
+        interrupt(started.thread)
+        found = explain(started.thread)
+    with pytest.raises(Given):
+        started.finish()
+    assert (found.state, found.place) == ("not in a region", None)

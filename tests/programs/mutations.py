@@ -93,7 +93,8 @@ class Build:
                 text=True,
             )
         except subprocess.TimeoutExpired:
-            return True  # it hangs
+            print("    (it hangs)")
+            return True
         lines = (done.stdout or done.stderr).strip().splitlines()
         failed = [line for line in lines if line.startswith("FAILED")]
         print("   ", *(failed or (lines[-1:] if tests else lines[:1])))

@@ -64,7 +64,7 @@ def _ended_by_exception(frame: FrameType | None) -> bool:
     frame that still runs has not ended: somebody calls ``threading._shutdown()`` for reasons of
     their own, as the processes of ``multiprocessing`` do.
     """
-    if frame is None or frame.f_lasti < 0 or frame is outermost_frame():
+    if frame is None or frame is outermost_frame():
         return False
     last = opcode.opname[frame.f_code.co_code[frame.f_lasti]]
     return not last.startswith("RETURN")

@@ -462,8 +462,7 @@ mod_lockset_leave(mod_lockset *set, mod_lockset *to)
     to->innermost = set->innermost;
     to->count = set->count;
     set->innermost = NULL;
-    set->count = set->scopes = 0;
-    set->unrecorded = false;
+    set->count = 0;
     return true;
 }
 

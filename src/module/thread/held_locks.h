@@ -152,7 +152,7 @@ bool mod_is_held(const mod_lockset *set, mod_held_lock *held);
    everything. Drops references, so Python code may run. */
 void mod_lockset_clear(mod_lockset *set);
 
-/* The same, but what is still held goes into `to`, zeroed, where it is forgotten as ever when
+/* Before that: what is still held goes into `to`, zeroed, where it is forgotten as ever when
    somebody releases it. False: nothing is. */
 bool mod_lockset_leave(mod_lockset *set, mod_lockset *to);
 
