@@ -66,10 +66,11 @@ FRAMEWORKS = [
     *("tornado", "cysignals", "ipython"),
 ]
 # What the package has modules for, as extras of it; and what their tests need beside these.
-EXTRAS = ["anyio", "trio", "asgi", "wsgi", "pytest"]
+EXTRAS = ["anyio", "trio", "asgi", "wsgi", "pytest", "dask", "celery"]
 USED_WITH_EXTRAS = [
     *("starlette==1.10.*", "fastapi==0.165.*", "uvicorn==0.54.*"),
     *("gunicorn==27.0.*", "waitress==3.0.*"),
+    *("redis==8.*", "numpy"),
 ]
 OPTIMISED = "-Dbuildtype=debugoptimized"
 # Where it is only imported: compiled in half the time.

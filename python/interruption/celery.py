@@ -1,0 +1,149 @@
+"""A pool for Celery's worker: threads, whose tasks can be revoked and have time limits.
+
+``worker_pool = "interruption.celery:TaskPool"`` in the configuration of the app.
+"""
+
+import functools
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery.concurrency import thread as _threads
+from celery.concurrency.base import apply_target
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+
+from . import Scope, explain, protect
+
+__all__ = ["TaskPool"]
+
+_log = logging.getLogger("celery.pool")
+
+
+class _Job:
+    """One execution of a task, in a thread of the pool; its task runs in a scope of its own."""
+
+    def __init__(self, name: str, number: int, limits: dict[str, Any]) -> None:
+        self.name = name
+        self.number = number  # what the worker takes for a process id: no other job has it
+        self.soft, self.hard = limits.get("soft_timeout"), limits.get("timeout")
+        self.tell = limits.get("timeout_callback", lambda *_: None)
+        self.scope = Scope()
+        self.entered = False  # by its own thread, as the next
+        self.thread: threading.Thread | None = None
+        self.outcome = ""  # what it has been asked for: written before its scope is asked
+        self.ended = threading.Event()
+
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:  # the task's
+        self.entered = True
+        with self.scope:
+            return function(*args, **kwargs)
+        if self.outcome == "hard":
+            self.tell(False, self.hard)  # noqa: FBT003  (Celery's)
+        elif self.outcome == "soft":
+            raise SoftTimeLimitExceeded(self.soft)
+        raise Ignore("it was interrupted")  # its state has been stored
+
+    def watch(self, report_after: float) -> None:
+        """Ask it at its limits. A thread's, while a job has one."""
+        start = time.monotonic()
+        for limit in sorted(each for each in (self.soft, self.hard) if each is not None):
+            if self.ended.wait(max(0.0, start + limit - time.monotonic())):
+                return
+            if limit == self.hard:
+                self.ask("hard", f"time limit of {limit} s", report_after)
+                return
+            self.outcome = self.outcome or "soft"
+            if self.scope.interrupt(SoftTimeLimitExceeded):
+                self.tell(True, limit)  # noqa: FBT003  (as above)
+
+    def ask(self, outcome: str, reason: str, report_after: float) -> None:
+        if self.outcome in ("", "soft"):
+            self.outcome = outcome
+        if self.scope.interrupt(reason=reason):
+            report = threading.Timer(report_after, self.report, (reason, report_after))
+            report.daemon = True
+            report.start()
+
+    def report(self, reason: str, after: float) -> None:
+        thread = self.thread
+        if thread is not None and not self.ended.is_set():
+            _log.error("Task %s still runs, %g s after it was asked (%s): %s",
+                       self.name, after, reason, explain(thread))  # fmt: skip
+
+
+class TaskPool(_threads.TaskPool):
+    """Celery's pool of threads, with ``revoke(terminate=True)`` and time limits.
+
+    A task raises ``ThreadExit`` where it runs or waits; its reason names the ``time_limit``, or is
+    ``"terminated"``. Or it raises ``SoftTimeLimitExceeded``. Celery's bookkeeping is not hit, nor
+    is the next task. One that has not stopped ``report_after`` seconds later is logged by name.
+    """
+
+    report_after = 10.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: D107
+        super().__init__(*args, **kwargs)
+        self._numbers = itertools.count(1)
+        self._jobs: dict[int, _Job] = {}
+        self._here = threading.local()
+
+    def on_start(self) -> None:
+        """Before the worker makes what calls the tasks."""
+        super().on_start()
+        for package in ("amqp", "billiard", "celery", "kombu", "vine"):
+            protect(package)
+        for task in self.app.tasks.values():
+            task.run = self._guarded(task.run)
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            job: _Job | None = getattr(self._here, "job", None)
+            if job is not None and not job.entered:
+                return job.run(function, args, kwargs)
+            return function(*args, **kwargs)  # one task calls another
+
+        return run
+
+    def on_apply(
+        self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
+        accept_callback: Any = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Run it in a thread of the pool."""
+        name = "{}[{}]".format(*args[:2]) if args and len(args) > 1 else repr(target)
+        # The limits may be the worker's: --time-limit.
+        given = {key: each for key, each in options.items() if each is not None}
+        job = _Job(name, next(self._numbers), self.options | given)
+        call = (job, target, args, kwargs, callback, accept_callback)
+        return _Result(self.executor.submit(self._run, *call))
+
+    def _run(self, job: _Job, target: Any, args: Any, kwargs: Any, *callbacks: Any) -> None:
+        job.thread = threading.current_thread()
+        self._jobs[job.number] = self._here.job = job
+        if job.soft is not None or job.hard is not None:
+            threading.Thread(target=job.watch, args=(self.report_after,), daemon=True).start()
+        try:
+            apply_target(target, args, kwargs, *callbacks, pid=job.number)
+        finally:
+            del self._jobs[job.number], self._here.job
+            job.ended.set()
+
+    def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002
+        """Ask that task to stop, by the number that it was accepted with."""
+        job = self._jobs.get(pid)
+        if job is not None:
+            job.ask("revoked", "terminated", self.report_after)
+
+    def on_terminate(self) -> None:
+        """Ask all that run: a cold shutdown."""
+        for job in self._jobs.copy().values():
+            if job.outcome in ("", "soft"):  # Celery has not terminated it itself
+                job.ask("revoked", "terminated", self.report_after)
+
+
+class _Result(_threads.ApplyResult):
+    def terminate(self, signal: Any = None) -> None:
+        """Nothing: Celery calls the pool's ``terminate_job()``, too."""

@@ -1,0 +1,81 @@
+"""What the tasks of these tests do; their workers, which are processes, import it.
+
+Each task says in a file what has become of it: a line an event, with the time.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PATIENCE = 120.0
+ONE, OTHER = socket.socketpair()  # nobody sends
+TAKEN = threading.Lock()
+TAKEN.acquire()
+
+
+def say(path, *words):
+    with open(path, "a") as file:
+        file.write(" ".join(map(str, (*words, time.time()))) + "\n")
+
+
+def spin():
+    while True:
+        pass
+
+
+BODIES = {
+    "running": spin,
+    "sleep": lambda: time.sleep(PATIENCE),
+    "queue": lambda: queue.Queue().get(),
+    "lock": lambda: TAKEN.acquire(),
+    "socket": lambda: ONE.recv(1),
+    "descriptor": lambda: os.read(ONE.fileno(), 1),
+    "child": lambda: subprocess.run(
+        [sys.executable, "-c", f"import time; time.sleep({PATIENCE})"], check=False
+    ),
+    "quick": lambda: "done",
+}
+
+
+def swallow(path):
+    """Go on until the file is there that says so."""
+    try:
+        time.sleep(PATIENCE)
+    except BaseException:  # noqa: BLE001  (that is what is tried)
+        say(path, "swallowed")
+        while not Path(f"{path}.go").exists():
+            time.sleep(0.01)
+    return "all the same"
+
+
+def hold_a_lock(path):
+    """It is not stopped before it has given it up."""
+    lock = threading.Lock()
+    with lock:
+        say(path, "locked")
+        while not Path(f"{path}.go").exists():
+            pass
+        say(path, "unlocked")
+    time.sleep(PATIENCE)
+
+
+WITH_PATH = {"holds": hold_a_lock, "swallows": swallow}
+
+
+def run(kind, path):
+    say(path, "begin")
+    try:
+        return WITH_PATH[kind](path) if kind in WITH_PATH else BODIES[kind]()
+    except BaseException as error:
+        say(path, type(error).__name__, getattr(error, "reason", None))
+        raise
+    finally:
+        time.sleep(0.01)  # cleanup that waits is whole
+        say(path, "finally")
