@@ -123,6 +123,12 @@ def test_a_return_that_handlers_jump_back_to_leads_into_its_finally():
             assert in_thread(lambda: runs.check(source)) > 0  # noqa: B023
 
 
+def test_what_a_caught_exception_keeps_is_finalized_after_the_program():
+    """Its steps are none of the region's: nothing would be delivered there."""
+    source = "def program():\n try:\n  y = D(1)\n  t()\n  raise E\n except E as e:\n  C(e)\n"
+    assert in_thread(lambda: runs.check(source)) == 1
+
+
 # And all around it can be left as ever. -----------------------------------------------------------
 
 ENDLESS = {

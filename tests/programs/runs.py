@@ -123,12 +123,13 @@ class Program:
         """How many steps it has, what it notes, what comes out of it."""
         counter = itertools.count(1)
         error = self.run(map(bool, counter))
+        steps = next(counter) - 1  # those of finalizers that run because of _forget() are outside
         kind = None if error is None else type(error)
         self._forget(error)
         error = None
         if self._unpaired():
             raise NoProgramError(f"{self._unpaired()} in\n{self.source}")
-        return next(counter) - 1, self._notes(), kind
+        return steps, self._notes(), kind
 
     def noted(self) -> str:
         return "".join(self.log)
