@@ -56,6 +56,8 @@ enum itr_flag {
     ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
     ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
     ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
+    /* Another thread looks at the levels: see lock_levels. Not among what itr_flags returns. */
+    ITR_LOOKED_AT = 1U << 9,
 };
 
 /* Who is asked: the thread as a whole, or a scope, by a number that no other scope of the process
@@ -83,9 +85,10 @@ typedef struct itr_record {
     _Atomic uint32_t references; /* atomic: see itr_retain and itr_release */
     pthread_mutex_t mutex;
     /* The levels, outermost first, the thread's own before all. Guarded by mutex; where they are,
-       how many, their numbers and what has been delivered are written by the owner only. */
-    itr_level *levels; /* `few`, or memory of its own */
-    uint32_t level_count;
+       how many, their numbers and what has been delivered are written by the owner only. Those
+       that enter or leave at the end are written by the owner without it: see lock_levels. */
+    itr_level *levels;            /* `few`, or memory of its own */
+    _Atomic uint32_t level_count; /* atomic: release by the owner, acquire by others */
     uint32_t level_capacity;
     uint32_t open_from; /* guarded by mutex, written by the owner: see itr_open_from */
     itr_level few[ITR_FEW_LEVELS];
@@ -155,7 +158,7 @@ static inline uint32_t
 itr_flags(const itr_record *record)
 {
     /* Acquire: pairs with the release in itr_request. */
-    return atomic_load_explicit(&record->flags, memory_order_acquire);
+    return atomic_load_explicit(&record->flags, memory_order_acquire) & ~(uint32_t)ITR_LOOKED_AT;
 }
 
 /* Is there a request, delivered or not? Any thread. */
@@ -209,6 +212,13 @@ bool itr_enter_scope(itr_record *record, uint64_t scope);
 bool itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline);
 
 bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
+
+/* itr_enter_scope_until and itr_enable_cancel in one. Returns the flags before that, or -1. */
+int64_t itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline);
+
+/* itr_leave_scope and, if `disables`, itr_disable_cancel in one. The flags before that. */
+uint32_t itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
+                         itr_payload **dropped);
 
 /* Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
    the thread is not in it. */

@@ -23,7 +23,7 @@ itr_record_new(uintptr_t thread_id, uint64_t serial)
     itr_parker_init(&record->parker);
     record->wake_fd = record->poll_fd = ITR_NO_WAKE_FD;
     record->levels = record->few;
-    record->level_count = 1; /* zeroed: ITR_THREAD */
+    atomic_init(&record->level_count, 1); /* zeroed: ITR_THREAD */
     record->level_capacity = ITR_FEW_LEVELS;
     record->levels[0].deadline = ITR_NEVER;
     atomic_init(&record->looked_at, ITR_NEVER);
@@ -74,6 +74,37 @@ unlock_record(itr_record *record)
     (void)pthread_mutex_unlock(&record->mutex);
 }
 
+/*
+ * The same for whoever may be another than the owner, and looks at levels.
+ *
+ * The owner enters and leaves scopes without the mutex, as long as nobody else looks: it changes
+ * `level_count`, and then `flags`; who looks marks that in `flags`, and then reads `level_count`.
+ * So one of the two sees what the other did. An owner that sees the mark takes the mutex.
+ */
+static void
+lock_levels(itr_record *record)
+{
+    lock_record(record);
+    /* Acquire: pairs with the release in enter and leave. Release: with the acquire there, as that
+     * in unlock_levels. */
+    (void)atomic_fetch_or_explicit(&record->flags, ITR_LOOKED_AT, memory_order_acq_rel);
+}
+
+static void
+unlock_levels(itr_record *record)
+{
+    (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_LOOKED_AT, memory_order_acq_rel);
+    unlock_record(record);
+}
+
+/* Under the mutex, or by the owner. */
+static uint32_t
+count_of_levels(const itr_record *record)
+{
+    /* Acquire: pairs with the release in enter. */
+    return atomic_load_explicit(&record->level_count, memory_order_acquire);
+}
+
 /* The flags that are written under the mutex, for one who holds it. */
 static uint32_t
 flags_locked(const itr_record *record)
@@ -89,19 +120,6 @@ change_flags(itr_record *record, uint32_t set, uint32_t unset)
      * itr_disable_cancel. */
     (void)atomic_fetch_and_explicit(&record->flags, ~unset, memory_order_acq_rel);
     (void)atomic_fetch_or_explicit(&record->flags, set, memory_order_acq_rel);
-}
-
-/* Of all that there have been; atomic. It begins, and goes on in a child, somewhere else each time:
-   exceptions that know their scope by it get about among processes. */
-static _Atomic uint64_t newest_scope;
-
-void
-itr_scatter_scopes(uint64_t seed)
-{
-    /* Any two of these are far apart: the finalizer of SplitMix64. */
-    seed = (seed ^ (uint64_t)itr_now()) * UINT64_C(0x9E3779B97F4A7C15);
-    seed = (seed ^ (seed >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    atomic_store_explicit(&newest_scope, (seed ^ (seed >> 31)) >> 1, memory_order_relaxed);
 }
 
 /* Put `payload` in front of `list`. */
@@ -123,7 +141,7 @@ enum { OF_REQUESTS = ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN };
 static itr_level *
 find_level(const itr_record *record, uint64_t number)
 {
-    for (uint32_t i = record->level_count; i-- > 0;) {
+    for (uint32_t i = count_of_levels(record); i-- > 0;) {
         if (record->levels[i].number == number) {
             return &record->levels[i];
         }
@@ -145,7 +163,7 @@ forget_level(itr_level *level, itr_payload **dropped)
 static void
 forget_levels(itr_record *record, itr_payload **dropped)
 {
-    for (uint32_t i = 0; i < record->level_count; i++) {
+    for (uint32_t i = 0; i < count_of_levels(record); i++) {
         forget_level(&record->levels[i], dropped);
     }
 }
@@ -155,7 +173,7 @@ static bool
 sum_levels(itr_record *record)
 {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < record->level_count; i++) {
+    for (uint32_t i = 0; i < count_of_levels(record); i++) {
         uint32_t flags = record->levels[i].flags;
         sum |= i >= record->open_from ? flags : flags & ITR_REQUESTED;
     }
@@ -231,9 +249,9 @@ static itr_answer
 request(itr_record *record, uint64_t number, itr_payload *payload)
 {
     bool wakes;
-    lock_record(record);
+    lock_levels(record);
     itr_answer answer = accept_and_signal(record, number, payload, &wakes);
-    unlock_record(record);
+    unlock_levels(record);
     if (wakes) {
         itr_unpark(&record->parker);
     }
@@ -253,7 +271,7 @@ itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
     return request(record, scope, payload);
 }
 
-/* Under the mutex. Nobody else keeps an address of a level. False: there is no memory. */
+/* Nobody else keeps an address of a level. False: there is no memory. */
 static bool
 grow_levels(itr_record *record)
 {
@@ -262,62 +280,122 @@ grow_levels(itr_record *record)
     if (larger == NULL) {
         return false;
     }
-    memcpy(larger, record->levels, record->level_count * sizeof(*larger));
-    if (record->levels != record->few) {
-        free(record->levels);
-    }
+    lock_record(record);
+    itr_level *smaller = record->levels;
+    memcpy(larger, smaller, record->level_capacity * sizeof(*larger));
     record->levels = larger;
     record->level_capacity = capacity;
+    unlock_record(record);
+    if (smaller != record->few) {
+        free(smaller);
+    }
     return true;
+}
+
+/* `up`: flags to put up, too. Returns the flags before that, or -1: there is no memory. */
+static inline int64_t
+enter(itr_record *record, uint64_t scope, itr_deadline deadline, uint32_t up)
+{
+    assert(scope != ITR_THREAD && scope != ITR_NOBODY);
+    /* Relaxed: only the owner writes it. */
+    uint32_t count = atomic_load_explicit(&record->level_count, memory_order_relaxed);
+    if (count == record->level_capacity && !grow_levels(record)) {
+        return -1;
+    }
+    itr_level *level = &record->levels[count];
+    level->number = scope;
+    level->flags = 0;
+    level->expired = false;
+    level->deadline = deadline;
+    level->pending = level->delivered = NULL;
+    /* Release: pairs with the acquire in count_of_levels; and the next one as in lock_levels, so
+       that who looks from here on finds the level, or the owner what the timer has written before
+       it looked (itr_watch_deadline). */
+    atomic_store_explicit(&record->level_count, count + 1, memory_order_release);
+    return atomic_fetch_or_explicit(&record->flags, up, memory_order_acq_rel);
 }
 
 bool
 itr_enter_scope(itr_record *record, uint64_t scope)
 {
-    return itr_enter_scope_until(record, scope, ITR_NEVER);
+    return enter(record, scope, ITR_NEVER, 0) >= 0;
 }
 
 bool
 itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
-    assert(scope != ITR_THREAD && scope != ITR_NOBODY);
+    return enter(record, scope, deadline, 0) >= 0;
+}
+
+int64_t
+itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline)
+{
+    return enter(record, scope, deadline, ITR_CANCELABLE);
+}
+
+/* The rest of leaving it, if it may have been asked, or is looked at, or is not the innermost.
+   Returns whether the flags have changed. */
+static bool
+leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_asked,
+               itr_payload **dropped)
+{
     lock_record(record);
-    bool room = record->level_count < record->level_capacity || grow_levels(record);
-    if (room) {
-        record->levels[record->level_count++] = (itr_level){.number = scope, .deadline = deadline};
+    uint32_t count = count_of_levels(record);
+    itr_level *left = innermost ? &record->levels[count] : find_level(record, scope);
+    bool changed = false;
+    if (left != NULL) {
+        *was_asked = left->flags != 0;
+        forget_level(left, dropped);
+        if (!innermost) {
+            itr_level *end = &record->levels[count - 1];
+            memmove(left, left + 1, (size_t)(end - left) * sizeof(*left));
+            atomic_store_explicit(&record->level_count, count - 1, memory_order_relaxed);
+        }
+        changed = sum_levels(record);
     }
     unlock_record(record);
-    return room;
+    return changed;
+}
+
+/* `down`: flags to put down, too. Returns the flags before that; `*changed`: whether those of
+   requests have changed. */
+static inline uint32_t
+leave(itr_record *record, uint64_t scope, uint32_t down, bool *changed, bool *was_asked,
+      itr_payload **dropped)
+{
+    assert(scope != ITR_THREAD);
+    uint32_t count = atomic_load_explicit(&record->level_count, memory_order_relaxed);
+    bool innermost = record->levels[count - 1].number == scope;
+    *changed = *was_asked = false;
+    if (innermost) {
+        /* Relaxed: who looks after the next line sees it by that. */
+        atomic_store_explicit(&record->level_count, count - 1, memory_order_relaxed);
+    }
+    /* Acquire: what others did who have looked before. Release: pairs with lock_levels. */
+    uint32_t flags = atomic_fetch_and_explicit(&record->flags, ~down, memory_order_acq_rel);
+    if (!innermost || (flags & (ITR_LOOKED_AT | OF_REQUESTS))) {
+        *changed = leave_by_mutex(record, scope, innermost, was_asked, dropped);
+    }
+    return flags;
 }
 
 bool
 itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
 {
-    assert(scope != ITR_THREAD);
-    lock_record(record);
-    itr_level *level = find_level(record, scope);
-    bool asked = level != NULL && level->flags != 0;
-    bool changed = false;
-    if (level != NULL) {
-        forget_level(level, dropped);
-        itr_level *end = &record->levels[--record->level_count];
-        memmove(level, level + 1, (size_t)(end - level) * sizeof(*level));
-    }
-    if (asked) {
-        changed = sum_levels(record);
-    }
-    unlock_record(record);
+    bool changed, asked;
+    (void)leave(record, scope, 0, &changed, &asked, dropped);
     if (was_asked != NULL) {
         *was_asked = asked;
     }
     return changed;
 }
 
-uint64_t
-itr_new_scope(void)
+uint32_t
+itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
+                itr_payload **dropped)
 {
-    /* Relaxed, here and below: only that no two are the same counts. */
-    return atomic_fetch_add_explicit(&newest_scope, 1, memory_order_relaxed) + 1;
+    bool changed;
+    return leave(record, scope, disables ? ITR_CANCELABLE : 0, &changed, was_asked, dropped);
 }
 
 /* Deadlines. ----------------------------------------------------------------------------------- */
@@ -325,23 +403,23 @@ itr_new_scope(void)
 bool
 itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
-    lock_record(record);
+    lock_levels(record);
     itr_level *level = find_level(record, scope);
     bool still = level != NULL && !level->expired && !(flags_locked(record) & ITR_ENDED);
     if (still) {
         level->deadline = deadline;
     }
-    unlock_record(record);
+    unlock_levels(record);
     return still;
 }
 
 bool
 itr_has_expired(itr_record *record, uint64_t scope)
 {
-    lock_record(record);
+    lock_levels(record);
     const itr_level *level = find_level(record, scope);
     bool expired = level != NULL && level->expired;
-    unlock_record(record);
+    unlock_levels(record);
     return expired;
 }
 
@@ -349,8 +427,12 @@ itr_look
 itr_look_at_deadlines(itr_record *record, itr_deadline now)
 {
     itr_look look = {.next = ITR_NEVER};
-    lock_record(record);
-    for (uint32_t i = 0; i < record->level_count; i++) {
+    /* Relaxed, as the next one: whoever enters a scope meanwhile, and reads this, asks the timer;
+       who reads what was there before is found below (see `enter`). */
+    atomic_store_explicit(&record->looked_at, ITR_NEVER, memory_order_relaxed);
+    lock_levels(record);
+    uint32_t count = count_of_levels(record);
+    for (uint32_t i = 0; i < count; i++) {
         itr_level *level = &record->levels[i];
         if (level->expired) {
             continue;
@@ -365,7 +447,7 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
         look.wakes |= wakes;
     }
     atomic_store_explicit(&record->looked_at, look.next, memory_order_relaxed);
-    unlock_record(record);
+    unlock_levels(record);
     return look;
 }
 
@@ -395,14 +477,14 @@ bool
 itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
 {
     assert(origin != 0);
-    lock_record(record);
+    lock_levels(record);
     itr_level *thread = &record->levels[0];
     bool taken = thread->pending != NULL && thread->pending->origin == origin;
     if (taken) {
         forget_level(thread, dropped);
         (void)sum_levels(record);
     }
-    unlock_record(record);
+    unlock_levels(record);
     return taken;
 }
 
@@ -450,84 +532,12 @@ itr_clear(itr_record *record, itr_payload **dropped)
     return (flags & ITR_REQUESTED) != 0;
 }
 
-itr_wait_result
-itr_wait(itr_record *record, itr_deadline deadline)
-{
-    /* A requester stores the flag before it unparks, so a permit taken here is always followed by a
-       look that sees the flag; one left over from a request seen earlier costs one turn more. */
-    while (!itr_requested(record)) {
-        switch (itr_park(&record->parker, deadline)) {
-        case ITR_PARK_PERMIT:
-            break;
-        case ITR_PARK_TIMEOUT:
-            return itr_requested(record) ? ITR_WAIT_REQUESTED : ITR_WAIT_TIMEOUT;
-        case ITR_PARK_SIGNAL:
-            return ITR_WAIT_SIGNAL;
-        case ITR_PARK_ERROR:
-            return ITR_WAIT_ERROR;
-        }
-    }
-    return ITR_WAIT_REQUESTED;
-}
-
-/* The owner's, if it is whole; else ITR_NO_WAKE_FD, and what was left of it is closed. */
-static itr_wake_fd
-find_whole(itr_record *record, itr_wake_fd *place)
-{
-    lock_record(record);
-    if (!itr_wake_fd_is_whole(place)) {
-        itr_wake_fd_close(place); /* none yet; or somebody has closed what is not his */
-    }
-    itr_wake_fd found = *place;
-    unlock_record(record);
-    return found;
-}
-
-int
-itr_wait_fd(itr_record *record)
-{
-    /* Only the owner opens it, so between the two locked parts nobody else does. */
-    itr_wake_fd fd = find_whole(record, &record->wake_fd);
-    if (fd.reader.fd < 0) {
-        if (itr_wake_fd_open(&fd, true) < 0) {
-            return -1;
-        }
-        lock_record(record);
-        record->wake_fd = fd;
-        if (flags_locked(record) & ITR_REQUESTED) {
-            itr_wake_fd_signal(&fd);
-        }
-        unlock_record(record);
-    }
-    return fd.reader.fd;
-}
-
-int
-itr_poll_fd(itr_record *record)
-{
-    itr_wake_fd fd = find_whole(record, &record->poll_fd);
-    bool made = fd.reader.fd < 0;
-    if (made && itr_wake_fd_open(&fd, false) < 0) {
-        return -1;
-    }
-    lock_record(record);
-    if (made) {
-        record->poll_fd = fd;
-    }
-    else if (record->poll_signalled) { /* which it seldom is */
-        itr_wake_fd_drain(&fd);
-    }
-    record->poll_signalled = false;
-    unlock_record(record);
-    return fd.reader.fd;
-}
-
 void
 itr_record_end(itr_record *record, itr_payload **dropped)
 {
     lock_record(record);
     forget_levels(record, dropped);
-    record->level_count = 1;
+    atomic_store_explicit(&record->level_count, 1, memory_order_relaxed);
     change_flags(record, ITR_ENDED, OF_REQUESTS);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
@@ -550,7 +560,7 @@ void
 itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload **dropped)
 {
     forget_levels(record, dropped);
-    for (uint32_t i = 0; i < record->level_count; i++) { /* the scopes are its owner's still */
+    for (uint32_t i = 0; i < count_of_levels(record); i++) { /* the scopes are its owner's still */
         record->levels[i].deadline = ITR_NEVER;
         record->levels[i].expired = false;
     }

@@ -108,10 +108,41 @@ move(void *argument)
     return NULL;
 }
 
+/* One that is entered just as the timer looks, for the deadline of one that has been left; inside
+   of many, so that the look takes its time. */
+static void
+meet_the_timer(void)
+{
+    enum { TURNS = 2000, AROUND = 2000 };
+    itr_record *record = new_record();
+    itr_payload *dropped = NULL;
+    for (uint64_t scope = 3; scope < AROUND; scope++) {
+        EXPECT(itr_enter_scope(record, scope));
+    }
+    for (long turn = scaled(TURNS); turn > 0; turn--) {
+        itr_deadline looks = itr_deadline_after(SOONEST), deadline;
+        EXPECT(itr_enter_scope_until(record, 1, looks));
+        watch_it(record, looks);
+        (void)itr_leave_scope(record, 1, NULL, &dropped);
+        while (!(atomic_load(&record->flags) & ITR_LOOKED_AT) && record->looked_at == looks) {
+        }
+        deadline = itr_deadline_after(SOONEST);
+        EXPECT(itr_enter_scope_until(record, 2, deadline));
+        watch_it(record, deadline);
+        EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
+        (void)itr_leave_scope(record, 2, NULL, &dropped);
+        EXPECT(itr_flags(record) == 0 && dropped == NULL);
+    }
+    itr_record_end(record, &dropped);
+    itr_unwatch_deadlines(record);
+    itr_release(record);
+}
+
 int
 main(void)
 {
     EXPECT(itr_init() == 0);
+    meet_the_timer();
     pthread_t owners[OWNERS], mover;
     for (size_t i = 0; i < OWNERS; i++) {
         places[i].names.thread_id = i + 1;

@@ -44,7 +44,7 @@ inline mod_wait_until()
     mod_wait_over()
 }
 
-/* src/core/record.c: itr_poll_fd */
+/* src/core/waiting.c: itr_poll_fd */
 inline itr_poll_fd()
 {
     atomic { !record[me].mutex -> record[me].poll_fd = 0 }

@@ -12,6 +12,16 @@
 #include "delivery/shield.h"
 #include "itr_timer.h"
 
+/* Found by two steps: where nothing has been asked nobody needs it. */
+static mod_state *
+state_of_scope(const mod_scope *of)
+{
+    return PyType_GetModuleState(Py_TYPE(of));
+}
+
+/* What concerns more than the blocks themselves: the thread has been asked. */
+static const uint32_t MORE_TO_DO = ITR_REQUESTED | ITR_ARMED;
+
 /* Entering. ----------------------------------------------------------------------------------- */
 
 /* It is entered for the first time: a time that counts from that begins now. Under the mutex. */
@@ -70,14 +80,14 @@ remove_thread(mod_scope *of, uintptr_t thread_id, bool entered)
 }
 
 /* Ask the calling thread for what has been asked of the scope. -1 with MemoryError set. */
-static int
-ask_as_before(mod_state *state, mod_scope *of, uintptr_t thread_id)
+MOD_SELDOM static int
+ask_as_before(mod_scope *of, uintptr_t thread_id)
 {
     mod_scope_lock(of);
     PyObject *exc_type = Py_XNewRef(of->exc_type);
     PyObject *reason = Py_XNewRef(of->reason);
     mod_scope_unlock(of);
-    int status = mod_ask_scope(state, thread_id, of->number, exc_type, reason);
+    int status = mod_ask_scope(state_of_scope(of), thread_id, of->number, exc_type, reason);
     Py_XDECREF(exc_type);
     Py_XDECREF(reason);
     return status;
@@ -98,7 +108,7 @@ mod_complain_about_timer(int error)
 /* The calling thread has entered it, with that deadline: what has it missed meanwhile? 0, or -1
    with an exception set. */
 static int
-catch_up(mod_state *state, mod_scope *of, itr_record *record, itr_deadline deadline)
+catch_up(mod_scope *of, itr_record *record, itr_deadline deadline)
 {
     mod_scope_lock(of);
     bool asked = of->asked;
@@ -112,49 +122,59 @@ catch_up(mod_state *state, mod_scope *of, itr_record *record, itr_deadline deadl
     if (error != 0) {
         return mod_complain_about_timer(error);
     }
-    return asked && ask_as_before(state, of, record->thread_id) < 0 ? -1 : 0;
+    return asked && ask_as_before(of, record->thread_id) < 0 ? -1 : 0;
+}
+
+/* -1 with an exception set, and nothing changed. */
+static int
+enter_shield(mod_thread *thread, PyObject *self)
+{
+    return mod_enter_block(thread->tstate, &thread->blocks, thread->record, self,
+                           MOD_BLOCK_SHIELD) < 0
+               ? -1
+               : 0;
+}
+
+/* Its block could not be entered: an exception is set, and stays. */
+MOD_SELDOM static void
+enter_nothing(mod_thread *thread, mod_scope *of)
+{
+    mod_raised raised = mod_put_aside();
+    if (of->shield) {
+        (void)mod_leave_block(thread->tstate, &thread->blocks, thread->record, (PyObject *)of);
+    }
+    mod_settle(state_of_scope(of), thread, itr_flags(thread->record));
+    mod_put_back(raised);
+    if (thread->blocks.regions == 0) {
+        mod_thread_lockset = NULL;
+    }
 }
 
 /* The block and all that goes with it. -1 with an exception set, and nothing changed. */
 static int
-enter_block(mod_state *state, mod_thread *thread, mod_scope *of, itr_deadline deadline)
+enter_block(mod_thread *thread, mod_scope *of, itr_deadline deadline)
 {
     PyObject *self = (PyObject *)of;
-    int64_t flags = 0;
-    if (of->shield) {
-        flags = mod_enter_block(thread->tstate, &thread->blocks, thread->record, self,
-                                MOD_BLOCK_SHIELD);
-        if (flags < 0) {
-            return -1;
-        }
+    if (of->shield && enter_shield(thread, self) < 0) {
+        return -1;
     }
     if (mod_current_lockset() == NULL) {
         mod_lockset_begin(&thread->lockset);
     }
-    flags = -1;
     if (mod_lockset_enter_scope(&thread->lockset, self) == 0) {
-        flags = mod_enter_scope(thread->tstate, &thread->blocks, thread->record, self, of->number,
-                                deadline);
-        if (flags < 0) {
-            mod_lockset_leave_scope(&thread->lockset, self);
+        if (mod_enter_scope(thread->tstate, &thread->blocks, thread->record, self, of->number,
+                            deadline) >= 0) {
+            return 0;
         }
+        mod_lockset_leave_scope(&thread->lockset, self);
     }
-    if (flags < 0 && of->shield) {
-        mod_raised raised = mod_put_aside();
-        (void)mod_leave_block(thread->tstate, &thread->blocks, thread->record, self);
-        mod_settle(state, thread, itr_flags(thread->record));
-        mod_put_back(raised);
-    }
-    if (flags < 0 && thread->blocks.regions == 0) {
-        mod_thread_lockset = NULL;
-    }
-    return flags < 0 ? -1 : 0;
+    enter_nothing(thread, of);
+    return -1;
 }
 
 /* Leave it again. -1 with an exception set, and nothing changed. */
 static int
-leave_block(mod_state *state, mod_thread *thread, mod_scope *of, PyObject *exception,
-            mod_left *left)
+leave_block(mod_thread *thread, mod_scope *of, PyObject *exception, mod_left *left)
 {
     PyObject *self = (PyObject *)of;
     itr_record *record = thread->record;
@@ -169,50 +189,55 @@ leave_block(mod_state *state, mod_thread *thread, mod_scope *of, PyObject *excep
     mod_scope_unlock(of);
     mod_lockset_leave_scope(&thread->lockset, self);
     if (thread->blocks.regions == 0) {
-        mod_left_regions(state, thread, exception != NULL && left->asked);
+        mod_thread_lockset = NULL;
+        if (!mod_lockset_is_clear(&thread->lockset)) {
+            mod_left_regions(state_of_scope(of), thread, exception != NULL && left->asked);
+        }
     }
     if (of->shield) {
         (void)mod_leave_block(thread->tstate, &thread->blocks, record, self);
     }
     left->expired = expired;
-    if (itr_flags(record) & (ITR_REQUESTED | ITR_ARMED)) {
+    if (itr_flags(record) & MORE_TO_DO) {
         mod_nothing_waits(record);
-        mod_settle(state, thread, itr_flags(record));
+        mod_settle(state_of_scope(of), thread, itr_flags(record));
     }
     return 0;
 }
 
 /* The calling thread's; NULL with an exception set. */
 static mod_thread *
-thread_of_now(mod_state *state)
+thread_of_now(const mod_scope *of)
 {
     mod_thread *thread = mod_thread_self;
-    return mod_is_thread_of_now(thread) && thread->started ? thread : mod_prepare_blocks(state, 0);
+    return mod_is_thread_of_now(thread) && thread->started
+               ? thread
+               : mod_prepare_blocks(state_of_scope(of), 0);
 }
 
 static mod_thread *
-enter_scope(mod_state *state, mod_scope *of)
+enter_scope(mod_scope *of)
 {
     itr_deadline deadline;
-    mod_thread *thread = thread_of_now(state);
+    mod_thread *thread = thread_of_now(of);
     if (thread == NULL || add_thread(of, thread->record->thread_id, &deadline) < 0) {
         return NULL;
     }
-    if (enter_block(state, thread, of, deadline) < 0) {
+    if (enter_block(thread, of, deadline) < 0) {
         remove_thread(of, thread->record->thread_id, false);
         return NULL;
     }
-    if (catch_up(state, of, thread->record, deadline) < 0) {
+    if (catch_up(of, thread->record, deadline) < 0) {
         mod_left left;
         mod_raised raised = mod_put_aside();
-        (void)leave_block(state, thread, of, NULL, &left);
+        (void)leave_block(thread, of, NULL, &left);
         mod_put_back(raised);
         return NULL;
     }
     /* What is asked of it already is not raised here, but at its first statement, wait or look: so
        it ends at its own exit (S26). */
-    if (itr_flags(thread->record) & (ITR_REQUESTED | ITR_ARMED)) {
-        mod_settle(state, thread, itr_flags(thread->record));
+    if (itr_flags(thread->record) & MORE_TO_DO) {
+        mod_settle(state_of_scope(of), thread, itr_flags(thread->record));
     }
     return thread;
 }
@@ -220,7 +245,7 @@ enter_scope(mod_state *state, mod_scope *of)
 PyObject *
 mod_scope_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    if (enter_scope(PyType_GetModuleState(Py_TYPE(self)), (mod_scope *)self) == NULL) {
+    if (enter_scope((mod_scope *)self) == NULL) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -228,8 +253,8 @@ mod_scope_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 
 /* Entered by `with`, in a thread that has been asked itself: if it is the thread's outermost
    region, leave it, and raise that (S7). 0, or -1 with an exception set. */
-static int
-raise_what_was_asked(mod_state *state, mod_thread *thread, mod_scope *of)
+MOD_SELDOM static int
+raise_what_was_asked(mod_thread *thread, mod_scope *of)
 {
     mod_view view;
     mod_left left;
@@ -237,24 +262,23 @@ raise_what_was_asked(mod_state *state, mod_thread *thread, mod_scope *of)
     if (view.regions > 1 || view.shields > 0) {
         return 0;
     }
-    if (leave_block(state, thread, of, NULL, &left) < 0) {
+    if (leave_block(thread, of, NULL, &left) < 0) {
         return -1;
     }
     remove_thread(of, thread->record->thread_id, false);
-    return mod_raise_request(state, thread->record, MOD_THREAD_LEVEL);
+    return mod_raise_request(state_of_scope(of), thread->record, MOD_THREAD_LEVEL);
 }
 
 PyObject *
 mod_scope_enter_with(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
-    mod_thread *thread = enter_scope(state, (mod_scope *)self);
+    mod_thread *thread = enter_scope((mod_scope *)self);
     if (thread == NULL) {
         return NULL;
     }
     if (itr_requested(thread->record) &&
         (itr_level_flags(thread->record, ITR_THREAD) & ITR_REQUESTED) &&
-        raise_what_was_asked(state, thread, (mod_scope *)self) < 0) {
+        raise_what_was_asked(thread, (mod_scope *)self) < 0) {
         return NULL;
     }
     return Py_NewRef(self);
@@ -265,11 +289,11 @@ mod_scope_enter_with(PyObject *self, PyObject *Py_UNUSED(unused))
 PyObject *
 mod_scope_leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
-    mod_thread *thread = thread_of_now(state);
+    mod_scope *of = (mod_scope *)self;
+    mod_thread *thread = thread_of_now(of);
     PyObject *exception = nargs > 0 && args[0] != Py_None ? args[0] : NULL;
     mod_left left;
-    if (thread == NULL || leave_block(state, thread, (mod_scope *)self, exception, &left) < 0) {
+    if (thread == NULL || leave_block(thread, of, exception, &left) < 0) {
         return NULL;
     }
     return PyBool_FromLong(left.asked);
@@ -302,12 +326,11 @@ raise_timeout(const mod_scope *of, PyObject *stopped)
 PyObject *
 mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    mod_state *state = PyType_GetModuleState(Py_TYPE(self));
     mod_scope *of = (mod_scope *)self;
-    mod_thread *thread = thread_of_now(state);
+    mod_thread *thread = thread_of_now(of);
     PyObject *exception = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
     mod_left left;
-    if (thread == NULL || leave_block(state, thread, of, exception, &left) < 0) {
+    if (thread == NULL || leave_block(thread, of, exception, &left) < 0) {
         return NULL;
     }
     /* What has been asked of an outer level meanwhile comes out in the place of what ends here: one
@@ -315,7 +338,7 @@ mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
      */
     bool opens = of->shield && exception == NULL;
     const mod_moment here = {.moment = MOD_AT_EXIT};
-    if ((left.ends || opens) && mod_deliver(state, thread, here) < 0) {
+    if ((left.ends || opens) && mod_deliver(state_of_scope(of), thread, here) < 0) {
         return NULL;
     }
     if (left.ends && left.expired &&

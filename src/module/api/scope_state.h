@@ -14,8 +14,6 @@
 
 #include "cpython/compat.h" /* with Python.h, which has to come first */
 
-#include <math.h>
-
 #include "itr_clock.h"
 
 /* What it is, and so how it ends. */
@@ -69,10 +67,15 @@ mod_scope_unlock(mod_scope *of)
 static inline int64_t
 mod_nanoseconds_up(double seconds)
 {
-    double nanoseconds = ceil(seconds * 1e9);
-    return nanoseconds >= (double)INT64_MAX   ? ITR_NEVER
-           : nanoseconds <= (double)INT64_MIN ? INT64_MIN
-                                              : (int64_t)nanoseconds;
+    double nanoseconds = seconds * 1e9;
+    if (nanoseconds >= (double)INT64_MAX) {
+        return ITR_NEVER;
+    }
+    if (nanoseconds <= (double)INT64_MIN) {
+        return INT64_MIN;
+    }
+    int64_t whole = (int64_t)nanoseconds;
+    return whole + ((double)whole < nanoseconds);
 }
 
 /* Under its mutex, all of these. --------------------------------------------------------------- */

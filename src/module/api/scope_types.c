@@ -45,9 +45,10 @@ timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwna
 {
     static const char *const names[] = {"delay", NULL};
     static const mod_signature signature = {"timeout", names, .required = 1, .positional = 1};
-    PyObject *delay;
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    PyObject *delay = nargs == 1 && kwnames == NULL ? args[0] : NULL; /* as nearly always */
     double seconds;
-    if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, &delay) < 0 ||
+    if ((delay == NULL && mod_sort_arguments(&signature, args, nargs, kwnames, &delay) < 0) ||
         mod_seconds(delay, "delay", &seconds) < 0) {
         return NULL;
     }

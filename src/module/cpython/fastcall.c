@@ -95,7 +95,8 @@ mod_moment_of(PyObject *given, const char *name, double *moment)
     if (!is_number(given)) {
         return refuse(given, name);
     }
-    double number = PyFloat_AsDouble(given);
+    /* That of an int is the same, but for a float that is made on the way. */
+    double number = PyLong_CheckExact(given) ? PyLong_AsDouble(given) : PyFloat_AsDouble(given);
     if (number == -1.0 && PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
             return -1;

@@ -190,12 +190,21 @@ grow_context(mod_context *context)
     return 0;
 }
 
+/* Is it enough to count the blocks, to know whether requests are let in? Else it depends on their
+   order, or on the stack. */
+static inline bool
+only_count(const mod_blocks *blocks)
+{
+    return !blocks->unusual || (!blocks->several && blocks->own.shields == 0 &&
+                                blocks->own.no_statements == 0 && blocks->open_from == ITR_THREAD);
+}
+
 /* Tell the record whether requests are let in. It knows the blocks of one stack only: with those of
    generators, or several stacks, it may say open when nothing is. Returns the flags before. */
 static inline uint32_t
 update_record(mod_blocks *blocks, itr_record *record)
 {
-    if (blocks->regions > 0 && blocks->unusual) {
+    if (blocks->regions > 0 && !only_count(blocks)) {
         return mod_tell_levels(blocks, record);
     }
     bool open = blocks->regions > 0 && blocks->own.shields == 0 && blocks->own.no_statements == 0;
@@ -377,10 +386,12 @@ mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     if (own->count == own->capacity && grow_context(own) < 0) {
         return -1;
     }
-    if (!itr_enter_scope_until(record, number, deadline)) {
+    /* Nothing is inside of it yet that could keep a request out. */
+    if (itr_open_scope(record, number, deadline) < 0) {
         PyErr_NoMemory();
         return -1;
     }
+    blocks->open = true;
     mod_block *made = &own->blocks[own->count];
     made->kind = MOD_BLOCK_SCOPE;
     made->number = number;
@@ -388,6 +399,7 @@ mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     if (flags < 0) {
         itr_payload *dropped = NULL;
         (void)itr_leave_scope(record, number, NULL, &dropped);
+        (void)update_record(blocks, record);
         mod_payload_drop(dropped);
     }
     return flags;
@@ -524,29 +536,54 @@ ends_here(itr_record *record, mod_context *context, PyObject *exception)
     return !(left->kind & (MOD_BLOCK_PASSED_BY_SCOPE | MOD_BLOCK_PASSED_BY_THREAD));
 }
 
+/* The hot path: the thread's own innermost block, left by the frame that entered it. */
+static inline bool
+is_innermost(const mod_blocks *blocks, const PyObject *object, const void *frame)
+{
+    const mod_block *inner = innermost(&blocks->own);
+    return inner != NULL && inner->object == object && inner->frame == frame && !inner->loose &&
+           blocks->others == 0;
+}
+
 int64_t
 mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
                 PyObject *exception, mod_left *left)
 {
-    mod_context *context = (mod_context *)find_left(tstate, blocks, object, mod_frame_now(tstate));
+    void *frame = mod_frame_now(tstate);
+    mod_context *own = &blocks->own;
+    bool quick = is_innermost(blocks, object, frame) && only_count(blocks);
+    mod_context *context = quick ? own : (mod_context *)find_left(tstate, blocks, object, frame);
     if (context == NULL) {
         return -1;
     }
-    left->ends = ends_here(record, context, exception);
-    return leave_found(blocks, record, context, &left->asked);
+    left->asked = false;
+    left->ends = exception != NULL && ends_here(record, context, exception);
+    if (!quick) {
+        return leave_found(blocks, record, context, &left->asked);
+    }
+    const mod_block *inner = innermost(own);
+    PyCodeObject *code = inner->code;
+    itr_payload *dropped = NULL;
+    bool closes = blocks->regions == 1;
+    uint32_t flags = itr_close_scope(record, inner->number, closes, &left->asked, &dropped);
+    blocks->open = !closes;
+    own->count--;
+    count_block(blocks, own, MOD_BLOCK_SCOPE, (uint32_t)-1);
+    Py_DECREF(object);
+    Py_XDECREF(code);
+    mod_payload_drop(dropped);
+    return flags;
 }
 
-/* The hot path: the thread's own innermost block, by the frame that entered it. */
 int64_t
 mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object)
 {
     void *frame = mod_frame_now(tstate);
     mod_context *own = &blocks->own;
-    const mod_block *inner = innermost(own);
-    if (inner == NULL || inner->object != object || inner->frame != frame || inner->loose ||
-        blocks->others > 0) {
+    if (!is_innermost(blocks, object, frame)) {
         return leave_wrapped(tstate, blocks, record, object, frame);
     }
+    const mod_block *inner = innermost(own);
     PyCodeObject *code = inner->code;
     own->count--;
     count_block(blocks, own, inner->kind, (uint32_t)-1);
