@@ -35,7 +35,7 @@ from interruption import (
     timeout_at,
     wait_for_interruption,
 )
-from support import expect_script, in_thread
+from support import expect_script, in_thread, until
 
 SOON = 0.02
 LIMITS = [timeout, timeout_at, move_on_after]
@@ -195,6 +195,26 @@ def test_the_cleanup_of_one_that_has_expired_is_left_alone_by_it():  # S25
                 check_interrupt()  # level-triggered
             order.append("told")
     assert order == ["whole", "told"]
+
+
+@pytest.mark.parametrize("wait", ["blocked", "running"])
+@pytest.mark.parametrize("limited", [timeout, move_on_after])
+def test_the_cleanup_of_one_that_was_asked_is_left_alone_by_its_deadline(limited, wait):  # S25
+    order = []
+    with contextlib.suppress(TimeoutError), limited(1000) as limit:
+        try:
+            limit.interrupt()
+            statements()
+            order.append("not reached")
+        finally:
+            assert limit.reschedule(time.monotonic() + SOON)
+            assert current_deadline() == math.inf
+            until(limit.expired)
+            with Scope():  # in which statements would be interrupted
+                time.sleep(SOON) if wait == "blocked" else statements()
+            order.append("whole")
+    assert order == ["whole"]
+    assert not interruption_requested()
 
 
 def test_an_outer_one_asked_between_delivery_and_exit_is_the_one_that_comes_out():  # S23

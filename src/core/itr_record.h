@@ -68,7 +68,8 @@ enum { ITR_THREAD = 0 };
 typedef struct {
     uint64_t number;
     uint32_t flags;         /* ITR_REQUESTED, ITR_PENDING, ITR_REQUESTED_AGAIN */
-    bool expired;           /* its deadline has passed, and it was asked for that */
+    bool expired;           /* its deadline has passed, and it was asked for that, unless it had
+                               been stopped before */
     itr_deadline deadline;  /* or ITR_NEVER */
     itr_payload *pending;   /* NULL unless ITR_PENDING */
     itr_payload *delivered; /* of the request last delivered */

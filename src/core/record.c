@@ -443,6 +443,9 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
         }
         bool wakes;
         level->expired = true;
+        if ((level->flags & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED) {
+            continue; /* it has been stopped already: its cleanup is left alone (S25) */
+        }
         look.asked |= accept_and_signal(record, level->number, NULL, &wakes) != ITR_FINISHED;
         look.wakes |= wakes;
     }
