@@ -10,6 +10,7 @@ LEFT_LOCKED = "src/module/thread/left_locked.c"
 SIGNALS = "src/module/shutdown/signal_handler.c"
 FUTURE = "python/interruption/_future.py"
 ENDING = "python/interruption/_shutdown/ending.py"
+FIRE = "test_scopes_stress.py"
 
 
 class Mutation(NamedTuple):
@@ -660,5 +661,69 @@ MUTATIONS = [
         "return looks ? 0 : mod_wait_entry();",
         "return mod_wait_entry();",
         tests="test_only_looks.py",
+    ),
+    # Scopes, which have to be found under fire.
+    Mutation(
+        "an exception ends at its own scope",
+        "src/module/thread/regions.c",
+        "if (exception == NULL || !mod_is_marked(exception, left->number)) {",
+        "if (exception == NULL || !mod_is_marked(exception, left->number | 1)) {",
+        tests=FIRE,
+    ),
+    Mutation(
+        "and at no other",
+        "src/module/thread/regions.c",
+        "if (exception == NULL || !mod_is_marked(exception, left->number)) {",
+        "if (exception == NULL) {",
+        tests=FIRE,
+    ),
+    Mutation(
+        "a deadline wakes who is blocked",
+        "src/core/timer.c",
+        "    if (look.wakes) {\n        itr_unpark(&record->parker);\n    }\n    /* Acquire",
+        "    /* Acquire",
+        tests=FIRE,
+    ),
+    Mutation(
+        "it also stops who runs",
+        "src/core/timer.c",
+        "        more(record);\n",
+        "",
+        tests=FIRE,
+    ),
+    Mutation(
+        "the timer gets up for an earlier deadline",
+        "src/core/timer.c",
+        "if (at < timer.asleep_until) {",
+        "if (at < 0) {",
+        tests=FIRE,
+    ),
+    Mutation(
+        "what was asked of a scope is forgotten when it is left",
+        "src/core/record.c",
+        "        changed = sum_levels(record);\n",
+        "",
+        tests=FIRE,
+    ),
+    Mutation(
+        "who has left a scope is not in it",
+        "src/module/api/scope.c",
+        "    mod_scope_remove_thread(of, record->thread_id);\n    of->expired = of",
+        "    of->expired = of",
+        tests=FIRE,
+    ),
+    Mutation(
+        "what an inner scope raises when an outer one is stopped passes it",
+        "src/module/delivery/raise.c",
+        "->kind |= passed;",
+        "->kind |= passed & 0;",
+        tests=FIRE,
+    ),
+    Mutation(
+        "the child of a fork has been asked for nothing",
+        "src/core/record.c",
+        "    forget_levels(record, dropped);\n    for (",
+        "    for (",
+        tests=FIRE,
     ),
 ]
