@@ -27,14 +27,19 @@ PROPERTIES = {
     "no request forgotten": r"assertion violated .*under_way",
     "armed only while open": r"assertion violated .*\|\| !\(record\[me\]\.events\)\)+ \(at",
     "delivered only where open": r"assertion violated \(+regions&& !\(shields\)+ \(at",
-    "no wake-up lost": r"assertion violated  ?!\(\(?record\[me\]\.flags&2\)+ \(at",
-    "one end a request": r"assertion violated \(ended\[",
+    "no wake-up lost": r"assertion violated (\(\( |  ?)!\(\(?(record\[me\]\.flags&2\)+ \(|\(+0<)",
+    "one end a request": r"assertion violated \((ended|waiting)\[",
     "payloads come back": r"assertion violated .*(came_back|!\(record\[found\]\.pending)",
     "no deadlock": r"invalid end state \(",
     "waiter still there": r"assertion violated waiter\[.*\]\.in_use",
     "nothing left behind": r"assertion violated .*!\((queue\[0\]|record\[i\]\.references)\)",
     "record still there": r"assertion violated record\[.*\]\.references",
-    "asked whom was meant": r"assertion violated \(record\[found\]\.serial==meant\)",
+    "asked whom was meant": r"assertion violated \((record\[found\]\.serial==meant|.*==wanted)\)",
+    "outermost wins": r"assertion violated \(at<=outermost\)",
+    "shields by level": r"assertion violated \(at>=shield\)",
+    "ends at its own": r"assertion violated \( !\(ends\)\|\|\(raising==level",
+    "an outer end is kept": r"assertion violated \( !\(ends\)\|\| !\(must_pass",
+    "nothing of it is left": r"assertion violated \(\(pending==",
     "everybody's own record": r"assertion violated \(record\[found\]\.serial==serial\)",
     "seen by whom it was for": r"assertion violated \(record\[found\]\.pending==thread\[serial\]",
 }
@@ -70,6 +75,7 @@ RUNS = [
     Run("parking_lot.pml"),
     Run("parking_lot.pml", ("FREE_THREADED",)),
     Run("registry.pml"),
+    Run("levels.pml"),
 ]
 
 
@@ -137,6 +143,17 @@ MUTATIONS = [
         living_not_noted="seen by whom it was for",
         found_without_a_reference="record still there",
         end_not_marked="payloads come back",
+    ),
+    *_of(
+        "levels.pml",
+        found_by_its_place="asked whom was meant",
+        unparked_before_it_is_asked="no wake-up lost",
+        raised_and_still_pending="one end a request",
+        innermost_first="outermost wins",
+        shields_are_the_threads="shields by level",
+        ends_by_its_class="ends at its own",
+        not_passed="an outer end is kept",
+        left_and_still_told="nothing of it is left",
     ),
 ]
 
