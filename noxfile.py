@@ -38,6 +38,7 @@ TYPED = [
     "benchmarks/latency.py",
     "benchmarks/crowds.py",
     "benchmarks/executors.py",
+    "benchmarks/scopes.py",
     "benchmarks/memory.py",
     "benchmarks/leaks.py",
 ]

@@ -32,6 +32,8 @@ from costs_names import (
     POLL,
     POLL_LOOP,
     REQUESTED,
+    TIMEOUT,
+    TIMEOUTS,
 )
 from figures import Series, hand_over
 from interruption import (
@@ -42,6 +44,7 @@ from interruption import (
     interrupt,
     interrupt_all_threads,
     interruption_requested,
+    timeout,
 )
 from timing import Subject, TimeFunction, make_runner, measure, repeated, work
 
@@ -105,6 +108,9 @@ def regions() -> Iterator[Subject]:
     """Entering and leaving. A lock is timed before there is a region: its methods are CPython's."""
     yield Subject(LOCK, block(threading.Lock()))
     yield Subject(ALLOW, block(allow_interruption))
+    nested = ", ".join(["timeout(30)"] * 3)
+    yield Subject(TIMEOUT, repeated("with timeout(30): pass", timeout=timeout))
+    yield Subject(TIMEOUTS, repeated(f"with {nested}: pass", timeout=timeout))
 
 
 def other_regions() -> Iterator[Subject]:

@@ -8,8 +8,11 @@ from figures import (
     ENDED,
     INSIDE,
     INTERRUPTED,
+    ITS_OWN,
     JAVA,
+    LIMITED,
     NOT_INTERPOSED,
+    ONE_INTERVAL,
     OUR_EXECUTOR,
     OUTSIDE,
     PEER,
@@ -167,10 +170,28 @@ def tasks(measured: Measured) -> str:
     return markdown(["a task", OUR_EXECUTOR, STANDARD_EXECUTOR, "ratio"], lines)
 
 
+def limits(measured: Measured) -> str:
+    """How late time limits are, beside what else would end the same."""
+    lines = []
+    for one in measured.of("deadline", LIMITED):
+        found = (measured.find("deadline", one.what, way) for way in (ITS_OWN, ONE_INTERVAL))
+        lines += [
+            [one.what, *spread(one), other.way, median(other), ratio(one, other)]
+            for other in found
+            if other is not None
+        ]
+    return markdown(["what", *LATENCY_HEAD, "against", "median", "ratio"], lines)
+
+
 def leftovers(measured: Measured) -> str:
     """Memory, idle threads, leaks: each a figure."""
     lines = []
-    for part, way in (("memory", "bytes"), ("memory", "descriptors"), ("idle", "")):
+    for part, way in (
+        ("memory", "bytes"),
+        ("memory", "descriptors"),
+        ("idle", ""),
+        ("deadlines", ""),
+    ):
         lines += [[one.what, one.where, median(one)] for one in measured.of(part, way)]
     return markdown(["what", "where", "figure"], lines)
 
@@ -210,6 +231,7 @@ SECTIONS: Mapping[str, Callable[[Measured], str]] = {
     "A loop that looks: asked, and by an `Event`": lambda measured: circumstances(measured, "look"),
     "Blocked threads, more threads, busy cores": lambda measured: circumstances(measured, "wait"),
     "Running threads, more threads, busy cores": lambda measured: circumstances(measured, "code"),
+    "A time limit, from its deadline to the exception": limits,
     "Tasks of executors": tasks,
     "Many threads": crowds,
     "What threads take": leftovers,

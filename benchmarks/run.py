@@ -40,6 +40,7 @@ PARTS: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
         ("bodies", "--count=1", "--threads", "1", "2", "--cores", "idle"),
     ),
     ("latency.py", ("peer", "--count=50"), ("peer", "--count=1")),
+    ("scopes.py", (), ("--count=2", "--threads=2", "--seconds=0.1")),
     ("executors.py", (), ("--rounds=1", "--tasks=10")),
     ("crowds.py", (), ("--threads=10", "--rounds=1", "--idle-threads=5", "--idle-seconds=0.1")),
     ("memory.py", ("asked",), ("asked", "--threads=10")),

@@ -29,6 +29,8 @@ PARTS = {
     "crowd",
     "task",
     "cancel",
+    "deadline",
+    "deadlines",
     "idle",
     "memory",
     "leak",
