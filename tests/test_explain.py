@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import queue
 import signal
 import sys
@@ -16,14 +17,17 @@ import interruption
 import pytest
 from interruption import (
     Explanation,
+    Scope,
     Thread,
     ThreadExit,
     allow_interruption,
+    check_interrupt,
     clear_interrupt,
     defer_interruption,
     explain,
     explain_all,
     interrupt,
+    move_on_after,
 )
 from support import PATIENCE, Started, in_thread, scaled
 
@@ -557,3 +561,64 @@ def test_all_threads():  # S19
         assert found[threading.current_thread()].state == "not asked"
         started.may_go = True
     assert all(explanation.thread is not started.thread for explanation in explain_all())
+
+
+class Enough(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("by_deadline", [True, False], ids=["deadline", "request"])
+def test_the_scope_that_was_asked_is_named(by_deadline):  # S19, S22, S24
+    """A shield in the scope delays it; what the thread holds outside of it does not."""
+    scopes = []
+    lock = threading.Lock()
+
+    def body(started):
+        with lock, allow_interruption, Scope(), Scope() as scope:  # asked
+            scopes.append(scope)
+            with defer_interruption:  # delays it
+                if by_deadline:
+                    scope.reschedule(time.monotonic())
+                else:
+                    scope.interrupt(Enough, reason="told so")
+                started.ready.set()
+                stay(started)
+
+    found = explained(body, "shielded", asked=False)
+    (scope,) = scopes
+    assert found.place.lineno == line_of("delays it")
+    assert found.asked.scope is scope
+    assert found.asked.entered.lineno == line_of("# asked")
+    wanted = (ThreadExit, "deadline") if by_deadline else (Enough, "told so")
+    assert (found.asked.exc_type, found.asked.reason) == wanted
+    assert str(found.asked) in found.reason
+    assert str(found.asked.entered) in str(found.asked)
+    copied = pickle.loads(pickle.dumps(found))  # noqa: S301
+    assert copied.asked.scope is None
+    assert copied.asked.entered == found.asked.entered
+
+
+def test_the_outermost_that_waits_is_explained():  # S19, S23
+    def body(started):
+        with allow_interruption, defer_interruption, Scope() as inner, defer_interruption:
+            inner.interrupt(reason="inner")
+            started.ready.set()
+            stay(started)
+
+    found = explained(body, "shielded")
+    assert (found.asked.scope, found.asked.reason) == (None, None)
+    assert "asked of" not in found.reason
+
+
+def test_a_scope_that_is_on_its_way_out_is_told_to_have_been_stopped():  # S19, S25
+    def body(started):
+        with move_on_after(0):
+            try:
+                check_interrupt()
+            finally:
+                started.ready.set()
+                stay(started)
+
+    found = explained(body, "delivered", asked=False)
+    assert type(found.asked.scope) is move_on_after
+    assert found.asked.reason == "deadline"

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
-from ._interruption import _inspect
+from ._interruption import Scope, _inspect
 from ._left import locked_by
 
 State = Literal[
@@ -87,6 +87,34 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a thread has been asked, or a scope that it is in (S22).
+
+    Of several it is the outermost that waits; only what is inside of it can delay it (S24).
+
+    scope: the scope that was asked, or whose deadline has passed; None: the thread itself, or this
+        is pickled or copied.
+    entered: where the thread has entered that scope; None: it is the thread itself.
+    exc_type: the exception class that was asked for.
+    reason: the reason that was given; ``"deadline"`` if it was the time.
+    """
+
+    scope: Scope | None
+    entered: Place | None
+    exc_type: type[BaseException]
+    reason: str | None
+
+    def __str__(self) -> str:
+        """What it is, for people."""
+        text = self.exc_type.__name__
+        if self.reason is not None:
+            text += f" with the reason {self.reason!r}"
+        return text + (
+            "" if self.entered is None else f", asked of the scope entered at {self.entered}"
+        )
+
+
+@dataclass(frozen=True)
 class Explanation:
     """What ``explain`` found (S19); ``str()`` of it is for people.
 
@@ -99,6 +127,7 @@ class Explanation:
     stack: the thread's frames, outermost first.
     locked: where the thread took the locks that it has left locked: of one that was stopped in a
         wait, with a lock that no ``with`` and no ``finally`` gives back (S31). As ``place``.
+    asked: what has been asked, and of whom; None: nothing.
     """
 
     thread: threading.Thread | int
@@ -107,6 +136,7 @@ class Explanation:
     place: Place | None
     stack: traceback.StackSummary
     locked: tuple[Place, ...] = ()
+    asked: "Asked | None" = None
 
     def __str__(self) -> str:
         """The reason, then the stack as tracebacks show it."""
@@ -117,7 +147,8 @@ class Explanation:
         """The same without the thread itself: nothing that keeps it, or its frames, alive."""
         thread = self.thread
         ident = (thread.ident or 0) if isinstance(thread, threading.Thread) else thread
-        return replace(self, thread=ident, stack=_data_of(self.stack))
+        asked = self.asked and replace(self.asked, scope=None)
+        return replace(self, thread=ident, stack=_data_of(self.stack), asked=asked)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickled, it goes where that thread is not, nor its files: with the lines of source."""
@@ -170,6 +201,20 @@ def _stack(
     return traceback.StackSummary.extract(iter(outermost_first), lookup_lines=False)
 
 
+def _asked(
+    scope: Scope | None,
+    entered: tuple[str, int, str] | None,
+    exc_type: type[BaseException],
+    reason: str | None,
+) -> Asked:
+    return Asked(scope, None if entered is None else Place(*entered), exc_type, reason)
+
+
+def _and_asked(asked: Asked | None) -> str:
+    """What to say of it, if it is not the thread's own: that is what one would think of."""
+    return "" if asked is None or asked.scope is None else f"; the request is {asked}"
+
+
 def explain(thread: threading.Thread | int) -> Explanation:
     """Tell why that thread has not stopped yet (S19).
 
@@ -185,7 +230,8 @@ def explain(thread: threading.Thread | int) -> Explanation:
         locked = left_locked(thread)
         reason = _REASONS["finished"] + and_locked(locked)
         return Explanation(thread, "finished", reason, None, traceback.StackSummary(), locked)
-    requested, pending, name, detail, where, frames = found
+    requested, pending, name, detail, where, frames, request = found
+    asked = _asked(*request) if requested else None
     places = [place for place, _ in frames]
     state = cast("State", name)
     if not requested:
@@ -207,8 +253,8 @@ def explain(thread: threading.Thread | int) -> Explanation:
         if callers:
             reason += f", called from {Place(*callers[-1])}"
     locked = left_locked(thread)
-    reason += and_locked(locked)
-    return Explanation(thread, state, reason, place, _stack(thread, places), locked)
+    reason += _and_asked(asked) + and_locked(locked)
+    return Explanation(thread, state, reason, place, _stack(thread, places), locked, asked)
 
 
 def explain_all() -> list[Explanation]:

@@ -195,6 +195,7 @@ def _inspect(
         int,
         tuple[str, int, str] | None,
         list[tuple[tuple[str, int, str], bool]],
+        tuple[Scope | None, tuple[str, int, str] | None, type[BaseException], str | None],
     ]
     | None
 ): ...

@@ -194,6 +194,11 @@ bool itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped);
 /* Owner only. The payload of the request to that level that was delivered last, or NULL. */
 itr_payload *itr_delivered(const itr_record *record, uint64_t level);
 
+/* By the owner, or while neither it nor anybody else that drops payloads can run: the payload of
+   the request to that level that waits or else was delivered last, or NULL. `*expired`: its
+   deadline has. */
+itr_payload *itr_asked_for(itr_record *record, uint64_t level, bool *expired);
+
 /* Owner only. Forget the requests to all levels. Returns whether there was one; payloads through
    `dropped`. */
 bool itr_clear(itr_record *record, itr_payload **dropped);

@@ -524,6 +524,19 @@ itr_delivered(const itr_record *record, uint64_t level)
     return found == NULL ? NULL : found->delivered;
 }
 
+itr_payload *
+itr_asked_for(itr_record *record, uint64_t level, bool *expired)
+{
+    lock_record(record);
+    const itr_level *found = find_level(record, level);
+    itr_payload *payload = found == NULL                ? NULL
+                           : found->flags & ITR_PENDING ? found->pending
+                                                        : found->delivered;
+    *expired = found != NULL && found->expired;
+    unlock_record(record);
+    return payload;
+}
+
 bool
 itr_clear(itr_record *record, itr_payload **dropped)
 {

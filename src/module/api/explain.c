@@ -5,6 +5,7 @@
 #include "delivery/obstacles.h"
 #include "safepoints/code.h"
 #include "safepoints/protected.h"
+#include "thread/payload.h"
 #include "thread/target.h"
 
 /* The names of obstacles, as users see them; by mod_obstacle_kind. */
@@ -32,11 +33,21 @@ typedef struct {
     bool protected;
 } place;
 
+/* What has been asked. Strong references, or NULL. */
+typedef struct {
+    PyObject *scope;    /* of whom; NULL: of the thread itself */
+    PyCodeObject *code; /* where it was entered, */
+    int lasti;
+    PyObject *exc_type; /* NULL: ThreadExit */
+    PyObject *reason;
+    bool expired;
+} request_seen;
+
 typedef struct {
     mod_state *state;
     mod_thread *thread;
     uint32_t flags;
-    const PyObject *scope; /* whose request is explained, or NULL: the thread's own */
+    request_seen asked; /* what is explained */
     mod_obstacle obstacle;
     PyObject *lock; /* that it holds; strong, or NULL: to be dropped without our mutex */
     place *stack;
@@ -63,6 +74,37 @@ add_place(inspection *to, const mod_walk *walk)
     };
 }
 
+/* The level whose request is explained: the outermost that waits; else that was stopped. */
+static mod_level
+find_asked(const mod_thread *thread)
+{
+    mod_level level = mod_find_pending(thread->tstate, &thread->blocks, thread->record, false);
+    uint32_t flags = mod_level_flags(&thread->blocks, thread->record, level);
+    mod_level stopped = level;
+    while (!(flags & ITR_REQUESTED) && mod_next_level(thread->tstate, &thread->blocks, &stopped)) {
+        flags = mod_level_flags(&thread->blocks, thread->record, stopped);
+    }
+    return flags & ITR_REQUESTED ? stopped : level;
+}
+
+static void
+see_request(inspection *to, mod_level level)
+{
+    const mod_thread *thread = to->thread;
+    const mod_block *block = mod_block_of_level(thread->tstate, &thread->blocks, level);
+    const mod_payload *payload =
+        (mod_payload *)itr_asked_for(thread->record, level.number, &to->asked.expired);
+    if (block != NULL) {
+        to->asked.scope = Py_NewRef(block->object);
+        to->asked.code = (PyCodeObject *)Py_XNewRef((PyObject *)block->code);
+        to->asked.lasti = block->lasti;
+    }
+    if (payload != NULL) {
+        to->asked.exc_type = Py_XNewRef(payload->exc_type);
+        to->asked.reason = Py_XNewRef(payload->reason);
+    }
+}
+
 static void
 inspect(void *arg)
 {
@@ -71,8 +113,8 @@ inspect(void *arg)
     bool self = to->thread == mod_thread_self;
     const mod_moment anywhere = {.moment = self ? MOD_AT_CALLER : MOD_AT_WORK};
     mod_thread *thread = to->thread;
-    mod_level level = mod_find_pending(thread->tstate, &thread->blocks, thread->record, false);
-    to->scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
+    mod_level level = find_asked(thread);
+    see_request(to, level);
     /* Also what waits outside of a shield. */
     to->flags = itr_flags(thread->record) |
                 (mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING);
@@ -107,17 +149,40 @@ describe_stack(const inspection *of)
     return list;
 }
 
+/* (scope or None, where it was entered or None, exception class, reason or None) */
+static PyObject *
+describe_request(const inspection *of)
+{
+    const request_seen *asked = &of->asked;
+    PyObject *entered = mod_describe_place(asked->code, asked->lasti);
+    PyObject *reason = asked->reason != NULL ? Py_NewRef(asked->reason)
+                       : asked->expired && asked->exc_type == NULL
+                           ? PyUnicode_FromString("deadline")
+                           : Py_NewRef(Py_None);
+    if (entered == NULL || reason == NULL) {
+        Py_XDECREF(entered);
+        Py_XDECREF(reason);
+        return NULL;
+    }
+    PyObject *exc_type =
+        asked->exc_type != NULL ? asked->exc_type : (PyObject *)of->state->thread_exit;
+    return Py_BuildValue("(ONON)", asked->scope == NULL ? Py_None : asked->scope, entered, exc_type,
+                         reason);
+}
+
 static PyObject *
 describe_inspection(const inspection *of)
 {
     PyObject *where = mod_describe_place(of->obstacle.code, of->obstacle.lasti);
     PyObject *stack = where == NULL ? NULL : describe_stack(of);
+    PyObject *asked = stack == NULL ? NULL : describe_request(of);
     PyObject *result = NULL;
-    if (stack != NULL) {
-        result = Py_BuildValue("(OOsiOO)", of->flags & ITR_REQUESTED ? Py_True : Py_False,
+    if (asked != NULL) {
+        result = Py_BuildValue("(OOsiOOO)", of->flags & ITR_REQUESTED ? Py_True : Py_False,
                                of->flags & ITR_PENDING ? Py_True : Py_False,
-                               states[of->obstacle.kind], of->obstacle.detail, where, stack);
+                               states[of->obstacle.kind], of->obstacle.detail, where, stack, asked);
     }
+    Py_XDECREF(asked);
     Py_XDECREF(where);
     Py_XDECREF(stack);
     return result;
@@ -132,6 +197,10 @@ release_inspection(inspection *of)
     PyMem_RawFree(of->stack);
     Py_XDECREF(of->obstacle.code);
     Py_XDECREF(of->lock);
+    Py_XDECREF(of->asked.scope);
+    Py_XDECREF(of->asked.code);
+    Py_XDECREF(of->asked.exc_type);
+    Py_XDECREF(of->asked.reason);
 }
 
 static inspection
@@ -145,7 +214,7 @@ inspect_once(mod_state *state, const itr_record *record)
     if (found.thread != NULL) {
         mod_while_stopped(inspect, &found);
         if (obstacle->kind == MOD_NOTHING &&
-            mod_other_holds_lock(&found.thread->lockset, found.scope, &found.lock,
+            mod_other_holds_lock(&found.thread->lockset, found.asked.scope, &found.lock,
                                  (PyObject **)&obstacle->code, &obstacle->lasti)) {
             obstacle->kind = MOD_LOCK_HELD;
         }
@@ -192,7 +261,8 @@ mod_inspect(PyObject *module, PyObject *thread)
     }
     else {
         bool asked = itr_asked(target.thread);
-        const inspection found = {.obstacle.kind = MOD_NOT_OPEN,
+        const inspection found = {.state = state,
+                                  .obstacle.kind = MOD_NOT_OPEN,
                                   .flags = asked ? ITR_REQUESTED | ITR_PENDING : 0};
         result = describe_inspection(&found);
     }
