@@ -130,8 +130,14 @@ found_by_path = pytest.mark.skipif(
 # What only the command line needs.
 COMMAND = ("interruption.__main__", "interruption._cli")
 # What is imported by programs only: each is for those who have the framework.
-FRAMEWORKS = ("interruption.asyncio", "interruption.celery", "interruption.dask")
-NOT_OURS = ["celery", "dask", "distributed"]
+FRAMEWORKS = (
+    "interruption.asyncio",
+    "interruption.celery",
+    "interruption.dask",
+    "interruption.dramatiq",
+    "interruption.huey",
+)
+NOT_OURS = ["celery", "dask", "distributed", "dramatiq", "dramatiq_abort", "huey"]
 
 
 @found_by_path

@@ -1,0 +1,138 @@
+"""interruption.huey: a consumer as users start it, with Redis."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import bodies
+import pytest
+from said import Said
+from servers import start
+from support import PATIENCE, until
+
+huey = pytest.importorskip("huey")
+pytest.importorskip("redis")
+
+from huey.exceptions import TaskException  # noqa: E402
+from interruption.huey import interrupt_tasks  # noqa: E402
+
+HERE = Path(__file__).parent
+COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", "huey_app.huey", "-k", "thread"]
+KINDS = [kind for kind in bodies.BODIES if kind != "quick"]
+
+
+class Consumer:
+    def __init__(self, app, folder):
+        self.app = app
+        self.log = folder / "log"
+        self.process = start([*COMMAND, "--workers", "2"], self.log)
+        until(lambda: "consumer started" in self.log.read_text() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def send(self, kind, file, name="run", **options):
+        """A task that runs, and what it says."""
+        task = Said(file)
+        arguments = [kind, str(file)] if kind else [str(file)]
+        task.result = getattr(self.app, name).s(*arguments, **options)
+        task.result = self.app.huey.enqueue(task.result)
+        if kind != "quick":
+            task.until("begin")
+        return task
+
+    def close(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def app(redis_socket, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("HUEY_APP_SOCKET", redis_socket)
+        patch.setenv("HUEY_APP_REPORT", "0.1")
+        patch.chdir(tmp_path_factory.mktemp("huey"))
+        import huey_app
+
+        yield huey_app
+
+
+@pytest.fixture(scope="module")
+def consumer(app, tmp_path_factory):
+    consumer = Consumer(app, tmp_path_factory.mktemp("consumer"))
+    yield consumer
+    consumer.close()
+
+
+def error_of(task):
+    with pytest.raises(TaskException) as caught:
+        task.result.get(blocking=True, timeout=PATIENCE)
+    return caught.value.metadata["error"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_timeout_reaches_whatever_it_does(consumer, tmp_path, kind):
+    task = consumer.send(kind, tmp_path / "task", timeout=0.3)
+    assert "TaskTimeout" in error_of(task)
+    assert task.said() == ["begin", "ThreadExit deadline", "finally"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_that_is_revoked_stops_and_cleans_up(consumer, tmp_path, kind):
+    task = consumer.send(kind, tmp_path / "task")
+    task.result.revoke()
+    assert "it was revoked while it ran" in error_of(task)
+    assert task.said() == ["begin", "ThreadExit revoked", "finally"]
+
+
+def test_a_lock_is_given_up_first(consumer, tmp_path):
+    task = consumer.send("holds", tmp_path / "task", timeout=0.3)
+    task.until("locked")
+    task.go()
+    assert "TaskTimeout" in error_of(task)
+    assert task.said()[1:4] == ["locked", "unlocked", "ThreadExit deadline"]
+
+
+def test_one_that_was_too_slow_is_tried_again_as_huey_does(consumer, tmp_path):
+    task = consumer.send(None, tmp_path / "task", "may_be_tried_again")
+    assert task.result.get(blocking=True, timeout=PATIENCE) == "done"
+    assert task.said() == ["begin", "ThreadExit deadline", "finally", "begin", "finally"]
+
+
+def test_a_revoke_is_for_one_run(consumer, tmp_path):
+    task = consumer.send("sleep", tmp_path / "task")
+    task.result.revoke()
+    error_of(task)
+    until(lambda: not task.result.is_revoked())
+
+
+def test_the_next_task_of_that_thread_is_never_hit(consumer, tmp_path):
+    """Limits pass, and revokes come, about when tasks end."""
+    for turn in range(10):
+        tasks = [
+            consumer.send("quick", tmp_path / f"{turn}-{each}", timeout=limit)
+            for each, limit in enumerate([0.01, 60, 0.001, 60])
+        ]
+        tasks[0].result.revoke()
+        for task in tasks[1::2]:
+            assert task.result.get(blocking=True, timeout=PATIENCE) == "done"
+            assert task.said() == ["begin", "finally"]
+
+
+@pytest.mark.parametrize("how", ["timeout", "revoke"])
+def test_one_that_swallows_it_is_reported_by_its_name(consumer, tmp_path, how):
+    task = consumer.send("swallows", tmp_path / "task", timeout=0.3 if how == "timeout" else None)
+    if how == "revoke":
+        task.result.revoke()
+    until(lambda: f"run[{task.result.id}] still runs, " in consumer.log.read_text())
+    task.go()
+    assert task.result.get(blocking=True, timeout=PATIENCE) == "all the same"
+
+
+@pytest.mark.parametrize("times", [{"look_every": 0}, {"report_after": float("nan")}])
+def test_bad_input_is_refused(times):
+    with pytest.raises(ValueError, match="give seconds, more than 0"):
+        interrupt_tasks(huey.MemoryHuey(), **times)
+    with pytest.raises(NotImplementedError, match="no pre_execute, is_revoked"):
+        interrupt_tasks(object())
