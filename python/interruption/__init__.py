@@ -154,6 +154,20 @@ def get_include() -> str:
     return str(Path(str(resources.files(__name__).joinpath("include", "interruption.h"))).parent)
 
 
+def load_ipython_extension(shell: object) -> None:
+    """Called by ``%load_ext interruption``: see docs/jupyter.md."""
+    from . import ipython  # noqa: PLC0415  (not before it is needed)
+
+    ipython.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Called by ``%unload_ext interruption``."""
+    from . import ipython  # noqa: PLC0415  (as above)
+
+    ipython.unload_ipython_extension(shell)
+
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

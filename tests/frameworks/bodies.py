@@ -70,8 +70,8 @@ WITH_PATH = {"holds": hold_a_lock, "swallows": swallow}
 
 
 def run(kind, path):
-    say(path, "begin")
     try:
+        say(path, "begin")  # it may be interrupted from there on
         return WITH_PATH[kind](path) if kind in WITH_PATH else BODIES[kind]()
     except BaseException as error:
         say(path, type(error).__name__, getattr(error, "reason", None))

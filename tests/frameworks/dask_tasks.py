@@ -44,8 +44,8 @@ def begin_again(path):
     if Path(path).exists():
         say(path, "again")
         return "done"
-    say(path, "begin")
     try:
+        say(path, "begin")
         time.sleep(PATIENCE)
     finally:
         say(path, "stops")

@@ -1,0 +1,152 @@
+"""``%load_ext interruption`` in a kernel, as Jupyter starts it."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from said import Said
+from support import PATIENCE, until
+
+manager = pytest.importorskip("jupyter_client.manager")
+pytest.importorskip("ipykernel")
+
+HERE = Path(__file__).parent
+
+
+class Kernel:
+    """A cell at a time."""
+
+    def __init__(self):
+        self.manager, self.client = manager.start_new_kernel(startup_timeout=PATIENCE)
+        self.run(f"import sys; sys.path.insert(0, {str(HERE)!r})")
+        self.run("import threading, time, bodies")
+        self.run("%load_ext interruption")
+
+    def begin(self, source):
+        return self.client.execute(textwrap.dedent(source))
+
+    def end(self, cell):
+        """Its reply."""
+        while True:
+            reply = self.client.get_shell_msg(timeout=PATIENCE)
+            if reply["parent_header"]["msg_id"] == cell:
+                return reply["content"]
+
+    def run(self, source):
+        reply = self.end(self.begin(source))
+        assert reply["status"] == "ok", reply
+        return reply
+
+    def interrupt(self):
+        self.manager.interrupt_kernel()
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def own_threads():
+    return tuple(each.name for each in threading.enumerate())
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+STARTS = {
+    "thread": """
+        t = threading.Thread(target=bodies.run, args=({kind!r}, {path!r}))
+        t.start()
+        t.join()
+    """,
+    "executor": """
+        from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(bodies.run, {kind!r}, {path!r}).result()
+    """,
+    "thread of a thread": """
+        t = threading.Thread(target=lambda: (
+            inner := threading.Thread(target=bodies.run, args=({kind!r}, {path!r})),
+            inner.start(), inner.join(),
+        ))
+        t.start()
+        t.join()
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", ["running", "sleep", "lock", "socket"])
+@pytest.mark.parametrize("start", STARTS)
+def test_interrupt_kernel_stops_the_threads_of_the_cell(kernel, tmp_path, start, kind):
+    task = Said(tmp_path / "task")
+    cell = kernel.begin(STARTS[start].format(kind=kind, path=str(task.file)))
+    task.until("begin")
+    kernel.interrupt()
+    assert kernel.end(cell)["ename"] == "KeyboardInterrupt"
+    task.until("finally")
+    assert task.said() == ["begin", "ThreadExit the cell was interrupted", "finally"]
+    kernel.run("1 + 1")
+
+
+def test_threads_of_other_cells_go_on(kernel, tmp_path):
+    earlier, task = Said(tmp_path / "earlier"), Said(tmp_path / "task")
+    kernel.run(f"u = threading.Thread(target=bodies.run, args=('swallows', {str(earlier.file)!r}))")
+    kernel.run("u.start()")
+    earlier.until("begin")
+    cell = kernel.begin(STARTS["thread"].format(kind="sleep", path=str(task.file)))
+    task.until("begin")
+    kernel.interrupt()
+    kernel.end(cell)
+    task.until("finally")
+    assert earlier.said() == ["begin"]
+    kernel.run("import interruption; interruption.interrupt(u)")
+    earlier.until("swallowed")
+    earlier.go()
+    kernel.run("u.join()")
+
+
+def test_threads_that_a_library_begins_for_itself_are_left_alone(kernel, tmp_path):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "library.py").write_text(
+        "import threading\n"
+        "go = threading.Event()\n"
+        "def start():\n"
+        "    thread = threading.Thread(target=go.wait)\n"
+        "    thread.start()\n"
+        "    return thread\n"
+    )
+    task = Said(tmp_path / "task")
+    kernel.run(f"sys.path.insert(0, {str(folder)!r}); import library")
+    cell = kernel.begin(
+        "thread = library.start()\n"
+        + textwrap.dedent(STARTS["thread"]).format(kind="sleep", path=str(task.file))
+    )
+    task.until("begin")
+    kernel.interrupt()
+    kernel.end(cell)
+    task.until("finally")
+    kernel.run("assert thread.is_alive(); library.go.set(); thread.join()")
+
+
+def test_unloaded_everything_is_as_before(tmp_path):
+    kernel = Kernel()
+    kernel.run("%load_ext interruption")  # twice is once
+    kernel.run("%unload_ext interruption")
+    kernel.run("assert threading.Thread.start.__module__ == 'threading'")
+    kernel.run("assert threading.Thread.start.__code__.co_filename == threading.__file__")
+    task = Said(tmp_path / "task")
+    cell = kernel.begin(STARTS["thread"].format(kind="swallows", path=str(task.file)))
+    task.until("begin")
+    kernel.interrupt()
+    kernel.end(cell)
+    assert task.said() == ["begin"]
+    kernel.close()
+    until(lambda: not kernel.manager.is_alive())
