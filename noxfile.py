@@ -67,11 +67,30 @@ FRAMEWORKS = [
     *("tornado", "cysignals", "ipython"),
 ]
 # What the package has modules for, as extras of it; and what their tests need beside these.
-EXTRAS = ["anyio", "trio", "asgi", "wsgi", "pytest", "dask", "celery", "dramatiq", "huey", "ipython"]
+EXTRAS = [
+    "anyio",
+    "trio",
+    "asgi",
+    "wsgi",
+    "pytest",
+    "dask",
+    "celery",
+    "dramatiq",
+    "huey",
+    "ipython",
+]
 USED_WITH_EXTRAS = [
     *("starlette==1.10.*", "fastapi==0.165.*", "uvicorn==0.54.*"),
     *("gunicorn==27.0.*", "waitress==3.0.*"),
-    *("redis==8.*", "numpy", "dramatiq-abort==1.*", "ipykernel==7.*", "jupyter_client==8.*"),
+    *(
+        "redis==8.*",
+        "numpy",
+        "dramatiq-abort==1.*",
+        "ipykernel==7.*",
+        "jupyter_client==8.*",
+        "apscheduler==3.11.*",
+        "pyside6-essentials==6.*",
+    ),
 ]
 OPTIMISED = "-Dbuildtype=debugoptimized"
 # Where it is only imported: compiled in half the time.
