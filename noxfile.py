@@ -81,7 +81,7 @@ EXTRAS = [
 ]
 USED_WITH_EXTRAS = [
     *("starlette==1.10.*", "fastapi==0.165.*", "uvicorn==0.54.*"),
-    *("gunicorn==27.0.*", "waitress==3.0.*"),
+    *("hypercorn==0.18.*", "gunicorn==27.0.*", "waitress==3.0.*"),
     *(
         "redis==8.*",
         "numpy",
@@ -226,7 +226,7 @@ def workflows(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the package, and that the stubs of the C module say what it does."""
-    session.install(*LINTERS, ".[bench]", QUICK)
+    session.install(*LINTERS, ".[bench,anyio,trio,pytest]", QUICK)
     session.run("mypy", "python/interruption", *TYPED)
     session.run(
         "python", "-m", "mypy.stubtest", "interruption._interruption", "--ignore-disjoint-bases"
@@ -236,7 +236,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation as pages of HTML; what Sphinx warns of is an error. Nothing is fetched."""
-    session.install(".[docs]", QUICK)
+    session.install(".[docs,anyio,trio,pytest]", QUICK)
     target = str(Path(session.create_tmp(), "html"))
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", target)
     session.log(f"begin at {target}/index.html")

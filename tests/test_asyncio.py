@@ -6,21 +6,15 @@ import asyncio
 import contextlib
 import contextvars
 import gc
-import os
-import queue
-import socket
-import subprocess
-import sys
 import threading
-import time
 import weakref
 
 import pytest
-from interruption import ThreadExit, defer_interruption, interrupt
+from interruption import ThreadExit, ThreadPoolExecutor, defer_interruption, interrupt
 from interruption.asyncio import to_thread
 from support import PATIENCE, expect_script, scaled, until, until_blocked
+from to_thread_parts import BODIES, Work, is_set, sleep, spin
 
-ONE, OTHER = socket.socketpair()  # nobody sends
 MOST_THREADS = 32  # of an executor that is not told how many
 
 
@@ -37,82 +31,15 @@ def threads():
     return {each for each in threading.enumerate() if each.name.startswith("to_thread")}
 
 
-class Work:
-    """A function that blocks for ever, and what became of it."""
-
-    def __init__(self, body, cleanup=None):
-        self.body = body
-        self.cleanup = cleanup
-        self.thread: threading.Thread | None = None
-        self.begun = threading.Event()
-        self.cleans = threading.Event()
-        self.reason: str | None = None
-        self.log: list[str] = []
-
-    def __call__(self):
-        self.thread = threading.current_thread()
-        try:
-            self.begun.set()
-            return self.body()
-        except ThreadExit as request:
-            self.reason = request.reason
-            raise
-        finally:
-            if self.cleanup is not None:
-                self.cleans.set()
-                self.cleanup()
-            self.log.append("clean")
-
-    async def until_begun(self):
-        while not self.begun.is_set():
-            await asyncio.sleep(0.001)
-
-    async def until_cleans(self):
-        while not self.cleans.is_set():
-            await asyncio.sleep(0.001)
-
-
-def spin():
-    while True:
-        pass
-
-
-def sleep():
-    time.sleep(PATIENCE)
-
-
-def receive():
-    ONE.recv(1)
-
-
-def read():
-    os.read(ONE.fileno(), 1)
-
-
-def run_child():
-    subprocess.run([sys.executable, "-c", f"import time; time.sleep({PATIENCE})"], check=False)
-
-
-BODIES = {
-    "running": spin,
-    "sleep": sleep,
-    "queue": lambda: queue.Queue().get(),
-    "condition": lambda: threading.Event().wait(),
-    "socket": receive,
-    "descriptor": read,
-    "child": run_child,
-}
-
-
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_cancelling_stops_the_function_and_waits_for_its_cleanup(body):
     async def main():
         gate = threading.Event()
         work = Work(body, cleanup=lambda: gate.wait(PATIENCE))
         task = asyncio.create_task(to_thread(work))
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         task.cancel("enough")
-        await work.until_cleans()
+        await is_set(work.cleans, asyncio.sleep)
         await asyncio.sleep(0)
         assert not task.done()
         gate.set()
@@ -152,7 +79,7 @@ def test_what_is_cancelled_without_a_message_says_why():
     async def main():
         work = Work(spin)
         task = asyncio.create_task(to_thread(work))
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -195,9 +122,9 @@ def test_a_timeout_around_a_timeout_that_cleans_up():
 
     async def reschedule(work, inner, outer):
         now = asyncio.get_running_loop().time()
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         inner.reschedule(now)
-        await work.until_cleans()
+        await is_set(work.cleans, asyncio.sleep)
         until_blocked(work.thread)
         outer.reschedule(now)
 
@@ -208,9 +135,9 @@ def test_a_second_cancel_breaks_off_a_wait_of_the_cleanup():
     async def main():
         work = Work(spin, cleanup=sleep)
         task = asyncio.create_task(to_thread(work))
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         task.cancel()
-        await work.until_cleans()
+        await is_set(work.cleans, asyncio.sleep)
         until_blocked(work.thread)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -245,7 +172,7 @@ def test_a_group_stops_its_other_functions():
         work = Work(spin)
 
         async def fails():
-            await work.until_begun()
+            await is_set(work.begun, asyncio.sleep)
             raise ValueError("x")
 
         with pytest.raises(ExceptionGroup) as raised:
@@ -264,7 +191,7 @@ def test_a_shielded_call_goes_on():
         work = Work(gate.wait)
         inner = asyncio.create_task(to_thread(work))
         outer = asyncio.create_task(_awaits(asyncio.shield(inner)))
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         outer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await outer
@@ -335,7 +262,7 @@ def test_a_thread_that_somebody_else_asks_cancels_its_call_only():
     async def main():
         work = Work(spin)
         task = asyncio.create_task(to_thread(work))
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         interrupt(work.thread)
         with pytest.raises(asyncio.CancelledError, match="its thread has been asked to stop"):
             await task
@@ -349,7 +276,7 @@ def test_a_coroutine_that_is_closed_asks_and_does_not_wait():
         work = Work(spin)
         coroutine = to_thread(work)
         coroutine.send(None)
-        await work.until_begun()
+        await is_set(work.begun, asyncio.sleep)
         coroutine.close()
         while not work.log:
             await asyncio.sleep(0.001)
@@ -451,3 +378,21 @@ def test_under_uvloop():
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(main()) == 7
+
+
+def test_run_in_executor_stops_the_function_and_does_not_wait_for_it():
+    async def main():
+        gate = threading.Event()
+        work = Work(spin, cleanup=gate.wait)
+        with ThreadPoolExecutor() as executor:
+            future = asyncio.get_running_loop().run_in_executor(executor, work)
+            await is_set(work.begun, asyncio.sleep)
+            future.cancel("enough")
+            with pytest.raises(asyncio.CancelledError):
+                await future
+            await is_set(work.cleans, asyncio.sleep)
+            assert work.log == []
+            gate.set()
+        assert work.log == ["clean"]
+
+    asyncio.run(main())

@@ -131,13 +131,17 @@ found_by_path = pytest.mark.skipif(
 COMMAND = ("interruption.__main__", "interruption._cli")
 # What is imported by programs only: each is for those who have the framework.
 FRAMEWORKS = (
+    "interruption.anyio",
+    "interruption.asgi",
     "interruption.asyncio",
     "interruption.celery",
     "interruption.dask",
     "interruption.dramatiq",
     "interruption.huey",
+    "interruption.trio",
+    "interruption.wsgi",
 )
-NOT_OURS = ["celery", "dask", "distributed", "dramatiq", "dramatiq_abort", "huey"]
+NOT_OURS = ["anyio", "celery", "dask", "distributed", "dramatiq", "dramatiq_abort", "huey", "trio"]
 
 
 @found_by_path

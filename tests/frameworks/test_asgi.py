@@ -1,0 +1,232 @@
+"""interruption.asgi.InterruptOnDisconnect, by servers as processes, with clients that hang up."""
+
+from __future__ import annotations
+
+import pytest
+from servers_of_http import code_of, serving
+
+pytest.importorskip("anyio")
+from interruption.asgi import InterruptOnDisconnect
+
+SERVERS = {
+    "uvicorn": "uvicorn --uds {socket} --app-dir {folder} program:app",
+    "hypercorn on trio": "hypercorn -k trio --bind unix:{socket} --error-logfile - program:app",
+}
+
+STARLETTE = """
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+async def echo(request):
+    return PlainTextResponse(await request.body())
+
+async def awaits(request):
+    say("begins /awaits")
+    try:
+        await run_in_threadpool(sleep)
+    except Exception as error:
+        say(type(error).__name__)
+        await run_in_threadpool(say, "cleanup in a thread")
+        raise
+
+def routes():
+    paths = {"/sleep": sleep, "/spin": spin, "/quick": lambda: None}
+    for path, body in paths.items():
+        def endpoint(request, body=body, path=path):
+            return PlainTextResponse(work(path, body))
+        yield Route(path, endpoint)
+    yield Route("/stream", lambda request: StreamingResponse(stream()))
+    background = BackgroundTask(after)
+    yield Route("/after", lambda request: PlainTextResponse("sent", background=background))
+    yield Route("/echo", echo, methods=["POST"])
+    yield Route("/awaits", awaits)
+
+app = Starlette(routes=list(routes()))
+"""
+
+FASTAPI = """
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.background import BackgroundTask
+
+app = FastAPI()
+
+def dependency():
+    try:
+        yield
+    finally:
+        say("dependency closed")
+
+@app.get("/sleep", response_class=PlainTextResponse)
+def endpoint_sleep(it=Depends(dependency)):
+    return work("/sleep", sleep)
+
+@app.get("/spin", response_class=PlainTextResponse)
+def endpoint_spin():
+    return work("/spin", spin)
+
+@app.get("/quick", response_class=PlainTextResponse)
+def quick(it=Depends(dependency)):
+    return work("/quick", lambda: None)
+
+@app.get("/stream")
+def streams():
+    return StreamingResponse(stream())
+
+@app.get("/after")
+def endpoint_after():
+    return PlainTextResponse("sent", background=BackgroundTask(after))
+
+@app.post("/echo")
+async def echo(request: Request):
+    return PlainTextResponse(await request.body())
+
+@app.get("/awaits")
+async def awaits():
+    say("begins /awaits")
+    try:
+        await run_in_threadpool(sleep)
+    except Exception as error:
+        say(type(error).__name__)
+        await run_in_threadpool(say, "cleanup in a thread")
+        raise
+"""
+
+PARTS = """
+import logging, os, threading, time
+from starlette.concurrency import run_in_threadpool
+from interruption.asgi import InterruptOnDisconnect
+
+logging.basicConfig(level=logging.INFO)
+
+def say(what):
+    os.write(1, f"{what}\\n".encode())  # in one piece
+
+def sleep():
+    time.sleep(3600)
+
+def spin():
+    while True:
+        pass
+
+def work(path, body):
+    say(f"begins {path}")
+    try:
+        body()
+        return path
+    finally:
+        say(f"closed {path}")
+
+def stream():
+    try:
+        yield b"first"
+        say("second step")
+        sleep()
+    finally:
+        say("stream closed")
+
+def after():
+    say("after begins")
+    while not os.path.exists("gone"):
+        time.sleep(0.01)
+    say("after ends")
+"""
+
+WRAPPED = "app.add_middleware(InterruptOnDisconnect)\n"
+
+
+@pytest.fixture(params=SERVERS)
+def server_command(request):
+    for name in request.param.split(" on "):
+        pytest.importorskip(name)
+    return SERVERS[request.param].split()
+
+
+@pytest.fixture(params=["starlette", "fastapi"])
+def server(request, server_command, tmp_path, monkeypatch):
+    pytest.importorskip(request.param)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    source = {"starlette": STARLETTE, "fastapi": FASTAPI}[request.param]
+    with serving(server_command, PARTS + source + WRAPPED, tmp_path) as server:
+        server.has_dependencies = request.param == "fastapi"
+        yield server
+
+
+def test_an_endpoint_whose_client_has_left_is_stopped_and_no_other(server):
+    with server.send("/sleep") as stays:
+        server.expect("begins /sleep")
+        for times, path in enumerate(("/spin", "/sleep", "/spin"), 1):
+            begun = server.log.count(f"begins {path}")
+            leaves = server.send(path)
+            server.expect(f"begins {path}", begun + 1)
+            leaves.close()
+            server.expect(f"closed {path}", (times + 1) // 2)
+        assert server.get("/quick") == (200, "/quick")
+        assert server.log.count("closed /sleep") == 1
+        assert stays.fileno() >= 0
+    server.expect("closed /sleep", 2)
+    if server.has_dependencies:
+        server.expect("dependency closed", 3)
+    assert "Traceback" not in server.log
+    assert "GET /spin: stopped, for its client has left" in server.log
+
+
+def test_a_stream_whose_client_has_left_is_stopped(server):
+    with server.send("/stream"):
+        server.expect("second step")
+    server.expect("stream closed")
+
+
+def test_what_is_done_after_the_answer_is_left_alone(server, tmp_path):
+    with server.send("/after") as client:
+        got = b""
+        while b"sent" not in got:
+            got += client.recv(1000)
+        server.expect("after begins")
+    assert server.get("/quick") == (200, "/quick")
+    (tmp_path / "gone").touch()
+    server.expect("after ends")
+
+
+def test_a_coroutine_gets_an_exception_and_its_cleanup_is_left_alone(server):
+    with server.send("/awaits"):
+        server.expect("begins /awaits")
+    server.expect("ClientDisconnected")
+    server.expect("cleanup in a thread")
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+def test_the_body_of_a_request_arrives(server, expect):
+    body = "x" * 300_000
+    headers = f"Content-Length: {len(body)}\r\n{expect}"
+    with server.send("/echo", method="POST", headers=headers) as client:
+        if expect:
+            assert b" 100 " in client.recv(1000)
+        client.sendall(body.encode())
+        got = b""
+        while part := client.recv(100_000):
+            got += part
+    head, _, echoed = got.partition(b"\r\n\r\n")
+    assert b" 200 " in head
+    assert echoed.count(b"x") == len(body)
+
+
+def test_the_program_of_the_page(tmp_path, monkeypatch):
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code = code_of("asgi").replace("    try:", '    print("begun", flush=True)\n    try:')
+    with serving(SERVERS["uvicorn"].split(), code, tmp_path) as server:
+        assert server.get("/report?seconds=0") == (200, '{"report":"done"}')
+        server.expect("closed")
+        with server.send("/report?seconds=3600"):
+            server.expect("begun", 2)
+        server.expect("closed", 2)
+
+
+def test_an_application_that_is_none():
+    with pytest.raises(TypeError, match="must be an ASGI application"):
+        InterruptOnDisconnect("app")

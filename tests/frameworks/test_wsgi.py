@@ -1,0 +1,158 @@
+"""interruption.wsgi.RequestTimeout, by servers as processes."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+from interruption.wsgi import RequestTimeout
+from servers_of_http import code_of, serving
+
+SERVERS = {
+    "gunicorn gthread": "gunicorn -k gthread --threads 4",
+    "gunicorn sync": "gunicorn",
+    "waitress": "waitress --threads 4",
+}
+OPTIONS = {
+    "gunicorn": ["--bind", "unix:{socket}", "--chdir", "{folder}", "--no-control-socket"],
+    "waitress": ["--unix-socket={socket}"],
+}
+LIMIT = 0.5
+
+PROGRAM = f"""
+import os, sys, threading, time
+from interruption.wsgi import RequestTimeout
+
+never = threading.Event()
+
+def spin():
+    while True:
+        pass
+
+def parts(*those):
+    try:
+        for part in those:
+            if callable(part):
+                part()
+            else:
+                yield part
+    finally:
+        print("parts closed", flush=True)
+
+def swallows():
+    try:
+        never.wait()
+    except BaseException:
+        pass
+
+class Mine(Exception):
+    pass
+
+def raises_mine():
+    try:
+        spin()
+    finally:
+        raise Mine
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    try:
+        if path == "/quick":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"quick"]
+        if path == "/file":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+        if path == "/first_part":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return parts(spin, b"never")
+        if path == "/second_part":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return parts(b"first", never.wait, b"never")
+        if path == "/parts":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return parts(b"first", b"second")
+        if path == "/swallows":
+            swallows()
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"all the same"]
+        {{"/wait": never.wait, "/spin": spin, "/sleep": lambda: time.sleep(3600),
+          "/mine": raises_mine}}[path]()
+    finally:
+        print("cleaned up", path, flush=True)
+
+app = RequestTimeout(app, {LIMIT})
+"""
+
+
+@pytest.fixture(params=SERVERS)
+def command(request):
+    words = SERVERS[request.param].split()
+    pytest.importorskip(words[0])
+    return [*words, *OPTIONS[words[0]], "program:app"]
+
+
+@pytest.fixture
+def server(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with serving(command, PROGRAM, tmp_path) as server:
+        yield server
+
+
+def test_a_request_that_takes_too_long_is_stopped_and_answered(server):
+    for path in ("/wait", "/spin", "/sleep"):
+        status, text = server.get(path)
+        assert status == 503
+        assert "has taken too long" in text
+        assert f"cleaned up {path}" in server.log
+        assert server.get("/quick") == (200, "quick")
+    assert "GET /spin: stopped, for it was not done within" in server.log
+    assert "in spin" in server.log
+    assert "cleaned up /quick" in server.log
+
+
+def test_an_answer_is_what_it_would_be(server):
+    assert server.get("/parts") == (200, "firstsecond")
+    server.expect("parts closed")
+    assert server.get("/file") == (200, PROGRAM)
+    assert server.get("/swallows") == (200, "all the same")
+    status, _ = server.get("/mine")
+    assert status == 500
+
+
+def test_parts_of_an_answer_have_the_limit_too(server):
+    status, text = server.get("/first_part")
+    assert status == 503
+    assert "has taken too long" in text
+    server.expect("parts closed")
+    try:
+        _, text = server.get("/second_part")
+    except (http.client.IncompleteRead, ConnectionResetError):
+        pass
+    else:
+        assert text == "first"  # waitress says neither a length nor what is the last part
+    server.expect("parts closed", 2)
+    assert server.get("/quick") == (200, "quick")
+
+
+def test_the_program_of_the_page(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with serving(command, code_of("wsgi"), tmp_path) as server:
+        assert server.get("/?0") == (200, "done\n")
+        assert server.get("/?3600")[0] == 503
+        server.expect("closed", 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"),
+    [(0, ValueError), (-1, ValueError), (float("nan"), ValueError), (None, ValueError),
+     ("1", TypeError)],
+)  # fmt: skip
+def test_seconds_that_are_none(seconds, error):
+    with pytest.raises(error):
+        RequestTimeout(lambda *_: [], seconds)
+
+
+def test_an_application_that_is_none():
+    with pytest.raises(TypeError, match="must be a WSGI application"):
+        RequestTimeout("app", 1)
