@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from . import blocking
     from ._executor import ThreadPoolExecutor
     from ._explain import Explanation, explain, explain_all
+    from ._group import ThreadGroup
     from ._install import install, uninstall
     from ._process import run_in_process
     from ._protected import protect, unprotect
@@ -87,6 +88,7 @@ __all__ = [
     "SignalExit",
     "Thread",
     "ThreadExit",
+    "ThreadGroup",
     "ThreadPoolExecutor",
     "ThreadReport",
     "allow_interruption",
@@ -130,6 +132,7 @@ _LATER = {
     "ShutdownReport": "_shutdown.shutdown",
     "SignalExit": "_shutdown.signals",
     "Thread": "_thread",
+    "ThreadGroup": "_group",
     "ThreadPoolExecutor": "_executor",
     "ThreadReport": "_shutdown.shutdown",
     "blocking": "blocking",

@@ -150,6 +150,7 @@ in_child(void)
     mod_watchdog_after_fork_child();
     mod_rearm_after_fork_child();
     mod_signals_after_fork_child();
+    mod_requests_after_fork_child();
     mod_mutexes_after_fork_child();
     mod_threads_after_fork_child();
     mod_locksets_after_fork_child();

@@ -25,6 +25,7 @@
 #include "safepoints/protected.h"
 #include "thread/regions.h"
 #include "api/requests.h"
+#include "api/scope.h"
 #include "api/scope_requests.h"
 #include "api/scope_types.h"
 #include "delivery/rearm.h"
@@ -126,6 +127,7 @@ static PyMethodDef methods[] = {
     {"current_deadline", mod_current_deadline, METH_NOARGS, current_deadline_doc},
     {"interruption_fd", mod_fd, METH_NOARGS, mod_fd_doc},
     PRIVATE("_new_origin", mod_new_origin, METH_NOARGS, ""),
+    PRIVATE("_until_all_are_asked", mod_until_all_are_asked, METH_NOARGS, ""),
     PRIVATE("_begin_shutdown", mod_begin_shutdown, METH_VARARGS,
             ", reason, origin, and_late_threads"),
     PRIVATE("_ask", mod_ask_in_shutdown, METH_VARARGS, ", thread, reason, origin"),
@@ -149,6 +151,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_start_thread", mod_start_thread, METH_O, ", function"),
     PRIVATE("_make_daemon", mod_make_daemon, METH_O, ", ident"),
     PRIVATE("_inspect", mod_inspect, METH_O, ", thread"),
+    PRIVATE("_scopes", mod_scopes_in_force, METH_NOARGS, ""),
     PRIVATE("_switch", mod_switch, METH_VARARGS, ", thread, async_interrupt, io_interrupt"),
     PRIVATE("_after_fork_in_child", mod_after_fork_in_child, METH_NOARGS, ""),
     PRIVATE("_stop_rearming", mod_rearm_stop, METH_NOARGS, ""),

@@ -1,6 +1,8 @@
 /* See requests.h. Everything is checked before anything is asked, so an error changes nothing. */
 #include "api/requests.h"
 
+#include <sched.h>
+
 #include "cpython/fastcall.h"
 #include "delivery/arming.h"
 #include "api/on_interrupt.h"
@@ -203,6 +205,25 @@ finish_asking(mod_state *state, asking *of)
     return of->answer != ITR_FINISHED;
 }
 
+/* How many calls are asking all threads just now. atomic: it is put up before the first of them is
+   asked, so who has been asked and finds it down finds that all have been. */
+static _Atomic uint32_t asking_all;
+
+PyObject *
+mod_until_all_are_asked(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    while (atomic_load(&asking_all) > 0) {
+        (void)sched_yield(); /* it takes a moment, for which nobody needs the GIL */
+    }
+    Py_RETURN_NONE;
+}
+
+void
+mod_requests_after_fork_child(void)
+{
+    atomic_store(&asking_all, 0);
+}
+
 /*
  * Ask every thread of the list but the caller. How many were asked, or -1 with MemoryError set.
  *
@@ -219,9 +240,11 @@ ask_others(mod_state *state, const itr_thread *threads, size_t count, const aske
     }
     size_t prepared = prepare(threads, count, with, all);
     Py_BEGIN_ALLOW_THREADS
+    (void)atomic_fetch_add(&asking_all, 1);
     for (size_t i = 0; i < prepared; i++) {
         all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].more);
     }
+    (void)atomic_fetch_sub(&asking_all, 1);
     Py_END_ALLOW_THREADS
     Py_ssize_t asked = 0;
     for (size_t i = 0; i < prepared; i++) {

@@ -16,6 +16,13 @@ PyObject *mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_
    here and below: as interrupt(). */
 PyObject *mod_requested_of(PyObject *module, PyObject *thread);
 
+/* _until_all_are_asked(): while somebody asks all threads, wait until he has. A thread that has been
+   asked by that does not have to ask others for it. */
+PyObject *mod_until_all_are_asked(PyObject *module, PyObject *unused);
+
+/* In the child of a fork whoever did is not there. */
+void mod_requests_after_fork_child(void);
+
 /* _new_origin(): a number by which requests can be taken back; no two are the same, and 0 is none.
  */
 PyObject *mod_new_origin(PyObject *module, PyObject *unused);

@@ -11,6 +11,7 @@
 #include "delivery/raise.h"
 #include "delivery/shield.h"
 #include "itr_timer.h"
+#include "thread/marks.h"
 
 /* Found by two steps: where nothing has been asked nobody needs it. */
 static mod_state *
@@ -37,13 +38,13 @@ begin_time(mod_scope *of)
     }
 }
 
-/* Note that the calling thread is in it, and what its deadline is. 0, or -1 with an exception set.
- */
+/* Note that the calling thread is in it, and what its deadline is. `once`: as the only one, if it
+   is a time limit. 0, or -1 with an exception set. */
 static int
-add_thread(mod_scope *of, uintptr_t thread_id, itr_deadline *deadline)
+add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline)
 {
     mod_scope_lock(of);
-    bool used = of->kind != MOD_SCOPE_PLAIN && of->was_entered;
+    bool used = once && of->kind != MOD_SCOPE_PLAIN && of->was_entered;
     if (!of->was_entered) {
         begin_time(of);
     }
@@ -75,7 +76,7 @@ remove_thread(mod_scope *of, uintptr_t thread_id, bool entered)
 {
     mod_scope_lock(of);
     mod_scope_remove_thread(of, thread_id);
-    of->was_entered = entered || of->kind == MOD_SCOPE_PLAIN;
+    of->was_entered = entered || of->kind == MOD_SCOPE_PLAIN || mod_scope_is_in_use(of);
     mod_scope_unlock(of);
 }
 
@@ -186,6 +187,7 @@ leave_block(mod_thread *thread, mod_scope *of, PyObject *exception, mod_left *le
     mod_scope_lock(of);
     mod_scope_remove_thread(of, record->thread_id);
     of->expired = of->expired || expired;
+    expired = of->expired; /* also for another thread, whose exception this one may raise */
     mod_scope_unlock(of);
     mod_lockset_leave_scope(&thread->lockset, self);
     if (thread->blocks.regions == 0) {
@@ -216,11 +218,11 @@ thread_of_now(const mod_scope *of)
 }
 
 static mod_thread *
-enter_scope(mod_scope *of)
+enter_scope(mod_scope *of, bool once)
 {
     itr_deadline deadline;
     mod_thread *thread = thread_of_now(of);
-    if (thread == NULL || add_thread(of, thread->record->thread_id, &deadline) < 0) {
+    if (thread == NULL || add_thread(of, once, thread->record->thread_id, &deadline) < 0) {
         return NULL;
     }
     if (enter_block(thread, of, deadline) < 0) {
@@ -245,7 +247,7 @@ enter_scope(mod_scope *of)
 PyObject *
 mod_scope_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    if (enter_scope((mod_scope *)self) == NULL) {
+    if (enter_scope((mod_scope *)self, false) == NULL) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -272,7 +274,7 @@ raise_what_was_asked(mod_thread *thread, mod_scope *of)
 PyObject *
 mod_scope_enter_with(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    mod_thread *thread = enter_scope((mod_scope *)self);
+    mod_thread *thread = enter_scope((mod_scope *)self, true);
     if (thread == NULL) {
         return NULL;
     }
@@ -347,4 +349,83 @@ mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     return PyBool_FromLong(left.ends);
+}
+
+/* What concerns several threads that are in it. ------------------------------------------------ */
+
+PyObject *
+mod_scope_has_raised(PyObject *self, PyObject *exception)
+{
+    return PyBool_FromLong(mod_is_marked(exception, ((mod_scope *)self)->number));
+}
+
+/* Ask the calling thread for what has been asked of the scope, and for its deadline, unless it has
+   been already. -1 with an exception set. */
+static int
+ask_for_the_same(mod_scope *of, itr_record *record)
+{
+    mod_scope_lock(of);
+    bool asked = of->asked, limited = mod_scope_is_limited(of), expired;
+    mod_scope_unlock(of);
+    int error = limited ? itr_watch_deadlines(record, &expired) : 0;
+    if (error != 0) {
+        return mod_complain_about_timer(error);
+    }
+    bool already = itr_level_flags(record, of->number) & ITR_REQUESTED;
+    return asked && !already ? ask_as_before(of, record->thread_id) : 0;
+}
+
+PyObject *
+mod_scope_raise_asked(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    mod_scope *of = (mod_scope *)self;
+    mod_thread *thread = thread_of_now(of);
+    if (thread == NULL) {
+        return NULL;
+    }
+    mod_level level = MOD_THREAD_LEVEL;
+    bool inside = false;
+    while (!inside && mod_next_level(thread->tstate, &thread->blocks, &level)) {
+        inside = level.number == of->number;
+    }
+    if (inside && ask_for_the_same(of, thread->record) < 0) {
+        return NULL;
+    }
+    bool waits = inside && (itr_level_flags(thread->record, of->number) & ITR_PENDING);
+    if (waits && mod_raise_request(state_of_scope(of), thread->record, level) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Is the level open where the thread is, and has it not been stopped yet? */
+static bool
+is_in_force(mod_thread *thread, mod_level level)
+{
+    mod_view view;
+    mod_view_level(thread->tstate, &thread->blocks, level, &view);
+    uint32_t flags = mod_level_flags(&thread->blocks, thread->record, level);
+    return view.shields == 0 && (flags & (ITR_REQUESTED | ITR_PENDING)) != ITR_REQUESTED;
+}
+
+PyObject *
+mod_scopes_in_force(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    mod_thread *thread = mod_thread_self;
+    PyObject *scopes = PyList_New(0);
+    bool shielded = false;
+    if (scopes != NULL && mod_is_thread_of_now(thread)) {
+        mod_view view;
+        mod_view_blocks(thread->tstate, &thread->blocks, &view);
+        shielded = view.shields > 0;
+        mod_level level = MOD_THREAD_LEVEL;
+        while (scopes != NULL && mod_next_level(thread->tstate, &thread->blocks, &level)) {
+            if (is_in_force(thread, level) &&
+                PyList_Append(scopes, mod_scope_of_level(thread->tstate, &thread->blocks, level)) <
+                    0) {
+                Py_CLEAR(scopes);
+            }
+        }
+    }
+    return scopes == NULL ? NULL : Py_BuildValue("(NN)", PyBool_FromLong(shielded), scopes);
 }

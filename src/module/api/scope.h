@@ -12,6 +12,12 @@ PyObject *mod_scope_enter(PyObject *self, PyObject *unused);
 PyObject *mod_scope_leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *mod_scope_enter_with(PyObject *self, PyObject *unused);
 PyObject *mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *mod_scope_has_raised(PyObject *self, PyObject *exception);
+PyObject *mod_scope_raise_asked(PyObject *self, PyObject *unused);
+
+/* _scopes(): is the calling thread shielded, and in which scopes is it, outermost first? Without
+   those that a shield is inside of, or that have stopped it already. */
+PyObject *mod_scopes_in_force(PyObject *module, PyObject *unused);
 
 /* The thread that watches deadlines could not be started, or there is no memory: returns -1, with
    an exception set. */

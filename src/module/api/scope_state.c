@@ -67,16 +67,19 @@ mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
 int
 mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count)
 {
+    /* The first is asked first: tasks of a group that it has opened are in it, too, and when they
+       have ended for it, it has been asked. */
     *count = of->count + (of->first != 0);
     *threads = *count == 0 ? NULL : PyMem_RawMalloc(*count * sizeof(**threads));
     if (*count > 0 && *threads == NULL) {
         return -1;
     }
-    for (uint32_t i = 0; i < of->count; i++) {
-        (*threads)[i] = of->others[i];
-    }
+    size_t first = 0;
     if (of->first != 0) {
-        (*threads)[of->count] = of->first;
+        (*threads)[first++] = of->first;
+    }
+    for (uint32_t i = 0; i < of->count; i++) {
+        (*threads)[first + i] = of->others[i];
     }
     return 0;
 }

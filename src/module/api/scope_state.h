@@ -107,11 +107,19 @@ mod_scope_set_deadline(mod_scope *of, double when, itr_deadline deadline)
     of->generation = atomic_load_explicit(&mod_scope_forks, memory_order_relaxed);
 }
 
+/* Is some thread in it? */
+static inline bool
+mod_scope_is_in_use(const mod_scope *of)
+{
+    return of->first != 0 || of->count > 0;
+}
+
 /* Note that the thread is in it: 1; 0: it was already; -1: there is no memory. */
 int mod_scope_add_thread(mod_scope *of, uintptr_t thread_id);
 void mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id);
 
-/* Who is in it, for PyMem_RawFree; NULL with `*count` 0 if nobody is. -1: there is no memory. */
+/* Who is in it, the first before the others, for PyMem_RawFree; NULL with `*count` 0 if nobody is.
+   -1: there is no memory. */
 int mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count);
 
 /* Nobody knows it any more. */

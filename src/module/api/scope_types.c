@@ -224,7 +224,8 @@ PyDoc_STRVAR(move_on_after_doc,
 
 PyDoc_STRVAR(enter_with_doc, "__enter__($self, /)\n--\n\nEnter it in the calling thread.");
 PyDoc_STRVAR(enter_doc, "_enter($self, /)\n--\n\n"
-                        "The same, but what the thread has been asked for is not raised here.");
+                        "The same, but what the thread has been asked for is not raised here,\n"
+                        "and a time limit may be entered by several threads.");
 PyDoc_STRVAR(leave_doc, "_leave($self, exception=None, /)\n"
                         "--\n\n"
                         "Leave it by that exception, which goes on. Returns whether it was asked.");
@@ -250,6 +251,13 @@ PyDoc_STRVAR(expired_doc, "expired($self, /)\n--\n\n"
                           "Has the deadline passed while some thread was in the block?");
 PyDoc_STRVAR(anew_doc, "_anew($self, /)\n--\n\nAnother one, as this was made.");
 
+PyDoc_STRVAR(has_raised_doc, "_has_raised($self, exception, /)\n--\n\n"
+                             "Was it raised, in any thread, for what was asked of the scope?");
+PyDoc_STRVAR(raise_asked_doc,
+             "_raise_asked($self, /)\n--\n\n"
+             "Raise what has been asked of it, of whichever thread in it, or its deadline, unless\n"
+             "the calling thread has been stopped for that already.");
+
 static PyMethodDef scope_methods[] = {
     {"__enter__", mod_scope_enter_with, METH_NOARGS, enter_with_doc},
     {"__exit__", _PyCFunction_CAST(mod_scope_exit), METH_FASTCALL, exit_doc},
@@ -260,6 +268,8 @@ static PyMethodDef scope_methods[] = {
     {"expired", mod_scope_expired, METH_NOARGS, expired_doc},
     {"_enter", mod_scope_enter, METH_NOARGS, enter_doc},
     {"_leave", _PyCFunction_CAST(mod_scope_leave), METH_FASTCALL, leave_doc},
+    {"_has_raised", mod_scope_has_raised, METH_O, has_raised_doc},
+    {"_raise_asked", mod_scope_raise_asked, METH_NOARGS, raise_asked_doc},
     {NULL, NULL, 0, NULL},
 };
 

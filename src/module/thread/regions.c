@@ -264,7 +264,7 @@ belong_to_generator(const origin *from)
         PyExc_RuntimeError,
         code != NULL && (code->co_flags & coroutines)
             ? "a scope or time limit of a thread cannot be entered by a coroutine, which "
-              "others run in between: use asyncio.timeout()"
+              "others run in between: use asyncio.timeout(), or asyncio.TaskGroup"
             : "a scope or time limit of a thread cannot be entered by a generator, which "
               "others run in between: enter it where the generator is run");
     Py_XDECREF(code);
