@@ -1,14 +1,19 @@
 """Fetch pages with several threads, following their links, and stop cleanly on Ctrl-C.
 
-    python examples/crawler.py [--workers N] [--limit N] URL
+    python examples/crawler.py [--workers N] [--limit N] [--patience SECONDS] [--time SECONDS]
+        [--left FILE] URL
 
 Workers take addresses from one ``queue.Queue``, fetch them, and put the links that they find into
-it, within the first page's site. Nothing in them looks for a request: they run in regions, and are
-woken in ``get``, in the middle of a connection, or stopped between two statements. What is done
-with a page is done in a shield, so each address is exactly one of fetched, failed and left.
+it, within the first page's site. They are a group: none is left behind, and what stops one without
+being meant for it alone stops all. Nothing in them looks for a request: they are woken in ``get``,
+in the middle of a connection, or stopped between two statements. What is done with a page is done
+in a shield, so each address is exactly one of fetched, failed and left.
 
-Exit status: 0 when all is fetched, 1 when a page could not be, 130 after Ctrl-C; the summary is
-printed in each case.
+There are three limits: for a page (``--patience``), for all (``--time``), and for what is done at
+the end whatever has happened: to write the addresses that are left into a file (``--left``).
+
+Exit status: 0 when all is fetched, 1 when a page could not be or time was up, 130 after Ctrl-C; the
+summary is printed in each case.
 """
 
 from __future__ import annotations
@@ -21,10 +26,18 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
-from interruption import Thread, defer_interruption, interrupt_on_signal
+from interruption import (
+    ThreadGroup,
+    defer_interruption,
+    interrupt_on_signal,
+    move_on_after,
+    timeout,
+)
 
 GRACE = 10  # seconds
+CLEANUP = 1  # seconds; less, so that there is time to say what has become of it
 
 
 class Links(html.parser.HTMLParser):
@@ -47,10 +60,11 @@ class Links(html.parser.HTMLParser):
 class Crawler:
     """A site, and what is known of its pages."""
 
-    def __init__(self, start: str, limit: int) -> None:
-        """Begin there, and know of so many pages at most."""
+    def __init__(self, start: str, limit: int, patience: float) -> None:
+        """Begin there; know of so many pages at most, and wait for each so many seconds."""
         self.site = urllib.parse.urlsplit(start).netloc
         self.limit = limit
+        self.patience = patience
         self.to_do: queue.Queue[str] = queue.Queue()
         self.lock = threading.Lock()  # guards what follows
         self.known: set[str] = set()
@@ -68,13 +82,12 @@ class Crawler:
                     self.known.add(link)
 
     def work(self) -> None:
-        """Fetch pages, for ever: in a region, which is left by being interrupted."""
+        """Fetch pages, for ever: until it is interrupted."""
         while True:
             page = self.to_do.get()  # woken at once, and then nothing has been taken
             try:
-                with urllib.request.urlopen(page) as answer:  # noqa: S310  (the user says where)
-                    links = Links(page, answer.read().decode("utf-8", "replace")).found
-            except (OSError, ValueError) as error:
+                links = self.fetch(page)
+            except (OSError, ValueError) as error:  # TimeoutError, too, is an OSError
                 with defer_interruption:
                     if isinstance(error, urllib.error.HTTPError):
                         error.close()  # it is an answer, too
@@ -85,6 +98,23 @@ class Crawler:
                     self.add(links)
             finally:
                 self.to_do.task_done()
+
+    def fetch(self, page: str) -> list[str]:
+        """Return the links of that page."""
+        limit = timeout(self.patience)
+        with limit, urllib.request.urlopen(page) as answer:  # noqa: S310  (the user says where)
+            return Links(page, answer.read().decode("utf-8", "replace")).found
+
+    def save(self, file: str) -> None:
+        """Write the addresses that are left; all threads have ended. Nothing else breaks that off.
+
+        It must not take for ever either: there may be nobody who reads a pipe.
+        """
+        left = sorted(self.known.difference(self.fetched, self.failed))
+        with move_on_after(CLEANUP, shield=True) as limit, Path(file).open("w") as lines:
+            lines.writelines(f"{page}\n" for page in left)
+        if limit.expired():
+            print(f"{file} could not be written in time", file=sys.stderr)
 
     def summary(self) -> str:
         """What has become of the pages. All threads have ended."""
@@ -97,6 +127,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workers", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--limit", type=int, default=1000, help="pages (default: %(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=30, help="seconds for a page (default: %(default)s)"
+    )
+    parser.add_argument("--time", type=float, help="seconds for all (default: no limit)")
+    parser.add_argument("--left", metavar="FILE", help="where to write what could not be done")
     parser.add_argument("url")
     return parser.parse_args()
 
@@ -104,20 +139,22 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Fetch it all."""
     arguments = parse()
-    crawler = Crawler(arguments.url, arguments.limit)
-    workers = [Thread(target=crawler.work, interruptible=True) for _ in range(arguments.workers)]
+    crawler = Crawler(arguments.url, arguments.limit, arguments.patience)
     interrupt_on_signal(timeout=GRACE)
-    for worker in workers:
-        worker.start()
+    in_time = True
     try:
-        crawler.to_do.join()  # Ctrl-C: all threads are asked, and KeyboardInterrupt is raised here
-        for worker in workers:
-            worker.interrupt()
+        with timeout(arguments.time), ThreadGroup(name="crawler") as group:
+            workers = [group.submit(crawler.work) for _ in range(arguments.workers)]
+            crawler.to_do.join()  # Ctrl-C: all threads are asked; KeyboardInterrupt is raised here
+            for worker in workers:
+                worker.cancel()
+    except TimeoutError:
+        in_time = False
     finally:
-        for worker in workers:
-            worker.join()
+        if arguments.left:
+            crawler.save(arguments.left)
         print(crawler.summary())
-    if crawler.failed:
+    if crawler.failed or not in_time:
         sys.exit(1)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
+import os
 import re
 import runpy
 import signal
 import socket
 import threading
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from interruption import ThreadPoolExecutor
@@ -148,6 +152,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     """Page n links to 2n+1 and 2n+2, and some are not there."""
 
     last = 14
+    slow: ClassVar[dict[int, threading.Event]] = {}  # pages that wait until their event is set
     blocked = None  # a page that is not answered until the event is set
 
     def do_GET(self):
@@ -155,6 +160,8 @@ class Site(http.server.BaseHTTPRequestHandler):
         if number == 9:
             self.send_error(404)
             return
+        if number in self.slow:
+            self.slow[number].wait(PATIENCE)
         if self.blocked is not None and number >= 3:
             self.server.reached.release()
             self.blocked.wait(PATIENCE)
@@ -199,19 +206,87 @@ def test_the_crawler_fetches_all_there_is(site):
     assert (process.returncode, stdout, stderr) == (1, "14 fetched, 1 failed, 0 left\n", "")
 
 
-def test_ctrl_c_stops_the_crawler_and_no_page_is_lost(site, monkeypatch):
+LEFT = "3 fetched, 0 failed, 4 left\n"  # 0, 1 and 2 are fetched, and their links known: 3 to 6
+
+
+@contextlib.contextmanager
+def crawling(site, monkeypatch, *options):
+    """The crawler, when both of its workers wait for an answer."""
     go_on = threading.Event()
     monkeypatch.setattr(Site, "blocked", go_on)
     try:
-        with start_example("crawler.py", "--workers", 2, url_of(site)) as process:
-            for _ in range(2):  # both workers wait for an answer
+        with start_example("crawler.py", "--workers", 2, *options, url_of(site)) as process:
+            for _ in range(2):
                 assert in_thread(lambda: site.reached.acquire(timeout=PATIENCE))
-            until_process_blocked(process)
-            process.send_signal(signal.SIGINT)
+            yield process
+    finally:
+        go_on.set()
+
+
+def left_in(file):
+    return {int(line.rpartition("/")[2]) for line in file.read_text().splitlines()}
+
+
+def status_of(process):
+    return Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("options", [[], ["--time", 1000]])
+def test_ctrl_c_stops_the_crawler_and_no_page_is_lost(site, monkeypatch, tmp_path, options):
+    left = tmp_path / "left"
+    with crawling(site, monkeypatch, "--left", left, *options) as process:
+        until_process_blocked(process)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGINT, stderr
+    assert stdout == LEFT
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert left_in(left) == {3, 4, 5, 6}
+
+
+def counts_of(stdout):
+    return [int(number) for number in re.findall(r"\d+", stdout)]
+
+
+def test_the_crawler_ends_when_its_time_is_up(site, monkeypatch, tmp_path):
+    left, go_on = tmp_path / "left", threading.Event()
+    monkeypatch.setattr(Site, "blocked", go_on)  # however far it comes, it does not end by itself
+    try:
+        with start_example("crawler.py", "--time", 2, "--left", left, url_of(site)) as process:
             stdout, stderr = process.communicate(timeout=PATIENCE)
     finally:
         go_on.set()
+    assert (process.returncode, stderr) == (1, "")
+    _, failed, pages = counts_of(stdout)
+    assert failed == 0
+    assert len(left_in(left)) == pages
+
+
+def test_a_page_that_takes_too_long_fails_and_the_crawler_goes_on(site, monkeypatch):
+    monkeypatch.setattr(Site, "slow", {4: threading.Event()})
+    try:
+        with start_example("crawler.py", "--patience", 4, url_of(site)) as process:
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        Site.slow[4].set()
+    assert (process.returncode, stderr) == (1, "")
+    fetched, failed, pages = counts_of(stdout)
+    assert fetched > 0, stdout
+    assert failed > 0, stdout  # on a loaded machine others may take too long, too
+    assert pages == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody tells of its threads")
+def test_ctrl_c_while_the_crawler_cleans_up_waits_for_its_limit(site, monkeypatch, tmp_path):
+    nobody_reads = tmp_path / "left"
+    os.mkfifo(nobody_reads)
+    with crawling(site, monkeypatch, "--left", nobody_reads) as process:
+        until_process_blocked(process)
+        process.send_signal(signal.SIGINT)
+        # Its threads have ended; it waits for who reads.
+        until(lambda: "Threads:\t1\n" in status_of(process))
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGINT, stderr
-    # 0, 1 and 2 are fetched, and their links known: 3 to 6.
-    assert stdout == "3 fetched, 0 failed, 4 left\n"
-    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert stdout == LEFT
+    assert f"{nobody_reads} could not be written in time" in stderr

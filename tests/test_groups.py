@@ -558,8 +558,9 @@ def test_cleanup_that_a_limit_has_begun_may_use_a_group():  # S25
 def test_a_limit_of_its_own_ends_cleanup_in_a_shield():
     def body():
         worker = Worker()
-        with move_on_after(SOON, shield=True) as limit, ThreadGroup() as group:
+        with move_on_after(1000, shield=True) as limit, ThreadGroup() as group:
             worker.submitted(group)
+            limit.reschedule(0)
         assert limit.expired()
         assert worker.stops[0].reason == "deadline"
 

@@ -51,13 +51,17 @@ def test_a_thread_with_a_live_group_is_waited_for_at_the_exit():
     expect_script(
         PARTS
         + """
+submitted = threading.Event()
+
 def body():
     with ThreadGroup() as group:
         group.submit(threading.main_thread().join)
         group.submit(time.sleep, 0.05)
+        submitted.set()
     print("left")
 
 threading.Thread(target=body).start()
+submitted.wait()
 """,
         stdout="left\n",
     )
@@ -134,6 +138,7 @@ def test_ctrl_c_at_any_moment_leaves_no_task_and_no_block():
         PARTS
         + f"""
 armed = False
+sys.unraisablehook = lambda _: None     # in a weak reference's callback it is lost
 def handler(*_):
     if armed:
         raise KeyboardInterrupt
