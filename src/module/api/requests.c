@@ -239,11 +239,12 @@ ask_others(mod_state *state, const itr_thread *threads, size_t count, const aske
         return -1;
     }
     size_t prepared = prepare(threads, count, with, all);
-    Py_BEGIN_ALLOW_THREADS
     (void)atomic_fetch_add(&asking_all, 1);
+    Py_BEGIN_ALLOW_THREADS
     for (size_t i = 0; i < prepared; i++) {
         all[i].answer = itr_ask(all[i].thread, all[i].payload, &all[i].more);
     }
+    /* Before the GIL: who waits for this may have it. */
     (void)atomic_fetch_sub(&asking_all, 1);
     Py_END_ALLOW_THREADS
     Py_ssize_t asked = 0;

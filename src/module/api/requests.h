@@ -16,8 +16,8 @@ PyObject *mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_
    here and below: as interrupt(). */
 PyObject *mod_requested_of(PyObject *module, PyObject *thread);
 
-/* _until_all_are_asked(): while somebody asks all threads, wait until he has. A thread that has been
-   asked by that does not have to ask others for it. */
+/* _until_all_are_asked(): while somebody asks all threads, wait until that is done. A thread that
+   has been asked by it does not have to ask others. */
 PyObject *mod_until_all_are_asked(PyObject *module, PyObject *unused);
 
 /* In the child of a fork whoever did is not there. */
