@@ -20,6 +20,7 @@ from interruption import (
     clear_interrupt,
     current_deadline,
     defer_interruption,
+    explain,
     interrupt,
     interrupt_all_threads,
     move_on_after,
@@ -743,6 +744,30 @@ def test_by_exit_stacks_and_context_managers():
             threading.Event().wait()
 
     in_thread(body)
+
+
+def test_explain_tells_the_groups_of_a_task():  # S19
+    workers = []
+
+    def task():
+        with ThreadGroup(name="inner") as inner:
+            worker = Worker()
+            worker.submitted(inner)
+            workers.append(worker)
+
+    with ThreadGroup(name="outer") as outer:
+        future = outer.submit(task)
+        until(lambda: workers)
+        for thread in (workers[0].thread, workers[0].thread.ident):
+            found = explain(thread)
+            inner, around = found.groups
+            assert inner.startswith(f"inner, opened at {__file__}:")
+            assert inner.endswith("by outer-0 (task)")
+            assert around.startswith("outer, opened at ")
+            assert "MainThread" in around
+            assert f"; of {inner}" in found.reason
+        assert explain(threading.current_thread()).groups == ()
+        future.cancel()
 
 
 # What it keeps. -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from interruption import (
     SignalExit,
     Thread,
     ThreadExit,
+    ThreadGroup,
     ThreadPoolExecutor,
     ThreadReport,
     blocking,
@@ -60,6 +61,19 @@ def cases(ident: int) -> None:
     interrupt("name")  # type: ignore[arg-type]
     interrupt(ident, ValueError())  # type: ignore[arg-type]
     interrupt(ident, reason=3)  # type: ignore[arg-type]
+
+
+def groups(number: int) -> None:
+    """Of tasks."""
+    with ThreadGroup(name="n", keep_going=True) as group:
+        assert_type(group, ThreadGroup)
+        future = group.submit(divmod, number, 2)
+        assert_type(future.result(), tuple[int, int])
+        assert_type(future.cancel(ValueError, reason="r"), bool)
+        group.submit(len, 3)  # type: ignore[arg-type]
+        assert_type(group.results(), list[Any])
+        assert_type(group.first(), Any)
+    assert_type(explain(number).groups, tuple[str, ...])
 
 
 def pooled() -> str:

@@ -128,6 +128,8 @@ class Explanation:
     locked: where the thread took the locks that it has left locked: of one that was stopped in a
         wait, with a lock that no ``with`` and no ``finally`` gives back (S31). As ``place``.
     asked: what has been asked, and of whom; None: nothing.
+    groups: the groups that it runs a task of, innermost first, each in words: its name, where it
+        was opened, and by which thread (S28).
     """
 
     thread: threading.Thread | int
@@ -137,6 +139,7 @@ class Explanation:
     stack: traceback.StackSummary
     locked: tuple[Place, ...] = ()
     asked: "Asked | None" = None
+    groups: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The reason, then the stack as tracebacks show it."""
@@ -215,6 +218,16 @@ def _and_asked(asked: Asked | None) -> str:
     return "" if asked is None or asked.scope is None else f"; the request is {asked}"
 
 
+def _groups_of(thread: threading.Thread | int) -> tuple[str, ...]:
+    module = sys.modules.get(f"{__package__}._group")  # else there is no group
+    if module is None:
+        return ()
+    if isinstance(thread, int):
+        same = [known for known in threading.enumerate() if known.ident == thread]
+        return module.groups_of(same[0]) if same else ()
+    return cast("tuple[str, ...]", module.groups_of(thread))
+
+
 def explain(thread: threading.Thread | int) -> Explanation:
     """Tell why that thread has not stopped yet (S19).
 
@@ -253,8 +266,9 @@ def explain(thread: threading.Thread | int) -> Explanation:
         if callers:
             reason += f", called from {Place(*callers[-1])}"
     locked = left_locked(thread)
-    reason += _and_asked(asked) + and_locked(locked)
-    return Explanation(thread, state, reason, place, _stack(thread, places), locked, asked)
+    groups = _groups_of(thread)
+    reason += _and_asked(asked) + and_locked(locked) + "".join(f"; of {one}" for one in groups[:1])
+    return Explanation(thread, state, reason, place, _stack(thread, places), locked, asked, groups)
 
 
 def explain_all() -> list[Explanation]:

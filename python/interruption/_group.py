@@ -484,5 +484,17 @@ def _without(errors: list[BaseException], others: list[BaseException]) -> list[B
     return [error for error in errors if not any(error is other for other in others)]
 
 
+def groups_of(thread: object) -> tuple[str, ...]:
+    """Those that the thread runs a task of, innermost first, for people (S19)."""
+    found = []
+    while isinstance(thread, _Task):
+        group = thread.group
+        thread = group._owner
+        filename, line, function = group._opened or ("?", 0, "?")
+        by = thread.name if thread else "?"
+        found.append(f"{group.name}, opened at {filename}:{line} in {function} by {by}")
+    return tuple(found)
+
+
 def _place_of(frame: FrameType) -> tuple[str, int, str]:
     return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)

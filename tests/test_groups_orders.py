@@ -1,0 +1,206 @@
+"""S28: what may come between the steps of submitting, failing and leaving, in each order.
+
+The steps are the group's own methods, called one by one where a thread could come in between.
+"""
+
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from interruption import Scope, ThreadExit, ThreadGroup, check_interrupt, interrupt, timeout
+from interruption._group import _Task
+from support import PATIENCE, Started, in_thread, until, until_blocked
+
+
+def made(group, ran):
+    return _Task(group, 0, (ran.append, ("ran",), {}))
+
+
+def test_asked_after_it_was_admitted_and_before_it_is_started():
+    ran = []
+    with ThreadGroup() as group:
+        task = made(group, ran)
+        group._admit(task)
+        group._ask("now")
+        task.start()
+    assert task.future.cancelled()
+    assert ran == []
+
+
+def test_asked_when_it_was_started_and_has_not_begun():
+    ran, begins, go = [], threading.Event(), threading.Event()
+
+    class Late(_Task):
+        def run(self):
+            begins.set()
+            go.wait()
+            super().run()
+
+    with ThreadGroup() as group:
+        task = Late(group, 0, (ran.append, ("ran",), {}))
+        group._admit(task)
+        task.start()
+        assert begins.wait(PATIENCE)
+        group._ask("now")
+        go.set()
+    assert task.future.cancelled()
+    assert ran == []
+
+
+def test_asked_when_its_future_runs_and_the_function_has_not_done_anything():
+    def task():
+        assert threading.current_thread().future.cancel()
+        check_interrupt()
+        pytest.fail("it goes on")
+
+    with ThreadGroup() as group:
+        future = group.submit(task)
+    assert future.cancelled()
+
+
+def test_a_start_that_fails_is_taken_back():
+    class Refused(_Task):
+        def start(self):
+            raise KeyboardInterrupt
+
+    def submit(group):
+        task = Refused(group, 0, (int, (), {}))
+        try:
+            group._admit(task)
+            task.start()
+        except BaseException:
+            if super(type(task.future), task.future).cancel():
+                group._running.pop(task, None)
+            raise
+
+    with ThreadGroup() as group:
+        with pytest.raises(KeyboardInterrupt):
+            submit(group)
+        assert group.submit(int).result() == 0
+
+
+def test_the_last_one_ends_between_the_look_and_the_wait():
+    def body(started):
+        with ThreadGroup() as group:
+            group.submit(started.go.wait)
+            # As the beginning of the wait: it has looked, and has not begun to wait.
+            group._waited_for = True
+            started.ready.set()
+            until(lambda: not group._running)
+        return group._all_ended.qsize()
+
+    assert Started(body).until_ready().finish() == 1  # told, and not needed
+
+
+def test_a_failure_while_the_block_waits_at_its_end():
+    error, go = ValueError(), threading.Event()
+
+    def fail():
+        go.wait()
+        raise error
+
+    def body(started):
+        with ThreadGroup() as group:
+            group.submit(fail)
+            group.submit(threading.Event().wait)
+            started.ready.set()
+
+    opened = Started(body).until_blocked()
+    go.set()
+    with pytest.raises(ExceptionGroup) as raised:
+        opened.finish()
+    assert raised.value.exceptions == (error,)
+
+
+@pytest.mark.parametrize("first", ["the failure", "the deadline"])
+def test_a_failure_and_a_deadline_around_it(first):
+    error, go, cleans = ValueError(), threading.Event(), threading.Event()
+
+    def fail():
+        try:
+            go.wait()
+        finally:
+            cleans.set()
+            raise error
+
+    def body(started):
+        with timeout(1000) as limit, ThreadGroup() as group:
+            group.submit(fail)
+            worker = group.submit(threading.Event().wait)
+            until(worker.running)
+            started.limit = limit
+            started.ready.set()
+
+    opened = Started(body).until_blocked()
+    ways = [go.set, lambda: opened.limit.reschedule(0)]
+    for way in ways if first == "the failure" else ways[::-1]:
+        way()
+        assert cleans.wait(PATIENCE)
+    with pytest.raises(ExceptionGroup) as raised:
+        opened.finish()
+    assert raised.value.exceptions == (error,)
+
+
+def test_a_task_is_stopped_for_what_the_block_is_not_asked_for_yet():
+    def body():
+        raised = []
+        with Scope() as scope:
+            with ThreadGroup() as group:
+
+                def task():
+                    scope.interrupt(reason="for all")
+                    check_interrupt()
+
+                future = group.submit(task)
+                until(future.done)
+            raised.append("went on")
+        return raised, future.cancelled()
+
+    assert in_thread(body) == ([], True)
+
+
+def test_a_request_and_then_a_failure_of_cleanup():
+    cleans = threading.Event()
+
+    def task():
+        try:
+            threading.Event().wait()
+        finally:
+            cleans.set()
+            raise OSError
+
+    def body(started):
+        with ThreadGroup() as group:
+            until(group.submit(task).running)
+            started.ready.set()
+
+    opened = Started(body).until_blocked()
+    interrupt(opened.thread)
+    assert cleans.wait(PATIENCE)
+    with pytest.raises(ExceptionGroup) as raised:
+        opened.finish()
+    assert isinstance(raised.value.__cause__, ThreadExit)
+
+
+def test_stopped_from_outside_and_the_block_fails():
+    error = KeyError()
+
+    def body():
+        with ThreadGroup() as group:
+            threads = []
+            future = group.submit(lambda: threads.append(threading.current_thread()) or wait())
+            until(lambda: threads)
+            until_blocked(threads[0])
+            interrupt(threads[0])
+            until(future.done)
+            raise error
+
+    def wait():
+        threading.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as raised:
+        in_thread(body)
+    assert raised.value.exceptions == (error,)
