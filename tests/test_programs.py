@@ -123,6 +123,38 @@ def test_a_return_that_handlers_jump_back_to_leads_into_its_finally():
             assert in_thread(lambda: runs.check(source)) > 0  # noqa: B023
 
 
+# Jumps that stand in a `try` and that some compilers leave without its handler. Far ones have a
+# prefix, which is where their line begins.
+LEFT_OUT = {
+    "a loop that never runs, in a match": """
+match (t(), 1):
+ case [1, _]:
+  while 0: pass
+ case _:
+  t()
+{}""",
+    "to a try that is left out itself": """
+n = iter(R)
+while t() and next(n, None) is not None:
+ {}
+ try:
+  while 0: t()
+ finally: L('b2 '); L('d2 ')
+""",
+}
+
+
+@pytest.mark.parametrize("far", [0, 40])
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_a_jump_that_its_handler_does_not_cover_is_no_point(kind, far):  # S9
+    """CPython 3.12 to 3.14; 3.13.0 leaves out more."""
+    text = LEFT_OUT[kind].format("; ".join(["t()"] * max(far, 1)))
+    source = "L('a1 ')\ntry:\n" + textwrap.indent(text, " ") + "\n t()\nfinally:\n L('r1 ')\n"
+    source = "def program():\n t()\n" + textwrap.indent(source, " ")
+    for optimize in (-1, 2):
+        assert in_thread(lambda: runs.check(source, optimize)) > 0  # noqa: B023
+
+
 def test_what_a_caught_exception_keeps_is_finalized_after_the_program():
     """Its steps are none of the region's: nothing would be delivered there."""
     source = "def program():\n try:\n  y = D(1)\n  t()\n  raise E\n except E as e:\n  C(e)\n"

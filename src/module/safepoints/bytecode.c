@@ -22,7 +22,7 @@
 static const uint8_t actions[256] = {
     [NOP] = ACTION_GAP,
     [RESUME] = ACTION_PLAIN,
-    [EXTENDED_ARG] = ACTION_PLAIN,
+    [EXTENDED_ARG] = ACTION_GAP, /* what it is of, is next */
     [COPY_FREE_VARS] = ACTION_PLAIN,
     [MAKE_CELL] = ACTION_PLAIN,
     [SETUP_ANNOTATIONS] = ACTION_PLAIN,

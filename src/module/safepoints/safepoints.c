@@ -281,14 +281,33 @@ is_covered_by(const mod_bytecode *bytecode, int number, int wanted)
     return false;
 }
 
-/* Is it a jump back that is not covered by the program's handler that covers where it goes to? It
-   may belong into that `try`: some compilers leave the last jump of a loop out (CPython 3.13.0). */
+/* Is it a jump that stands in a `try`, and that no handler of it covers? Some compilers leave such
+ * jumps out: the last one of a loop (CPython 3.13.0), what is left of `while 0: ...` in a `match`
+ * (3.13, 3.14), or what leads to a `try:` that itself is left out (3.12, 3.13). A jump to where a
+ * `try` begins comes from outside of that. */
 static bool
-jumps_outside_of_handler(const mod_bytecode *bytecode, int number)
+is_left_out(const analysis *at, int number)
 {
-    int target = bytecode->instructions[number].target;
-    int handler = target < 0 || target > number ? -1 : handler_of(bytecode, target);
-    return handler >= 0 && !is_covered_by(bytecode, number, handler);
+    const mod_bytecode *bytecode = &at->flow.bytecode;
+    const mod_instruction *jump = &bytecode->instructions[number];
+    int to = jump->target;
+    if (to < 0 || (to > number && jump->action != ACTION_JUMP)) {
+        return false;
+    }
+    while (to + 1 < bytecode->count && bytecode->instructions[to].action == ACTION_GAP &&
+           next_handler(bytecode, to) < 0) {
+        to++;
+    }
+    int handler = next_handler(bytecode, to);
+    for (int i = 0; i < bytecode->range_count && handler >= 0; i++) {
+        bool begins = to != jump->target && at->notes[handler].covers_from == to;
+        if (bytecode->instructions[handler].action == ACTION_HANDLER && !begins &&
+            !is_covered_by(bytecode, number, handler)) {
+            return true;
+        }
+        handler = next_handler(bytecode, handler);
+    }
+    return false;
 }
 
 /* Does a handler begin to cover right behind it? Or, where nothing does there because nothing can
@@ -306,6 +325,9 @@ is_gap(const analysis *at, int number)
         if (next != handler) {
             return next >= 0 && (handler < 0 || at->notes[next].covers_from == i);
         }
+        if (bytecode->instructions[i].action != ACTION_GAP) {
+            return is_left_out(at, i);
+        }
     }
     return false;
 }
@@ -318,8 +340,7 @@ flags_of(const analysis *at, int number)
     uint64_t all = mod_slots_below(stack->depth);
     uint64_t blocks = STACK_BLOCKS(stack), clear = blocks | STACK_HARMLESS(stack);
     unsigned flags = 0;
-    bool jumps_out = jumps_outside_of_handler(&at->flow.bytecode, number);
-    if (stack->depth <= MOD_SLOTS && (clear & all) == all && !jumps_out) {
+    if (stack->depth <= MOD_SLOTS && (clear & all) == all && !is_left_out(at, number)) {
         flags |= (blocks & all) == all ? MOD_SAFEPOINT_STATEMENT : 0;
         bool handled = mod_follow_is_handled(&at->flow, number);
         if (at->notes[number].looped && !(MOD_JUMPS_IGNORE_HANDLERS && handled)) {
