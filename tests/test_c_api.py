@@ -120,28 +120,52 @@ def test_errors_are_those_of_interrupt(countdown):  # S1, S2
     assert not interruption_requested()
 
 
-def test_an_extension_compiled_for_another_abi_is_refused_in_words(tmp_path):
+def build_with_header(tmp_path, header, name):
+    """The example under that name, built with that header."""
+    (tmp_path / "interruption.h").write_text(header)
+    source = (EXAMPLE / "countdown.c").read_text().replace("PyInit_countdown", f"PyInit_{name}")
+    (tmp_path / f"{name}.c").write_text(source.replace('"countdown"', f'"{name}"'))
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import Extension, setup\n"
+        f"setup(name='{name}', version='1', ext_modules=["
+        f"Extension('{name}', ['{name}.c'], include_dirs=['.'])])\n"
+    )
+    build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_an_extension_compiled_for_another_abi_is_refused_in_words(tmp_path, monkeypatch):
     header = Path(interruption.get_include(), "interruption.h").read_text()
     newer = header.replace(
         "#define INTERRUPTION_ABI_VERSION 1", "#define INTERRUPTION_ABI_VERSION 99"
     )
     assert newer != header
-    (tmp_path / "interruption.h").write_text(newer)
-    source = (EXAMPLE / "countdown.c").read_text().replace("PyInit_countdown", "PyInit_future")
-    (tmp_path / "future.c").write_text(source.replace('"countdown"', '"future"'))
-    (tmp_path / "setup.py").write_text(
-        "from setuptools import Extension, setup\n"
-        "setup(name='future', version='1', ext_modules=["
-        "Extension('future', ['future.c'], include_dirs=['.'])])\n"
+    build_with_header(tmp_path, newer, "future")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"ABI version 99 .* but version 1 is installed"):
+        importlib.import_module("future")
+
+
+def test_an_extension_compiled_with_an_older_header_works(tmp_path, monkeypatch):
+    """One from before there were scopes: its table is shorter, and it asks for all of that."""
+    header = Path(interruption.get_include(), "interruption.h").read_text()
+    slots = re.search(
+        r"    /\* Scopes\. An earlier .*?(?=\} Interruption_CAPI;)", header, re.DOTALL
     )
-    build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
-    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
-    sys.path.insert(0, str(tmp_path))
-    try:
-        with pytest.raises(ImportError, match=r"ABI version 99 .* but version 1 is installed"):
-            importlib.import_module("future")
-    finally:
-        sys.path.remove(str(tmp_path))
+    fills = re.search(r"    Interruption_NotImportedNew,.*?(?=\};)", header, re.DOTALL)
+    functions = re.search(r"/\*\n \* Scopes: .*?(?=#ifdef __cplusplus\n\})", header, re.DOTALL)
+    older = header
+    for part in (slots, fills, functions):
+        older = older.replace(part[0], "")
+    older = older.replace("offsetof(Interruption_CAPI, new_scope)", "sizeof(Interruption_CAPI)")
+    assert "scope(" not in older
+    build_with_header(tmp_path, older, "of_an_older_header")
+    monkeypatch.syspath_prepend(tmp_path)
+    past = importlib.import_module("of_an_older_header")
+    assert past.countdown_attached(1000) is None
+    assert past.ask(threading.get_ident()) is True
+    with pytest.raises(ThreadExit):
+        past.countdown_attached(FOR_EVER)
 
 
 def test_the_header_is_plain_c_plus_plus_too(tmp_path):
@@ -180,6 +204,37 @@ interrupt(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 }
 
 static PyObject *
+new_scope(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return Interruption_NewScope(1.0);
+}
+
+static PyObject *
+enter_scope(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return Interruption_EnterScope(module) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+leave_scope(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return Interruption_LeaveScope(module) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+interrupt_scope(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return Interruption_InterruptScope(module, NULL, NULL) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+current_deadline(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    double when;
+    return Interruption_CurrentDeadline(&when) < 0 ? NULL : PyFloat_FromDouble(when);
+}
+
+static PyObject *
 check_raising(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     PyErr_SetString(PyExc_KeyError, "its own");
@@ -190,6 +245,11 @@ static PyMethodDef methods[] = {
     {"current_flag", current_flag, METH_NOARGS, NULL},
     {"check", check, METH_NOARGS, NULL},
     {"interrupt", interrupt, METH_NOARGS, NULL},
+    {"new_scope", new_scope, METH_NOARGS, NULL},
+    {"enter_scope", enter_scope, METH_NOARGS, NULL},
+    {"leave_scope", leave_scope, METH_NOARGS, NULL},
+    {"interrupt_scope", interrupt_scope, METH_NOARGS, NULL},
+    {"current_deadline", current_deadline, METH_NOARGS, NULL},
     {"check_raising", check_raising, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -224,7 +284,10 @@ def forgetful(request, tmp_path_factory):
     return module, source
 
 
-@pytest.mark.parametrize("function", ["current_flag", "check", "interrupt"])
+OF_SCOPES = ["new_scope", "enter_scope", "leave_scope", "interrupt_scope", "current_deadline"]
+
+
+@pytest.mark.parametrize("function", ["current_flag", "check", "interrupt", *OF_SCOPES])
 def test_an_import_that_was_forgotten_is_an_error_that_names_it(forgetful, function):
     module, source = forgetful
     with pytest.raises(RuntimeError) as caught:

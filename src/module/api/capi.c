@@ -11,6 +11,8 @@
 #include "interruption.h"
 #include "api/polling.h"
 #include "api/requests.h"
+#include "api/scope.h"
+#include "api/scope_requests.h"
 
 /* The first member of a record is the flag that the header's inline look reads. */
 _Static_assert(offsetof(itr_record, flags) == 0, "the flag is the record's first member");
@@ -91,12 +93,126 @@ api_interrupt(unsigned long thread_id, PyObject *exc_type, PyObject *reason)
     return asked;
 }
 
+/* Scopes. ------------------------------------------------------------------------------------- */
+
+static PyObject *
+api_new_scope(double seconds)
+{
+    mod_raised raised = mod_put_aside();
+    PyObject *module = module_of_api();
+    PyObject *made = NULL;
+    if (module != NULL) {
+        made = seconds == Py_HUGE_VAL ? PyObject_CallMethod(module, "Scope", NULL)
+                                      : PyObject_CallMethod(module, "move_on_after", "d", seconds);
+        Py_DECREF(module);
+    }
+    put_back_if_any(raised);
+    return made;
+}
+
+/* With no exception set. -1 with TypeError set: it is none. */
+static int
+check_scope(PyObject *given)
+{
+    PyObject *module = module_of_api();
+    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "Scope");
+    int is = type == NULL ? -1 : given != NULL && PyObject_TypeCheck(given, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    if (is == 0) {
+        PyErr_Format(PyExc_TypeError, "not a scope or time limit: %.200s",
+                     given == NULL ? "NULL" : Py_TYPE(given)->tp_name);
+    }
+    return is > 0 ? 0 : -1;
+}
+
+static int
+api_enter_scope(PyObject *scope)
+{
+    mod_raised raised = mod_put_aside();
+    PyObject *entered = check_scope(scope) < 0 ? NULL : mod_scope_enter_with(scope, NULL);
+    int status = entered == NULL ? -1 : 0;
+    Py_XDECREF(entered);
+    put_back_if_any(raised);
+    return status;
+}
+
+/* Something else is raised in the place of what was. */
+static void
+chain(mod_raised before)
+{
+    mod_raised now = mod_put_aside();
+    PyErr_NormalizeException(&now.type, &now.value, &now.traceback);
+    if (now.value != before.value && before.value != NULL) {
+        PyException_SetContext(now.value, Py_NewRef(before.value));
+    }
+    mod_put_back(now);
+}
+
+static int
+api_leave_scope(PyObject *scope)
+{
+    mod_raised raised = mod_put_aside();
+    bool raising = raised.type != NULL;
+    if (raising) {
+        PyErr_NormalizeException(&raised.type, &raised.value, &raised.traceback);
+    }
+    PyObject *none = Py_None;
+    PyObject *args[] = {raising ? raised.type : none, raising ? raised.value : none, none};
+    PyObject *left = check_scope(scope) < 0 ? NULL : mod_scope_exit(scope, args, 3);
+    bool stopped = left == Py_True;
+    Py_XDECREF(left);
+    if (left != NULL && !stopped) {
+        put_back_if_any(raised);
+        return raising ? -1 : 0;
+    }
+    if (left == NULL && raising) {
+        chain(raised);
+    }
+    Py_XDECREF(raised.type);
+    Py_XDECREF(raised.value);
+    Py_XDECREF(raised.traceback);
+    return stopped ? 1 : -1;
+}
+
+static int
+api_interrupt_scope(PyObject *scope, PyObject *exc_type, PyObject *reason)
+{
+    mod_raised raised = mod_put_aside();
+    PyObject *names = check_scope(scope) < 0 ? NULL : Py_BuildValue("(s)", "reason");
+    PyObject *args[] = {exc_type == NULL ? Py_None : exc_type, reason == NULL ? Py_None : reason};
+    PyObject *reached = names == NULL ? NULL : mod_scope_interrupt(scope, args, 1, names);
+    int status = reached == NULL ? -1 : reached == Py_True;
+    Py_XDECREF(reached);
+    Py_XDECREF(names);
+    put_back_if_any(raised);
+    return status;
+}
+
+static int
+api_current_deadline(double *when)
+{
+    mod_raised raised = mod_put_aside();
+    PyObject *found = mod_current_deadline(NULL, NULL);
+    if (found != NULL) {
+        *when = PyFloat_AS_DOUBLE(found);
+        Py_DECREF(found);
+    }
+    put_back_if_any(raised);
+    return found == NULL ? -1 : 0;
+}
+
 static const Interruption_CAPI api = {
     .abi_version = INTERRUPTION_ABI_VERSION,
     .size = sizeof(Interruption_CAPI),
     .current_flag = api_current_flag,
     .check = api_check,
     .interrupt = api_interrupt,
+    .new_scope = api_new_scope,
+    .enter_scope = api_enter_scope,
+    .leave_scope = api_leave_scope,
+    .interrupt_scope = api_interrupt_scope,
+    .current_deadline = api_current_deadline,
 };
 
 int
