@@ -9,7 +9,7 @@ import bodies
 from bodies import PATIENCE, say
 
 
-def multiply():
+def multiply(_):
     import numpy as np
 
     matrix = np.eye(50)
@@ -17,7 +17,7 @@ def multiply():
         matrix = matrix @ matrix
 
 
-def seceded():
+def seceded(_):
     import distributed
 
     distributed.secede()
@@ -31,12 +31,11 @@ def has_inner(path):
         client.submit(run, "sleep", f"{path}.inner", pure=False).result()
 
 
-bodies.BODIES |= {"numpy": multiply, "seceded": seceded}
-bodies.WITH_PATH["inner"] = has_inner
+OTHERS = {"numpy": multiply, "seceded": seceded, "inner": has_inner}
 
 
 def run(kind, path):
-    return bodies.run(kind, path)
+    return bodies.run(kind, path, OTHERS)
 
 
 def begin_again(path):

@@ -12,7 +12,8 @@ from dramatiq.results.backends import RedisBackend
 from interruption.dramatiq import Interruption
 
 SOCKET = os.environ.get("DRAMATIQ_APP_SOCKET", "/nowhere")
-broker = RedisBroker(url=f"unix://{SOCKET}")
+NAMESPACE = os.environ.get("DRAMATIQ_APP_NAMESPACE", "tests")
+broker = RedisBroker(url=f"unix://{SOCKET}", namespace=NAMESPACE)
 broker.add_middleware(Results(backend=RedisBackend(url=f"unix://{SOCKET}")))
 try:
     from dramatiq_abort import Abortable

@@ -19,7 +19,7 @@ def run(kind, path):
     return bodies.run(kind, path)
 
 
-@huey.task(retries=1, timeout=0.3)
+@huey.task(retries=1, timeout=bodies.LIMIT)
 def may_be_tried_again(path):
     again = Path(path).exists()
     return bodies.run("quick" if again else "sleep", path)

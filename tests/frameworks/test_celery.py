@@ -16,6 +16,7 @@ celery = pytest.importorskip("celery")
 pytest.importorskip("redis")
 
 import bodies  # noqa: E402
+from bodies import LIMIT  # noqa: E402
 from celery.exceptions import (  # noqa: E402
     SoftTimeLimitExceeded,
     TaskRevokedError,
@@ -77,10 +78,7 @@ def outcome(result):
     return result.state, result.result
 
 
-KINDS = [kind for kind in bodies.BODIES if kind != "quick"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", bodies.FOR_EVER)
 def test_a_task_that_is_revoked_stops_and_cleans_up(worker, tmp_path, kind):
     task = worker.send(kind, tmp_path / "task")
     task.result.revoke(terminate=True)
@@ -91,36 +89,41 @@ def test_a_task_that_is_revoked_stops_and_cleans_up(worker, tmp_path, kind):
     assert isinstance(error, TaskRevokedError)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", bodies.A_FEW)
 def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kind):
-    task = worker.send(kind, tmp_path / "task", time_limit=1)
+    task = worker.send(kind, tmp_path / "task", time_limit=LIMIT)
     state, error = outcome(task.result)
     assert state == "FAILURE"
     assert isinstance(error, TimeLimitExceeded)
     task.until("state IGNORED")
-    assert task.said() == ["begin", "ThreadExit time limit of 1 s", "finally", "state IGNORED"]
+    assert task.said() == [
+        "begin",
+        f"ThreadExit time limit of {LIMIT} s",
+        "finally",
+        "state IGNORED",
+    ]
 
 
 def test_a_soft_limit_is_celerys_exception(worker, tmp_path):
-    task = worker.send("sleep", tmp_path / "task", soft_time_limit=1)
+    task = worker.send("sleep", tmp_path / "task", soft_time_limit=LIMIT)
     state, error = outcome(task.result)
     assert state == "FAILURE"
     assert isinstance(error, SoftTimeLimitExceeded)
     assert task.said()[:3] == ["begin", "SoftTimeLimitExceeded None", "finally"]
-    until(lambda: "Soft time limit (1s) exceeded" in worker.log.read_text())
+    until(lambda: f"Soft time limit ({LIMIT}s) exceeded" in worker.log.read_text())
 
 
 def test_a_task_may_catch_its_soft_limit(worker, tmp_path):
-    task = worker.send(None, tmp_path / "task", "tidies", soft_time_limit=1)
+    task = worker.send(None, tmp_path / "task", "tidies", soft_time_limit=LIMIT)
     assert outcome(task.result) == ("SUCCESS", "what there is")
 
 
 def test_after_the_soft_limit_the_hard_one_breaks_in(worker, tmp_path):
-    task = worker.send("swallows", tmp_path / "task", soft_time_limit=1, time_limit=2)
+    task = worker.send("swallows", tmp_path / "task", soft_time_limit=LIMIT, time_limit=LIMIT + 1)
     assert outcome(task.result)[0] == "FAILURE"
     task.until("state IGNORED")
     assert task.said()[:2] == ["begin", "swallowed"]
-    assert "ThreadExit time limit of 2 s" in task.said()
+    assert f"ThreadExit time limit of {LIMIT + 1} s" in task.said()
 
 
 def test_a_lock_is_given_up_first(worker, tmp_path):

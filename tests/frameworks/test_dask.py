@@ -34,7 +34,7 @@ def workers(tmp_path_factory):
     """Two of them, as users start them; the file that tells where their scheduler is."""
     folder = tmp_path_factory.mktemp("dask")
     address, log = folder / "scheduler.json", folder / "log"
-    quiet = ["--no-dashboard", "--scheduler-file", str(address)]
+    quiet = ["--no-dashboard", "--scheduler-file", str(address), "--host", "127.0.0.1"]
     dask = [sys.executable, "-m", "dask"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(HERE))
@@ -65,7 +65,7 @@ class Task(Said):
         self.until("begin")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in bodies.BODIES if kind != "quick"])
+@pytest.mark.parametrize("kind", [*bodies.FOR_EVER, "numpy", "seceded"])
 def test_a_task_that_is_cancelled_stops_and_cleans_up(client, tmp_path, kind):
     if kind == "numpy":
         pytest.importorskip("numpy")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bodies
 import pytest
+from bodies import LIMIT
 from said import Said
 from servers import start
 from support import PATIENCE, run_python, until
@@ -22,19 +23,22 @@ from interruption.dramatiq import Interruption  # noqa: E402
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-m", "dramatiq", "dramatiq_app", "--processes", "1", "--threads", "2"]
-KINDS = [kind for kind in bodies.BODIES if kind != "quick"]
 
 
 class Worker:
     def __init__(self, app, folder):
         self.app = app
         self.log = folder / "log"
-        self.process = start(COMMAND, self.log)
+        self.namespace = folder.name  # its messages are for no other worker
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DRAMATIQ_APP_NAMESPACE", self.namespace)
+            self.process = start(COMMAND, self.log)
         until(lambda: "is ready for action" in self.log.read_text())
 
     def send(self, kind, file, **options):
         """A message whose actor runs, and what it says."""
         task = Said(file)
+        self.app.broker.namespace = self.namespace
         task.message = self.app.run.send_with_options(args=(kind, str(file)), **options)
         if kind != "quick":
             task.until("begin")
@@ -68,22 +72,22 @@ def told(name):
     return ["begin", f"{name} None", "finally"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", bodies.A_FEW)
 def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kind):
-    task = worker.send(kind, tmp_path / "task", time_limit=500)
+    task = worker.send(kind, tmp_path / "task", time_limit=LIMIT * 1000)
     task.until("finally")
     assert task.said() == told("TimeLimitExceeded")
 
 
 def test_the_log_has_the_place_where_it_was(worker, tmp_path):
-    task = worker.send("queue", tmp_path / "task", time_limit=500)
+    task = worker.send("queue", tmp_path / "task", time_limit=LIMIT * 1000)
     name = f"run[{task.message.message_id}]"
     until(lambda: f"TimeLimitExceeded: {name} is interrupted." in worker.log.read_text())
     until(lambda: '"queue": lambda: queue.Queue().get()' in worker.log.read_text())
 
 
 def test_a_lock_is_given_up_first(worker, tmp_path):
-    task = worker.send("holds", tmp_path / "task", time_limit=500)
+    task = worker.send("holds", tmp_path / "task", time_limit=LIMIT * 1000)
     task.until("locked")
     until(lambda: f"[{task.message.message_id}] is interrupted." in worker.log.read_text())
     task.go()
@@ -113,6 +117,7 @@ def test_an_actor_that_is_aborted_stops(worker, tmp_path):
 
 def test_shutting_down_interrupts_who_wants_to_know(app, tmp_path):
     worker = Worker(app, tmp_path)
+    app.broker.namespace = worker.namespace
     app.may_be_shut_down.send(str(tmp_path / "task"))
     task = Said(tmp_path / "task")
     task.until("begin")
@@ -124,7 +129,7 @@ def test_one_that_swallows_it_is_reported_by_its_name(app, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRAMATIQ_APP_REPORT", "0.1")
         worker = Worker(app, tmp_path)
-    task = worker.send("swallows", tmp_path / "task", time_limit=300)
+    task = worker.send("swallows", tmp_path / "task", time_limit=LIMIT * 1000)
     said = f"run[{task.message.message_id}] still runs, 0.1 s after it was interrupted: "
     until(lambda: said in worker.log.read_text())
     task.go()

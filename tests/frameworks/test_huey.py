@@ -8,6 +8,7 @@ from pathlib import Path
 
 import bodies
 import pytest
+from bodies import LIMIT
 from said import Said
 from servers import start
 from support import PATIENCE, until
@@ -20,7 +21,6 @@ from interruption.huey import interrupt_tasks  # noqa: E402
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", "huey_app.huey", "-k", "thread"]
-KINDS = [kind for kind in bodies.BODIES if kind != "quick"]
 
 
 class Consumer:
@@ -71,14 +71,14 @@ def error_of(task):
     return caught.value.metadata["error"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", bodies.A_FEW)
 def test_a_timeout_reaches_whatever_it_does(consumer, tmp_path, kind):
-    task = consumer.send(kind, tmp_path / "task", timeout=0.3)
+    task = consumer.send(kind, tmp_path / "task", timeout=LIMIT)
     assert "TaskTimeout" in error_of(task)
     assert task.said() == ["begin", "ThreadExit deadline", "finally"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", bodies.FOR_EVER)
 def test_a_task_that_is_revoked_stops_and_cleans_up(consumer, tmp_path, kind):
     task = consumer.send(kind, tmp_path / "task")
     task.result.revoke()
@@ -87,7 +87,7 @@ def test_a_task_that_is_revoked_stops_and_cleans_up(consumer, tmp_path, kind):
 
 
 def test_a_lock_is_given_up_first(consumer, tmp_path):
-    task = consumer.send("holds", tmp_path / "task", timeout=0.3)
+    task = consumer.send("holds", tmp_path / "task", timeout=LIMIT)
     task.until("locked")
     task.go()
     assert "TaskTimeout" in error_of(task)
@@ -96,7 +96,7 @@ def test_a_lock_is_given_up_first(consumer, tmp_path):
 
 def test_one_that_was_too_slow_is_tried_again_as_huey_does(consumer, tmp_path):
     task = consumer.send(None, tmp_path / "task", "may_be_tried_again")
-    assert task.result.get(blocking=True, timeout=PATIENCE) == "done"
+    until(lambda: len(task.said()) == 5)  # its result may be the first time's error for a while
     assert task.said() == ["begin", "ThreadExit deadline", "finally", "begin", "finally"]
 
 
@@ -122,7 +122,7 @@ def test_the_next_task_of_that_thread_is_never_hit(consumer, tmp_path):
 
 @pytest.mark.parametrize("how", ["timeout", "revoke"])
 def test_one_that_swallows_it_is_reported_by_its_name(consumer, tmp_path, how):
-    task = consumer.send("swallows", tmp_path / "task", timeout=0.3 if how == "timeout" else None)
+    task = consumer.send("swallows", tmp_path / "task", timeout=LIMIT if how == "timeout" else None)
     if how == "revoke":
         task.result.revoke()
     until(lambda: f"run[{task.result.id}] still runs, " in consumer.log.read_text())

@@ -11,7 +11,9 @@ import pytest
 from support import run_python
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
-BLOCK = re.compile(r"<!-- not run: it needs (\w+);.*? -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- not run: it needs (\w+);.*? -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 RECIPES = dict(BLOCK.findall(PAGE.read_text(encoding="utf-8")))
 
 
