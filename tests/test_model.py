@@ -39,7 +39,7 @@ PROPERTIES = {
     "shields by level": r"assertion violated \(at>=shield\)",
     "ends at its own": r"assertion violated \( !\(ends\)\|\|\(raising==level",
     "an outer end is kept": r"assertion violated \( !\(ends\)\|\| !\(must_pass",
-    "nothing of it is left": r"assertion violated \(\(pending==",
+    "nothing of it is left": r"assertion violated \(mutex\|\|\(\(pending==",
     "everybody's own record": r"assertion violated \(record\[found\]\.serial==serial\)",
     "seen by whom it was for": r"assertion violated \(record\[found\]\.pending==thread\[serial\]",
 }
@@ -75,7 +75,7 @@ RUNS = [
     Run("parking_lot.pml"),
     Run("parking_lot.pml", ("FREE_THREADED",)),
     Run("registry.pml"),
-    Run("levels.pml"),
+    Run("levels.pml", ("ACTIONS=5",)),
 ]
 
 
@@ -147,6 +147,7 @@ MUTATIONS = [
     *_of(
         "levels.pml",
         found_by_its_place="asked whom was meant",
+        left_though_somebody_looks="asked whom was meant",
         unparked_before_it_is_asked="no wake-up lost",
         raised_and_still_pending="one end a request",
         innermost_first="outermost wins",

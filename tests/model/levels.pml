@@ -3,7 +3,7 @@
  * where it ends (S22-S25). docs/model.md says what is shown, and how to run it.
  *
  * One thread, the owner, enters and leaves scopes and a shield, looks for requests as statements and
- * calls do, and waits; while something is on its way out, that is cleanup. Two requesters ask the
+ * calls do, and waits; while something is on its way out, that is cleanup. A requester asks the
  * thread, or a scope that it is or was in; the timer asks a scope. Arming is in interruption.pml,
  * how the parker wakes is in parker.pml: here it is one step.
  *
@@ -15,11 +15,13 @@
 #define SCOPES 3
 #define DEPTH 3 /* with the thread's own level, whose number is 0 */
 #define NOBODY 255
-#define ASKERS 3
+#ifndef ASKERS
+#define ASKERS 2 /* the last is the timer */
+#endif
 
 typedef level_t {
     byte number;
-    bit requested, pending;             /* under the mutex: in one step with what looks at them */
+    bit requested, pending;
     bit passed_by_scope, passed_by_thread; /* one around it has been stopped since */
     byte before                         /* what was on its way out when it was entered */
 };
@@ -29,6 +31,7 @@ byte entered;                           /* the newest scope's number */
 byte open_from;                         /* levels outside of that place wait */
 bit requested, pending;                 /* the record's flags */
 bit permit;                             /* the parker's */
+bit mutex, looked_at;                   /* the record's, and that somebody has it and looks */
 
 /* The owner's. */
 byte shield;                            /* levels outside of that place wait; 0: no shield */
@@ -54,13 +57,15 @@ byte askers_done;
 #endif
 
 /* src/core/record.c: itr_request_scope, itr_request, request, accept, find_level, sum_levels */
+/* src/core/record.c: lock_levels, unlock_levels */
 inline ask()
 {
 #ifdef MUTATION_unparked_before_it_is_asked
     permit = 1;
 #endif
+    atomic { !mutex -> mutex = 1; looked_at = 1 };
+    d_step { place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY))) };
     d_step {
-        place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY)));
         if
         :: place != NOBODY && is_timer && level[place].requested && !level[place].pending
             /* it has been stopped: it has expired, and that is all (S25) */
@@ -73,10 +78,11 @@ inline ask()
             level[place].requested = 1;
             level[place].pending = 1;
             pending = SUM;
-            requested = 1
+            requested = ALL
         :: place == NOBODY /* ITR_FINISHED */
         fi
     };
+    d_step { looked_at = 0; mutex = 0 };
 #ifndef MUTATION_unparked_before_it_is_asked
     if
     :: place != NOBODY -> permit = 1
@@ -178,13 +184,15 @@ inline tell_levels()
 
 /* Blocks. ------------------------------------------------------------------------------------- */
 
-/* src/core/record.c: itr_enter_scope_until */
+/* src/core/record.c: enter */
 /* src/module/api/scope.c: enter_scope, enter_block */
 inline enter_scope()
 {
-    d_step {
+    d_step { /* who looks sees it when it is whole */
         entered++;
         level[count].number = entered;
+        level[count].requested = 0;
+        level[count].pending = 0;
         level[count].before = raising;
         raising = NOBODY;
         count++
@@ -192,8 +200,34 @@ inline enter_scope()
     tell_levels()
 }
 
+/* src/core/record.c: leave, leave_by_mutex, forget_level */
+inline leave_level()
+{
+    count--; /* as long as nobody looks, that is all */
+    if
+#ifdef MUTATION_left_though_somebody_looks
+    :: requested ->
+#else
+    :: looked_at || requested ->
+#endif
+        atomic {
+            !mutex ->
+            d_step {
+                waiting[level[count].number] = 0;
+                level[count].requested = 0;
+                level[count].pending = 0;
+#ifndef MUTATION_left_and_still_told
+                pending = SUM;
+                requested = ALL
+#endif
+            }
+        }
+    :: else
+    fi;
+    assert(mutex || (pending == SUM && requested == ALL))
+}
+
 /* src/module/thread/regions.c: mod_leave_scope, ends_here, leave_found */
-/* src/core/record.c: itr_leave_scope, forget_level */
 /* src/module/api/scope.c: mod_scope_exit, leave_block */
 inline leave_scope()
 {
@@ -213,22 +247,13 @@ inline leave_scope()
         :: ends || raising == NOBODY -> raising = level[n].before
         :: else
         fi;
-        waiting[level[n].number] = 0;
-        level[n].number = 0;
-        level[n].requested = 0;
-        level[n].pending = 0;
         level[n].passed_by_scope = 0;
         level[n].passed_by_thread = 0;
         level[n].before = 0;
         must_pass[n] = 0;
-        count--;
-#ifndef MUTATION_left_and_still_told
-        pending = SUM;
-        requested = ALL;
-#endif
-        n = 0;
-        assert(pending == SUM && requested == ALL)
+        n = 0
     };
+    leave_level();
     tell_levels();
     if
     :: ends -> mod_deliver() /* of an outer level, that was asked meanwhile */
@@ -300,5 +325,12 @@ proctype owner()
 
 init
 {
-    atomic { run owner(); run asker(0); run asker(0); run asker(1) }
+    atomic {
+        run owner();
+        run asker(0);
+#if ASKERS > 2
+        run asker(0);
+#endif
+        run asker(1)
+    }
 }
