@@ -11,7 +11,7 @@ from support import PATIENCE, run_python, scaled
 RUN = Path(__file__).parent / "soak" / "run.py"
 
 
-def test_nothing_is_lost_and_nothing_is_left() -> None:  # S1-S21
+def test_nothing_is_lost_and_nothing_is_left() -> None:  # S1-S27
     minutes = scaled(60) / 60  # at 3,000 percent these are thirty
     arguments = ("--minutes", minutes, "--round", 0.5, "--seed", os.getpid())
     result = run_python(RUN, *arguments, timeout=20 * PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import queue
 import threading
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from interruption import (
+    Scope,
     Thread,
     ThreadExit,
     ThreadPoolExecutor,
@@ -21,6 +23,8 @@ from interruption import (
     clear_interrupt,
     defer_interruption,
     explain,
+    move_on_after,
+    timeout,
     wait_for_interruption,
 )
 from support import PATIENCE
@@ -254,6 +258,56 @@ class Births(Station):
             thread.interrupt()
             thread.join(PATIENCE)
             assert not thread.is_alive(), explain(thread)
+
+
+class Limits(Station):
+    """A limit ends what would last for ever, in another limit and by itself (S22-S27)."""
+
+    def open(self) -> None:
+        self.never = threading.Event()
+        self.crew.start(self.wait, threads=2)
+        self.crew.start(self.clean_up)
+
+    def short(self) -> float:
+        return self.crew.chance.random() * 0.004
+
+    def wait(self) -> None:
+        with move_on_after(self.short()) as far:
+            while True:
+                with contextlib.suppress(TimeoutError), timeout(self.short()) as near:
+                    self.never.wait()
+                assert near.expired()
+        assert far.expired()
+
+    def clean_up(self) -> None:
+        try:
+            time.sleep(0.001)
+        finally:
+            with move_on_after(self.short(), shield=True) as limit:
+                self.never.wait()
+            assert limit.expired()
+
+
+class Scopes(Station):
+    """Who is in a scope is out of it when that has been asked (S22)."""
+
+    def open(self) -> None:
+        self.never = threading.Event()
+        self.scope = Scope()
+        self.crew.start(self.stay, threads=2)
+        self.crew.start(self.ask)
+
+    def stay(self) -> None:
+        scope = self.scope
+        with scope:
+            self.never.wait()
+        assert scope is not self.scope, "it has ended, and nobody has asked it"
+
+    def ask(self) -> None:
+        time.sleep(0.001)
+        with defer_interruption:
+            scope, self.scope = self.scope, Scope()
+            scope.interrupt()
 
 
 class Loops(Station):
