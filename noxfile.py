@@ -39,6 +39,7 @@ TYPED = [
     "benchmarks/crowds.py",
     "benchmarks/executors.py",
     "benchmarks/scopes.py",
+    "benchmarks/limits.py",
     "benchmarks/memory.py",
     "benchmarks/leaks.py",
 ]
