@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import costs_names as cost
+import figures
 from figures import (
     ENDED,
     INSIDE,
@@ -18,6 +19,7 @@ from figures import (
     NOT_INTERPOSED,
     ONE_INTERVAL,
     OUR_EXECUTOR,
+    OUR_GROUP,
     OUTSIDE,
     STANDARD_EXECUTOR,
     SUBMIT,
@@ -196,6 +198,15 @@ BUDGETS = (
         LIMITED,
         ("code that runs",),
         against_way=ONE_INTERVAL,
+    ),
+    Budget(
+        "a group of one task costs 1.3 times a thread",
+        "group",
+        1.3,
+        OUR_GROUP,
+        ("one task",),
+        against_way=figures.ONE_THREAD,
+        paired=True,
     ),
     Budget(
         "100,000 live deadlines in 1,000 threads wake up once in 3 seconds",

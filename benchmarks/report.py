@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import figures
 from budgets import BUDGETS, ONE_THREAD, Budget, Verdict, verdicts
 from figures import (
     ASYNC_EXC,
@@ -14,6 +15,7 @@ from figures import (
     NOT_INTERPOSED,
     ONE_INTERVAL,
     OUR_EXECUTOR,
+    OUR_GROUP,
     OUTSIDE,
     PEER,
     RUBY,
@@ -163,6 +165,10 @@ def tasks(measured: Measured) -> str:
     for one in measured.of("task", OUR_EXECUTOR):
         standard = measured.find("task", one.what, STANDARD_EXECUTOR)
         lines.append([one.what, median(one), median(standard), ratio(one, standard, paired=True)])
+    for one in measured.of("group", OUR_GROUP):
+        thread = measured.find("group", one.what, figures.ONE_THREAD)
+        line = [f"{one.way} of {one.what}, {figures.ONE_THREAD}", median(one), median(thread)]
+        lines.append([*line, ratio(one, thread, paired=True)])
     lines += [
         [f"`cancel()` to `CancelledError`, {one.what}", median(one), "", ""]
         for one in measured.of("cancel", INTERRUPTED)

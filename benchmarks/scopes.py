@@ -23,8 +23,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from figures import ITS_OWN, LIMITED, ONE_INTERVAL, Series, hand_over, taken_over
-from interruption import timeout
+from figures import (
+    ITS_OWN,
+    LIMITED,
+    ONE_INTERVAL,
+    ONE_THREAD,
+    OUR_GROUP,
+    Series,
+    hand_over,
+    taken_over,
+)
+from interruption import ThreadGroup, timeout
 from memory import STACK_SIZE, Growth
 
 DELAY = 0.003  # seconds; each time a little more, so as not to be in step with anything
@@ -136,6 +145,34 @@ def lateness(count: int) -> Iterator[Series]:
     yield Series("deadline", "code that runs", ONE_INTERVAL, floor)
 
 
+def group_of_one() -> None:
+    """Run one task."""
+    with ThreadGroup() as group:
+        group.submit(int)
+
+
+def thread_of_one() -> None:
+    """Do the same without."""
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """How long it takes."""
+    begun = monotonic()
+    function()
+    return monotonic() - begun
+
+
+def groups(count: int) -> Iterator[Series]:
+    """A group of one task and a thread, in turns."""
+    ways = {OUR_GROUP: group_of_one, ONE_THREAD: thread_of_one}
+    found = [[seconds_of(function) for function in ways.values()] for _ in range(count + 1)][1:]
+    for way, values in zip(ways, zip(*found, strict=True), strict=True):
+        yield Series("group", "one task", way, list(values))
+
+
 # Many that wait. ---------------------------------------------------------------------------------
 
 
@@ -224,6 +261,7 @@ def main() -> None:
     worker = threading.Thread(target=lambda: series.extend(lateness(arguments.count)))
     worker.start()
     worker.join()
+    series += groups(10 * arguments.count)
     hand_over(series + live_elsewhere(arguments.threads, arguments.seconds))
 
 

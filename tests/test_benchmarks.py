@@ -30,6 +30,7 @@ PARTS = {
     "task",
     "cancel",
     "deadline",
+    "group",
     "deadlines",
     "idle",
     "memory",
