@@ -54,6 +54,7 @@
 static void
 free_thread(mod_thread *thread)
 {
+    mod_visit_scopes(&thread->blocks, mod_scope_forget_thread, thread->thread_id);
     mod_drop_blocks(&thread->blocks);
     mod_drop_callbacks(thread->callbacks);
     mod_lockset_destroy(&thread->lockset);

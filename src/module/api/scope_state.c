@@ -64,6 +64,15 @@ mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
     }
 }
 
+void
+mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id)
+{
+    mod_scope *of = (mod_scope *)scope;
+    mod_scope_lock(of);
+    mod_scope_remove_thread(of, thread_id);
+    mod_scope_unlock(of);
+}
+
 int
 mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count)
 {

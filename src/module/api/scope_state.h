@@ -45,7 +45,8 @@ typedef struct {
 } mod_scope;
 
 /* With a GIL, whoever has it has the object to himself: nothing that is done in between lets go of
-   it. */
+   it. Without one, nothing that is done in between detaches; so when the interpreter forks, and has
+   stopped all others, nobody holds the mutex (see lifecycle.c). */
 static inline void
 mod_scope_lock(mod_scope *of)
 {
@@ -117,6 +118,10 @@ mod_scope_is_in_use(const mod_scope *of)
 /* Note that the thread is in it: 1; 0: it was already; -1: there is no memory. */
 int mod_scope_add_thread(mod_scope *of, uintptr_t thread_id);
 void mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id);
+
+/* The thread has ended in it, or is not there in the child of a fork: another one may get its id,
+   and enter. Takes the mutex. */
+void mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id);
 
 /* Who is in it, the first before the others, for PyMem_RawFree; NULL with `*count` 0 if nobody is.
    -1: there is no memory. */

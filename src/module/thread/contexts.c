@@ -187,3 +187,27 @@ mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
         }
     }
 }
+
+static void
+visit_scopes_of(const mod_context *context, void (*visit)(PyObject *scope, uintptr_t thread_id),
+                uintptr_t thread_id)
+{
+    for (uint32_t i = 0; i < context->count; i++) {
+        if (context->blocks[i].kind & MOD_BLOCK_SCOPE) {
+            visit(context->blocks[i].object, thread_id);
+        }
+    }
+}
+
+void
+mod_visit_scopes(const mod_blocks *blocks, void (*visit)(PyObject *scope, uintptr_t thread_id),
+                 uintptr_t thread_id)
+{
+    visit_scopes_of(&blocks->own, visit, thread_id);
+    for (uint32_t i = 0; i < blocks->bucket_count; i++) {
+        for (const mod_context *context = blocks->buckets[i]; context != NULL;
+             context = context->next) {
+            visit_scopes_of(context, visit, thread_id);
+        }
+    }
+}

@@ -82,6 +82,10 @@ mod_context *mod_take_finished(mod_blocks *blocks);
 void mod_visit_contexts(PyThreadState *tstate, const mod_blocks *blocks,
                         void (*visit)(const mod_context *context, void *arg), void *arg);
 
+/* For each block that is a scope's. The owner can run no more, or is the caller. */
+void mod_visit_scopes(const mod_blocks *blocks, void (*visit)(PyObject *scope, uintptr_t thread_id),
+                      uintptr_t thread_id);
+
 /* Free such a list, or drop what a block holds. Runs other people's code. */
 void mod_free_contexts(mod_context *list);
 void mod_drop_block(const mod_block *block);

@@ -84,6 +84,7 @@ mod_this_thread_slow(mod_state *state)
             return NULL;
         }
         thread->serial = record->serial;
+        thread->thread_id = record->thread_id;
         thread->tstate = PyThreadState_Get();
         thread->lockset.thread_state = thread->tstate;
         mod_thread_self = thread;

@@ -26,6 +26,7 @@ typedef struct mod_thread {
     struct mod_thread *newer;       /* guarded by the list */
     struct mod_thread *older;       /* guarded by the list */
     uint64_t serial;                /* constant */
+    uintptr_t thread_id;            /* constant: outlives the record, in the child of a fork */
     PyThreadState *tstate;          /* constant; lives as long as this is in the list */
     itr_record *record;             /* its record of now; written by the owner, under the list's
                                        mutex. The record's `embedder` is this, with this guard */
