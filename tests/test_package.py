@@ -138,10 +138,21 @@ FRAMEWORKS = (
     "interruption.dask",
     "interruption.dramatiq",
     "interruption.huey",
+    "interruption.pytest_plugin",
     "interruption.trio",
     "interruption.wsgi",
 )
-NOT_OURS = ["anyio", "celery", "dask", "distributed", "dramatiq", "dramatiq_abort", "huey", "trio"]
+NOT_OURS = [
+    "anyio",
+    "celery",
+    "dask",
+    "distributed",
+    "dramatiq",
+    "dramatiq_abort",
+    "huey",
+    "pytest",
+    "trio",
+]
 
 
 @found_by_path

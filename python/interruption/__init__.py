@@ -33,6 +33,9 @@ thread; a ``Scope`` is a block that another thread can ask to stop by itself::
 
 ``interrupt_on_signal`` and ``interrupt_on_exit`` ask all threads on Ctrl-C, SIGTERM and
 ``sys.exit()``; ``shutdown`` asks them and waits, with one deadline, and reports.
+
+PYTEST_DONT_REWRITE: for pytest, which rewrites the assertions of what has a plugin for it. There
+are none here; and a program that has imported this package before it runs pytest is not warned.
 """
 
 import atexit as _atexit
