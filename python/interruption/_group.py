@@ -39,6 +39,19 @@ _numbers = itertools.count(1)
 _NOTHING = object()  # in the place of a result
 
 
+class _Process:
+    """Of which there is another one in the child of a fork."""
+
+    current = object()
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.current = object()
+
+
+os.register_at_fork(after_in_child=_Process.forked)
+
+
 class _Task(threading.Thread):
     """A thread that runs one task of a group."""
 
@@ -139,7 +152,7 @@ class ThreadGroup:
         self._keep_going = flag(keep_going, "keep_going")
         # Written when it is entered, and constant from then on.
         self._owner: threading.Thread | None = None
-        self._process = os.getpid()
+        self._process = _Process.current
         self._opened: tuple[str, int, str] | None = None
         self._shielded = False
         self._outer: list[Scope] = []
@@ -161,7 +174,9 @@ class ThreadGroup:
         self._first: int | None = None  # the place of the first one
         self._found = False  # by first()
         self._errors: list[BaseException] = []
-        self._refusals: list[BaseException] = []  # what submit() has raised for having been asked
+        self._told: list[
+            BaseException
+        ] = []  # what it has raised itself for those, or for being asked
 
     def __repr__(self) -> str:
         """For people: with its name, and how many tasks run."""
@@ -210,7 +225,7 @@ class ThreadGroup:
                 raise RuntimeError("the group has been left: nothing can be submitted any more")
             if self._asked is not None:
                 refusal = RuntimeError(f"the group has been asked to stop: {self._asked}")
-                self._refusals.append(refusal)
+                self._told.append(refusal)
                 raise refusal
             task.place = len(self._results)
             self._results.append(_NOTHING)
@@ -218,7 +233,7 @@ class ThreadGroup:
 
     def _is_here(self) -> bool:
         """Whether this is the process that the group was made in, and not a fork of it."""
-        return self._process == os.getpid()
+        return self._process is _Process.current
 
     def _check_inside(self) -> None:
         """Whether the caller is in the block, or in a task; of a group inside of it perhaps."""
@@ -285,7 +300,9 @@ class ThreadGroup:
         if not self._results:
             raise RuntimeError("nothing has been submitted to the group")
         if self._errors:
-            raise BaseExceptionGroup("no task has returned", list(self._errors))
+            none = BaseExceptionGroup("no task has returned", list(self._errors))
+            self._told.append(none)
+            raise none
         raise concurrent.futures.CancelledError
 
     def _check_owner(self) -> None:
@@ -462,7 +479,7 @@ class ThreadGroup:
             errors = _without(raised, passing)
             if not (self._keep_going and self._found):
                 errors += _without(self._errors, errors)
-            others = _without(errors, self._refusals)
+            others = _without(errors, self._told)
             if others or passing or self._stopped:
                 errors = others
             if errors:
