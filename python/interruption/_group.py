@@ -337,7 +337,10 @@ class ThreadGroup:
             self._errors.append(error)
         if not self._keep_going:
             reason = "a task of the group has failed"
-            self._ask(reason)
+            try:
+                self._ask(reason)
+            except BaseException:  # noqa: BLE001  (a callback's: the block is to be stopped, too)
+                _base.LOGGER.critical("Exception in a callback", exc_info=True)
             self._body.interrupt(reason=reason)
 
     def _end(self, task: _Task) -> None:
@@ -364,6 +367,7 @@ class ThreadGroup:
             self._asked = self._asked or reason
             self._insisted = self._insisted or insist
             running = list(self._running)
+        raised: BaseException | None = None
         if insist:
             _until_all_are_asked()
         for task in running:
@@ -372,8 +376,10 @@ class ThreadGroup:
                 continue
             try:
                 task.future.cancel(reason=reason)
-            except BaseException:  # noqa: BLE001  (a callback's; others are to be cancelled, too)
-                _base.LOGGER.critical("Exception in a callback", exc_info=True)
+            except BaseException as error:  # noqa: BLE001  (Ctrl-C, or a callback's: after others)
+                raised = error
+        if raised is not None:
+            raise raised
 
     def _pass_on(self, error: BaseException) -> None:
         """Stop the tasks, for the thread that is in the block has raised that."""
