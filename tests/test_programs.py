@@ -131,8 +131,7 @@ match (t(), 1):
  case [1, _]:
   while 0: pass
  case _:
-  t()
-{}""",
+  {}""",
     "to a try that is left out itself": """
 n = iter(R)
 while t() and next(n, None) is not None:

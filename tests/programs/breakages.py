@@ -108,6 +108,24 @@ MUTATIONS = [
         "bool verdict = is_home_of(homes->value, code->co_filename, name) ||",
         "bool verdict = (is_home_of(homes->value, code->co_filename, name) && name == NULL) ||",
     ),
+    Mutation(
+        "a jump that stands in a try without its handler is no point",
+        "src/module/safepoints/safepoints.c",
+        "(clear & all) == all && !is_left_out(at, number)) {",
+        "(clear & all) == all) {",
+        since=(3, 13),  # which compilers leave such jumps out
+        until=(3, 14),
+        tests="test_programs.py -k handler_does_not",
+    ),
+    Mutation(
+        "nor is its prefix",
+        "src/module/safepoints/bytecode.c",
+        "[EXTENDED_ARG] = ACTION_GAP,",
+        "[EXTENDED_ARG] = ACTION_PLAIN,",
+        since=(3, 13),
+        until=(3, 14),
+        tests="test_programs.py -k handler_does_not",
+    ),
     # The self-test.
     Mutation(
         "a line with a `with` has a point",
@@ -215,7 +233,8 @@ MUTATIONS = [
         CONTEXTS,
         "            if (context->regions > 0) {\n",
         "            if (context->count > 0) {\n",
-        since=(3, 12),  # it reads past the blocks: on 3.11 what is there does no harm
+        since=(3, 12),  # it reads past the blocks: on others what is there does no harm
+        until=(3, 14),
         tests="test_explain.py",
     ),
     Mutation(
@@ -417,6 +436,7 @@ MUTATIONS = [
         ENDING,
         "if thread.is_alive() and thread is not threading.main_thread():",
         "if thread is not threading.main_thread():",
+        since=(3, 13),  # before, that one has nothing left that would be given up
         tests="test_shutdown_then_exit.py",
     ),
     Mutation(
