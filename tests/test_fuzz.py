@@ -100,6 +100,7 @@ CALLS = {
     "Explanation": _making(interruption.Explanation),
     "Installation": _making(interruption.Installation),
     "Scope": _entering(interruption.Scope),
+    "ThreadGroup": _entering(interruption.ThreadGroup),
     "ShutdownReport": _making(interruption.ShutdownReport),
     "SignalExit": _making(interruption.SignalExit),
     "ThreadPoolExecutor": _entering(interruption.ThreadPoolExecutor),

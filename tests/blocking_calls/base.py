@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 CALLS: list[type[Call]] = []
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+class Folder:
+    """A temporary one. It stays if the process ends: its threads may be looking for something."""
+
+    def __init__(self) -> None:
+        self.name = tempfile.mkdtemp()
+        self.cleanup = weakref.finalize(self, shutil.rmtree, self.name)
+        self.cleanup.atexit = False
 
 
 class Call:

@@ -16,7 +16,7 @@ import termios
 import tty
 from typing import Any
 
-from .base import Call, leave_out
+from .base import Call, Folder, leave_out
 
 FULL = 65536  # what a pipe holds
 
@@ -249,7 +249,7 @@ class _OpenFifo(Call):
     mode = "rb"
 
     def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = Folder()
         self.path = f"{self.folder.name}/fifo"
         os.mkfifo(self.path)
         self.both: int | None = None

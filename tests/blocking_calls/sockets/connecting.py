@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import select
 import socket
-import tempfile
 from typing import Any
 
-from blocking_calls.base import Call
+from blocking_calls.base import Call, Folder
 
 from .pair import _Pair
 
@@ -90,7 +89,7 @@ class SocketConnectUnix(_Connects):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = Folder()
         self.path = self.folder.name + "/server"
         self.server = self.fresh(socket.AF_UNIX)
         self.server.bind(self.path)

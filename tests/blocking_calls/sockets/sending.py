@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import tempfile
 from typing import Any
+
+from blocking_calls.base import Folder
 
 from .pair import _Pair
 
@@ -64,7 +65,7 @@ class SocketSendTo(_Sends):
     """Connected there, so that poll() can tell whether the receiver has room."""
 
     def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = Folder()
         self.path = self.folder.name + "/far"
         self.near = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.far = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
