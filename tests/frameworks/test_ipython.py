@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,42 @@ pytest.importorskip("ipykernel")
 HERE = Path(__file__).parent
 
 
+def until_main_thread_blocked(number):
+    """Wait until the main thread of that process is at rest: it waits, and for no GIL."""
+    task = Path(f"/proc/{number}/task/{number}")
+    seen, times = None, 0
+
+    def at_rest():
+        nonlocal seen, times
+        time.sleep(0.01)  # who waits for the GIL runs meanwhile, each 5 ms
+        state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+        lines = (task / "status").read_text().splitlines()
+        now = state, [line for line in lines if "ctxt_switches" in line]
+        times = times + 1 if state == "S" and now == seen else 0
+        seen = now
+        return times == 3
+
+    if task.exists():
+        until(at_rest)
+
+
 class Kernel:
     """A cell at a time."""
 
-    def __init__(self):
-        self.manager, self.client = manager.start_new_kernel(startup_timeout=PATIENCE)
+    def __init__(self, folder):
+        # By sockets in a folder: a port that is free when it is looked for may be taken later.
+        self.manager = manager.KernelManager(transport="ipc", ip=str(folder / "kernel"))
+        self.manager.start_kernel()
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
         self.run(f"import sys; sys.path.insert(0, {str(HERE)!r})")
         self.run("import threading, time, bodies")
         self.run("%load_ext interruption")
 
     def begin(self, source):
-        return self.client.execute(textwrap.dedent(source))
+        # Else an error aborts what is sent a moment later, too.
+        return self.client.execute(textwrap.dedent(source), stop_on_error=False)
 
     def end(self, cell):
         """Its reply."""
@@ -41,6 +67,8 @@ class Kernel:
         return reply
 
     def interrupt(self):
+        """When the cell waits: on the way there, Ctrl-C may become a RuntimeError in threading."""
+        until_main_thread_blocked(self.manager.provisioner.pid)
         self.manager.interrupt_kernel()
 
     def close(self):
@@ -54,8 +82,8 @@ def own_threads():
 
 
 @pytest.fixture(scope="module")
-def kernel():
-    kernel = Kernel()
+def kernel(tmp_path_factory):
+    kernel = Kernel(tmp_path_factory.mktemp("kernel"))
     yield kernel
     kernel.close()
 
@@ -137,7 +165,7 @@ def test_threads_that_a_library_begins_for_itself_are_left_alone(kernel, tmp_pat
 
 
 def test_unloaded_everything_is_as_before(tmp_path):
-    kernel = Kernel()
+    kernel = Kernel(tmp_path)
     kernel.run("%load_ext interruption")  # twice is once
     kernel.run("%unload_ext interruption")
     kernel.run("assert threading.Thread.start.__module__ == 'threading'")
