@@ -70,7 +70,8 @@ def serving(command: list[str], source: str, folder: Path) -> Iterator[Server]:
     (folder / "program.py").write_text(source, encoding="utf-8")
     where, log = folder / "http", folder / "log"
     words = [word.format(socket=where, folder=folder) for word in command]
-    process = start([sys.executable, "-u", "-m", *words], log)
+    # Not with -u, by which print() writes a line in two pieces, and another's may be between them.
+    process = start([sys.executable, "-m", *words], log)
     server = Server(where, log)
     try:
         until_up(lambda: server.connect().close(), process, log)

@@ -7,6 +7,7 @@ import http.client
 import pytest
 from interruption.wsgi import RequestTimeout
 from servers_of_http import code_of, serving
+from support import PATIENCE
 
 SERVERS = {
     "gunicorn gthread": "gunicorn -k gthread --threads 4",
@@ -14,10 +15,13 @@ SERVERS = {
     "waitress": "waitress --threads 4",
 }
 OPTIONS = {
-    "gunicorn": ["--bind", "unix:{socket}", "--chdir", "{folder}", "--no-control-socket"],
+    "gunicorn": [
+        *("--bind", "unix:{socket}", "--chdir", "{folder}", "--no-control-socket"),
+        *("--timeout", f"{PATIENCE:.0f}"),  # for a worker that starts, too
+    ],
     "waitress": ["--unix-socket={socket}"],
 }
-LIMIT = 0.5
+LIMIT = 2  # longer than a request takes to come to where it hangs
 
 PROGRAM = f"""
 import os, sys, threading, time
@@ -81,7 +85,12 @@ def app(environ, start_response):
     finally:
         print("cleaned up", path, flush=True)
 
-app = RequestTimeout(app, {LIMIT})
+limited, patient = RequestTimeout(app, {LIMIT}), RequestTimeout(app, {PATIENCE})
+in_time = ["/quick", "/file", "/parts"]
+
+def app(environ, start_response):
+    which = patient if environ["PATH_INFO"] in in_time else limited
+    return which(environ, start_response)
 """
 
 
@@ -137,7 +146,9 @@ def test_parts_of_an_answer_have_the_limit_too(server):
 
 def test_the_program_of_the_page(command, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with serving(command, code_of("wsgi"), tmp_path) as server:
+    code = code_of("wsgi")
+    assert "seconds=0.5)" in code
+    with serving(command, code.replace("seconds=0.5)", f"seconds={LIMIT})"), tmp_path) as server:
         assert server.get("/?0") == (200, "done\n")
         assert server.get("/?3600")[0] == 503
         server.expect("closed", 2)
