@@ -45,12 +45,13 @@ BODIES = {
 FOR_EVER = [kind for kind in BODIES if kind != "quick"]
 # Limits are longer than a task takes to begin, on any machine: so few of them.
 A_FEW = ["running", "sleep", "lock", "socket"]
-LIMIT = 3  # seconds
+LIMIT = 4  # seconds
 
 
 def swallow(path):
     """Go on until the file is there that says so."""
     try:
+        say(path, "begin")
         time.sleep(PATIENCE)
     except BaseException:  # noqa: BLE001  (that is what is tried)
         say(path, "swallowed")
@@ -61,6 +62,7 @@ def swallow(path):
 
 def hold_a_lock(path):
     """It is not stopped before it has given it up."""
+    say(path, "begin")
     lock = threading.Lock()
     with lock:
         say(path, "locked")
@@ -70,14 +72,17 @@ def hold_a_lock(path):
     time.sleep(PATIENCE)
 
 
+# They say "begin" themselves: when they are so far that they may be interrupted.
 WITH_PATH = {"holds": hold_a_lock, "swallows": swallow}
 
 
 def run(kind, path, others=None):
     with_path = WITH_PATH | (others or {})
     try:
+        if kind in with_path:
+            return with_path[kind](path)
         say(path, "begin")  # it may be interrupted from there on
-        return with_path[kind](path) if kind in with_path else BODIES[kind]()
+        return BODIES[kind]()
     except BaseException as error:
         say(path, type(error).__name__, getattr(error, "reason", None))
         raise

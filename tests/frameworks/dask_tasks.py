@@ -9,24 +9,27 @@ import bodies
 from bodies import PATIENCE, say
 
 
-def multiply(_):
-    import numpy as np
+def multiply(path):
+    import numpy as np  # the import is not what is interrupted
 
+    say(path, "begin")
     matrix = np.eye(50)
     while True:
         matrix = matrix @ matrix
 
 
-def seceded(_):
+def seceded(path):
     import distributed
 
     distributed.secede()
+    say(path, "begin")
     time.sleep(PATIENCE)
 
 
 def has_inner(path):
     import distributed
 
+    say(path, "begin")
     with distributed.worker_client() as client:
         client.submit(run, "sleep", f"{path}.inner", pure=False).result()
 

@@ -119,11 +119,13 @@ def test_a_task_may_catch_its_soft_limit(worker, tmp_path):
 
 
 def test_after_the_soft_limit_the_hard_one_breaks_in(worker, tmp_path):
-    task = worker.send("swallows", tmp_path / "task", soft_time_limit=LIMIT, time_limit=LIMIT + 1)
+    # The second comes when the first has been swallowed.
+    hard = LIMIT * 2
+    task = worker.send("swallows", tmp_path / "task", soft_time_limit=LIMIT, time_limit=hard)
     assert outcome(task.result)[0] == "FAILURE"
     task.until("state IGNORED")
     assert task.said()[:2] == ["begin", "swallowed"]
-    assert f"ThreadExit time limit of {LIMIT + 1} s" in task.said()
+    assert f"ThreadExit time limit of {hard} s" in task.said()
 
 
 def test_a_lock_is_given_up_first(worker, tmp_path):
@@ -158,7 +160,10 @@ def test_the_next_message_of_that_thread_is_never_hit(worker, tmp_path):
         first.result.revoke(terminate=True)
         for other in others:
             assert outcome(other.result) == ("SUCCESS", "done")
-        assert outcome(first.result)[0] in ("SUCCESS", "REVOKED")
+        # Celery's own "started", by the task's thread, may be stored after its "revoked".
+        until(
+            lambda: first.result.state in ("SUCCESS", "REVOKED") or "state IGNORED" in first.said()
+        )
 
 
 def test_one_that_swallows_it_is_reported_by_its_name(app, tmp_path):

@@ -20,6 +20,7 @@ import dask_tasks  # noqa: E402
 from interruption.dask import InterruptCancelled  # noqa: E402
 
 HERE = Path(__file__).parent
+PATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{PATIENCE:.0f}s"}
 STOPPED = ["TaskCancelled the task was cancelled", "finally"]
 
 
@@ -37,7 +38,8 @@ def workers(tmp_path_factory):
     quiet = ["--no-dashboard", "--scheduler-file", str(address), "--host", "127.0.0.1"]
     dask = [sys.executable, "-m", "dask"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        for name, value in {"PYTHONPATH": str(HERE), **PATIENT}.items():
+            patch.setenv(name, value)
         patch.chdir(folder)
         scheduler = start([*dask, "scheduler", "--port", "0", *quiet], folder / "scheduler.log")
         until_up(address.stat, scheduler, folder / "scheduler.log")
@@ -51,7 +53,7 @@ def workers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(workers):
-    with distributed.Client(scheduler_file=str(workers[0])) as client:
+    with distributed.Client(scheduler_file=str(workers[0]), timeout=PATIENCE) as client:
         client.wait_for_workers(2)
         yield client
 
@@ -119,7 +121,8 @@ def test_a_key_that_is_wanted_again_while_it_stops_runs_again(client, workers, t
     task.until("begin")
     future.cancel()
     task.until("stops")
-    with distributed.Client(scheduler_file=str(workers[0]), set_as_default=False) as other:
+    options = {"timeout": PATIENCE, "set_as_default": False}
+    with distributed.Client(scheduler_file=str(workers[0]), **options) as other:
         wanted = other.submit(*call, key="again")
         known = "again"
         until(lambda: other.run_on_scheduler(lambda dask_scheduler: known in dask_scheduler.tasks))
@@ -178,7 +181,7 @@ def run_program(source, folder):
     """A user's program in a file, which is the ``__main__`` of its functions."""
     program = folder / "program.py"
     program.write_text(textwrap.dedent(source), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE), **PATIENT}
     done = run_python(program, folder, env=environment, cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
@@ -226,6 +229,7 @@ def test_functions_of_main_that_name_regions_travel_and_a_closing_worker_stops_i
 
 
 def test_who_is_cancelled_at_random_is_hit_and_nobody_else():
-    done = run_python(HERE / "dask_stress.py", 96, 0.02, 0.2, env=dict(os.environ))
+    options = {"env": {**os.environ, **PATIENT}, "timeout": 3 * PATIENCE}
+    done = run_python(HERE / "dask_stress.py", 96, 0.02, 0.2, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "hit though not cancelled: 0, wrong results: 0" in done.stdout

@@ -89,6 +89,7 @@ def test_a_task_that_is_revoked_stops_and_cleans_up(consumer, tmp_path, kind):
 def test_a_lock_is_given_up_first(consumer, tmp_path):
     task = consumer.send("holds", tmp_path / "task", timeout=LIMIT)
     task.until("locked")
+    until(lambda: f"run[{task.result.id}] still runs, " in consumer.log.read_text())
     task.go()
     assert "TaskTimeout" in error_of(task)
     assert task.said()[1:4] == ["locked", "unlocked", "ThreadExit deadline"]
