@@ -31,13 +31,13 @@ class _Job:
         self.soft, self.hard = limits.get("soft_timeout"), limits.get("timeout")
         self.tell = limits.get("timeout_callback", lambda *_: None)
         self.scope = Scope()
-        self.entered = False  # by its own thread, as the next
+        self.entered = threading.Event()  # its task has begun, and Celery has stored that
         self.thread: threading.Thread | None = None
         self.outcome = ""  # what it has been asked for: written before its scope is asked
         self.ended = threading.Event()
 
     def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:  # the task's
-        self.entered = True
+        self.entered.set()
         with self.scope:
             return function(*args, **kwargs)
         if self.outcome == "hard":
@@ -102,7 +102,7 @@ class TaskPool(_threads.TaskPool):
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             job: _Job | None = getattr(self._here, "job", None)
-            if job is not None and not job.entered:
+            if job is not None and not job.entered.is_set():
                 return job.run(function, args, kwargs)
             return function(*args, **kwargs)  # one task calls another
 
@@ -130,12 +130,14 @@ class TaskPool(_threads.TaskPool):
         finally:
             del self._jobs[job.number], self._here.job
             job.ended.set()
+            job.entered.set()
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002
         """Ask that task to stop, by the number that it was accepted with."""
         job = self._jobs.get(pid)
         if job is not None:
             job.ask("revoked", "terminated", self.report_after)
+            job.entered.wait(1)  # else "started" might be stored after Celery's "revoked"
 
     def on_terminate(self) -> None:
         """Ask all that run: a cold shutdown."""
