@@ -77,27 +77,25 @@ unlock_record(itr_record *record)
 /*
  * The same for whoever may be another than the owner, and looks at levels.
  *
- * The owner enters and leaves scopes without the mutex, as long as nobody else looks: it changes
- * `level_count`, and then `flags`; who looks marks that in `flags`, and then reads `level_count`.
- * So one of the two sees what the other did. An owner that sees the mark takes the mutex.
+ * The owner enters and leaves scopes without the mutex, as long as nobody else has looked: it
+ * changes `level_count`, and then `flags`; who looks marks that in `flags`, and then reads
+ * `level_count`. So one of the two sees what the other did. An owner that sees the mark when it
+ * leaves takes the mutex, and takes the mark away.
+ *
+ * Returns how many levels there are for who looks. He asks once: a level that is left meanwhile
+ * either is there for all that he does, or for nothing.
  */
-static void
+static uint32_t
 lock_levels(itr_record *record)
 {
     lock_record(record);
-    /* Acquire: pairs with the release in enter and leave. Release: with the acquire there, as that
-     * in unlock_levels. */
+    /* Acquire: pairs with the release in enter and leave. Release: with the acquire there. */
     (void)atomic_fetch_or_explicit(&record->flags, ITR_LOOKED_AT, memory_order_acq_rel);
+    /* Acquire: pairs with the release in enter. */
+    return atomic_load_explicit(&record->level_count, memory_order_acquire);
 }
 
-static void
-unlock_levels(itr_record *record)
-{
-    (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_LOOKED_AT, memory_order_acq_rel);
-    unlock_record(record);
-}
-
-/* Under the mutex, or by the owner. */
+/* By the owner, or while it cannot run. */
 static uint32_t
 count_of_levels(const itr_record *record)
 {
@@ -137,16 +135,23 @@ push(itr_payload **list, itr_payload *payload)
 /* The flags that levels have. */
 enum { OF_REQUESTS = ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN };
 
-/* The level of that number, or NULL. Under the mutex, or by the owner. */
+/* The level of that number among so many, or NULL. Under the mutex. */
 static itr_level *
-find_level(const itr_record *record, uint64_t number)
+find_among(const itr_record *record, uint32_t count, uint64_t number)
 {
-    for (uint32_t i = count_of_levels(record); i-- > 0;) {
-        if (record->levels[i].number == number) {
-            return &record->levels[i];
+    while (count-- > 0) {
+        if (record->levels[count].number == number) {
+            return &record->levels[count];
         }
     }
     return NULL;
+}
+
+/* The same by the owner, or while it cannot run. */
+static itr_level *
+find_level(const itr_record *record, uint64_t number)
+{
+    return find_among(record, count_of_levels(record), number);
 }
 
 /* Nobody has asked that level any more. Under the mutex. */
@@ -168,12 +173,13 @@ forget_levels(itr_record *record, itr_payload **dropped)
     }
 }
 
-/* Let `flags` say what the levels say. Under the mutex. Returns whether that has changed them. */
+/* Let `flags` say what so many levels say. Under the mutex. Returns whether that has changed them.
+ */
 static bool
-sum_levels(itr_record *record)
+sum_levels(itr_record *record, uint32_t count)
 {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < count_of_levels(record); i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t flags = record->levels[i].flags;
         sum |= i >= record->open_from ? flags : flags & ITR_REQUESTED;
     }
@@ -198,11 +204,10 @@ signal_poll(itr_record *record)
     }
 }
 
-/* A request to that level. Under the mutex. */
+/* A request to that level, one of so many. Under the mutex. */
 static itr_answer
-accept(itr_record *record, uint64_t number, itr_payload *payload)
+accept(itr_record *record, uint32_t count, itr_level *level, itr_payload *payload)
 {
-    itr_level *level = find_level(record, number);
     if ((flags_locked(record) & ITR_ENDED) || level == NULL) {
         return ITR_FINISHED;
     }
@@ -212,7 +217,7 @@ accept(itr_record *record, uint64_t number, itr_payload *payload)
             level->pending->origin = 0; /* it stands for this one, too */
         }
         level->flags |= ITR_REQUESTED_AGAIN;
-        (void)sum_levels(record);
+        (void)sum_levels(record, count);
         return ITR_WAITING;
     }
     if (payload != NULL && (level->flags & ITR_REQUESTED)) {
@@ -221,17 +226,17 @@ accept(itr_record *record, uint64_t number, itr_payload *payload)
     level->pending = payload;
     level->flags |= level->flags & ITR_REQUESTED ? ITR_PENDING | ITR_REQUESTED_AGAIN
                                                  : ITR_PENDING | ITR_REQUESTED;
-    (void)sum_levels(record);
+    (void)sum_levels(record, count);
     return ITR_NEW;
 }
 
 /* The same, and what the owner finds it by. `*wakes`: it is to be unparked, without the mutex. */
 static itr_answer
-accept_and_signal(itr_record *record, uint64_t number, itr_payload *payload, bool *wakes)
+accept_and_signal(itr_record *record, uint32_t count, itr_level *level, itr_payload *payload,
+                  bool *wakes)
 {
-    const itr_level *level = find_level(record, number);
     bool again = level != NULL && (level->flags & ITR_REQUESTED_AGAIN) != 0;
-    itr_answer answer = accept(record, number, payload);
+    itr_answer answer = accept(record, count, level, payload);
     *wakes = answer == ITR_NEW || (answer == ITR_WAITING && !again);
     /* Under the mutex, or a signal late for a request that was cleared meanwhile would leave the
        descriptor readable for nothing. A request that was there already signals too: its owner may
@@ -249,9 +254,10 @@ static itr_answer
 request(itr_record *record, uint64_t number, itr_payload *payload)
 {
     bool wakes;
-    lock_levels(record);
-    itr_answer answer = accept_and_signal(record, number, payload, &wakes);
-    unlock_levels(record);
+    uint32_t count = lock_levels(record);
+    itr_level *level = find_among(record, count, number);
+    itr_answer answer = accept_and_signal(record, count, level, payload, &wakes);
+    unlock_record(record);
     if (wakes) {
         itr_unpark(&record->parker);
     }
@@ -340,6 +346,8 @@ leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_ask
                itr_payload **dropped)
 {
     lock_record(record);
+    /* Release, acquire: as in lock_levels. */
+    (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_LOOKED_AT, memory_order_acq_rel);
     uint32_t count = count_of_levels(record);
     itr_level *left = innermost ? &record->levels[count] : find_level(record, scope);
     bool changed = false;
@@ -349,9 +357,9 @@ leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_ask
         if (!innermost) {
             itr_level *end = &record->levels[count - 1];
             memmove(left, left + 1, (size_t)(end - left) * sizeof(*left));
-            atomic_store_explicit(&record->level_count, count - 1, memory_order_relaxed);
+            atomic_store_explicit(&record->level_count, --count, memory_order_relaxed);
         }
-        changed = sum_levels(record);
+        changed = sum_levels(record, count);
     }
     unlock_record(record);
     return changed;
@@ -403,23 +411,21 @@ itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_ask
 bool
 itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
-    lock_levels(record);
-    itr_level *level = find_level(record, scope);
+    itr_level *level = find_among(record, lock_levels(record), scope);
     bool still = level != NULL && !level->expired && !(flags_locked(record) & ITR_ENDED);
     if (still) {
         level->deadline = deadline;
     }
-    unlock_levels(record);
+    unlock_record(record);
     return still;
 }
 
 bool
 itr_has_expired(itr_record *record, uint64_t scope)
 {
-    lock_levels(record);
-    const itr_level *level = find_level(record, scope);
+    const itr_level *level = find_among(record, lock_levels(record), scope);
     bool expired = level != NULL && level->expired;
-    unlock_levels(record);
+    unlock_record(record);
     return expired;
 }
 
@@ -430,8 +436,7 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
     /* Relaxed, as the next one: whoever enters a scope meanwhile, and reads this, asks the timer;
        who reads what was there before is found below (see `enter`). */
     atomic_store_explicit(&record->looked_at, ITR_NEVER, memory_order_relaxed);
-    lock_levels(record);
-    uint32_t count = count_of_levels(record);
+    uint32_t count = lock_levels(record);
     for (uint32_t i = 0; i < count; i++) {
         itr_level *level = &record->levels[i];
         if (level->expired) {
@@ -446,11 +451,11 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
         if ((level->flags & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED) {
             continue; /* it has been stopped already: its cleanup is left alone (S25) */
         }
-        look.asked |= accept_and_signal(record, level->number, NULL, &wakes) != ITR_FINISHED;
+        look.asked |= accept_and_signal(record, count, level, NULL, &wakes) != ITR_FINISHED;
         look.wakes |= wakes;
     }
     atomic_store_explicit(&record->looked_at, look.next, memory_order_relaxed);
-    unlock_levels(record);
+    unlock_record(record);
     return look;
 }
 
@@ -470,7 +475,7 @@ itr_open_from(itr_record *record, uint64_t level)
     lock_record(record);
     const itr_level *found = find_level(record, level);
     record->open_from = found == NULL ? UINT32_MAX : (uint32_t)(found - record->levels);
-    (void)sum_levels(record);
+    (void)sum_levels(record, count_of_levels(record));
     uint32_t flags = itr_flags(record);
     unlock_record(record);
     return flags;
@@ -480,14 +485,14 @@ bool
 itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
 {
     assert(origin != 0);
-    lock_levels(record);
+    uint32_t count = lock_levels(record);
     itr_level *thread = &record->levels[0];
     bool taken = thread->pending != NULL && thread->pending->origin == origin;
     if (taken) {
         forget_level(thread, dropped);
-        (void)sum_levels(record);
+        (void)sum_levels(record, count);
     }
-    unlock_levels(record);
+    unlock_record(record);
     return taken;
 }
 
@@ -511,7 +516,7 @@ itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped)
         found->delivered = found->pending;
         found->pending = NULL;
         found->flags = ITR_REQUESTED;
-        (void)sum_levels(record);
+        (void)sum_levels(record, count_of_levels(record));
     }
     unlock_record(record);
     return asked;
@@ -543,7 +548,7 @@ itr_clear(itr_record *record, itr_payload **dropped)
     lock_record(record);
     uint32_t flags = flags_locked(record);
     forget_levels(record, dropped);
-    (void)sum_levels(record);
+    (void)sum_levels(record, count_of_levels(record));
     unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
 }

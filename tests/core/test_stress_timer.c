@@ -5,6 +5,8 @@
  * has left a scope has nothing of it left, whatever was due just then; no record is kept by the
  * timer that has ended. Seed: the number of the thread.
  */
+#include <poll.h>
+
 #include "expect.h"
 #include "itr_timer.h"
 
@@ -138,11 +140,45 @@ meet_the_timer(void)
     itr_release(record);
 }
 
+static void *
+look_on(void *record)
+{
+    while (!atomic_load(&stop)) {
+        (void)itr_look_at_deadlines(record, itr_now());
+    }
+    return NULL;
+}
+
+/* A scope is left while somebody looks whether its deadline has passed: then it has been asked, or
+   it has not, and either way the owner's descriptor is empty afterwards. */
+static void
+leave_while_looked_at(void)
+{
+    enum { TURNS = 10000000, STEP = 50 /* nanoseconds */ };
+    itr_record *record = new_record();
+    struct pollfd end = {.fd = itr_wait_fd(record), .events = POLLIN};
+    pthread_t looker = start(look_on, record);
+    for (long turn = scaled(TURNS); turn > 0; turn--) {
+        uint64_t scope = (uint64_t)turn;
+        itr_payload *dropped = NULL;
+        EXPECT(itr_enter_scope_until(record, scope, itr_deadline_after(turn % 40 * STEP)));
+        bool asked;
+        (void)itr_leave_scope(record, scope, &asked, &dropped);
+        EXPECT(itr_flags(record) == 0 && dropped == NULL);
+        EXPECT(turn % 64 > 0 || poll(&end, 1, 0) == 0);
+    }
+    atomic_store(&stop, true);
+    join(looker);
+    atomic_store(&stop, false);
+    dispose(record);
+}
+
 int
 main(void)
 {
     EXPECT(itr_init() == 0);
     meet_the_timer();
+    leave_while_looked_at();
     pthread_t owners[OWNERS], mover;
     for (size_t i = 0; i < OWNERS; i++) {
         places[i].names.thread_id = i + 1;

@@ -31,7 +31,7 @@ byte entered;                           /* the newest scope's number */
 byte open_from;                         /* levels outside of that place wait */
 bit requested, pending;                 /* the record's flags */
 bit permit;                             /* the parker's */
-bit mutex, looked_at;                   /* the record's, and that somebody has it and looks */
+bit mutex, looked_at;                   /* the record's, and that somebody has looked */
 
 /* The owner's. */
 byte shield;                            /* levels outside of that place wait; 0: no shield */
@@ -56,16 +56,16 @@ byte askers_done;
 #define IS(at) (at < count && level[at].number == wanted)
 #endif
 
-/* src/core/record.c: itr_request_scope, itr_request, request, accept, find_level, sum_levels */
-/* src/core/record.c: lock_levels, unlock_levels */
+/* src/core/record.c: itr_request_scope, itr_request, request, accept, find_among, sum_levels */
+/* src/core/record.c: lock_levels */
 inline ask()
 {
 #ifdef MUTATION_unparked_before_it_is_asked
     permit = 1;
 #endif
     atomic { !mutex -> mutex = 1; looked_at = 1 };
-    d_step { place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY))) };
-    d_step {
+    d_step { /* it reads once how many levels there are */
+        place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY)));
         if
         :: place != NOBODY && is_timer && level[place].requested && !level[place].pending
             /* it has been stopped: it has expired, and that is all (S25) */
@@ -82,7 +82,7 @@ inline ask()
         :: place == NOBODY /* ITR_FINISHED */
         fi
     };
-    d_step { looked_at = 0; mutex = 0 };
+    mutex = 0;
 #ifndef MUTATION_unparked_before_it_is_asked
     if
     :: place != NOBODY -> permit = 1
@@ -203,7 +203,7 @@ inline enter_scope()
 /* src/core/record.c: leave, leave_by_mutex, forget_level */
 inline leave_level()
 {
-    count--; /* as long as nobody looks, that is all */
+    count--; /* if nobody has looked since it left the last one, that is all */
     if
 #ifdef MUTATION_left_though_somebody_looks
     :: requested ->
@@ -213,6 +213,7 @@ inline leave_level()
         atomic {
             !mutex ->
             d_step {
+                looked_at = 0;
                 waiting[level[count].number] = 0;
                 level[count].requested = 0;
                 level[count].pending = 0;
