@@ -7,12 +7,22 @@ The steps are the group's own methods, called one by one where a thread could co
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
-from interruption import Scope, ThreadExit, ThreadGroup, check_interrupt, interrupt, timeout
+from interruption import (
+    Scope,
+    ThreadExit,
+    ThreadGroup,
+    check_interrupt,
+    defer_interruption,
+    interrupt,
+    timeout,
+)
 from interruption._group import _Task
-from support import PATIENCE, Started, in_thread, until, until_blocked
+from support import PATIENCE, Started, expect_script, in_thread, until, until_blocked
 
 
 def made(group, ran):
@@ -204,3 +214,111 @@ def test_stopped_from_outside_and_the_block_fails():
     with pytest.raises(ExceptionGroup) as raised:
         in_thread(body)
     assert raised.value.exceptions == (error,)
+
+
+# What is stopped from outside is no failure of who waits for it. ----------------------------------
+
+
+@pytest.mark.parametrize("how", ["results", "first", "result", "shielded", "task"])
+def test_who_waits_for_a_task_that_an_outer_limit_stops_is_stopped_by_that(how):
+    """Whichever of the two is stopped first."""
+
+    def wait(group):
+        future = group.submit(threading.Event().wait)
+        if how == "shielded":
+            with defer_interruption:
+                group.results()
+        elif how == "result":
+            future.result()
+        elif how == "task":
+            group.submit(future.result)
+        else:
+            getattr(group, how)()
+
+    for _ in range(10):
+        with pytest.raises(TimeoutError), timeout(0.01), ThreadGroup() as group:
+            wait(group)
+
+
+def test_a_task_that_is_cancelled_is_a_failure_of_who_waits_for_it():
+    with pytest.raises(ExceptionGroup) as caught, ThreadGroup() as group:
+        future = group.submit(threading.Event().wait)
+        future.cancel()
+        future.result()
+    assert [type(error) for error in caught.value.exceptions] == [CancelledError]
+
+
+def test_what_could_not_be_started_has_not_been_submitted():
+    class Never(_Task):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as patch, ThreadGroup() as group:
+        assert group.submit(str, 1).result() == "1"
+        patch.setattr("interruption._group._Task", Never)
+        with pytest.raises(RuntimeError, match="can't start"):
+            group.submit(str, 2)
+        patch.undo()
+        assert group.submit(str, 3).result() == "3"
+        assert group.results() == ["1", "3"]
+
+
+def test_the_first_is_not_waited_for_while_another_one_s_callback_runs():
+    go = threading.Event()
+    with pytest.raises(BaseExceptionGroup) as caught, ThreadGroup(keep_going=True) as group:
+        fails, begun = threading.Event(), threading.Event()
+        future = group.submit(lambda: (fails.wait(), 1 / 0))
+        future.add_done_callback(lambda _: (begun.set(), go.wait(PATIENCE)))
+        fails.set()
+        assert begun.wait(PATIENCE)
+        try:
+            group.first()
+        finally:
+            assert not go.is_set()
+            go.set()
+    assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
+
+
+def test_a_task_that_cannot_enter_a_scope_fails():
+    class Full:
+        def _enter(self):
+            raise MemoryError
+
+        def _has_raised(self, _):
+            return False
+
+    with pytest.raises(ExceptionGroup) as caught, ThreadGroup() as group:
+        group._outer.append(Full())
+        future = group.submit(pytest.fail)
+    assert isinstance(future.exception(), MemoryError)
+    assert [type(error) for error in caught.value.exceptions] == [MemoryError]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_a_fork_while_another_thread_submits_may_not_submit():
+    expect_script(
+        """
+    import os, threading
+    from interruption import ThreadGroup
+
+    with ThreadGroup() as group:
+        taken, go = threading.Event(), threading.Event()
+
+        def hold():
+            with group._lock:
+                taken.set()
+                go.wait()
+
+        threading.Thread(target=hold).start()
+        taken.wait()
+        child = os.fork()
+        if child == 0:
+            try:
+                group.submit(print)
+            except RuntimeError:
+                os._exit(0)
+            os._exit(1)
+        go.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """
+    )

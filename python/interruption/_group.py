@@ -15,7 +15,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import _base
+from concurrent.futures import CancelledError, _base
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
@@ -63,6 +63,7 @@ class _Task(threading.Thread):
         self.group = group
         self.future: Future[Any] = Future()
         self.place = -1  # of its result
+        self.__own = Scope()
         self.__call: _Call | None = call
         self.__context = contextvars.copy_context()
 
@@ -78,7 +79,7 @@ class _Task(threading.Thread):
             self.group._end(self)
 
     def __run(self) -> None:
-        group, future, own = self.group, self.future, Scope()
+        group, future, own = self.group, self.future, self.__own
         scopes = [*group._outer, own]
         entered: list[Scope] = []
         error: BaseException | None = None
@@ -101,6 +102,7 @@ class _Task(threading.Thread):
             self.__call = None
             asked = [scope._leave(error) for scope in reversed(entered)]
             if len(entered) < len(scopes):  # no memory
+                asked = [False]
                 claimed = future.set_running_or_notify_cancel()
             if not claimed or not group._is_here():
                 pass
@@ -170,13 +172,13 @@ class ThreadGroup:
         self._left = False
         self._asked: str | None = None  # why: nothing is submitted any more
         self._insisted = False
-        self._results: list[Any] = []  # in the order of submit()
+        self._places = itertools.count()
+        self._results: dict[int, Any] = {}  # by place, in the order of submit()
         self._first: int | None = None  # the place of the first one
         self._found = False  # by first()
         self._errors: list[BaseException] = []
-        self._told: list[
-            BaseException
-        ] = []  # what it has raised itself for those, or for being asked
+        # What it has raised itself for those, or for being asked:
+        self._told: list[BaseException] = []
 
     def __repr__(self) -> str:
         """For people: with its name, and how many tasks run."""
@@ -203,6 +205,7 @@ class ThreadGroup:
         """
         if not callable(function):
             raise TypeError(f"give a function to call, not {type(function).__name__}")
+        self._check_inside()  # before the lock: in a fork, who has that may not be there
         task = _Task(self, next(self._started), (function, args, kwargs))
         # There is no thread that nobody knows of, whatever comes in between: who is asked is told
         # at the end; and what else is raised finds the task waiting to be run, and takes it back,
@@ -215,20 +218,20 @@ class ThreadGroup:
                 if concurrent.futures.Future.cancel(task.future):
                     with self._lock:
                         self._running.pop(task, None)
+                        self._results.pop(task.place, None)
                 raise
         return task.future
 
     def _admit(self, task: _Task) -> None:
         with self._lock:
-            self._check_inside()
             if self._left:
                 raise RuntimeError("the group has been left: nothing can be submitted any more")
             if self._asked is not None:
                 refusal = RuntimeError(f"the group has been asked to stop: {self._asked}")
                 self._told.append(refusal)
                 raise refusal
-            task.place = len(self._results)
-            self._results.append(_NOTHING)
+            task.place = next(self._places)
+            self._results[task.place] = _NOTHING
             self._running[task] = None
 
     def _is_here(self) -> bool:
@@ -264,16 +267,16 @@ class ThreadGroup:
         if not self._left:
             self._check_owner()
         with self._lock:
-            count = len(self._results)
+            places = list(self._results)
             running = list(self._running)
         for task in running:
             task.future.result()
         with self._lock:
-            results = self._results[:count]
+            results = [self._results[place] for place in places if place in self._results]
             if self._errors:
                 raise self._errors[0]
         if any(result is _NOTHING for result in results):
-            raise concurrent.futures.CancelledError
+            raise CancelledError
         return results
 
     def first(self) -> Any:
@@ -289,7 +292,8 @@ class ThreadGroup:
         while True:
             with self._lock:
                 found = self._first
-                running = [task.future for task in self._running]
+                # One that is done may be in a callback yet.
+                running = [task.future for task in self._running if not task.future.done()]
                 if found is not None or not running:
                     break
             concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -303,7 +307,7 @@ class ThreadGroup:
             none = BaseExceptionGroup("no task has returned", list(self._errors))
             self._told.append(none)
             raise none
-        raise concurrent.futures.CancelledError
+        raise CancelledError
 
     def _check_owner(self) -> None:
         self._check_inside()
@@ -486,6 +490,8 @@ class ThreadGroup:
             if not (self._keep_going and self._found):
                 errors += _without(self._errors, errors)
             others = _without(errors, self._told)
+            if self._stopped:  # who waited for what was stopped from outside has not failed
+                others = [error for error in others if not isinstance(error, CancelledError)]
             if others or passing or self._stopped:
                 errors = others
             if errors:
