@@ -147,7 +147,7 @@ MUTATIONS = [
     *_of(
         "levels.pml",
         found_by_its_place="asked whom was meant",
-        left_though_somebody_looks="asked whom was meant",
+        left_though_somebody_looks="nothing of it is left",
         unparked_before_it_is_asked="no wake-up lost",
         raised_and_still_pending="one end a request",
         innermost_first="outermost wins",

@@ -43,17 +43,19 @@ bit must_pass[DEPTH];                   /* one around it has been stopped while 
 byte askers_done;
 
 #define MAY_BE_RAISED(at) (at < count && at >= shield && level[at].pending)
-#define COUNTS(at) (at < count && at >= open_from && level[at].pending)
-#define WAS_ASKED(at) (at < count && level[at].requested)
-#define SUM (COUNTS(0) || COUNTS(1) || COUNTS(2))
-#define ALL (WAS_ASKED(0) || WAS_ASKED(1) || WAS_ASKED(2))
+#define COUNTS(at, among) (at < among && at >= open_from && level[at].pending)
+#define WAS_ASKED(at, among) (at < among && level[at].requested)
+#define SUM_OF(among) (COUNTS(0, among) || COUNTS(1, among) || COUNTS(2, among))
+#define ALL_OF(among) (WAS_ASKED(0, among) || WAS_ASKED(1, among) || WAS_ASKED(2, among))
+#define SUM SUM_OF(count)
+#define ALL ALL_OF(count)
 
 /* Asking. ------------------------------------------------------------------------------------- */
 
 #ifdef MUTATION_found_by_its_place
-#define IS(at) (at < count && at == wanted)
+#define IS(at) (at < seen && at == wanted)
 #else
-#define IS(at) (at < count && level[at].number == wanted)
+#define IS(at) (at < seen && level[at].number == wanted)
 #endif
 
 /* src/core/record.c: itr_request_scope, itr_request, request, accept, find_among, sum_levels */
@@ -64,8 +66,9 @@ inline ask()
     permit = 1;
 #endif
     atomic { !mutex -> mutex = 1; looked_at = 1 };
-    d_step { /* it reads once how many levels there are */
-        place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY)));
+    seen = count; /* once: some may be left meanwhile */
+    d_step { place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY))) };
+    d_step {
         if
         :: place != NOBODY && is_timer && level[place].requested && !level[place].pending
             /* it has been stopped: it has expired, and that is all (S25) */
@@ -77,8 +80,8 @@ inline ask()
             fi;
             level[place].requested = 1;
             level[place].pending = 1;
-            pending = SUM;
-            requested = ALL
+            pending = SUM_OF(seen);
+            requested = ALL_OF(seen)
         :: place == NOBODY /* ITR_FINISHED */
         fi
     };
@@ -89,14 +92,15 @@ inline ask()
     :: else
     fi;
 #endif
-    place = 0
+    place = 0;
+    seen = 0
 }
 
 /* src/core/record.c: itr_look_at_deadlines */
 /* src/core/timer.c: look_at_first */
 proctype asker(bit is_timer)
 {
-    byte wanted, place;
+    byte wanted, place, seen;
 
     if
     :: !is_timer -> wanted = 0
