@@ -56,7 +56,8 @@ enum itr_flag {
     ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
     ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
     ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
-    /* Another thread looks at the levels: see lock_levels. Not among what itr_flags returns. */
+    /* Somebody has looked at the levels since the owner left one by the mutex: see lock_levels. Not
+       among what itr_flags returns. */
     ITR_LOOKED_AT = 1U << 9,
 };
 
