@@ -74,16 +74,23 @@ unlock_record(itr_record *record)
     (void)pthread_mutex_unlock(&record->mutex);
 }
 
+/* By the owner, or while it cannot run; others: see lock_levels. */
+static uint32_t
+count_of_levels(const itr_record *record)
+{
+    /* Acquire: pairs with the release in enter. */
+    return atomic_load_explicit(&record->level_count, memory_order_acquire);
+}
+
 /*
- * The same for whoever may be another than the owner, and looks at levels.
+ * lock_record for whoever may be another than the owner, and looks at levels.
  *
  * The owner enters and leaves scopes without the mutex, as long as nobody else has looked: it
  * changes `level_count`, and then `flags`; who looks marks that in `flags`, and then reads
  * `level_count`. So one of the two sees what the other did. An owner that sees the mark when it
  * leaves takes the mutex, and takes the mark away.
  *
- * Returns how many levels there are for who looks. He asks once: a level that is left meanwhile
- * either is there for all that he does, or for nothing.
+ * Returns how many there are, asked once: one that is left meanwhile is there for all or nothing.
  */
 static uint32_t
 lock_levels(itr_record *record)
@@ -91,16 +98,7 @@ lock_levels(itr_record *record)
     lock_record(record);
     /* Acquire: pairs with the release in enter and leave. Release: with the acquire there. */
     (void)atomic_fetch_or_explicit(&record->flags, ITR_LOOKED_AT, memory_order_acq_rel);
-    /* Acquire: pairs with the release in enter. */
-    return atomic_load_explicit(&record->level_count, memory_order_acquire);
-}
-
-/* By the owner, or while it cannot run. */
-static uint32_t
-count_of_levels(const itr_record *record)
-{
-    /* Acquire: pairs with the release in enter. */
-    return atomic_load_explicit(&record->level_count, memory_order_acquire);
+    return count_of_levels(record);
 }
 
 /* The flags that are written under the mutex, for one who holds it. */

@@ -723,7 +723,7 @@ MUTATIONS = [
     Mutation(
         "what was asked of a scope is forgotten when it is left",
         "src/core/record.c",
-        "        changed = sum_levels(record);\n",
+        "        changed = sum_levels(record, count);\n",
         "",
         tests=FIRE,
     ),
