@@ -56,9 +56,9 @@ enum itr_flag {
     ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
     ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
     ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
-    /* Somebody has looked at the levels since the owner left one by the mutex: see lock_levels. Not
-       among what itr_flags returns. */
-    ITR_LOOKED_AT = 1U << 9,
+    /* The owner's bias is revoked: another thread has looked at the levels since the owner left one
+       by the mutex. See lock_levels. Not among what itr_flags returns. */
+    ITR_UNBIASED = 1U << 9,
 };
 
 /* Who is asked: the thread as a whole, or a scope, by a number that no other scope of the process
@@ -160,7 +160,7 @@ static inline uint32_t
 itr_flags(const itr_record *record)
 {
     /* Acquire: pairs with the release in itr_request. */
-    return atomic_load_explicit(&record->flags, memory_order_acquire) & ~(uint32_t)ITR_LOOKED_AT;
+    return atomic_load_explicit(&record->flags, memory_order_acquire) & ~(uint32_t)ITR_UNBIASED;
 }
 
 /* Is there a request, delivered or not? Any thread. */

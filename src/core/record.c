@@ -83,21 +83,21 @@ count_of_levels(const itr_record *record)
 }
 
 /*
- * lock_record for whoever may be another than the owner, and looks at levels.
+ * lock_record for a thread that may be another than the owner, and looks at the levels.
  *
- * The owner enters and leaves scopes without the mutex, as long as nobody else has looked: it
- * changes `level_count`, and then `flags`; who looks marks that in `flags`, and then reads
- * `level_count`. So one of the two sees what the other did. An owner that sees the mark when it
- * leaves takes the mutex, and takes the mark away.
+ * For these the mutex is biased to the owner, which enters and leaves scopes without it: it changes
+ * `level_count`, and then `flags`. Another thread revokes the bias, in `flags`, and then reads
+ * `level_count`. So one of the two sees what the other did. An owner that is unbiased when it
+ * leaves a scope takes the mutex, and has its bias back.
  *
- * Returns how many there are, asked once: one that is left meanwhile is there for all or nothing.
+ * Returns how many there are, read once: one that is left meanwhile is there for all or nothing.
  */
 static uint32_t
 lock_levels(itr_record *record)
 {
     lock_record(record);
     /* Acquire: pairs with the release in enter and leave. Release: with the acquire there. */
-    (void)atomic_fetch_or_explicit(&record->flags, ITR_LOOKED_AT, memory_order_acq_rel);
+    (void)atomic_fetch_or_explicit(&record->flags, ITR_UNBIASED, memory_order_acq_rel);
     return count_of_levels(record);
 }
 
@@ -337,7 +337,7 @@ itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline)
     return enter(record, scope, deadline, ITR_CANCELABLE);
 }
 
-/* The rest of leaving it, if it may have been asked, or is looked at, or is not the innermost.
+/* The rest of leaving it, if it may have been asked, or looked at, or is not the innermost.
    Returns whether the flags have changed. */
 static bool
 leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_asked,
@@ -345,7 +345,7 @@ leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_ask
 {
     lock_record(record);
     /* Release, acquire: as in lock_levels. */
-    (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_LOOKED_AT, memory_order_acq_rel);
+    (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_UNBIASED, memory_order_acq_rel);
     uint32_t count = count_of_levels(record);
     itr_level *left = innermost ? &record->levels[count] : find_level(record, scope);
     bool changed = false;
@@ -379,7 +379,7 @@ leave(itr_record *record, uint64_t scope, uint32_t down, bool *changed, bool *wa
     }
     /* Acquire: what others did who have looked before. Release: pairs with lock_levels. */
     uint32_t flags = atomic_fetch_and_explicit(&record->flags, ~down, memory_order_acq_rel);
-    if (!innermost || (flags & (ITR_LOOKED_AT | OF_REQUESTS))) {
+    if (!innermost || (flags & (ITR_UNBIASED | OF_REQUESTS))) {
         *changed = leave_by_mutex(record, scope, innermost, was_asked, dropped);
     }
     return flags;

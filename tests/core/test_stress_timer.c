@@ -126,7 +126,7 @@ meet_the_timer(void)
         EXPECT(itr_enter_scope_until(record, 1, looks));
         watch_it(record, looks);
         (void)itr_leave_scope(record, 1, NULL, &dropped);
-        while (!(atomic_load(&record->flags) & ITR_LOOKED_AT) && record->looked_at == looks) {
+        while (!(atomic_load(&record->flags) & ITR_UNBIASED) && record->looked_at == looks) {
         }
         deadline = itr_deadline_after(SOONEST);
         EXPECT(itr_enter_scope_until(record, 2, deadline));

@@ -31,7 +31,7 @@ byte entered;                           /* the newest scope's number */
 byte open_from;                         /* levels outside of that place wait */
 bit requested, pending;                 /* the record's flags */
 bit permit;                             /* the parker's */
-bit mutex, looked_at;                   /* the record's, and that somebody has looked */
+bit mutex, unbiased;                    /* the record's, and that its owner has to take it */
 
 /* The owner's. */
 byte shield;                            /* levels outside of that place wait; 0: no shield */
@@ -65,7 +65,7 @@ inline ask()
 #ifdef MUTATION_unparked_before_it_is_asked
     permit = 1;
 #endif
-    atomic { !mutex -> mutex = 1; looked_at = 1 };
+    atomic { !mutex -> mutex = 1; unbiased = 1 };
     seen = count; /* once: some may be left meanwhile */
     d_step { place = (IS(0) -> 0 : (IS(1) -> 1 : (IS(2) -> 2 : NOBODY))) };
     d_step {
@@ -212,12 +212,12 @@ inline leave_level()
 #ifdef MUTATION_left_though_somebody_looks
     :: requested ->
 #else
-    :: looked_at || requested ->
+    :: unbiased || requested ->
 #endif
         atomic {
             !mutex ->
             d_step {
-                looked_at = 0;
+                unbiased = 0;
                 waiting[level[count].number] = 0;
                 level[count].requested = 0;
                 level[count].pending = 0;
