@@ -54,6 +54,14 @@ def by_popen(told):
 WAYS = [in_a_pool, in_a_process, by_run, by_popen]
 
 
+def assert_has_ended(way, told):
+    (left,) = told
+    if way is by_popen:
+        assert left.returncode is not None
+    if way is in_a_pool:
+        assert left.seen == ["asked", "cleaned up"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_in_a_scope_it_ends_with_the_scope(way):
     def body():
@@ -71,11 +79,7 @@ def test_in_a_scope_it_ends_with_the_scope(way):
         asking.join()
         return told
 
-    (left,) = in_thread(body)
-    if way is by_popen:
-        assert left.returncode is not None
-    if way is in_a_pool:
-        assert left.seen == ["asked", "cleaned up"]
+    assert_has_ended(way, in_thread(body))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -89,11 +93,7 @@ def test_in_a_group_it_ends_with_the_group(way):
         assert future.cancelled()
         return told
 
-    (left,) = in_thread(body)
-    if way is by_popen:
-        assert left.returncode is not None
-    if way is in_a_pool:
-        assert left.seen == ["asked", "cleaned up"]
+    assert_has_ended(way, in_thread(body))
 
 
 def test_a_group_that_fails_stops_what_its_tasks_run():

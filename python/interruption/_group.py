@@ -62,7 +62,7 @@ class _Task(threading.Thread):
         super().__init__(name=f"{group.name}-{number} ({what})")
         self.group = group
         self.future: Future[Any] = Future()
-        self.place = -1  # of its result
+        self.number = number  # no other task of the group has it
         self.__own = Scope()
         self.__call: _Call | None = call
         self.__context = contextvars.copy_context()
@@ -171,10 +171,9 @@ class ThreadGroup:
         self._waited_for = False
         self._left = False
         self._asked: str | None = None  # why: nothing is submitted any more
-        self._insisted = False
-        self._places = itertools.count()
-        self._results: dict[int, Any] = {}  # by place, in the order of submit()
-        self._first: int | None = None  # the place of the first one
+        self._asked_again = False
+        self._results: dict[int, Any] = {}  # by the task's number, in the order of submit()
+        self._first: int | None = None  # the number of the first one's task
         self._found = False  # by first()
         self._errors: list[BaseException] = []
         # What it has raised itself for those, or for being asked:
@@ -218,7 +217,7 @@ class ThreadGroup:
                 if concurrent.futures.Future.cancel(task.future):
                     with self._lock:
                         self._running.pop(task, None)
-                        self._results.pop(task.place, None)
+                        self._results.pop(task.number, None)
                 raise
         return task.future
 
@@ -230,8 +229,7 @@ class ThreadGroup:
                 refusal = RuntimeError(f"the group has been asked to stop: {self._asked}")
                 self._told.append(refusal)
                 raise refusal
-            task.place = next(self._places)
-            self._results[task.place] = _NOTHING
+            self._results[task.number] = _NOTHING
             self._running[task] = None
 
     def _is_here(self) -> bool:
@@ -267,12 +265,12 @@ class ThreadGroup:
         if not self._left:
             self._check_owner()
         with self._lock:
-            places = list(self._results)
+            numbers = list(self._results)
             running = list(self._running)
         for task in running:
             task.future.result()
         with self._lock:
-            results = [self._results[place] for place in places if place in self._results]
+            results = [self._results[each] for each in numbers if each in self._results]
             if self._errors:
                 raise self._errors[0]
         if any(result is _NOTHING for result in results):
@@ -331,9 +329,9 @@ class ThreadGroup:
     def _note(self, task: _Task, result: Any) -> None:
         """Before its future says so."""
         with self._lock:
-            self._results[task.place] = result
+            self._results[task.number] = result
             if self._first is None:
-                self._first = task.place
+                self._first = task.number
 
     def _fail(self, error: BaseException) -> None:
         """The same of an error."""
@@ -362,21 +360,21 @@ class ThreadGroup:
 
     # Stopping. ------------------------------------------------------------------------------------
 
-    def _ask(self, reason: str, *, insist: bool = False) -> None:
-        """Interrupt the tasks; again only if that is insisted on (S8)."""
+    def _ask(self, reason: str, *, again: bool = False) -> None:
+        """Interrupt the tasks; if they have been before, only if that is asked ``again`` (S8)."""
         with self._lock:
-            again = self._insisted
-            if self._asked is not None and not insist:
+            before = self._asked_again
+            if self._asked is not None and not again:
                 return
             self._asked = self._asked or reason
-            self._insisted = self._insisted or insist
+            self._asked_again = before or again
             running = list(self._running)
         raised: BaseException | None = None
-        if insist:
+        if again:
             _until_all_are_asked()
         for task in running:
             # Whoever stops the thread in the block may have asked all threads, and meant once.
-            if insist and not again and task.ident is not None and _requested_of(task):
+            if again and not before and task.ident is not None and _requested_of(task):
                 continue
             try:
                 task.future.cancel(reason=reason)
@@ -394,7 +392,7 @@ class ThreadGroup:
             self._ask("the group's block has failed")
         else:
             reason = error.reason if isinstance(error, ThreadExit) else None
-            self._ask(reason or "the group's block has been stopped", insist=True)
+            self._ask(reason or "the group's block has been stopped", again=True)
 
     # Entering and leaving. ------------------------------------------------------------------------
 

@@ -68,10 +68,9 @@ class _Job:
             report.start()
 
     def report(self, reason: str, after: float) -> None:
-        thread = self.thread
-        if thread is not None and not self.ended.is_set():
-            _log.error("Task %s still runs, %g s after it was asked (%s): %s",
-                       self.name, after, reason, explain(thread))  # fmt: skip
+        if self.thread is not None and not self.ended.is_set():
+            told = (self.name, after, reason, explain(self.thread))
+            _log.error("Task %s still runs, %g s after it was asked (%s): %s", *told)
 
 
 class TaskPool(_threads.TaskPool):

@@ -34,7 +34,8 @@ class RequestTimeout:
         """Wrap the application."""
         if not callable(app):
             raise TypeError(f"app must be a WSGI application, not {app!r}")
-        if seconds is None or not move_on_after(seconds) or not seconds > 0:
+        move_on_after(seconds)  # checks that it is a number
+        if seconds is None or not seconds > 0:
             raise ValueError(f"seconds must be more than 0, not {seconds!r}")
         self.app = app
         self.seconds = seconds

@@ -23,13 +23,7 @@ async def echo(request):
     return PlainTextResponse(await request.body())
 
 async def awaits(request):
-    say("begins /awaits")
-    try:
-        await run_in_threadpool(sleep)
-    except Exception as error:
-        say(type(error).__name__)
-        await run_in_threadpool(say, "cleanup in a thread")
-        raise
+    await wait_in_a_thread()
 
 def routes():
     paths = {"/sleep": sleep, "/spin": spin, "/quick": lambda: None}
@@ -85,13 +79,7 @@ async def echo(request: Request):
 
 @app.get("/awaits")
 async def awaits():
-    say("begins /awaits")
-    try:
-        await run_in_threadpool(sleep)
-    except Exception as error:
-        say(type(error).__name__)
-        await run_in_threadpool(say, "cleanup in a thread")
-        raise
+    await wait_in_a_thread()
 """
 
 PARTS = """
@@ -126,6 +114,15 @@ def stream():
         sleep()
     finally:
         say("stream closed")
+
+async def wait_in_a_thread():
+    say("begins /awaits")
+    try:
+        await run_in_threadpool(sleep)
+    except Exception as error:
+        say(type(error).__name__)
+        await run_in_threadpool(say, "cleanup in a thread")
+        raise
 
 def after():
     say("after begins")

@@ -126,16 +126,6 @@ catch_up(mod_scope *of, itr_record *record, itr_deadline deadline)
     return asked && ask_as_before(of, record->thread_id) < 0 ? -1 : 0;
 }
 
-/* -1 with an exception set, and nothing changed. */
-static int
-enter_shield(mod_thread *thread, PyObject *self)
-{
-    return mod_enter_block(thread->tstate, &thread->blocks, thread->record, self,
-                           MOD_BLOCK_SHIELD) < 0
-               ? -1
-               : 0;
-}
-
 /* Its block could not be entered: an exception is set, and stays. */
 MOD_SELDOM static void
 enter_nothing(mod_thread *thread, mod_scope *of)
@@ -156,7 +146,8 @@ static int
 enter_block(mod_thread *thread, mod_scope *of, itr_deadline deadline)
 {
     PyObject *self = (PyObject *)of;
-    if (of->shield && enter_shield(thread, self) < 0) {
+    if (of->shield && mod_enter_block(thread->tstate, &thread->blocks, thread->record, self,
+                                      MOD_BLOCK_SHIELD) < 0) {
         return -1;
     }
     if (mod_current_lockset() == NULL) {
