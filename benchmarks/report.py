@@ -134,6 +134,16 @@ def latencies(measured: Measured, part: str, others: Sequence[str]) -> str:
     return markdown(["what", *LATENCY_HEAD, ENDED, "ratio", *others], lines)
 
 
+def waits(measured: Measured) -> str:
+    """Of threads that wait."""
+    return latencies(measured, "wait", (WARM, JAVA, RUBY, PEER))
+
+
+def code(measured: Measured) -> str:
+    """Of threads that run."""
+    return latencies(measured, "code", (ASYNC_EXC, STOPIT, RUBY))
+
+
 def circumstances(measured: Measured, part: str) -> str:
     """The same in all circumstances: all that was measured there in one line each."""
     lines = []
@@ -223,34 +233,40 @@ def woken(measured: Measured) -> str:
     return markdown(["woken from", INTERRUPTED, ASYNC_EXC, PEER], lines)
 
 
-SECTIONS: Mapping[str, Callable[[Measured], str]] = {
-    "Missed": missed_table,
-    "What looking, asking and regions cost": costs,
-    "What calls cost that need not wait": calls,
-    "Loops in regions and after deliveries": loops,
-    "A blocked thread, from the request to the exception": lambda measured: latencies(
-        measured, "wait", (WARM, JAVA, RUBY, PEER)
+# Their names in pages (page.py), and their titles here.
+TABLES: Mapping[str, tuple[str, Callable[[Measured], str]]] = {
+    "missed": ("Missed", missed_table),
+    "costs": ("What looking, asking and regions cost", costs),
+    "calls": ("What calls cost that need not wait", calls),
+    "loops": ("Loops in regions and after deliveries", loops),
+    "waits": ("A blocked thread, from the request to the exception", waits),
+    "code": ("A thread that runs, from the request to the exception", code),
+    "looks": (
+        "A loop that looks: asked, and by an `Event`",
+        lambda measured: circumstances(measured, "look"),
     ),
-    "A thread that runs, from the request to the exception": lambda measured: latencies(
-        measured, "code", (ASYNC_EXC, STOPIT, RUBY)
+    "waits_elsewhere": (
+        "Blocked threads, more threads, busy cores",
+        lambda measured: circumstances(measured, "wait"),
     ),
-    "A loop that looks: asked, and by an `Event`": lambda measured: circumstances(measured, "look"),
-    "Blocked threads, more threads, busy cores": lambda measured: circumstances(measured, "wait"),
-    "Running threads, more threads, busy cores": lambda measured: circumstances(measured, "code"),
-    "A time limit, from its deadline to the exception": limits,
-    "Tasks of executors": tasks,
-    "Many threads": crowds,
-    "What threads take": leftovers,
-    "Locks left held": leaks,
-    "Who is woken": woken,
+    "code_elsewhere": (
+        "Running threads, more threads, busy cores",
+        lambda measured: circumstances(measured, "code"),
+    ),
+    "limits": ("A time limit, from its deadline to the exception", limits),
+    "tasks": ("Tasks of executors", tasks),
+    "crowds": ("Many threads", crowds),
+    "leftovers": ("What threads take", leftovers),
+    "leaks": ("Locks left held", leaks),
+    "woken": ("Who is woken", woken),
 }
 
 
 def sections(measured: Measured) -> Iterator[str]:
     """All of one interpreter."""
     yield f"## {measured.interpreter}\n"
-    for title, section in SECTIONS.items():
-        yield f"### {title}\n\n{section(measured)}"
+    for title, table in TABLES.values():
+        yield f"### {title}\n\n{table(measured)}"
 
 
 def report(found: Iterable[Measured], about: Mapping[str, str]) -> str:

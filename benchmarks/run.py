@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import page
 import report
 from budgets import ONE_THREAD, verdicts
 from figures import JAVA, RUBY, Measured, Series, as_json, from_json, taken_over
@@ -184,6 +185,9 @@ def write(found: list[Measured], about: dict[str, str], arguments: argparse.Name
     sys.stdout.write(text)
     if arguments.output:
         Path(f"{arguments.output}.md").write_text(text, encoding="utf-8")
+    if arguments.write:
+        path = Path(arguments.write)
+        path.write_text(page.rewritten(path.read_text(encoding="utf-8"), found), encoding="utf-8")
     if arguments.plots:
         import plots  # noqa: PLC0415 - whoever draws needs matplotlib, nobody else
 
@@ -200,6 +204,9 @@ def read_arguments() -> argparse.Namespace:
         help="an interpreter to measure; may be given again (default: the one that runs this)",
     )
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.md")
+    parser.add_argument(
+        "--write", metavar="FILE", help="put the tables of this page in their place"
+    )
     parser.add_argument("--plots", metavar="FOLDER", help="draw SVG files there, by matplotlib")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a budget is missed")
     parser.add_argument("--quick", action="store_true", help="a smoke run: the figures mean little")

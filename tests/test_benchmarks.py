@@ -176,6 +176,37 @@ def test_what_was_not_measured_is_said(tmp_path, good):
     assert done.stdout.count("not measured") == done.stdout.count("| <= ")
 
 
+PAGE = "# Told\n\n<!-- table: {} -->\n\n{}\nThat is it.\n"
+
+
+def test_tables_of_a_page_are_written_anew_and_its_text_is_kept(tmp_path, good):
+    path = tmp_path / "page.md"
+    for name, head in (
+        ("budgets", "| budget |"),
+        ("costs", "| what | 3.0 |"),
+        ("costs 3", "| what |"),
+    ):
+        path.write_text(PAGE.format(name, "| old |\n| --- |\n| 1 |\n"))
+        for _ in range(2):  # the second finds its own
+            done = load(tmp_path, good, "--write", path)
+            assert (done.returncode, done.stderr) == (0, "")
+            before, _, after = path.read_text().partition(head)
+            assert before == f"# Told\n\n<!-- table: {name} -->\n\n"
+            assert after.endswith("|\n\nThat is it.\n")
+            assert "old" not in after
+
+
+@pytest.mark.parametrize("name", ["prices", "calls", "calls 3.1", "budgets 3.0"])
+def test_a_page_that_asks_for_what_is_not_there_stays_as_it_is(tmp_path, good, name):
+    path = tmp_path / "page.md"
+    text = PAGE.format(name, "| old |\n")
+    path.write_text(text)
+    done = load(tmp_path, good, "--write", path)
+    assert done.returncode == 1
+    assert "there is no table" in done.stderr or "not measured" in done.stderr
+    assert path.read_text() == text
+
+
 @pytest.mark.stress
 @pytest.mark.skipif(not installed("pyperf", "setuptools"), reason="the extra bench is not there")
 @pytest.mark.skipif(one_version_is_enough(), reason="on 3.11 only, below full scale")
