@@ -9,6 +9,7 @@ import gc
 import threading
 import weakref
 
+import interruption.asyncio
 import pytest
 from interruption import ThreadExit, ThreadPoolExecutor, defer_interruption, interrupt
 from interruption.asyncio import to_thread
@@ -28,7 +29,8 @@ def _no_threads_are_left():
 
 
 def threads():
-    return {each for each in threading.enumerate() if each.name.startswith("to_thread")}
+    names = ("to_thread", "overdue")
+    return {each for each in threading.enumerate() if each.name.startswith(names)}
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -256,6 +258,37 @@ def test_a_value_that_comes_after_the_cancel_is_dropped_and_an_error_is_not():
         asyncio.run(cancelled(int))
     with pytest.raises(OSError, match="the cleanup has failed"):
         asyncio.run(cancelled(fails))
+
+
+def test_a_function_that_swallows_it_is_reported_by_its_name(monkeypatch, caplog):
+    monkeypatch.setattr(interruption.asyncio, "report_after", 0.02)
+
+    def swallows():
+        try:
+            begun.set()
+            spin()
+        except BaseException:  # noqa: BLE001  (that is what is tried)
+            go.wait()
+
+    async def main():
+        task = asyncio.create_task(to_thread(swallows))
+        await is_set(begun, asyncio.sleep)
+        task.cancel("enough")
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+        assert not task.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+
+    begun, go = threading.Event(), threading.Event()
+    asyncio.run(main())
+    (record,) = caplog.records
+    assert record.name == "interruption.asyncio"
+    line = swallows.__code__.co_firstlineno
+    said = f"swallows ({__file__}:{line}) still runs, 0.02 s after it was asked to stop (enough)"
+    assert said in record.getMessage()
+    assert "go.wait()" in record.getMessage()
 
 
 def test_a_thread_that_somebody_else_asks_cancels_its_call_only():

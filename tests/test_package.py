@@ -138,6 +138,7 @@ FRAMEWORKS = (
     "interruption.dask",
     "interruption.dramatiq",
     "interruption.huey",
+    "interruption.overdue",
     "interruption.pytest_plugin",
     "interruption.trio",
     "interruption.wsgi",

@@ -1,5 +1,6 @@
 """For servers of ASGI: what a sync endpoint does is stopped when its client has left."""
 
+import contextlib
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -55,6 +56,8 @@ class _Request:
     async def receive(self) -> _Message:
         self._wanted.set()
         try:
+            with contextlib.suppress(anyio.WouldBlock):
+                return self.get.receive_nowait()  # who is cancelled, and only looks, gets it, too
             return await self.get.receive()
         except anyio.EndOfStream:
             return {"type": "http.disconnect"}

@@ -11,8 +11,11 @@ from concurrent.futures import CancelledError
 from typing import Any, ParamSpec, TypeVar
 
 from . import ThreadPoolExecutor
+from .overdue import Watch
 
-__all__ = ["to_thread"]
+__all__ = ["report_after", "to_thread"]
+
+report_after = 10.0  # seconds; a function that goes on so long after a cancel is logged, by name
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -36,6 +39,11 @@ def _tell(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, _: object) ->
         loop.call_soon_threadsafe(stopped.set)
 
 
+def _run(watch: Watch, context: contextvars.Context, func: Callable[[], _Result]) -> _Result:
+    with watch:
+        return context.run(func)
+
+
 async def to_thread(
     func: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
 ) -> _Result:
@@ -54,13 +62,16 @@ async def to_thread(
     ``CancelledError``, and the result is dropped. If it raises something else than ``ThreadExit``,
     that is raised here, as a coroutine's own would be.
 
+    A function that has not stopped ``report_after`` seconds later is logged, with its place.
+
     A coroutine that is closed instead of cancelled cannot wait: it asks the function to stop.
 
     As many run at once as ``asyncio.to_thread()`` allows; they have threads of their own.
     """
     loop = asyncio.get_running_loop()
+    watch = Watch(func, __name__, report_after)
     run = functools.partial(func, *args, **kwargs)
-    call = _executor_of(loop).submit(contextvars.copy_context().run, run)
+    call = _executor_of(loop).submit(_run, watch, contextvars.copy_context(), run)
     stopped = asyncio.Event()
     call.add_done_callback(functools.partial(_tell, loop, stopped))
     cancelled: asyncio.CancelledError | None = None
@@ -69,10 +80,12 @@ async def to_thread(
             await stopped.wait()
             break
         except asyncio.CancelledError as error:
-            cancelled = error
-            call.cancel(reason=_reason(error))
+            cancelled, reason = error, _reason(error)
+            call.cancel(reason=reason)
+            watch.expect_end(reason)
         except BaseException:
             call.cancel(reason="nobody awaits it any more")
+            watch.expect_end("nobody awaits it any more")
             raise
     try:
         result = call.result()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import ThreadExit, move_on_after
+from .overdue import Watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -25,26 +26,29 @@ class RequestTimeout:
     The application raises ``ThreadExit`` where it runs or waits, in whatever thread the server has
     it, and all its ``finally`` blocks run (S29). If it returns all the same, that is the answer. If
     a part of the answer has been sent by then, there can be no 503: ``TimeoutError`` is raised, and
-    the server drops the connection. Where it was is logged, as a warning.
+    the server drops the connection. The log has where it was, as a warning; and where it is, if it
+    has not stopped ``report_after`` seconds later.
 
-    ValueError: ``seconds`` is not more than 0. TypeError: it is no number.
+    ValueError: ``seconds`` is not more than 0, ``report_after`` less. TypeError: it is no number.
     """
 
-    def __init__(self, app: "WSGIApplication", seconds: float) -> None:
+    def __init__(self, app: "WSGIApplication", seconds: float, report_after: float = 10.0) -> None:
         """Wrap the application."""
         if not callable(app):
             raise TypeError(f"app must be a WSGI application, not {app!r}")
         move_on_after(seconds)  # checks that it is a number
         if seconds is None or not seconds > 0:
             raise ValueError(f"seconds must be more than 0, not {seconds!r}")
+        Watch(app, __name__, report_after)  # checks that, too
         self.app = app
         self.seconds = seconds
+        self.report_after = report_after
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Serve a request, as the application does."""
-        limit = _Limit(self.seconds, environ, start_response)
+        limit = _Limit(self.seconds, self.report_after, environ, start_response)
         body = limit.keep(lambda: self.app(environ, start_response))
         if body is None:
             return [limit.refuse()]
@@ -57,8 +61,11 @@ class RequestTimeout:
 class _Limit:
     """The limit of one request, for all its steps."""
 
-    def __init__(self, seconds: float, environ: Any, start_response: "StartResponse") -> None:
+    def __init__(
+        self, seconds: float, report_after: float, environ: Any, start_response: "StartResponse"
+    ) -> None:
         self._seconds = seconds
+        self._report_after = report_after
         self._until = time.monotonic() + seconds
         self._what = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
         self._start_response = start_response
@@ -67,12 +74,14 @@ class _Limit:
         """Call that; None: it has been stopped."""
         stopped: ThreadExit | None = None
         try:
-            with move_on_after(max(self._until - time.monotonic(), 0)):
-                try:
-                    return step()
-                except ThreadExit as request:
-                    stopped = request
-                    raise
+            with Watch(self._what, __name__, self._report_after) as watch:
+                watch.expect_end(f"it has a limit of {self._seconds} seconds", self._until)
+                with move_on_after(max(self._until - time.monotonic(), 0)):
+                    try:
+                        return step()
+                    except ThreadExit as request:
+                        stopped = request
+                        raise
             message = "%s: stopped, for it was not done within %s seconds"
             _log.warning(message, self._what, self._seconds, exc_info=stopped)
             return None

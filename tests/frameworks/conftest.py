@@ -27,6 +27,7 @@ def _no_thread_is_left(own_threads: tuple[str, ...]) -> Iterator[None]:
     yield
     until(
         lambda: all(
-            each in before or each.name.startswith(own_threads) for each in threading.enumerate()
+            each in before or each.name.startswith((*own_threads, "overdue"))  # ends in a second
+            for each in threading.enumerate()
         )
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from servers_of_http import code_of, serving
+from support import until
 
 pytest.importorskip("anyio")
 from interruption.asgi import InterruptOnDisconnect
@@ -25,7 +28,15 @@ async def echo(request):
 async def awaits(request):
     await wait_in_a_thread()
 
+def swallows_endpoint(request):
+    swallows()
+
+async def looks(request):
+    await look(request)
+
 def routes():
+    yield Route("/swallows", swallows_endpoint)
+    yield Route("/looks", looks)
     paths = {"/sleep": sleep, "/spin": spin, "/quick": lambda: None}
     for path, body in paths.items():
         def endpoint(request, body=body, path=path):
@@ -65,6 +76,14 @@ def endpoint_spin():
 def quick(it=Depends(dependency)):
     return work("/quick", lambda: None)
 
+@app.get("/looks")
+async def looks(request: Request):
+    await look(request)
+
+@app.get("/swallows")
+def swallows_endpoint():
+    swallows()
+
 @app.get("/stream")
 def streams():
     return StreamingResponse(stream())
@@ -83,9 +102,12 @@ async def awaits():
 """
 
 PARTS = """
-import logging, os, threading, time
+import anyio, logging, os, threading, time
 from starlette.concurrency import run_in_threadpool
+from interruption.anyio import to_thread
 from interruption.asgi import InterruptOnDisconnect
+
+to_thread.report_after = 0.1
 
 logging.basicConfig(level=logging.INFO)
 
@@ -98,6 +120,15 @@ def sleep():
 def spin():
     while True:
         pass
+
+def swallows():
+    try:
+        say("begins /swallows")
+        sleep()
+    except BaseException:
+        while not os.path.exists("gone"):
+            time.sleep(0.01)
+    say("swallowed")
 
 def work(path, body):
     say(f"begins {path}")
@@ -122,6 +153,16 @@ async def wait_in_a_thread():
     except Exception as error:
         say(type(error).__name__)
         await run_in_threadpool(say, "cleanup in a thread")
+        raise
+
+async def look(request):
+    say("begins /looks")
+    while not await request.is_disconnected():
+        await anyio.sleep(0.001)
+    try:
+        await run_in_threadpool(sleep)
+    except Exception as error:
+        say(f"looked: {type(error).__name__}")
         raise
 
 def after():
@@ -169,6 +210,22 @@ def test_an_endpoint_whose_client_has_left_is_stopped_and_no_other(server):
         server.expect("dependency closed", 3)
     assert "Traceback" not in server.log
     assert "GET /spin: stopped, for its client has left" in server.log
+
+
+def test_a_coroutine_is_told_when_it_looks_and_what_it_calls_then_never_begins(server):
+    with server.send("/looks"):
+        server.expect("begins /looks")
+    server.expect("looked: ClientDisconnected")
+
+
+def test_one_that_swallows_it_is_reported_by_its_name(server, tmp_path):
+    with server.send("/swallows"):
+        server.expect("begins /swallows")
+    said = r"_endpoint \(.*\.py:\d+\) still runs, 0.1 s after it was asked .*the client has left"
+    until(lambda: re.search(said, server.log))
+    until(lambda: "in swallows_endpoint" in server.log)  # FastAPI calls it by one of its own
+    (tmp_path / "gone").touch()
+    server.expect("swallowed")
 
 
 def test_a_stream_whose_client_has_left_is_stopped(server):

@@ -36,8 +36,9 @@ def kind(request) -> types.SimpleNamespace:
 
         group = lib.create_task_group
     return types.SimpleNamespace(
-        name=request.param, lib=lib, run=run, group=group, run_sync=to_thread.run_sync
-    )
+        name=request.param, lib=lib, run=run, group=group, module=to_thread,
+        run_sync=to_thread.run_sync,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -303,6 +304,37 @@ def test_an_abandoned_function_is_asked_and_not_waited_for(kind):
             await kind.lib.sleep(0.001)
 
     kind.run(main)
+
+
+@pytest.mark.parametrize("abandon", [False, True])
+def test_one_that_swallows_it_is_reported_by_its_name(kind, abandon, monkeypatch, caplog):
+    monkeypatch.setattr(kind.module, "report_after", 0.02)
+
+    def swallows():
+        try:
+            begun.set()
+            spin()
+        except BaseException:  # noqa: BLE001  (that is what is tried)
+            go.wait()
+
+    async def main():
+        call = Cancellable(kind, swallows, abandon_on_cancel=abandon)
+        async with kind.group() as group:
+            group.start_soon(call.run)
+            await is_set(begun, kind.lib.sleep)
+            call.scope.cancel()
+            while not caplog.records:
+                await kind.lib.sleep(0.001)
+            go.set()
+
+    begun, go = threading.Event(), threading.Event()
+    kind.run(main)
+    (record,) = caplog.records
+    assert record.name == kind.module.__name__
+    line = swallows.__code__.co_firstlineno
+    said = f"swallows ({__file__}:{line}) still runs, 0.02 s after it was asked to stop ("
+    assert said in record.getMessage()
+    assert "go.wait()" in record.getMessage()
 
 
 def test_a_thread_that_somebody_else_asks_fails_its_call_only(kind):

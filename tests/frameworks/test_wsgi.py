@@ -7,7 +7,7 @@ import http.client
 import pytest
 from interruption.wsgi import RequestTimeout
 from servers_of_http import code_of, serving
-from support import PATIENCE
+from support import PATIENCE, until
 
 SERVERS = {
     "gunicorn gthread": "gunicorn -k gthread --threads 4",
@@ -43,11 +43,26 @@ def parts(*those):
     finally:
         print("parts closed", flush=True)
 
+def many_parts():
+    try:
+        while True:
+            time.sleep(0.01)
+            yield b"part"
+    finally:
+        print("many parts closed", flush=True)
+
 def swallows():
     try:
         never.wait()
     except BaseException:
         pass
+
+def goes_on():
+    try:
+        never.wait()
+    except BaseException:
+        while not os.path.exists(__file__ + ".gone"):
+            time.sleep(0.01)
 
 class Mine(Exception):
     pass
@@ -73,11 +88,14 @@ def app(environ, start_response):
         if path == "/second_part":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return parts(b"first", never.wait, b"never")
+        if path == "/many_parts":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return many_parts()
         if path == "/parts":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return parts(b"first", b"second")
-        if path == "/swallows":
-            swallows()
+        if path in ("/swallows", "/goes_on"):
+            {{"/swallows": swallows, "/goes_on": goes_on}}[path]()
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"all the same"]
         {{"/wait": never.wait, "/spin": spin, "/sleep": lambda: time.sleep(3600),
@@ -85,7 +103,8 @@ def app(environ, start_response):
     finally:
         print("cleaned up", path, flush=True)
 
-limited, patient = RequestTimeout(app, {LIMIT}), RequestTimeout(app, {PATIENCE})
+limited = RequestTimeout(app, {LIMIT}, report_after=0.1)
+patient = RequestTimeout(app, {PATIENCE})
 in_time = ["/quick", "/file", "/parts"]
 
 def app(environ, start_response):
@@ -129,6 +148,17 @@ def test_an_answer_is_what_it_would_be(server):
     assert status == 500
 
 
+def test_one_that_swallows_it_is_reported_by_its_name(server, tmp_path):
+    with server.send("/goes_on"):
+        said = (
+            f"GET /goes_on still runs, 0.1 s after it was asked to stop (it has a limit of {LIMIT} "
+        )
+        until(lambda: said in server.log)
+        assert "in goes_on" in server.log
+        (tmp_path / "program.py.gone").touch()
+        server.expect("cleaned up /goes_on")
+
+
 def test_parts_of_an_answer_have_the_limit_too(server):
     status, text = server.get("/first_part")
     assert status == 503
@@ -142,6 +172,30 @@ def test_parts_of_an_answer_have_the_limit_too(server):
         assert text == "first"  # waitress says neither a length nor what is the last part
     server.expect("parts closed", 2)
     assert server.get("/quick") == (200, "quick")
+
+
+def test_many_parts_have_one_limit(server):
+    with server.send("/many_parts") as client:
+        while client.recv(1000):
+            pass
+    server.expect("many parts closed")
+
+
+def test_an_answer_is_closed():
+    class Answer:
+        closed = False
+
+        def __iter__(self):
+            yield b"part"
+
+        def close(self):
+            self.closed = True
+
+    answer = Answer()
+    found = RequestTimeout(lambda *_: answer, PATIENCE)({}, None)
+    assert list(found) == [b"part"]
+    found.close()
+    assert answer.closed
 
 
 def test_the_program_of_the_page(command, tmp_path, monkeypatch):

@@ -13,8 +13,10 @@ from anyio.lowlevel import current_token
 from anyio.to_thread import current_default_thread_limiter
 
 from interruption import Scope, ThreadExit, clear_interrupt
+from interruption.overdue import Watch
 
-__all__ = ["current_default_thread_limiter", "run_sync"]
+__all__ = ["current_default_thread_limiter", "report_after", "run_sync"]
+report_after = 10.0  # seconds; a function that goes on so long after a cancel is logged, by name
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
@@ -23,8 +25,7 @@ _original = anyio.to_thread.run_sync
 
 
 class _NoLimit(contextlib.nullcontext[None]):
-    """In place of a limiter: anyio gives that back when it is cancelled, before the thread ends."""
-
+    # In place of a limiter: anyio gives that back when it is cancelled, before the thread ends.
     async def acquire_on_behalf_of(self, borrower: object) -> None: ...
 
     def release_on_behalf_of(self, borrower: object) -> None: ...
@@ -42,13 +43,14 @@ class _Call:
         self._error: BaseException | None = None  # ThreadExit: it has been stopped
         self._run = run
         self._scope = Scope()
+        self._watch = Watch(run, __name__, report_after)
 
     def __call__(self) -> None:
         if not self.ended.set_running_or_notify_cancel():
             return
         self._error = ThreadExit()
         try:
-            with self._scope:
+            with self._watch, self._scope:
                 self._result = self._run()
                 self._error = None
         except BaseException as error:  # noqa: BLE001  (raised where it is awaited)
@@ -58,14 +60,14 @@ class _Call:
         self.ended.set_result(None)
 
     def stop(self, cancelled: BaseException) -> bool:
-        """Ask the function to stop; False: it has not begun, and never does."""
-        if self.ended.cancel():
+        if self.ended.cancel():  # it has not begun, and never does
             return False
-        self._scope.interrupt(reason=str(cancelled) or type(cancelled).__name__)
+        reason = str(cancelled) or type(cancelled).__name__
+        self._scope.interrupt(reason=reason)
+        self._watch.expect_end(reason)
         return True
 
     async def wait(self) -> None:
-        """Wait until the function has stopped."""
         token, over = current_token(), anyio.Event()
 
         def tell(_: object) -> None:
@@ -76,7 +78,6 @@ class _Call:
         await over.wait()
 
     def end(self, name: str, cancelled: BaseException | None) -> Any:
-        """Return, or raise, what has come of it."""
         error, self._error = self._error, None  # its frames have this call
         try:
             if isinstance(error, ThreadExit):
@@ -107,20 +108,19 @@ async def run_sync(
     cleanup and all, the cancel is raised here. One that is not running yet never does.
 
     If the function returns, or raises something else, after it has been asked, that comes out, and
-    the next checkpoint raises the cancel; but asyncio's own ``Task.cancel()`` drops a result.
+    the next checkpoint raises the cancel; but asyncio's own ``Task.cancel()`` drops a result. One
+    that has not stopped ``report_after`` seconds later is logged, with its place.
 
     ``Task.cancel()``, or Ctrl-C on Trio, once more while it cleans up, asks again: a wait is broken
     off (S8). A cancel scope asks once; cleanup that may hang needs a limit of its own in there.
 
-    abandon_on_cancel: ask the function to stop, and raise the cancel without waiting for it.
-    ``cancellable`` is its old name.
+    abandon_on_cancel: ask it, and raise the cancel without waiting. ``cancellable``: its old name.
 
     RuntimeError: the function has been stopped because somebody has asked its thread.
     """
     if cancellable is not None:
         abandon_on_cancel = cancellable
-        message = "`cancellable=` is deprecated since AnyIO 4.1: use `abandon_on_cancel=`"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        warnings.warn("`cancellable` is `abandon_on_cancel` now", DeprecationWarning, stacklevel=2)
     call = _Call(functools.partial(func, *args))
     cancelled: BaseException | None = None
     limiter = limiter or current_default_thread_limiter()

@@ -8,8 +8,11 @@ import trio
 from trio.to_thread import current_default_thread_limiter
 
 from interruption import Scope, ThreadExit, clear_interrupt
+from interruption.overdue import Watch
 
-__all__ = ["current_default_thread_limiter", "run_sync"]
+__all__ = ["current_default_thread_limiter", "report_after", "run_sync"]
+
+report_after = 10.0  # seconds; a function that goes on so long after a cancel is logged, by name
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
@@ -21,7 +24,8 @@ class _Call:
     It is the limiter that Trio is given, too: so it is told when the thread is free again.
     """
 
-    def __init__(self, run: Callable[[], Any], name: Any, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, run: functools.partial[Any], limiter: trio.CapacityLimiter) -> None:
+        name = getattr(run.func, "__name__", None)
         self.__name__ = self.__qualname__ = name  # Trio's name for the thread, and in errors
         self.begun = False  # it has its place in the limiter
         self.ended = trio.Event()
@@ -31,12 +35,13 @@ class _Call:
         self._limiter = limiter
         self._scope = Scope()
         self._asked = False
+        self._watch = Watch(run, __name__, report_after)
 
     def __call__(self) -> Any:
         self.error = ThreadExit()
         try:
             if not self._asked:
-                with self._scope:
+                with self._watch, self._scope:
                     self.result = self._run()
                     self.error = None
         except BaseException as error:  # noqa: BLE001  (raised where it is awaited)
@@ -49,6 +54,7 @@ class _Call:
         reason = getattr(cancelled, "reason", None) or str(cancelled) or type(cancelled).__name__
         self._asked = True
         self._scope.interrupt(reason=reason)
+        self._watch.expect_end(reason)
 
     def end(self, cancelled: BaseException | None) -> Any:
         """Return, or raise, what has come of it."""
@@ -90,7 +96,8 @@ async def run_sync(
     raised here when it has stopped, cleanup and all. One that is not running yet never does.
 
     A function that returns, or raises something else, after it has been asked has done so: that is
-    what comes out, and the task's next checkpoint raises ``Cancelled``.
+    what comes out, and the task's next checkpoint raises ``Cancelled``. One that has not stopped
+    ``report_after`` seconds later is logged, with its place.
 
     abandon_on_cancel: ask the function to stop, and raise ``Cancelled`` without waiting for it.
 
@@ -99,9 +106,7 @@ async def run_sync(
 
     RuntimeError: the function has been stopped because somebody has asked its thread.
     """
-    run = functools.partial(sync_fn, *args)
-    name = getattr(sync_fn, "__name__", None)
-    call = _Call(run, name, limiter or current_default_thread_limiter())
+    call = _Call(functools.partial(sync_fn, *args), limiter or current_default_thread_limiter())
     cancelled: BaseException | None = None
     try:
         # Trio is not to wait for the thread itself: it would not tell of a cancel before its end.
