@@ -116,6 +116,22 @@ def test_values_errors_and_context(kind):
     kind.run(main)
 
 
+def test_the_function_is_told_the_reason(kind):
+    async def main():
+        work = Work(spin)
+        call = Cancellable(kind, work)
+        async with kind.group() as group:
+            group.start_soon(call.run)
+            await is_set(work.begun, kind.lib.sleep)
+            if kind.name == "trio":
+                call.scope.cancel(reason="nobody wants it")
+            else:
+                call.scope.cancel("nobody wants it")
+        assert work.reason == "nobody wants it"
+
+    kind.run(main)
+
+
 def test_a_deadline_stops_it(kind):
     async def main():
         work = Work(spin)

@@ -62,9 +62,9 @@ class _Call:
     def stop(self, cancelled: BaseException) -> bool:
         if self.ended.cancel():  # it has not begun, and never does
             return False
-        reason = str(cancelled) or type(cancelled).__name__
-        self._scope.interrupt(reason=reason)
-        self._watch.expect_end(reason)
+        said = getattr(cancelled, "reason", None) or str(cancelled).rpartition("; reason: ")[2]
+        self._scope.interrupt(reason=said or "cancelled")
+        self._watch.expect_end(said or "cancelled")
         return True
 
     async def wait(self) -> None:
