@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -96,9 +97,9 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
-@pytest.fixture(scope="session")
-def redis_socket() -> Iterator[str]:
-    """A Redis of our own: the path of its socket."""
+@contextlib.contextmanager
+def redis_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis of our own: the path of its socket, and its process."""
     redis = pytest.importorskip("redis")
     server = program("redis-server")
     if server is None:
@@ -112,7 +113,16 @@ def redis_socket() -> Iterator[str]:
             with redis.Redis(unix_socket_path=path) as client:
                 client.ping()
 
-        until_up(connect, process, log)
+        try:
+            until_up(connect, process, log)
+            yield path, process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[str]:
+    """The path of the socket of a Redis that tests share."""
+    with redis_server() as (path, _):
         yield path
-        process.terminate()
-        process.wait(PATIENCE)

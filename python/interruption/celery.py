@@ -8,11 +8,12 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from inspect import signature
 from typing import Any
 
+from celery import __version__ as _version
 from celery.concurrency import thread as _threads
-from celery.concurrency.base import apply_target
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from . import Scope, explain, protect
@@ -20,16 +21,17 @@ from . import Scope, explain, protect
 __all__ = ["TaskPool"]
 
 _log = logging.getLogger("celery.pool")
+_HOOKS = ("on_start", "on_apply", "on_terminate", "terminate_job", "accept_callback", "pid")
+_LIMITS = ("soft_timeout", "timeout", "timeout_callback")
 
 
 class _Job:
     """One execution of a task, in a thread of the pool; its task runs in a scope of its own."""
 
-    def __init__(self, name: str, number: int, limits: dict[str, Any]) -> None:
+    def __init__(self, name: str, number: int, limits: Any) -> None:
         self.name = name
         self.number = number  # what the worker takes for a process id: no other job has it
-        self.soft, self.hard = limits.get("soft_timeout"), limits.get("timeout")
-        self.tell = limits.get("timeout_callback", lambda *_: None)
+        self.soft, self.hard, self.tell = (limits.get(name) for name in _LIMITS)
         self.scope = Scope()
         self.entered = threading.Event()  # its task has begun, and Celery has stored that
         self.thread: threading.Thread | None = None
@@ -46,8 +48,7 @@ class _Job:
             raise SoftTimeLimitExceeded(self.soft)
         raise Ignore("it was interrupted")  # its state has been stored
 
-    def watch(self, report_after: float) -> None:
-        """Ask it at its limits. A thread's, while a job has one."""
+    def watch(self, report_after: float) -> None:  # for its limits: in a thread, if it has any
         start = time.monotonic()
         for limit in sorted(each for each in (self.soft, self.hard) if each is not None):
             if self.ended.wait(max(0.0, start + limit - time.monotonic())):
@@ -63,12 +64,10 @@ class _Job:
         if self.outcome in ("", "soft"):
             self.outcome = outcome
         if self.scope.interrupt(reason=reason):
-            report = threading.Timer(report_after, self.report, (reason, report_after))
-            report.daemon = True
-            report.start()
+            threading.Thread(target=self.report, args=(reason, report_after), daemon=True).start()
 
     def report(self, reason: str, after: float) -> None:
-        if self.thread is not None and not self.ended.is_set():
+        if not self.ended.wait(after) and self.thread is not None:
             told = (self.name, after, reason, explain(self.thread))
             _log.error("Task %s still runs, %g s after it was asked (%s): %s", *told)
 
@@ -84,6 +83,7 @@ class TaskPool(_threads.TaskPool):
     report_after = 10.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: D107
+        _need(_HOOKS, {*dir(_threads.TaskPool), *signature(_threads.apply_target).parameters})
         super().__init__(*args, **kwargs)
         self._numbers = itertools.count(1)
         self._jobs: dict[int, _Job] = {}
@@ -107,25 +107,24 @@ class TaskPool(_threads.TaskPool):
 
         return run
 
-    def on_apply(
-        self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
-        accept_callback: Any = None, **options: Any,
-    ) -> Any:  # fmt: skip
-        """Run it in a thread of the pool."""
-        name = "{}[{}]".format(*args[:2]) if args and len(args) > 1 else repr(target)
-        # The limits may be the worker's: --time-limit.
+    def on_apply(self, target: Any, args: Any = (), kwargs: Any = None, **options: Any) -> Any:
+        """Run it in a thread of the pool. Limits may be the worker's: --time-limit."""
+        _need(_LIMITS, options)
+        name = "{}[{}]".format(*args[:2]) if len(args) > 1 else repr(target)
         given = {key: each for key, each in options.items() if each is not None}
         job = _Job(name, next(self._numbers), self.options | given)
-        call = (job, target, args, kwargs, callback, accept_callback)
-        return _Result(self.executor.submit(self._run, *call))
+        future = self.executor.submit(self._run, job, target, args, kwargs, options)
+        result: Any = _threads.ApplyResult(future)
+        result.terminate = lambda _: None  # Celery calls the pool's terminate_job(), too
+        return result
 
-    def _run(self, job: _Job, target: Any, args: Any, kwargs: Any, *callbacks: Any) -> None:
+    def _run(self, job: _Job, target: Any, args: Any, kwargs: Any, options: Any) -> None:
         job.thread = threading.current_thread()
         self._jobs[job.number] = self._here.job = job
         if job.soft is not None or job.hard is not None:
             threading.Thread(target=job.watch, args=(self.report_after,), daemon=True).start()
         try:
-            apply_target(target, args, kwargs, *callbacks, pid=job.number)
+            _threads.apply_target(target, args, kwargs, pid=job.number, **options)
         finally:
             del self._jobs[job.number], self._here.job
             job.ended.set()
@@ -133,8 +132,7 @@ class TaskPool(_threads.TaskPool):
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002
         """Ask that task to stop, by the number that it was accepted with."""
-        job = self._jobs.get(pid)
-        if job is not None:
+        if job := self._jobs.get(pid):
             job.ask("revoked", "terminated", self.report_after)
             job.entered.wait(1)  # else "started" might be stored after Celery's "revoked"
 
@@ -145,6 +143,8 @@ class TaskPool(_threads.TaskPool):
                 job.ask("revoked", "terminated", self.report_after)
 
 
-class _Result(_threads.ApplyResult):
-    def terminate(self, signal: Any = None) -> None:
-        """Nothing: Celery calls the pool's ``terminate_job()``, too."""
+def _need(names: tuple[str, ...], known: Container[str]) -> None:
+    missing = ", ".join(name for name in names if name not in known)
+    if missing:
+        unknown = f"celery {_version} is not known to interruption.celery: its pools have no"
+        raise NotImplementedError(f"{unknown} {missing}; use one that interruption[celery] names")

@@ -11,6 +11,7 @@ from interruption.huey import interrupt_tasks
 
 SOCKET = os.environ.get("HUEY_APP_SOCKET", "/nowhere")
 huey = RedisHuey("tests", url=f"unix://{SOCKET}")
+interrupt_tasks(huey)  # called again, the newest call counts
 interrupt_tasks(huey, look_every=0.05, report_after=float(os.environ.get("HUEY_APP_REPORT", "10")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 from pathlib import Path
@@ -17,11 +18,14 @@ pytest.importorskip("redis")
 
 import bodies  # noqa: E402
 from bodies import LIMIT  # noqa: E402
+from celery.concurrency.base import BasePool  # noqa: E402
 from celery.exceptions import (  # noqa: E402
+    Ignore,
     SoftTimeLimitExceeded,
     TaskRevokedError,
     TimeLimitExceeded,
 )
+from interruption.celery import TaskPool  # noqa: E402
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--concurrency", "2"]
@@ -196,3 +200,41 @@ def test_a_broker_that_is_down_ends_the_worker(tmp_path):
     done = run_python(*COMMAND[1:], *QUIET, env=environment, cwd=tmp_path)
     assert done.returncode != 0
     assert "/nowhere" in done.stdout + done.stderr
+
+
+def test_a_version_that_is_not_known_is_refused_by_what_it_lacks(monkeypatch):
+    pool = TaskPool(limit=1)
+    with pytest.raises(NotImplementedError, match="no soft_timeout, timeout_callback; use one"):
+        pool.apply_async(print, timeout=None)
+    monkeypatch.delattr(BasePool, "terminate_job")
+    with pytest.raises(NotImplementedError, match=r"celery 5\..* no terminate_job; use one"):
+        TaskPool(limit=1)
+
+
+def test_two_pools_for_one_app_stop_their_own_tasks():
+    """A task is called through both; it is that of the pool that runs it."""
+    app = celery.Celery("twice", broker="memory://")
+    accepted, said = queue.Queue(), queue.Queue()
+
+    @app.task
+    def waits():
+        try:
+            said.put("begin")
+            queue.Queue().get()
+        except BaseException as error:
+            said.put(error.reason)
+            raise
+
+    pools = [TaskPool(limit=1, app=app) for _ in range(2)]
+    for pool in pools:
+        pool.start()
+    for pool in pools:
+        limits = dict.fromkeys(("soft_timeout", "timeout", "timeout_callback"))
+        taken = {"accept_callback": lambda pid, _: accepted.put(pid)}
+        result = pool.apply_async(lambda: waits.run(), callback=print, **taken, **limits)
+        assert said.get(timeout=PATIENCE) == "begin"
+        pool.terminate_job(accepted.get(timeout=PATIENCE))
+        assert said.get(timeout=PATIENCE) == "terminated"
+        with pytest.raises(Ignore):
+            result.get(PATIENCE)
+        pool.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import textwrap
@@ -30,10 +31,9 @@ def own_threads():
     return ("IO loop", "Dask-", "Profile", "TCP-Executor", "asyncio_")
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    """Two of them, as users start them; the file that tells where their scheduler is."""
-    folder = tmp_path_factory.mktemp("dask")
+@contextlib.contextmanager
+def cluster(folder):
+    """A scheduler, and two workers as users start them."""
     address, log = folder / "scheduler.json", folder / "log"
     quiet = ["--no-dashboard", "--scheduler-file", str(address), "--host", "127.0.0.1"]
     dask = [sys.executable, "-m", "dask"]
@@ -45,10 +45,19 @@ def workers(tmp_path_factory):
         until_up(address.stat, scheduler, folder / "scheduler.log")
         options = ["--nworkers", "2", "--nthreads", "2", "--preload", "interruption.dask"]
         worker = start([*dask, "worker", *options, *quiet], log)
+        try:
+            yield address, log, scheduler
+        finally:
+            for server in (worker, scheduler):
+                server.terminate()
+                server.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """The file that tells where their scheduler is, and their log."""
+    with cluster(tmp_path_factory.mktemp("dask")) as (address, log, _):
         yield address, log
-        for server in (worker, scheduler):
-            server.terminate()
-            server.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +178,19 @@ def test_a_version_that_is_not_known_is_refused_by_what_it_lacks():
         NotImplementedError, match=r"no WorkerState\.tasks, Worker\.executors: use one"
     ):
         InterruptCancelled().setup(worker)
+
+
+def test_a_scheduler_that_is_gone_takes_what_runs_with_it(tmp_path):
+    """Its workers close."""
+    with cluster(tmp_path) as (address, _, scheduler):
+        options = {"timeout": PATIENCE, "set_as_default": False}
+        client = distributed.Client(scheduler_file=str(address), **options)
+        client.wait_for_workers(2)
+        task = Task(client, "sleep", tmp_path)
+        scheduler.kill()
+        task.until("finally")
+        client.close()
+    assert task.said() == ["begin", "TaskCancelled the worker closes", "finally"]
 
 
 @pytest.mark.parametrize("value", [-1, float("nan")])

@@ -156,6 +156,36 @@ def test_a_version_that_is_not_known_is_refused():
         Interruption().before_declare_actor(broker, None)
 
 
+def test_added_twice_it_does_the_same():
+    source = """
+        import queue
+        import dramatiq
+        from dramatiq.brokers.stub import StubBroker
+        from interruption.dramatiq import Interruption
+
+        broker, said = StubBroker(), queue.Queue()
+        for _ in range(2):
+            broker.add_middleware(Interruption())
+        dramatiq.set_broker(broker)
+
+        @dramatiq.actor(time_limit=1000, max_retries=0)
+        def wait():
+            try:
+                queue.Queue().get()
+            except BaseException as error:
+                said.put(type(error).__name__)
+                raise
+
+        wait.send()
+        worker = dramatiq.Worker(broker, worker_threads=1)
+        worker.start()
+        print(said.get(timeout=100))
+        worker.stop()
+    """
+    done = run_python("-c", textwrap.dedent(source), env=dict(os.environ))
+    assert (done.returncode, done.stdout) == (0, "TimeLimitExceeded\n"), done.stderr
+
+
 def test_an_actor_is_a_function_as_before():
     source = """
         import dramatiq

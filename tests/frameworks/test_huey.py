@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import bodies
 import pytest
 from bodies import LIMIT
 from said import Said
-from servers import start
-from support import PATIENCE, until
+from servers import redis_server, start
+from support import PATIENCE, run_python, until
 
 huey = pytest.importorskip("huey")
 pytest.importorskip("redis")
@@ -129,6 +130,24 @@ def test_one_that_swallows_it_is_reported_by_its_name(consumer, tmp_path, how):
     until(lambda: f"run[{task.result.id}] still runs, " in consumer.log.read_text())
     task.go()
     assert task.result.get(blocking=True, timeout=PATIENCE) == "all the same"
+
+
+def test_a_storage_that_is_down_is_told_once_and_timeouts_work(app, tmp_path):
+    send = "enqueue(huey_app.run.s('sleep', sys.argv[1], timeout=float(sys.argv[2])))"
+    with redis_server() as (socket, redis), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HUEY_APP_SOCKET", socket)
+        consumer = Consumer(app, tmp_path)
+        task = Said(tmp_path / "task")
+        command = ["-c", f"import sys, huey_app; huey_app.huey.{send}", task.file, 2 * LIMIT]
+        assert run_python(*command, env=dict(os.environ)).returncode == 0
+        task.until("begin")
+        redis.kill()
+        said = "Whether tasks are revoked cannot be told at present"
+        until(lambda: said in consumer.log.read_text())
+        task.until("finally")
+    assert task.said() == ["begin", "ThreadExit deadline", "finally"]
+    assert consumer.log.read_text().count(said) == 1
+    consumer.close()
 
 
 @pytest.mark.parametrize("times", [{"look_every": 0}, {"report_after": float("nan")}])
