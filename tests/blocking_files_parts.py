@@ -1,4 +1,4 @@
-"""What the tests of files, pipes and FIFOs wait in."""
+"""What the tests of files and pipes wait in."""
 
 from __future__ import annotations
 

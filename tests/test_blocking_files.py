@@ -104,6 +104,55 @@ def test_sendfile_sends_all(tmp_path):
     other.close()
 
 
+# In slices. ---------------------------------------------------------------------------------------
+
+
+def test_a_signal_that_comes_while_the_gil_is_waited_for_is_handled(tmp_path):  # S10e
+    path = tmp_path / "file"
+    path.touch()
+    expect_script(
+        """
+        import fcntl, os, signal, sys, threading, time
+        from interruption import *
+        sys.path.insert(0, sys.argv[2])
+        from support import until_blocked
+        one, other = open(sys.argv[1]), open(sys.argv[1])
+        fcntl.flock(one, fcntl.LOCK_EX)
+        signal.signal(signal.SIGUSR1, lambda *_: 1 / 0)
+        def send(main):
+            until_blocked(main)
+            sys.setswitchinterval(100)
+            end = time.perf_counter() + 0.1  # longer than a slice: main now waits for the GIL
+            while time.perf_counter() < end:
+                pass
+            os.kill(os.getpid(), signal.SIGUSR1)
+        sender = threading.Thread(target=send, args=[threading.main_thread()])
+        signal.alarm(60)
+        sender.start()
+        try:
+            with allow_interruption:
+                fcntl.flock(other, fcntl.LOCK_EX)
+        except ZeroDivisionError:
+            print("handled")
+        """,
+        str(path),
+        HERE,
+        stdout="handled\n",
+    )
+
+
+def test_no_descriptor_is_left_behind(pipe):
+    def opened():
+        return len(os.listdir("/proc/self/fd"))
+
+    interrupted(lambda: os.read(pipe[0], 1))
+    gc.collect()
+    before = opened()
+    for _ in range(5):
+        interrupted(lambda: os.read(pipe[0], 1))
+    assert opened() <= before
+
+
 # Terminals, input. --------------------------------------------------------------------------------
 
 

@@ -49,7 +49,6 @@ WAYS = [
     "WriteFifo",
     "ReadTerminal",
     "FileRead",
-    "OpenFifoToRead",
     "Waitpid",
     "PopenWait",
     "Sigwait",
@@ -243,7 +242,7 @@ def test_a_wait_whose_descriptors_are_closed_still_ends_by_itself(call: Call) ->
 
 
 # Those that wait for a file of the library's own, beside the sockets that all are woken by.
-OWN = ["OpenFifoToRead", "Waitpid", "PopenWait", "Sigwait", "Sigtimedwait"]
+OWN = ["Waitpid", "PopenWait", "Sigwait", "Sigtimedwait"]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -149,14 +149,14 @@ def test_a_call_that_does_not_wait_is_found(in_trouble):
 
 def test_what_cannot_be_tried_is_found(in_trouble):
     status, found = in_trouble("""
-        import os
-        def mkfifo(path):
+        import subprocess
+        def start(*arguments, **options):
             raise PermissionError("not for you")
-        os.mkfifo = mkfifo
+        subprocess.Popen = start
         """)
     assert (status, found["problems"]) == (
         1,
-        ["opening FIFOs: os.open of a FIFO: could not be tried: PermissionError: not for you"],
+        ["children: os.waitpid: could not be tried: PermissionError: not for you"],
     )
 
 

@@ -45,7 +45,4 @@ bool itr_own_fd_is_ours(const itr_own_fd *own);
 /* Close it if it is ours, and forget it. Async-signal-safe. */
 void itr_own_fd_close(itr_own_fd *own);
 
-/* It is somebody else's from here on: the number; -1 if it is ours no more. */
-int itr_own_fd_give(itr_own_fd *own);
-
 #endif

@@ -1,8 +1,8 @@
 /*
  * See itr_own_fd.h. Sockets and pipes have inodes of their own. All pidfds (before Linux 6.9) and
- * signalfds share one; and of a FIFO the program may have descriptors, too. What tells ours from
- * those is a mark in the open file itself: the signal that would announce input, if the file had
- * been asked to announce any, which it never is. SIGSTKFLT serves for nothing else.
+ * signalfds share one. What tells ours from those is a mark in the open file itself: the signal
+ * that would announce input, if the file had been asked to announce any, which it never is.
+ * SIGSTKFLT serves for nothing else.
  */
 #include "itr_own_fd.h"
 
@@ -25,9 +25,9 @@
 #ifdef F_SETSIG
 
 static bool
-set_mark(int fd, bool on)
+set_mark(int fd)
 {
-    return fcntl(fd, F_SETSIG, on ? SIGSTKFLT : 0) == 0;
+    return fcntl(fd, F_SETSIG, SIGSTKFLT) == 0;
 }
 
 static bool
@@ -39,10 +39,9 @@ has_mark(int fd)
 #else
 
 static bool
-set_mark(int fd, bool on)
+set_mark(int fd)
 {
     (void)fd;
-    (void)on;
     return true;
 }
 
@@ -104,7 +103,7 @@ itr_own_fd_keep(itr_own_fd *own, int fd)
     }
     *own = (itr_own_fd){.fd = fd,
                         .type = (uint16_t)(found.st_mode & S_IFMT),
-                        .marked = !S_ISSOCK(found.st_mode) && set_mark(fd, true),
+                        .marked = !S_ISSOCK(found.st_mode) && set_mark(fd),
                         .inode = (uint64_t)found.st_ino};
     return true;
 }
@@ -125,15 +124,4 @@ itr_own_fd_close(itr_own_fd *own)
         (void)close(own->fd);
     }
     *own = ITR_NO_FD;
-}
-
-int
-itr_own_fd_give(itr_own_fd *own)
-{
-    int fd = itr_own_fd_is_ours(own) ? own->fd : -1;
-    if (fd >= 0 && own->marked) {
-        (void)set_mark(fd, false);
-    }
-    *own = ITR_NO_FD;
-    return fd;
 }

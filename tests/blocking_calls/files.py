@@ -16,7 +16,7 @@ import termios
 import tty
 from typing import Any
 
-from .base import Call, Folder, leave_out
+from .base import Call, leave_out
 
 FULL = 65536  # what a pipe holds
 
@@ -238,73 +238,6 @@ class Sendfile(_Write):
     def close(self) -> None:
         super().close()
         self.source.close()
-
-
-class _OpenFifo(Call):
-    """Until the other end is opened."""
-
-    takes = False
-    forks = False
-    flags = os.O_RDONLY
-    mode = "rb"
-
-    def __init__(self) -> None:
-        self.folder = Folder()
-        self.path = f"{self.folder.name}/fifo"
-        os.mkfifo(self.path)
-        self.both: int | None = None
-
-    def wait(self) -> Any:
-        fd = os.open(self.path, self.flags)
-        try:
-            return fcntl.fcntl(fd, fcntl.F_GETFL), os.get_inheritable(fd)
-        finally:
-            os.close(fd)
-
-    def end(self) -> None:
-        self.both = os.open(self.path, os.O_RDWR)
-
-    def check_untouched(self) -> None:
-        """Nobody has it open for reading."""
-        try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError:
-            return
-        raise AssertionError
-
-    def close(self) -> None:
-        if self.both is not None:
-            os.close(self.both)
-        self.folder.cleanup()
-
-
-class OpenFifoToRead(_OpenFifo):
-    pass
-
-
-class OpenFifoInFolder(_OpenFifo):
-    def wait(self) -> Any:
-        folder = os.open(self.folder.name, os.O_RDONLY)
-        try:
-            os.close(os.open("fifo", self.flags, dir_fd=folder))
-        finally:
-            os.close(folder)
-
-
-class OpenFifoToWrite(_OpenFifo):
-    flags = os.O_WRONLY
-    mode = "wb"
-
-
-class OpenFileToRead(_OpenFifo):
-    def wait(self) -> Any:
-        with open(self.path, self.mode) as file:
-            fd = file.fileno()
-            return file.name == self.path, file.mode, fcntl.fcntl(fd, fcntl.F_GETFL)
-
-
-class OpenFileToWrite(OpenFileToRead):
-    mode = "wb"
 
 
 class _FileLock(Call):

@@ -219,10 +219,8 @@ class Selecting(Station):
 
 
 def is_alone(kind: type[Call]) -> bool:
-    """It is about what the whole process has one of, where others have children and signals; or it
-    looks whether nobody has a FIFO open, which the child of a fork may have."""
-    families = ("children", "signals", "process_locks")
-    return kind.__module__.rpartition(".")[2] in families or kind.__name__.startswith("Open")
+    """It is about what the whole process has one of, where others have children and signals."""
+    return kind.__module__.rpartition(".")[2] in ("children", "signals", "process_locks")
 
 
 class Calls(Station):

@@ -119,13 +119,6 @@ def _scan(stack: ExitStack) -> Callable[[], object]:
     return scan
 
 
-def _fifo(stack: ExitStack) -> Callable[[], object]:
-    _need("os", "mkfifo")
-    path = os.path.join(_folder(stack), "fifo")  # noqa: PTH118
-    os.mkfifo(path)
-    return lambda: os.open(path, os.O_RDONLY)
-
-
 def _file_lock(stack: ExitStack) -> Callable[[], object]:
     _need("fcntl", "flock")
     import fcntl  # noqa: PLC0415  (not every system has it)
@@ -227,7 +220,6 @@ PROBES = (
     Probe("os.read", "descriptors", _read),
     Probe("FileIO.read", "files", _file),
     Probe("os.listdir", "folders", _scan),
-    Probe("os.open of a FIFO", "opening FIFOs", _fifo),
     Probe("fcntl.flock", "file locks", _file_lock),
     Probe("os.waitpid", "children", _child),
     Probe("signal.sigwait", "signals", _signal),

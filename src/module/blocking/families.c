@@ -53,7 +53,6 @@ static entry all_families[] = {
     {.family = &mod_descriptors},
     {.family = &mod_files},
     {.family = &mod_folders},
-    {.family = &mod_opening},
     {.family = &mod_file_locks},
     {.family = &mod_child_waits},
     {.family = &mod_signals},

@@ -16,7 +16,6 @@ extern mod_family mod_sleeps;        /* time.sleep: sync/sleep.c */
 extern mod_family mod_descriptors; /* os.read, os.write and their like: io/descriptors.c */
 extern mod_family mod_files;       /* FileIO, and so all that open() gives: io/files.c */
 extern mod_family mod_folders;     /* os.scandir, os.listdir: io/files.c */
-extern mod_family mod_opening;     /* os.open, open() of a FIFO: io/opening.c */
 extern mod_family mod_file_locks;  /* fcntl.flock, fcntl.lockf: io/file_locks.c */
 extern mod_family mod_select;      /* io/select.c, and: */
 extern mod_family mod_poll;

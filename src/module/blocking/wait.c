@@ -368,8 +368,7 @@ wait_for_next_try(const mod_waiting *waiting, int fd, bool asked, itr_deadline u
 }
 
 static int
-wait_trying(const mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
-            itr_deadline deadline)
+wait_trying(const mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
 {
     int64_t slice = 0;
     for (;;) {
@@ -382,7 +381,7 @@ wait_trying(const mod_waiting *waiting, mod_try attempt, void *arg, bool in_slic
             return result;
         }
         int fd = waiting->own == NULL ? -1 : waiting->own->fd;
-        itr_deadline until = fd >= 0 && !in_slices ? ITR_NEVER : mod_next_slice(&slice);
+        itr_deadline until = fd >= 0 ? ITR_NEVER : mod_next_slice(&slice);
         if (wait_for_next_try(waiting, fd, asked, until < deadline ? until : deadline) < 0) {
             return -1;
         }
@@ -390,11 +389,10 @@ wait_trying(const mod_waiting *waiting, mod_try attempt, void *arg, bool in_slic
 }
 
 int
-mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
-                itr_deadline deadline)
+mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline)
 {
     waiting->quiet = true;
-    int result = wait_trying(waiting, attempt, arg, in_slices, deadline);
+    int result = wait_trying(waiting, attempt, arg, deadline);
     mod_wait_over(waiting);
     return result;
 }

@@ -81,11 +81,10 @@ int mod_wait_for_fd(const mod_waiting *waiting, int fd, short events, itr_deadli
 
 /*
  * Wait, trying in between, until `attempt(arg)` has it: at `waiting->own`, which turns readable
- * when it is worth another try; where there is none, or if `in_slices`, from time to time.
- * `attempt` may open it, or another. Heeds `may_leave`.
+ * when it is worth another try; where there is none, from time to time. `attempt` may open it, or
+ * another. Heeds `may_leave`.
  */
-int mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, bool in_slices,
-                    itr_deadline deadline);
+int mod_wait_trying(mod_waiting *waiting, mod_try attempt, void *arg, itr_deadline deadline);
 
 /* Is it ready now? An error counts: the call itself tells it. */
 static inline bool

@@ -57,7 +57,7 @@ wait_for_file_lock(lock_wait *of)
     if (view.cleanup) {
         mod_wait_in_cleanup(&waiting);
     }
-    (void)mod_wait_trying(&waiting, try_file_lock, of, true, ITR_NEVER);
+    (void)mod_wait_trying(&waiting, try_file_lock, of, ITR_NEVER);
     return of->result;
 }
 

@@ -85,7 +85,7 @@ wait_for_child(child_wait *of)
     }
     of->own = ITR_NO_FD;
     waiting.own = &of->own;
-    (void)mod_wait_trying(&waiting, look_again, of, false, ITR_NEVER);
+    (void)mod_wait_trying(&waiting, look_again, of, ITR_NEVER);
     itr_own_fd_close(&of->own);
     return of->answer;
 }

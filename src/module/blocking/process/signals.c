@@ -143,7 +143,7 @@ static PyObject *
 wait_for_signal(mod_waiting *waiting, signal_wait *of)
 {
     waiting->own = &of->own;
-    (void)mod_wait_trying(waiting, try_to_take, of, false, of->deadline);
+    (void)mod_wait_trying(waiting, try_to_take, of, of->deadline);
     itr_own_fd_close(&of->own);
     return of->info;
 }

@@ -174,7 +174,7 @@ acquire(const mod_call *call, const mod_lock_kind *kind)
             }
             waiting.may_leave = withdraw;
         }
-        taken = mod_wait_trying(&waiting, try_semaphore, call->self, true, deadline);
+        taken = mod_wait_trying(&waiting, try_semaphore, call->self, deadline);
     }
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
