@@ -279,7 +279,6 @@ def on_socket(arena: Arena, name: str) -> Made:
         "send": (b"abc", 0),
         "sendall": (b"abc", 0),
         "sendto": (b"abc", 0, arena.address),
-        "sendmsg": ([b"ab", b"c"], [], 0),
         "settimeout": (0.5,),
         "setblocking": (True,),
     }

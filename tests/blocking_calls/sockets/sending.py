@@ -56,11 +56,6 @@ class SocketSendAll(SocketSend):
         return self.near.sendall(self.data)
 
 
-class SocketSendMsg(_Sends):
-    def call(self) -> Any:
-        return self.near.sendmsg([self.data])
-
-
 class SocketSendTo(_Sends):
     """Connected there, so that poll() can tell whether the receiver has room."""
 

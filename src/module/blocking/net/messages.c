@@ -12,7 +12,7 @@
 #include "blocking/net/socket_call.h"
 #include "blocking/numbers.h"
 
-enum { MOST_ARGUMENTS = 4 };
+enum { MOST_ARGUMENTS = 3 };
 
 /* Arguments of a call of the original; borrowed. */
 typedef struct {
@@ -143,7 +143,7 @@ receive_from(const mod_call *call)
 static PyObject *
 receive_from_into(const mod_call *call)
 {
-    static const char *const names[MOST_ARGUMENTS] = {"buffer", "nbytes", "flags", NULL};
+    static const char *const names[MOST_ARGUMENTS] = {"buffer", "nbytes", "flags"};
     return receive_message(call, 2, names, false);
 }
 
@@ -164,125 +164,32 @@ MOD_REPLACEMENT(socket_recvfrom_into, mod_called_inside, receive_from_into);
 MOD_REPLACEMENT(socket_recvmsg, mod_called_inside, receive_with_ancillary);
 MOD_REPLACEMENT(socket_recvmsg_into, mod_called_inside, receive_into_many);
 
-/* How many bytes there are in a tuple of buffers. */
-static Py_ssize_t
-count_bytes(PyObject *buffers)
-{
-    Py_ssize_t total = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(buffers); i++) {
-        Py_buffer buffer;
-        if (PyObject_GetBuffer(PyTuple_GET_ITEM(buffers, i), &buffer, PyBUF_SIMPLE) == 0) {
-            total += buffer.len;
-            PyBuffer_Release(&buffer);
-        }
-        PyErr_Clear(); /* it is not what it was when it was sent */
-    }
-    return total;
-}
-
-/* The original has taken a part of a message; a blocking stream takes all of it. Send the rest.
-   Takes over `result`; a new reference to how many bytes were sent, or NULL. */
-static PyObject *
-send_rest(mod_socket_call *of, PyObject *buffers, int flags, PyObject *result)
-{
-    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-    PyObject *all = empty == NULL ? NULL : PyObject_CallMethod(empty, "join", "(O)", buffers);
-    Py_XDECREF(empty);
-    if (all == NULL) {
-        PyErr_Clear(); /* the part is a result, too */
-        return result;
-    }
-    mod_socket_transfer what = {.data = PyBytes_AS_STRING(all),
-                                .length = PyBytes_GET_SIZE(all),
-                                .done = PyLong_AsSsize_t(result),
-                                .flags = flags};
-    if (what.done < what.length) {
-        of->progress = MOD_SOCKET_RESULT;
-        of->spurious = false;
-        int status = mod_socket_run(of, &what, MOD_SOCKET_RESULT);
-        Py_SETREF(result, status == MOD_SOCKET_FAILED ? NULL : PyLong_FromSsize_t(what.done));
-    }
-    Py_DECREF(all);
-    return result;
-}
-
-/* Is the original to be called with MSG_DONTWAIT? False: it has been called as it came, and has
-   that result. */
-static bool
-sends_itself(const mod_call *call, mod_socket_call *of, int flags, PyObject **result)
-{
-    if (!mod_socket_begin(of, call->self, POLLOUT)) {
-        *result = mod_call_original(call);
-        return false;
-    }
-    mod_socket_way how = mod_socket_way_out(of, flags);
-    if (how == MOD_SOCKET_DO && of->blocking) {
-        return true;
-    }
-    *result = mod_socket_go(how == MOD_SOCKET_DO ? MOD_SOCKET_WHEN_READY : how, call, of);
-    return false;
-}
-
-/* Send the buffers, a tuple. NULL: an exception is set. */
-static PyObject *
-send_all(const mod_call *call, mod_socket_call *of, arguments *all, PyObject *buffers)
-{
-    PyObject *result = buffers == NULL ? NULL : repeat(call, of, all);
-    if (result != NULL && mod_socket_is_stream(of) &&
-        PyLong_AsSsize_t(result) < count_bytes(buffers)) {
-        result = send_rest(of, buffers, all->flags, result);
-    }
-    return result;
-}
-
+/* A blocking stream takes all of it, part by part: that is the original's, as is all of sendmsg.
+   Whoever wants it woken has send(). */
 static PyObject *
 send_to(const mod_call *call)
 {
     arguments all = {.flags_at = 1, .flags = 0, .count = 3};
     Py_ssize_t count = mod_call_count(call);
     mod_socket_call of;
-    PyObject *result;
     if (count < 2 || count > 3 ||
-        (count == 3 && !mod_flags_of(mod_call_argument(call, 1, NULL), &all.flags))) {
+        (count == 3 && !mod_flags_of(mod_call_argument(call, 1, NULL), &all.flags)) ||
+        !mod_socket_begin(&of, call->self, POLLOUT)) {
         return mod_call_original(call);
     }
-    if (!sends_itself(call, &of, all.flags, &result)) {
-        return result;
+    mod_socket_way how = mod_socket_way_out(&of, all.flags);
+    if (how != MOD_SOCKET_DO || !of.blocking) {
+        return mod_socket_go(how == MOD_SOCKET_DO ? MOD_SOCKET_WHEN_READY : how, call, &of);
+    }
+    if (mod_socket_is_stream(&of)) {
+        return mod_call_original(call);
     }
     all.values[0] = mod_call_argument(call, 0, NULL);
     all.values[2] = mod_call_argument(call, count - 1, NULL);
-    PyObject *buffers = PyTuple_Pack(1, all.values[0]);
-    result = send_all(call, &of, &all, buffers);
-    Py_XDECREF(buffers);
-    return result;
-}
-
-static PyObject *
-send_buffers(const mod_call *call)
-{
-    PyObject *nothing = PyTuple_New(0); /* a constant of the interpreter's */
-    arguments all = {.flags_at = 2};
-    mod_socket_call of;
-    PyObject *result;
-    if (!collect_arguments(call, &all, NULL, nothing) || !is_iterable(all.values[0]) ||
-        !is_iterable(all.values[1])) {
-        result = mod_call_original(call);
-    }
-    else if (sends_itself(call, &of, all.flags, &result)) {
-        PyObject *buffers = PySequence_Tuple(all.values[0]);
-        PyObject *ancillary = buffers == NULL ? NULL : PySequence_Tuple(all.values[1]);
-        all.values[0] = buffers;
-        all.values[1] = ancillary;
-        result = ancillary == NULL ? NULL : send_all(call, &of, &all, buffers);
-        Py_XDECREF(ancillary);
-        Py_XDECREF(buffers);
-    }
-    Py_XDECREF(nothing);
-    return result;
+    return repeat(call, &of, &all);
 }
 
 MOD_REPLACEMENT(socket_sendto, mod_called_inside, send_to);
-MOD_REPLACEMENT(socket_sendmsg, mod_called_inside, send_buffers);
 
 static const mod_row message_rows[] = {
     MOD_SOCKET_ROWS,
@@ -291,7 +198,6 @@ static const mod_row message_rows[] = {
     {"_socket", "socket", "recvmsg", &socket_recvmsg, true},
     {"_socket", "socket", "recvmsg_into", &socket_recvmsg_into, true},
     {"_socket", "socket", "sendto", &socket_sendto, false},
-    {"_socket", "socket", "sendmsg", &socket_sendmsg, true},
     {NULL, NULL, NULL, NULL, false},
 };
 
