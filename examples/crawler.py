@@ -108,11 +108,13 @@ class Crawler:
     def save(self, file: str) -> None:
         """Write the addresses that are left; all threads have ended. Nothing else breaks that off.
 
-        It must not take for ever either: there may be nobody who reads a pipe.
+        It must not take for ever either: whoever reads a pipe may have stopped. Without a buffer,
+        which closing the file would try to write once more.
         """
         left = sorted(self.known.difference(self.fetched, self.failed))
-        with move_on_after(CLEANUP, shield=True) as limit, Path(file).open("w") as lines:
-            lines.writelines(f"{page}\n" for page in left)
+        lines = "".join(f"{page}\n" for page in left).encode()
+        with move_on_after(CLEANUP, shield=True) as limit, Path(file).open("wb", 0) as out:
+            out.write(lines)
         if limit.expired():
             print(f"{file} could not be written in time", file=sys.stderr)
 

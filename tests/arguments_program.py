@@ -30,7 +30,7 @@ from typing import Any
 import interruption
 from arguments_parts import ASKED, NAMES, POOL, Arena, Value, shut
 from blocking_calls.tls import connected
-from support import seeded
+from chance import seeded
 
 # A call that waits for ever, in or out of a region, ends by a signal.
 LIMIT = 0.004

@@ -149,14 +149,16 @@ def test_a_call_that_does_not_wait_is_found(in_trouble):
 
 def test_what_cannot_be_tried_is_found(in_trouble):
     status, found = in_trouble("""
-        import subprocess
-        def start(*arguments, **options):
+        import multiprocessing
+        def methods():
             raise PermissionError("not for you")
-        subprocess.Popen = start
+        multiprocessing.get_all_start_methods = methods
         """)
     assert (status, found["problems"]) == (
         1,
-        ["children: os.waitpid: could not be tried: PermissionError: not for you"],
+        [
+            "process locks: multiprocessing.Lock.acquire: could not be tried: PermissionError: not for you"
+        ],
     )
 
 

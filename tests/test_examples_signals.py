@@ -15,16 +15,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from chance import scaled
 from interruption import ThreadPoolExecutor
-from support import (
-    EXAMPLES,
-    PATIENCE,
-    in_thread,
-    scaled,
-    start_example,
-    until,
-    until_process_blocked,
-)
+from support import EXAMPLES, PATIENCE, in_thread, start_example, until, until_process_blocked
 
 SIZE = 17 * 100 * 10  # of the server's page
 
@@ -280,6 +273,10 @@ def test_a_page_that_takes_too_long_fails_and_the_crawler_goes_on(site, monkeypa
 def test_ctrl_c_while_the_crawler_cleans_up_waits_for_its_limit(site, monkeypatch, tmp_path):
     nobody_reads = tmp_path / "left"
     os.mkfifo(nobody_reads)
+    both = os.open(nobody_reads, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(both, b"x" * 4096)
     with crawling(site, monkeypatch, "--left", nobody_reads) as process:
         until_process_blocked(process)
         process.send_signal(signal.SIGINT)
@@ -290,3 +287,4 @@ def test_ctrl_c_while_the_crawler_cleans_up_waits_for_its_limit(site, monkeypatc
     assert process.returncode == -signal.SIGINT, stderr
     assert stdout == LEFT
     assert f"{nobody_reads} could not be written in time" in stderr
+    os.close(both)

@@ -57,12 +57,12 @@ receive(const mod_call *call)
     }
     int progress;
     mod_socket_way how;
+    if (!plan_to_receive(&of, what.flags, &progress, &how)) {
+        return mod_socket_go(how, call, &of);
+    }
     if (what.flags & MSG_TRUNC) {
         /* A length that is more than there was room for is for each version to make sense of. */
         return mod_socket_when_ready(call, &of);
-    }
-    if (!plan_to_receive(&of, what.flags, &progress, &how)) {
-        return mod_socket_go(how, call, &of);
     }
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, what.length);
     if (bytes == NULL) {
