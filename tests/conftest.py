@@ -3,11 +3,13 @@
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import interruption
 import pytest
+from chance import forget_chance, how_again
 
 # They tell what they found.
 pytest.register_assert_rewrite(
@@ -36,11 +38,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("percent", [short, full])
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that fails tells how it is run again with the same chance."""
+    report = (yield).get_result()  # type: ignore[misc]
+    if report.failed and (again := how_again(item.nodeid)):
+        report.sections.append(("chance", again))
+
+
 @pytest.fixture(autouse=True)
 def _not_asked() -> Iterator[None]:
     assert not interruption.interruption_requested()
+    forget_chance()
     yield
     interruption.clear_interrupt()
+
+
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    """Threads take the GIL from each other all the time."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import threading
 import types
 
 import interruption
-from hypothesis import HealthCheck, Phase, given, settings
+from chance import examples
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 
@@ -193,14 +194,7 @@ def arguments(count):
     """So many lists of arguments, each with keywords: the same each time. Make them fresh()."""
     drawn = []
 
-    @settings(
-        max_examples=count,
-        phases=[Phase.generate],
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(count, phases=[Phase.generate])
     @given(_ARGUMENTS)
     def draw(one):
         drawn.append(one)

@@ -27,6 +27,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from chance import by_hand, seeded
 from interruption import (
     Scope,
     ThreadExit,
@@ -41,7 +42,7 @@ from interruption import (
     timeout,
     timeout_at,
 )
-from support import PATIENCE, seeded
+from support import PATIENCE
 
 FOR_EVER = PATIENCE / 2
 DEPTH = 5
@@ -587,8 +588,7 @@ class Fire:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", default="1", help="of the nests; who runs when is not in it")
+    parser = by_hand(__doc__)
     parser.add_argument("--scopes", type=int, default=20_000, help="how many are entered")
     parser.add_argument("--workers", type=int, default=4, help="that enter them")
     parser.add_argument("--forks", type=float, default=0.02, help="chance of one where one may be")

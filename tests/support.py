@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import subprocess
 import sys
 import sysconfig
@@ -28,20 +27,6 @@ def told(which: str) -> Iterator[None]:
     except BaseException as error:
         error.add_note(which)
         raise
-
-
-def seeded(seed: float | str) -> random.Random:
-    """What is random in a test: with one seed the same each time.
-
-    With INTERRUPTION_SEED, any text, it is another, for who looks for what no run has met.
-    """
-    other = os.environ.get("INTERRUPTION_SEED")
-    return random.Random(f"{other}, {seed}" if other else seed)  # noqa: S311
-
-
-def scaled(count: int, percent: int = 100) -> int:
-    """``percent`` of it, scaled by INTERRUPTION_STRESS percent (10 unless set); at least one."""
-    return max(1, count * percent * int(os.environ.get("INTERRUPTION_STRESS", "10")) // 10_000)
 
 
 def _is_blocked(folder: str) -> tuple[bool, str]:
@@ -158,11 +143,13 @@ class Started:
 
 
 def until(what: Callable[[], Any]) -> None:
-    """Look again and again, for what nobody tells."""
+    """Look again and again, for what nobody tells: ever less often, as others want to run."""
     deadline = time.monotonic() + PATIENCE
+    pause = 0.0005
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.0005)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.02)
 
 
 def in_thread(body: Callable[[], Any]) -> Any:

@@ -11,9 +11,10 @@ import weakref
 
 import interruption.asyncio
 import pytest
+from chance import scaled
 from interruption import ThreadExit, ThreadPoolExecutor, defer_interruption, interrupt
 from interruption.asyncio import to_thread
-from support import PATIENCE, expect_script, scaled, until, until_blocked
+from support import PATIENCE, expect_script, until, until_blocked
 from to_thread_parts import BODIES, Work, is_set, sleep, spin
 
 MOST_THREADS = 32  # of an executor that is not told how many

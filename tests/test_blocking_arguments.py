@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from chance import scaled
 from interruption import allow_interruption
-from support import PATIENCE, run_python, scaled
+from support import PATIENCE, run_python
 
 PROGRAM = Path(__file__).with_name("arguments_program.py")
 SEED = 14  # another: python tests/arguments_program.py SEED PERCENT PART [CALL ...]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PATIENCE, expect_script, scaled
+from chance import scaled
+from support import PATIENCE, expect_script
 from test_blocking_stress import Fire
 
 if sys.platform == "win32":

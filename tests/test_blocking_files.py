@@ -12,8 +12,9 @@ import threading
 
 import pytest
 from blocking_files_parts import HERE, interrupted, waiting, waits
+from chance import seeded
 from interruption import ThreadExit, interrupt
-from support import expect_script, in_thread, seeded
+from support import expect_script, in_thread
 
 # Files and folders. -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import time
 
 import pytest
 from blocking_files_parts import FULL, interrupted, waiting, waits
+from chance import scaled, seeded
 from interruption import (
     ThreadExit,
     clear_interrupt,
@@ -22,7 +23,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, in_thread, scaled, seeded, until_blocked
+from support import PATIENCE, Started, in_thread, until_blocked
 
 # Several readers, closing. ------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 import pytest
+from chance import scaled, seeded
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, scaled, seeded
+from support import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 waits = allow_interruption(async_interrupt=False)

@@ -17,8 +17,9 @@ from typing import Any
 import interruption
 import pytest
 from blocking_calls.tls import CERTIFICATE, connected, unconnected
+from chance import scaled, seeded
 from interruption import ThreadExit, allow_interruption, blocking, interrupt
-from support import PATIENCE, Started, expect_script, in_thread, scaled, seeded, until
+from support import PATIENCE, Started, expect_script, in_thread, until
 
 waits = allow_interruption(async_interrupt=False)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from chance import scaled
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -23,7 +24,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, in_thread, scaled
+from support import PATIENCE, Started, in_thread
 
 waits = allow_interruption(async_interrupt=False)
 LARGE = b"0123456789" * 500_000

@@ -17,7 +17,6 @@ import queue
 import random
 import select
 import socket
-import sys
 import threading
 import zlib
 from collections import Counter
@@ -25,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from chance import scaled, seeded, shots
 from interruption import (
     ThreadExit,
     _interruption,
@@ -34,18 +34,13 @@ from interruption import (
     explain,
     interrupt,
 )
-from support import PATIENCE, scaled, seeded
+from support import PATIENCE
 
 OPERATIONS = 10_000
 waits = allow_interruption(async_interrupt=False)
 
 
-@pytest.fixture(autouse=True)
-def _switch_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 class Fire:
@@ -108,10 +103,7 @@ class Fire:
         print(f"asked {self.asked}, raised {self.raised}")  # noqa: T201
 
     def ask(self, targets: list[threading.Thread]) -> None:
-        while not self.stop:
-            for _ in range(int(2000 * self.chance.random() ** 3)):
-                pass
-            target = self.chance.choice(targets)
+        for target in shots(self.chance, targets, lambda: self.stop, 1500):
             if self.insisting or not _interruption._requested_of(target):  # noqa: SLF001
                 self.asked += interrupt(target)
 

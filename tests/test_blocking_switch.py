@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from chance import scaled
 from interruption import (
     Thread,
     ThreadExit,
@@ -19,7 +20,7 @@ from interruption import (
     interrupt,
 )
 from interruption._interruption import _switch
-from support import PATIENCE, Started, expect_script, in_thread, scaled, until_blocked
+from support import PATIENCE, Started, expect_script, in_thread, until_blocked
 
 
 @pytest.fixture(autouse=True)

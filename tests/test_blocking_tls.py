@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from blocking_calls.tls import CLIENT, SERVER, connected
+from chance import scaled, seeded
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import PATIENCE, Started, scaled, seeded
+from support import PATIENCE, Started
 
 waits = allow_interruption(async_interrupt=False)
 

@@ -11,8 +11,9 @@ import time
 from typing import Any
 
 import pytest
+from chance import scaled
 from interruption import ThreadExit, allow_interruption, interrupt
-from support import PATIENCE, Started, expect_script, scaled, until_blocked
+from support import PATIENCE, Started, expect_script, until_blocked
 
 waits = allow_interruption(async_interrupt=False)
 

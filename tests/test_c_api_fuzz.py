@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import expect_script, scaled
+from chance import scaled
+from support import expect_script
 
 pytestmark = pytest.mark.xdist_group("c_api_fuzz")  # the extension is built once
 
@@ -105,7 +106,8 @@ def test_arguments_of_every_kind_are_answered(probe, percent):  # S1, S2
         probe,
         """
     from fuzz_pool import VALUES
-    from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+    from chance import examples
+    from hypothesis import Phase, given, strategies as st
 
     idents = st.one_of(
         st.integers(0, 2**64 - 1), st.sampled_from([0, 1, me, me - 1, me + 1, 2**64 - 1])
@@ -113,8 +115,7 @@ def test_arguments_of_every_kind_are_answered(probe, percent):  # S1, S2
     exceptions = st.sampled_from([None, before, KeyboardInterrupt()])
     values = st.one_of(st.just(NULL), VALUES)
 
-    @settings(max_examples=int(sys.argv[3]), phases=[Phase.generate], derandomize=True,
-              database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(int(sys.argv[3]), phases=[Phase.generate])
     @given(exceptions, idents, values, values)
     def try_it(exception, ident, exc_type, reason):
         result, raised = probe.interrupt(exception, ident, exc_type, reason)

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from chance import scaled
 from coexistence_parts import (
     NOBODY,
     Tracer,
@@ -27,7 +28,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import Started, in_thread, scaled
+from support import Started, in_thread
 
 # Nothing stays. -----------------------------------------------------------------------------------
 

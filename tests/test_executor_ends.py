@@ -188,10 +188,13 @@ def test_nothing_of_a_task_is_kept_alive(single, how):
 def test_the_interpreter_s_exit_waits_for_what_was_submitted():
     expect_script(
         """
-        import time
+        import threading, time
         from interruption import ThreadPoolExecutor
 
+        said = threading.Event()
+
         def task(number):
+            said.wait()
             time.sleep(0.05)
             print(number, flush=True)
 
@@ -199,6 +202,7 @@ def test_the_interpreter_s_exit_waits_for_what_was_submitted():
         for number in range(3):
             executor.submit(task, number)
         print("end", flush=True)
+        said.set()
         """,
         stdout="end\n0\n1\n2\n",
     )

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from chance import scaled, seeded
 from executor_parts import Busy, outcome, start_waiting
 from interruption import (
     ThreadExit,
@@ -20,7 +20,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, expect_script, scaled, seeded, until, until_blocked
+from support import PATIENCE, Started, expect_script, until, until_blocked
 
 # Left by an exception. ----------------------------------------------------------------------------
 
@@ -414,8 +414,7 @@ def test_it_shows_what_it_has_to_do():
 
 def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
     """Each task that began has cleaned up, each future has one outcome, no worker lives on."""
-    seed = random.randrange(2**32)  # noqa: S311
-    choose = seeded(seed)
+    choose = seeded("left", anew=True)
 
     def task(what, log):
         log.append("in")
@@ -441,8 +440,8 @@ def test_nobody_is_left_and_nothing_torn_whenever_the_block_is_left():  # S29
             time.sleep(choose.random() * 0.002)
             workers = set(executor._threads)
             raise KeyError
-        assert log.count("in") == log.count("out"), (seed, turn)
+        assert log.count("in") == log.count("out"), turn
         for what, future in zip(whats, futures, strict=True):
             expected = {"cancelled", {"fails": "failed", "returns": "done"}.get(what, "cancelled")}
-            assert outcome(future) in expected, (seed, turn, what)
-        assert not any(worker.is_alive() for worker in workers), (seed, turn)
+            assert outcome(future) in expected, (turn, what)
+        assert not any(worker.is_alive() for worker in workers), turn

@@ -14,6 +14,7 @@ import time
 from concurrent.futures import CancelledError, wait
 
 import pytest
+from chance import scaled, seeded
 from executor_parts import Busy, outcome
 from interruption import (
     Scope,
@@ -29,7 +30,7 @@ from interruption import (
     protect,
     unprotect,
 )
-from support import PATIENCE, Started, in_thread, scaled, seeded, until, until_blocked
+from support import PATIENCE, Started, in_thread, until, until_blocked
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
 

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import interruption
 import pytest
+from chance import scaled
 from interruption import (
     Explanation,
     Scope,
@@ -29,7 +30,7 @@ from interruption import (
     interrupt,
     move_on_after,
 )
-from support import PATIENCE, Started, in_thread, scaled
+from support import PATIENCE, Started, in_thread
 
 HERE = __file__
 LINES = Path(HERE).read_text(encoding="utf-8").splitlines()

@@ -47,8 +47,9 @@ from typing import Any
 
 import interruption
 import pytest
+from chance import scaled, seeded
 from interruption import ThreadExit, allow_interruption, interrupt
-from support import PATIENCE, scaled, seeded, until, until_blocked
+from support import PATIENCE, until, until_blocked
 
 # A socket that an exception leaves behind is closed when it is dropped, and Python tells of it.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

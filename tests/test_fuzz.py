@@ -14,9 +14,10 @@ import traceback
 
 import interruption
 import pytest
+from chance import scaled
 from fuzz_pool import EvilError, arguments, fresh
 from interruption import blocking, clear_interrupt, interrupt, interruption_requested
-from support import PATIENCE, scaled, told
+from support import PATIENCE, told
 
 # What may be raised. EvilError is the arguments' own, and so is what check_interrupt() raises.
 ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, AttributeError, EvilError)

@@ -12,6 +12,7 @@ import weakref
 from concurrent.futures import CancelledError
 
 import pytest
+from chance import scaled
 from delivery_parts import statements
 from interruption import (
     Scope,
@@ -26,7 +27,7 @@ from interruption import (
     move_on_after,
     timeout,
 )
-from support import PATIENCE, Started, in_thread, scaled, until, until_blocked
+from support import PATIENCE, Started, in_thread, until, until_blocked
 
 SOON = 0.02
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from support import expect_script, scaled
+from chance import scaled
+from support import expect_script
 
 PARTS = """
 import os, signal, sys, threading, time

@@ -9,6 +9,7 @@ import threading
 import weakref
 
 import pytest
+from chance import scaled, seeded
 from held_locks_parts import (
     LOCK_TYPES,
     RECURSIVE,
@@ -21,7 +22,7 @@ from held_locks_parts import (
     tracking,
 )
 from interruption._interruption import _held_place, _held_size
-from support import PATIENCE, Started, in_thread, scaled, seeded
+from support import PATIENCE, Started, in_thread
 
 pytestmark = pytest.mark.usefixtures("interposed")
 

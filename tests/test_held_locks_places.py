@@ -10,9 +10,10 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from chance import scaled
 from held_locks_parts import PyRLock, held, tracking
 from interruption._interruption import _held, _held_by, _held_place
-from support import Started, scaled
+from support import Started
 
 pytestmark = pytest.mark.usefixtures("interposed")
 

@@ -9,9 +9,10 @@ import sys
 import threading
 
 import pytest
+from chance import scaled, seeded
 from held_locks_parts import LOCK_TYPES, RELEASES, TAKES, every_lock, held, outcome, size, tracking
 from interruption._interruption import _held, _held_place
-from support import PATIENCE, Started, scaled, seeded
+from support import PATIENCE, Started
 
 pytestmark = pytest.mark.usefixtures("interposed")
 

@@ -4,6 +4,7 @@ import _thread
 import threading
 
 import pytest
+from chance import scaled
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -12,7 +13,7 @@ from interruption import (
     interruption_requested,
     wait_for_interruption,
 )
-from support import PATIENCE, Started, expect_script, in_thread, scaled
+from support import PATIENCE, Started, expect_script, in_thread
 
 
 def wait_and_look(started):

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from chance import scaled
 from interruption import (
     Thread,
     ThreadExit,
@@ -27,7 +28,6 @@ from interruption import (
     unprotect,
     wait_for_interruption,
 )
-from support import scaled
 
 CALLS = 10_000
 ME = threading.get_ident()

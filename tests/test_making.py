@@ -12,9 +12,10 @@ import threading
 
 import making_program
 import pytest
+from chance import scaled
 from interruption import ThreadExit, allow_interruption, blocking, clear_interrupt, interrupt
 from interruption._interruption import _makers
-from support import PATIENCE, expect_script, scaled
+from support import PATIENCE, expect_script
 
 ROWS = [f"{module}.{function}" for module, function, *_ in _makers()]
 PROCESSES = 6  # that tear them, side by side

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 from blocking_calls.base import FREE_THREADED
-from support import PATIENCE, Started, run_script, scaled
+from chance import scaled
+from support import PATIENCE, Started, run_script
 
 pytestmark = [
     pytest.mark.skipif(

@@ -6,6 +6,7 @@ import contextlib
 import threading
 
 import pytest
+from chance import scaled
 from interruption import (
     ThreadExit,
     clear_interrupt,
@@ -15,7 +16,7 @@ from interruption import (
     on_interrupt,
 )
 from on_interrupt_parts import ONLY_WAITS, blocking_block, until
-from support import PATIENCE, Started, in_thread, scaled
+from support import PATIENCE, Started, in_thread
 
 
 def test_a_block_that_ends_normally_keeps_its_result_and_the_request():  # S10a

@@ -10,9 +10,10 @@ import threading
 
 import interruption
 import pytest
+from chance import scaled, seeded
 from interruption import SignalExit
 from on_signal_parts import STOPPING, WORKERS, run
-from support import PATIENCE, run_script, scaled, seeded, start_script
+from support import PATIENCE, run_script, start_script
 
 # What a signal does. ------------------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import points_corpus
 import pytest
+from chance import seeded
 from points_corpus import RUNNABLE, Resources
-from support import in_thread, seeded
+from support import in_thread
 
 try:
     from interruption._interruption import _safepoints

@@ -9,17 +9,17 @@ folder; by hand, ``--deliveries 1000000`` takes some minutes.
 from __future__ import annotations
 
 import itertools
-import os
 import textwrap
 import threading
 import warnings
 
 import pytest
+from chance import scaled
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
 from programs import breakages, grammar, mutations, runs
-from support import in_thread, scaled
+from support import in_thread
 
-SEED = int(os.environ.get("INTERRUPTION_SEED", "1"))
+SEED = 1
 
 
 @pytest.fixture(autouse=True)

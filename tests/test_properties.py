@@ -19,7 +19,8 @@ import interruption
 import property_driver
 import property_program as program
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from chance import examples, scaled
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -33,7 +34,7 @@ from interruption import ThreadExit, clear_interrupt, interrupt
 from property_driver import EndingError, LeavingError
 from property_model import Level
 from property_worker import Asking, Worker, here
-from support import PATIENCE, scaled, until_blocked
+from support import PATIENCE, until_blocked
 
 KINDS = ("plain", "ours", "interruptible")
 WAYS = ("thread", "ident", "method", "signal", "del", "weakref", "another thread")
@@ -465,20 +466,9 @@ class Threads(RuleBasedStateMachine):
         clear_interrupt()
 
 
-def run(machine, examples, *, phases):
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=50,
-            phases=phases,
-            derandomize=True,
-            database=None,
-            report_multiple_bugs=False,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def run(machine, count, *, phases):
+    chosen = examples(count, stateful_step_count=50, phases=phases, report_multiple_bugs=False)
+    run_state_machine_as_test(machine, settings=chosen)
 
 
 def test_real_threads_do_what_the_model_says():

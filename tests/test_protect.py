@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import random
 import sys
 import threading
 import types
@@ -11,10 +10,11 @@ from pathlib import Path
 
 import interruption
 import pytest
+from chance import scaled, seeded
 from interruption import protect, unprotect
 from interruption._interruption import _is_protected
 from protected_parts import code_of, protected, run_source
-from support import PATIENCE, Started, scaled, seeded
+from support import PATIENCE, Started
 
 
 @pytest.fixture
@@ -204,23 +204,22 @@ def test_a_finder_that_fails_says_nothing(monkeypatch):
 
 def test_threads_protect_and_ask_at_once():
     """Each thread's own name is protected exactly while it says so; what stays stays."""
-    seed = random.randrange(2**32)  # noqa: S311
     code = code_of("x.py")
     protect("stays", missing_ok=True)
 
     def body(started):
         mine = f"own.t{threading.get_ident()}"
-        choose = seeded(f"{seed} {mine}")
+        choose = seeded(mine, anew=True)
         started.ready.set()
         started.go.wait(PATIENCE)
         for _ in range(scaled(2000)):
             count = choose.randrange(3)
             for _ in range(count):
                 protect(mine, missing_ok=True)
-            assert _is_protected(code, {"__name__": mine + ".x"}) is (count > 0), seed
-            assert _is_protected(code, {"__name__": "stays"}), seed
+            assert _is_protected(code, {"__name__": mine + ".x"}) is (count > 0)
+            assert _is_protected(code, {"__name__": "stays"})
             unprotect(mine)
-            assert not _is_protected(code, {"__name__": mine}), seed
+            assert not _is_protected(code, {"__name__": mine})
 
     others = [Started(body).until_ready() for _ in range(4)]
     for other in others:

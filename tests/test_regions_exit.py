@@ -1,7 +1,8 @@
 """S18, S20: regions at interpreter exit and across fork, and requests from odd places."""
 
 import pytest
-from support import expect_script, run_python, run_script, scaled
+from chance import scaled
+from support import expect_script, run_python, run_script
 
 DAEMONS = """
     import os, sys, threading, time

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from textwrap import indent
 
 import pytest
 from delivery_parts import ask_myself, statements
@@ -184,93 +185,33 @@ def test_a_shield_in_a_method_of_that_name_ends_with_its_statement(name):  # S12
 # A region in cleanup ----------------------------------------------------------------------------
 
 
-# fmt: off
-def in_a_finally(started):
-    try:
-        len("")
-    finally:
-        with allow_interruption:
-            started.ready.set()
-            while True: pass  # noqa: E701
+# Where the region is, and its loop, which is on one line.
+LOOP = "ready.set()\nwhile True: pass"
+IN_CLEANUP = {
+    "a finally": ("try: len('')\nfinally:REGION", LOOP),
+    "for": ("try: len('')\nfinally:REGION", "ready.set()\nfor _ in itertools.count(): pass"),
+    "while": ("going = True\ntry: len('')\nfinally:REGION", "ready.set()\nwhile going: pass"),
+    "an exception": ("try: raise KeyError\nfinally:REGION", LOOP),
+    "in a try": ("try:\n try: len('')\n finally:REGION\nexcept KeyError: pass", LOOP),
+    "an except": ("try: raise KeyError\nexcept KeyError:REGION", LOOP),
+    "a continue comes to it": (
+        "for number in range(3):\n try:\n  if number: continue\n finally:REGION",
+        "while number: ready.set()",
+    ),
+}
 
 
-def in_a_finally_a_for_loop(started):
-    try:
-        len("")
-    finally:
-        with allow_interruption:
-            started.ready.set()
-            for _ in itertools.count(): pass  # noqa: E701
-
-
-def in_a_finally_a_while_loop_with_a_condition(started):
-    going = True
-    try:
-        len("")
-    finally:
-        with allow_interruption:
-            started.ready.set()
-            while going: pass  # noqa: E701
-
-
-def in_the_finally_of_an_exception(started):
-    try:
-        raise KeyError
-    finally:
-        with allow_interruption:
-            started.ready.set()
-            while True: pass  # noqa: E701
-
-
-def in_a_finally_in_a_try(started):
-    try:
-        try:
-            len("")
-        finally:
-            with allow_interruption:
-                started.ready.set()
-                while True: pass  # noqa: E701
-    except KeyError:
-        pass
-
-
-def in_an_except(started):
-    try:
-        raise KeyError
-    except KeyError:
-        with allow_interruption:
-            started.ready.set()
-            while True: pass  # noqa: E701
-
-
-def in_a_finally_that_a_continue_comes_to(started):
-    for number in range(3):
-        try:
-            if number:
-                continue
-        finally:
-            with allow_interruption:
-                while number: started.ready.set()  # noqa: E701
-
-
-# fmt: on
-@pytest.mark.parametrize(
-    "place",
-    [
-        in_a_finally,
-        in_a_finally_a_for_loop,
-        in_a_finally_a_while_loop_with_a_condition,
-        in_the_finally_of_an_exception,
-        in_a_finally_in_a_try,
-        in_an_except,
-        in_a_finally_that_a_continue_comes_to,
-    ],
-    ids=lambda place: place.__name__,
-)
+@pytest.mark.parametrize("place", IN_CLEANUP)
 def test_a_loop_on_one_line_in_a_region_in_cleanup(place):  # S9
+    around, loop = IN_CLEANUP[place]
+    region = f"\n  with allow_interruption:\n{indent(loop, '   ')}"
+    source = indent(around.replace("REGION", region), " ")
+    names = {"allow_interruption": allow_interruption, "itertools": itertools}
+    exec(f"def run(ready):\n{source}", names)  # noqa: S102  (written above)
+
     def body(started):
         with pytest.raises(ThreadExit):
-            place(started)
+            names["run"](started.ready)
 
     with Started(body) as started:
         interrupt(started.thread)

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from chance import pause, scaled, seeded, shots
 from interruption import (
     Thread,
     ThreadExit,
@@ -32,8 +33,8 @@ from interruption import (
     interrupt,
 )
 from programs import grammar, runs
-from programs.outside import Target, pause
-from support import PATIENCE, Started, in_thread, scaled, seeded
+from programs.outside import Target
+from support import PATIENCE, Started, in_thread
 
 DELIVERIES = 40_000  # to made programs, at 100 percent
 OF_EACH = 20  # to one of them
@@ -52,12 +53,7 @@ def marked(file: str) -> dict[int, str]:
 OF_THIS_FILE = marked(__file__)
 
 
-@pytest.fixture(autouse=True)
-def _switch_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 @pytest.fixture(autouse=True)
@@ -220,9 +216,8 @@ def test_nothing_comes_out_of_a_region_that_is_left(threads: int, requesters: in
 
     def ask(number: int) -> None:
         chance = seeded(number)
-        while not stop.is_set():
-            accepted[number] += interrupt(workers[chance.randrange(threads)].thread)
-            pause(chance, 100)
+        for worker in shots(chance, workers, stop.is_set, 100):
+            accepted[number] += interrupt(worker.thread)
 
     asking = [threading.Thread(target=ask, args=(number,)) for number in range(requesters)]
     for thread in [worker.thread for worker in workers] + asking:
@@ -345,14 +340,13 @@ class Comers:
 
     def ask(self, seed: int) -> None:
         chance = seeded(seed)
-        while not self.stop.is_set():
-            number, thread = self.current[chance.randrange(len(self.current))] or (0, None)
+        for current in shots(chance, self.current, self.stop.is_set, 2000):
+            number, thread = current or (0, None)
             if thread is not None:
                 with contextlib.suppress(RuntimeError):  # it was not started
                     reason = f"{number}:{seed}"
                     if interrupt(thread, reason=reason):
                         self.accepted.add(reason)
-            pause(chance, 2000)
 
 
 def test_threads_that_come_and_go():  # S1, S7, S13

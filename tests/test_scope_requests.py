@@ -8,6 +8,7 @@ import time
 import weakref
 
 import pytest
+from chance import scaled, seeded
 from delivery_parts import ask_myself, statements
 from interruption import (
     Scope,
@@ -17,7 +18,7 @@ from interruption import (
     interruption_requested,
     on_interrupt,
 )
-from support import Started, in_thread, scaled, seeded
+from support import Started, in_thread
 
 
 class GiveUp(BaseException):

@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from chance import examples, scaled
+from hypothesis import given
 from hypothesis import strategies as st
 from interruption import (
     Scope,
@@ -31,7 +32,7 @@ from interruption import (
     timeout,
     timeout_at,
 )
-from support import in_thread, scaled
+from support import in_thread
 
 FAR = 1e9  # seconds: it does not come by itself
 KINDS = {
@@ -336,13 +337,7 @@ class Model:
 
 
 def test_scopes_do_as_the_model_says(percent):  # S22-S26
-    @settings(
-        max_examples=scaled(2000, percent),
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(scaled(2000, percent))
     @given(PROGRAMS, st.tuples(*[st.sampled_from(list(KINDS))] * len(NAMES)))
     def search(program, kinds):
         steps = settled(program, itertools.count(), set())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, run_python, scaled
+from chance import scaled
+from support import PATIENCE, run_python
 
 pytestmark = pytest.mark.stress
 PROGRAM = Path(__file__).with_name("scopes_fire.py")
@@ -14,10 +14,9 @@ PROGRAM = Path(__file__).with_name("scopes_fire.py")
 
 @pytest.mark.parametrize("workers", [4, 1])  # where others run, they may hide that one is lost
 def test_each_scope_is_stopped_by_its_own_and_nothing_is_lost_or_left(workers):  # S22-S27
-    seed = os.environ.get("INTERRUPTION_SEED", "1")
     done = run_python(
         *("-W", "ignore::DeprecationWarning", PROGRAM),  # of forks
-        *("--seed", seed, "--workers", workers, "--scopes", scaled(80_000)),
+        *("--workers", workers, "--scopes", scaled(80_000)),
         timeout=5 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ import threading
 
 import interruption
 import pytest
+from chance import scaled
 from interruption import (
     ThreadExit,
     allow_interruption,
@@ -19,7 +20,7 @@ from interruption import (
     shutdown,
     wait_for_interruption,
 )
-from support import PATIENCE, Started, expect_script, in_thread, scaled, until_blocked
+from support import PATIENCE, Started, expect_script, in_thread, until_blocked
 
 
 def wait_in_region(started):

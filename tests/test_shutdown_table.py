@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, scaled
+from chance import scaled
+from support import PATIENCE
 
 PROGRAM = Path(__file__).with_name("shutdown_program.py")
 

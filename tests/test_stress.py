@@ -6,11 +6,11 @@ INTERRUPTION_STRESS scales them, in percent (10 unless set).
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 from collections import Counter
 
 import pytest
+from chance import scaled, seeded
 from interruption import (
     ThreadExit,
     check_interrupt,
@@ -20,15 +20,8 @@ from interruption import (
     interruption_requested,
     wait_for_interruption,
 )
-from support import scaled, seeded
 
-
-@pytest.fixture(autouse=True)
-def _switch_often():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 class Life:

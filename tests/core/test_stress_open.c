@@ -79,50 +79,39 @@ close_it(itr_record *record)
     pthread_mutex_unlock(&arming);
 }
 
-static void *
-own(void *argument)
+static void
+own(itr_record *record, long rounds, uint64_t *seed)
 {
-    long rounds = *(const long *)argument;
-    uint64_t seed = 1;
-    itr_record *record = itr_adopt(owner_names);
-    EXPECT(record != NULL);
     for (long i = 0; i < rounds; i++) {
         uint32_t flags = itr_enable_cancel(record);
         EXPECT(!(flags & ITR_CANCELABLE));
         if ((flags & ITR_PENDING) && !(flags & ITR_ARMED)) {
             arm(record);
         }
-        for (uint64_t times = random_next(&seed) % 3; times > 0; times--) {
+        for (uint64_t times = random_next(seed) % 3; times > 0; times--) {
             wait_and_deliver(record);
         }
         close_it(record);
     }
-    return NULL;
 }
 
-static void *
-request(void *argument)
+static bool
+request(itr_record *record, uint64_t *seed)
 {
-    (void)argument;
-    itr_record *record = find_owner();
-    while (record != NULL && !atomic_load(&stop)) {
-        itr_answer answer = itr_request(record, NULL);
-        EXPECT(answer != ITR_NO_MEMORY);
-        if (answer == ITR_NEW && (itr_flags(record) & ITR_CANCELABLE)) {
-            arm(record);
-        }
+    (void)seed;
+    itr_answer answer = itr_request(record, NULL);
+    EXPECT(answer != ITR_NO_MEMORY);
+    if (answer == ITR_NEW && (itr_flags(record) & ITR_CANCELABLE)) {
+        arm(record);
     }
-    if (record != NULL) {
-        itr_release(record);
-    }
-    return NULL;
+    return true;
 }
 
 int
 main(void)
 {
     long rounds = scaled(30000);
-    contend(own, request, rounds);
+    contend(rounds);
     printf("ok: %ld times open\n", rounds);
     return 0;
 }

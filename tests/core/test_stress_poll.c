@@ -28,52 +28,37 @@ wait_for_request(itr_record *record)
     }
 }
 
-static void *
-own(void *argument)
+static void
+own(itr_record *record, long rounds, uint64_t *seed)
 {
-    long rounds = *(const long *)argument;
-    uint64_t seed = 1;
-    itr_record *record = itr_adopt(owner_names);
-    EXPECT(record != NULL);
     while (atomic_load(&seen) < rounds) {
         itr_payload *dropped = NULL;
         wait_for_request(record);
-        EXPECT(random_next(&seed) % 2 == 0 ? itr_deliver(record, ITR_THREAD, &dropped)
-                                           : itr_clear(record, &dropped));
+        EXPECT(random_next(seed) % 2 == 0 ? itr_deliver(record, ITR_THREAD, &dropped)
+                                          : itr_clear(record, &dropped));
         atomic_fetch_add(&seen, 1);
     }
-    return NULL;
 }
 
-static void *
-request(void *argument)
+static bool
+request(itr_record *record, uint64_t *seed)
 {
-    uint64_t seed = (uint64_t)(uintptr_t)argument;
-    itr_record *record = find_owner();
-    while (record != NULL && !atomic_load(&stop)) {
-        if (random_next(&seed) % 8 == 0) {
-            atomic_fetch_add(&wakes, 1);
-            itr_wake(record);
-        }
-        itr_answer answer = itr_request(record, NULL);
-        atomic_fetch_add(&sent, answer == ITR_NEW);
-        if (answer == ITR_FINISHED) {
-            break;
-        }
-        while ((itr_flags(record) & ITR_PENDING) && !atomic_load(&stop)) {
-            (void)sched_yield();
-        }
+    if (random_next(seed) % 8 == 0) {
+        atomic_fetch_add(&wakes, 1);
+        itr_wake(record);
     }
-    if (record != NULL) {
-        itr_release(record);
+    itr_answer answer = itr_request(record, NULL);
+    atomic_fetch_add(&sent, answer == ITR_NEW);
+    while ((itr_flags(record) & ITR_PENDING) && !atomic_load(&stop)) {
+        (void)sched_yield();
     }
-    return NULL;
+    return answer != ITR_FINISHED;
 }
 
 int
 main(void)
 {
-    contend(own, request, scaled(100000));
+    contend(scaled(100000));
     printf("%ld requests sent, %ld seen, %ld woken, %ld polls\n", sent, seen, wakes, polls);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
     /* One for each request, each that repeated it, and each itr_wake(). */

@@ -11,27 +11,23 @@
 
 static _Atomic long seen, sent;
 
-static void *
-own(void *argument)
+static void
+own(itr_record *record, long rounds, uint64_t *seed)
 {
-    long rounds = *(const long *)argument;
-    uint64_t seed = 1;
-    itr_record *record = itr_adopt(owner_names);
-    EXPECT(record != NULL);
     int fd = itr_wait_fd(record);
     EXPECT(fd >= 0);
     while (atomic_load(&seen) < rounds) {
         itr_payload *dropped = NULL;
-        bool with_fd = random_next(&seed) % 4 == 0;
+        bool with_fd = random_next(seed) % 4 == 0;
         if (with_fd) {
             struct pollfd poller = {.fd = fd, .events = POLLIN};
             EXPECT(poll(&poller, 1, -1) == 1);
             EXPECT(itr_requested(record)); /* readable for a reason */
         }
         else {
-            itr_deadline deadline = random_next(&seed) % 2 == 0
+            itr_deadline deadline = random_next(seed) % 2 == 0
                                         ? ITR_NEVER
-                                        : itr_deadline_after(random_next(&seed) % 30000);
+                                        : itr_deadline_after(random_next(seed) % 30000);
             itr_wait_result result = itr_wait(record, deadline);
             if (result != ITR_WAIT_REQUESTED) {
                 EXPECT(result == ITR_WAIT_SIGNAL || deadline != ITR_NEVER);
@@ -41,34 +37,27 @@ own(void *argument)
         EXPECT(itr_clear(record, &dropped));
         atomic_fetch_add(&seen, 1);
     }
-    return NULL;
 }
 
-static void *
-request(void *argument)
+static bool
+request(itr_record *record, uint64_t *seed)
 {
-    (void)argument;
-    itr_record *record = find_owner();
-    while (record != NULL && !atomic_load(&stop)) {
-        if (itr_request(record, NULL) == ITR_NEW) {
-            atomic_fetch_add(&sent, 1);
-        }
-        else if (itr_flags(record) & ITR_ENDED) {
-            break;
-        }
-        while (itr_requested(record) && !atomic_load(&stop)) {
-        }
+    (void)seed;
+    if (itr_request(record, NULL) == ITR_NEW) {
+        atomic_fetch_add(&sent, 1);
     }
-    if (record != NULL) {
-        itr_release(record);
+    else if (itr_flags(record) & ITR_ENDED) {
+        return false;
     }
-    return NULL;
+    while (itr_requested(record) && !atomic_load(&stop)) {
+    }
+    return true;
 }
 
 int
 main(void)
 {
-    contend(own, request, scaled(100000));
+    contend(scaled(100000));
     printf("%ld requests sent, %ld seen\n", sent, seen);
     EXPECT(sent == seen || sent == seen + 1); /* one may have come after the last look */
     return 0;

@@ -53,9 +53,9 @@ def round_of_tasks(client, first, pick, between, path):
 
 
 def main(tasks=5000, shortest=0.05, longest=0.5, seed=1):
+    from chance import seeded
     from distributed import Client, LocalCluster
     from interruption.dask import InterruptCancelled
-    from support import seeded
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     pick = seeded(seed)

@@ -9,8 +9,9 @@ import types
 import weakref
 
 import pytest
+from chance import scaled
 from interruption import ThreadExit, defer_interruption, interrupt, move_on_after
-from support import PATIENCE, expect_script, scaled, until, until_blocked
+from support import PATIENCE, expect_script, until, until_blocked
 from to_thread_parts import BODIES, Work, is_set, sleep, spin
 
 KINDS = ["trio", "anyio on asyncio", "anyio on trio"]

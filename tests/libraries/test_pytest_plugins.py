@@ -11,7 +11,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, run_python, scaled
+from chance import scaled
+from support import PATIENCE, run_python
 
 
 def need(*modules: str) -> None:

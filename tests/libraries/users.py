@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from chance import scaled, seeded
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from support import Started, scaled, seeded, until
+from support import Started, until
 
 Clients = Callable[[], AbstractContextManager[Any]]
 Ask = Callable[[Any], str]

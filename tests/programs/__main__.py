@@ -9,19 +9,20 @@ import threading
 import time
 import warnings
 
+from chance import by_hand
+
 from programs import grammar, runs
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m programs", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="of the first program")
+    parser = by_hand(__doc__, prog="python -m programs")
     parser.add_argument("--deliveries", type=int, default=10_000, help="how many requests")
     parser.add_argument("--size", type=int, default=12, help="about how many statements")
     parser.add_argument("--first", action="store_true", help="end at the first that goes wrong")
     parser.add_argument("--show", action="store_true", help="print that program and end")
     options = parser.parse_args()
     if options.show:
-        print(grammar.make(options.seed, options.size))
+        print(grammar.make(int(options.seed), options.size))
         return 0
     answers: list[int] = []
     warnings.simplefilter("ignore")  # coroutines that are never awaited
@@ -34,7 +35,7 @@ def main() -> int:
 def _search(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     done = programs = wrong = 0
-    for seed in itertools.count(options.seed):
+    for seed in itertools.count(int(options.seed)):
         source = grammar.make(seed, options.size)
         optimize = (-1, 2)[seed % 5 == 0]
         found = ""

@@ -28,7 +28,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from support import seeded
+from chance import seeded
 
 # Bodies of a `try` that cannot fail: compilers drop its handler. The first ones fit everywhere.
 CONSTANTS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from random import Random
 
 from interruption import ThreadExit, _interruption, explain, interrupt, interruption_requested
 from support import PATIENCE
@@ -67,9 +66,3 @@ class Target:
         assert not self.thread.is_alive(), explain(self.thread)
         if self.failure is not None:
             raise self.failure
-
-
-def pause(chance: Random, longest: int = 3000) -> None:
-    """Do nothing for a while, most often a short one."""
-    for _ in range(int(longest * chance.random() ** 2)):
-        pass

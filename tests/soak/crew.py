@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from chance import shots
 from interruption import (
     Thread,
     ThreadExit,
@@ -93,10 +94,9 @@ class Crew:
         """Interrupt one after the other for so long; stop at the first failure."""
         asked = 0
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.failures:
-            for _ in range(int(3000 * self.chance.random() ** 3)):
-                pass
-            thread = self.chance.choice(self.threads)
+        for thread in shots(
+            self.chance, self.threads, lambda: time.monotonic() >= end or self.failures, 2000
+        ):
             # Most are asked again only when they have obeyed, as else they would do nothing else.
             if self.chance.random() < 0.05 or not _interruption._requested_of(thread):  # noqa: SLF001
                 asked += interrupt(thread)

@@ -28,7 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the other tests' modules
 
 import interruption
-from support import PATIENCE, seeded
+from chance import by_hand, seeded
+from support import PATIENCE
 
 from soak import stations, stations_system
 from soak.accounts import Account, count, keep_together, what_grows, what_is_left
@@ -133,10 +134,9 @@ def run(arguments: argparse.Namespace) -> list[str]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = by_hand(__doc__)
     parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
     parser.add_argument("--round", type=float, default=3, help="seconds a round (default: 3)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is chosen (default: 0)")
     arguments = parser.parse_args()
     for name in ("minutes", "round"):
         if not getattr(arguments, name) >= 0:
