@@ -197,6 +197,8 @@ def test_a_finder_that_fails_says_nothing(monkeypatch):
         def find_spec(self, *_):
             raise RuntimeError("broken")
 
+    for name in ("difflib", "pkgutil"):  # with which it looks for a name
+        importlib.import_module(name)
     monkeypatch.setattr(sys, "meta_path", [Broken()])
     protect("who_knows")  # it may be there
     unprotect("who_knows")
