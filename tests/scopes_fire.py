@@ -1,13 +1,15 @@
 """Scopes under fire: nests of scopes made by chance, which two threads shoot at.
 
 By hand: ``cd tests; python scopes_fire.py --seed 1 --scopes 1000000``. Workers nest scopes, limits,
-shields, locks, cleanup, generators and forks; shooters ask scopes and threads and move deadlines.
+shields, groups, locks, cleanup, generators and forks; shooters ask scopes and threads and move
+deadlines.
 Each scope is judged when it is left. Every wait that something is sure to end lasts for ever
-otherwise. So these come to light (S22-S27):
+otherwise. So these come to light (S22-S28):
 
 - wrong: what was asked of one scope, or its time, ends another one, or none;
 - lost: a deadline or a request does not end a wait;
-- left: a deadline, a request or a lock stays behind; a scope that has been left answers True;
+- left: a deadline, a request, a lock or a task of a group stays behind; a scope that has been left
+  answers True;
 - result: a block that had come to its end, or raised something else, is told to have been stopped.
 """
 
@@ -25,12 +27,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from chance import by_hand, seeded
 from interruption import (
     Scope,
     ThreadExit,
+    ThreadGroup,
     allow_interruption,
     check_interrupt,
     clear_interrupt,
@@ -371,15 +375,17 @@ class Worker:
         elif self.random.random() < self.forks:
             self.fork(entry)
 
-    def for_ever(self, sure: Entry | None) -> None:
+    def for_ever(self, sure: Entry | None, wait: Callable[[], object] | None = None) -> None:
+        """``wait``: by another thread than the worker's."""
         if sure is None or self.swallowed:
             return
-        holds = self.owns_shared or self.lock._is_owned()  # noqa: SLF001
-        wait = self.random.choice(self.waits if holds or self.random.random() < 0.5 else RUNS)
+        if wait is None:
+            holds = self.owns_shared or self.lock._is_owned()  # noqa: SLF001
+            wait = self.random.choice(self.waits if holds or self.random.random() < 0.5 else RUNS)
         begun = time.monotonic()
         try:
             if sure.sure:
-                self.truce = self.random.random() < 0.5
+                self.truce = random.random() < 0.5  # noqa: S311
             else:
                 self.fire.promised.append(sure)
             with contextlib.suppress(queue.Empty):
@@ -461,6 +467,42 @@ class Worker:
             if function() not in ("result", None):
                 self.wrong("result: of a decorated function")
 
+    def in_group(self, entry: Entry, depth: int, sure: Entry | None) -> None:
+        """What it is in reaches its tasks, which have ended when it is left (S28)."""
+        self.counts["groups"] += 1
+        threads: list[threading.Thread] = []
+        futures: list[Future[str]] = []
+        kinds = [self.random.random() for _ in range(self.random.randrange(1, 4))]
+
+        def task(kind: float) -> str:
+            threads.append(threading.current_thread())
+            if kind < 0.2:
+                raise Own
+            if kind < 0.5:
+                self.for_ever(sure, self.waits[int(kind * 100) % len(self.waits)])
+            statements(20)
+            return "result"
+
+        try:
+            with ThreadGroup() as group:
+                futures += (group.submit(task, kind) for kind in kinds)
+                self.act(entry, depth, sure)
+        except ExceptionGroup as errors:
+            self.judge_errors(errors)
+            raise Own from None
+        else:
+            if any(future.cancelled() or future.result() != "result" for future in futures):
+                self.wrong("result: it goes on behind a group without results")
+        finally:
+            if any(thread.is_alive() for thread in threads):
+                self.wrong("left: a task of a group that has been left")
+
+    def judge_errors(self, errors: ExceptionGroup) -> None:
+        """Only what tasks and the block have raised themselves, or have come out by."""
+        for error in errors.exceptions:
+            if not isinstance(error, (Own, TimeoutError, RuntimeError)):
+                self.wrong(f"result: {error!r} is an error of a group")
+
     def swallow(self, entry: Entry, depth: int, sure: Entry | None) -> None:
         try:
             self.act(entry, depth, sure)
@@ -471,7 +513,7 @@ class Worker:
 
     AROUND: tuple[Callable[..., None], ...] = (
         *(in_shield, in_finally, in_handler, with_lock, with_shared, in_generator, decorated),
-        swallow,
+        *(swallow, in_group),
     )
 
     def fork(self, entry: Entry) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import gc
+import pickle
+import sys
 import threading
 import time
+import types
 import weakref
 from concurrent.futures import CancelledError
 
@@ -25,6 +29,7 @@ from interruption import (
     interrupt,
     interrupt_all_threads,
     move_on_after,
+    shutdown,
     timeout,
 )
 from support import PATIENCE, Started, in_thread, until, until_blocked
@@ -676,10 +681,14 @@ def test_what_is_not_to_be_done_is_told():
         assert "may wait for its tasks" in group.submit(complaint_of, group.results).result()
     with pytest.raises(RuntimeError, match="entered before"):
         group.__enter__()
-    with pytest.raises(RuntimeError, match="has been left"):
-        group.submit(int)
-    with pytest.raises(RuntimeError, match="has been left"):
-        group.first()
+    for what in (group.first, lambda: group.submit(int)):
+        with pytest.raises(RuntimeError, match="has been left"):
+            what()
+    with pytest.raises(RuntimeError, match="only the thread that has entered"):
+        in_thread(lambda: group.submit(int))
+    with pytest.raises(RuntimeError, match="left once"):
+        group.__exit__(None, None, None)
+    assert in_thread(group.results) == group.results()
 
 
 @pytest.mark.parametrize(
@@ -701,6 +710,42 @@ def test_what_cannot_be_called_is_not_submitted():
             group.submit(3)
         with pytest.raises(TypeError):
             group.submit()
+        assert group.results() == []
+
+
+async def coroutine_function():
+    pass
+
+
+async def asynchronous_generator_function():
+    yield
+
+
+def generator_function():
+    yield
+
+
+def as_method(function):
+    return types.MethodType(function, 1)
+
+
+def as_object(function):
+    return type("Called", (), {"__call__": function})()
+
+
+@pytest.mark.parametrize("wrapped", [lambda it: it, functools.partial, as_method, as_object])
+@pytest.mark.parametrize(
+    ("function", "hint"),
+    [
+        (coroutine_function, r"a coroutine function, .* submit asyncio\.run"),
+        (asynchronous_generator_function, "an asynchronous generator function"),
+        (generator_function, r"a generator function, .*\(list, "),
+    ],
+)
+def test_what_does_not_run_when_it_is_called_is_not_submitted(function, hint, wrapped):
+    with ThreadGroup() as group:
+        with pytest.raises(TypeError, match=hint):
+            group.submit(wrapped(function))
         assert group.results() == []
 
 
@@ -768,6 +813,55 @@ def test_explain_tells_the_groups_of_a_task():  # S19
             assert f"; of {inner}" in found.reason
         assert explain(threading.current_thread()).groups == ()
         future.cancel()
+
+
+def test_explain_tells_where_scopes_were_entered_and_groups_opened():  # S22
+    def body(started):
+        with Scope():
+            first = sys._getframe().f_lineno - 1  # noqa: SLF001
+            with defer_interruption, move_on_after(1000), ThreadGroup() as group:
+                started.task = Worker()
+                future = started.task.submitted(group)
+                started.ready.set()
+                started.go.wait()
+                future.cancel()
+        return first
+
+    with Started(body) as opened:
+        found = explain(opened.thread).scopes
+        task = explain(opened.task.thread)
+    first = opened.finish()
+    lines = [(place.filename, place.lineno, place.function) for place in found]
+    assert lines == [(__file__, line, body.__qualname__) for line in (first, first + 2, first + 2)]
+    assert task.scopes == ()  # it is in those of its group
+    assert pickle.loads(pickle.dumps(task)).groups == task.groups  # noqa: S301
+    assert explain(threading.current_thread()).scopes == ()
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_report_of_a_shutdown_tells_the_groups(stops):
+    def body(started):
+        with defer_interruption if not stops else contextlib.nullcontext():
+            with ThreadGroup(name="workers") as group:
+                started.worker = Worker()
+                future = started.worker.submitted(group)
+                started.ready.set()
+                if not stops:
+                    started.go.wait()
+                    future.cancel()
+
+    opened = Started(body).until_ready()
+    thread = opened.worker.thread
+    reports = shutdown(PATIENCE if stops else 0.01, abandon=False).threads
+    with contextlib.suppress(ThreadExit):
+        opened.finish()
+    (report,) = [report for report in reports if report.ident == thread.ident]
+    assert report.stopped == stops
+    (group,) = report.groups
+    assert group.startswith(f"workers, opened at {__file__}:")
+    assert f"; of {group}" in str(report)
+    (opener,) = [report for report in reports if report.name == opened.thread.name]
+    assert opener.groups == ()
 
 
 # What it keeps. -----------------------------------------------------------------------------------

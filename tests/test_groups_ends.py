@@ -89,10 +89,13 @@ with ThreadGroup() as group:
     future = group.submit(wait)
 
     def leave():
-        try:
-            group.submit(int)
-        except RuntimeError as error:
-            print(error)
+        told = set()
+        for what in (lambda: group.submit(int), group.results, group.first, group.__enter__):
+            try:
+                what()
+            except RuntimeError as error:
+                told.add(str(error))
+        print(*sorted(told), sep="\\n")
         group.__exit__(None, None, None)
         with ThreadGroup() as another:
             print(another.submit(pow, 2, 3).result())
@@ -106,7 +109,8 @@ with ThreadGroup() as group:
     future.cancel()
 print("left")
 """,
-        stdout="the group was entered before a fork: its tasks are not here\n8\n"
+        stdout="the group has been entered before: make one for each `with` statement\n"
+        "the group was entered before a fork: its tasks are not here\n8\n"
         "KeyError 'there'\nleft\n",
     )
 

@@ -7,7 +7,6 @@ The steps are the group's own methods, called one by one where a thread could co
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import CancelledError
 
@@ -22,7 +21,7 @@ from interruption import (
     timeout,
 )
 from interruption._group import _Task
-from support import PATIENCE, Started, expect_script, in_thread, until, until_blocked
+from support import PATIENCE, Started, in_thread, until, until_blocked
 
 
 def made(group, ran):
@@ -292,33 +291,3 @@ def test_a_task_that_cannot_enter_a_scope_fails():
         future = group.submit(pytest.fail)
     assert isinstance(future.exception(), MemoryError)
     assert [type(error) for error in caught.value.exceptions] == [MemoryError]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
-def test_a_fork_while_another_thread_submits_may_not_submit():
-    expect_script(
-        """
-    import os, threading
-    from interruption import ThreadGroup
-
-    with ThreadGroup() as group:
-        taken, go = threading.Event(), threading.Event()
-
-        def hold():
-            with group._lock:
-                taken.set()
-                go.wait()
-
-        threading.Thread(target=hold).start()
-        taken.wait()
-        child = os.fork()
-        if child == 0:
-            try:
-                group.submit(print)
-            except RuntimeError:
-                os._exit(0)
-            os._exit(1)
-        go.set()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    """
-    )

@@ -27,6 +27,8 @@ State = Literal[
     "running",
 ]
 
+_HERE = __file__.removesuffix("_explain.py")  # what is entered here is ours: a task's own scope
+
 # By the numbers of mod_cleanup in safepoints.h.
 _SUSPENDED = (
     "the thread is not in a region that is in force: one is that of a generator, coroutine or "
@@ -130,6 +132,8 @@ class Explanation:
     asked: what has been asked, and of whom; None: nothing.
     groups: the groups that it runs a task of, innermost first, each in words: its name, where it
         was opened, and by which thread (S28).
+    scopes: where it has entered the scopes that it is in, outermost first, and the groups that it
+        has opened (S22). A task is also in those of the thread that has opened its group.
     """
 
     thread: threading.Thread | int
@@ -140,6 +144,7 @@ class Explanation:
     locked: tuple[Place, ...] = ()
     asked: "Asked | None" = None
     groups: tuple[str, ...] = ()
+    scopes: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         """The reason, then the stack as tracebacks show it."""
@@ -218,7 +223,7 @@ def _and_asked(asked: Asked | None) -> str:
     return "" if asked is None or asked.scope is None else f"; the request is {asked}"
 
 
-def _groups_of(thread: threading.Thread | int) -> tuple[str, ...]:
+def groups_of(thread: threading.Thread | int) -> tuple[str, ...]:
     module = sys.modules.get(f"{__package__}._group")  # else there is no group
     if module is None:
         return ()
@@ -243,7 +248,7 @@ def explain(thread: threading.Thread | int) -> Explanation:
         locked = left_locked(thread)
         reason = _REASONS["finished"] + and_locked(locked)
         return Explanation(thread, "finished", reason, None, traceback.StackSummary(), locked)
-    requested, pending, name, detail, where, frames, request = found
+    requested, pending, name, detail, where, frames, request, entered = found
     asked = _asked(*request) if requested else None
     places = [place for place, _ in frames]
     state = cast("State", name)
@@ -266,9 +271,11 @@ def explain(thread: threading.Thread | int) -> Explanation:
         if callers:
             reason += f", called from {Place(*callers[-1])}"
     locked = left_locked(thread)
-    groups = _groups_of(thread)
+    groups = groups_of(thread)
+    scopes = tuple(Place(*each) for each in entered if not each[0].startswith(_HERE))
     reason += _and_asked(asked) + and_locked(locked) + "".join(f"; of {one}" for one in groups[:1])
-    return Explanation(thread, state, reason, place, _stack(thread, places), locked, asked, groups)
+    stack = _stack(thread, places)
+    return Explanation(thread, state, reason, place, stack, locked, asked, groups, scopes)
 
 
 def explain_all() -> list[Explanation]:

@@ -9,14 +9,16 @@ in one of its own, by which the group and its future stop it. So does the body, 
 import concurrent.futures
 import contextlib
 import contextvars
+import functools
 import itertools
 import os
 import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, _base
-from types import FrameType, TracebackType
+from concurrent.futures import CancelledError
+from types import CodeType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from ._arguments import flag
@@ -24,6 +26,7 @@ from ._future import Future
 from ._interruption import (
     Scope,
     ThreadExit,
+    _Group,
     _requested_of,
     _scopes,
     _until_all_are_asked,
@@ -34,6 +37,17 @@ from ._interruption import (
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+# What a call of such a function does not run: by flags of its code, as `inspect` has them.
+_RUNS_LATER = {
+    0x80: "a coroutine function, whose coroutine nobody would await: submit asyncio.run and that, "
+    "`group.submit(asyncio.run, work())`, or use asyncio.TaskGroup",
+    0x200: "an asynchronous generator function: submit a function that goes through it",
+    0x20: "a generator function, of which nothing runs when it is called: submit a function that "
+    "goes through it, `group.submit(list, work())`",
+}
+
+MANY = 16  # threads that have ended are joined when there are more
 
 _numbers = itertools.count(1)
 _NOTHING = object()  # in the place of a result
@@ -57,40 +71,43 @@ class _Task(threading.Thread):
 
     # Mangled names: what Thread calls its own differs from version to version.
 
-    def __init__(self, group: "ThreadGroup", number: int, call: _Call) -> None:
+    def __init__(
+        self, group: "ThreadGroup", number: int, call: _Call, *, by_owner: bool = True
+    ) -> None:
         what = getattr(call[0], "__name__", type(call[0]).__name__)
         super().__init__(name=f"{group.name}-{number} ({what})")
         self.group = group
         self.future: Future[Any] = Future()
         self.number = number  # no other task of the group has it
-        self.__own = Scope()
+        self.by_owner = by_owner  # the thread that is in the block has submitted it
+        self.own = self.future._scope = Scope()
         self.__call: _Call | None = call
         self.__context = contextvars.copy_context()
 
     def run(self) -> None:
         """Run the task, and tell the group that it has ended."""
+        group = self.group
         try:
-            if self.group._shielded:
+            if group._shielded:
                 with defer_interruption:
-                    self.__run()
+                    self.__run(group)
             else:
-                self.__run()
+                self.__run(group)
         finally:
-            self.group._end(self)
+            group._end(self)
 
-    def __run(self) -> None:
-        group, future, own = self.group, self.future, self.__own
-        scopes = [*group._outer, own]
-        entered: list[Scope] = []
+    def __run(self, group: "ThreadGroup") -> None:
+        future, own, outer = self.future, self.own, group._outer
         error: BaseException | None = None
-        result, claimed = None, False
+        result, claimed, asked, entered = None, False, False, 0
         try:
-            for scope in scopes:
+            for scope in outer:
                 scope._enter()
-                entered.append(scope)
-            # Before it is running: who finds that it is, finds the scope, too. What is asked before
-            # the task begins is raised then.
-            future._scope = own
+                entered += 1
+            own._enter()
+            entered += 1
+            # Who finds that it is running finds it in its scope. What is asked before the task
+            # begins is raised then.
             claimed = future.set_running_or_notify_cancel()
             if claimed:
                 check_interrupt()
@@ -100,16 +117,18 @@ class _Task(threading.Thread):
             error = raised
         try:
             self.__call = None
-            asked = [scope._leave(error) for scope in reversed(entered)]
-            if len(entered) < len(scopes):  # no memory
-                asked = [False]
+            if entered > len(outer):
+                asked = own._leave(error)
+            else:  # no memory
                 claimed = future.set_running_or_notify_cancel()
-            if not claimed or not group._is_here():
+            for scope in outer[entered - 1 :: -1] if entered and outer else ():
+                scope._leave(error)
+            if not claimed or group._process is not _Process.current:
                 pass
             elif error is None:
                 group._note(self, result)
                 future.set_result(result)
-            elif own._has_raised(error) or (asked[0] and group._is_request(error, future)):
+            elif own._has_raised(error) or (asked and group._is_request(error, future)):
                 future._end_cancelled()
             elif group._is_outer(error):
                 group._stopped = error
@@ -121,7 +140,7 @@ class _Task(threading.Thread):
             del self, group, future, error, result
 
 
-class ThreadGroup:
+class ThreadGroup(_Group):
     """Threads that are started in a block, and have all ended when it is left (S28).
 
         with ThreadGroup() as group:
@@ -147,34 +166,39 @@ class ThreadGroup:
     TypeError: the name is no str, or ``keep_going`` no bool.
     """
 
+    # Written when it is entered, and constant from then on.
+    _owner: threading.Thread | None = None
+    _opened: tuple[CodeType, int] | None = None  # by which code, at which instruction
+    _shielded = False
+    _outer: list[Scope]
+    # Of the thread that is in the block.
+    _asks = False  # it has begun to ask the tasks, and has not come to the end
+    _asked_again = False
+    _found = False  # by first()
+    # Of all threads: see __init__.
+    _waited_for = False
+    _left = False
+    _asked: str | None = None  # why: nothing is submitted any more
+    _stopped: BaseException | None = None  # by what a task was from outside; by any task
+
     def __init__(self, *, name: str | None = None, keep_going: bool = False) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name is a str, not {type(name).__name__}")
         self.name = f"ThreadGroup-{next(_numbers)}" if name is None else name
         self._keep_going = flag(keep_going, "keep_going")
-        # Written when it is entered, and constant from then on.
-        self._owner: threading.Thread | None = None
         self._process = _Process.current
-        self._opened: tuple[str, int, str] | None = None
-        self._shielded = False
-        self._outer: list[Scope] = []
         self._body = Scope()
         self._started = itertools.count()
-        self._all_ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # told, if waited for
-        self._stopped: BaseException | None = None  # by what a task was from outside; by any task
-        # A signal handler, too, may use the group.
-        self._lock = threading.RLock()
-        # Guarded by it:
+        # There is no lock: a signal handler may raise when one has just been taken (gh-148874), and
+        # may use the group itself. Each step on one of these is whole. Who says what concerns the
+        # tasks (`_asked`, `_waited_for`, `_left`) says it, and looks then who they are; who comes
+        # or goes is put there, or taken out, and looks then what is said: one sees the other.
         self._running: dict[_Task, None] = {}
-        self._ending: list[_Task] = []  # they have told so; to be joined
-        self._enough = 16  # so many of these, and they are looked through
-        self._waited_for = False
-        self._left = False
-        self._asked: str | None = None  # why: nothing is submitted any more
-        self._asked_again = False
+        self._ending: deque[_Task] = deque()  # they have told so; to be joined
+        self._all_ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # told, if waited for
+        self._not_entered, self._not_asked = [None], [None]  # see _claim
         self._results: dict[int, Any] = {}  # by the task's number, in the order of submit()
-        self._first: int | None = None  # the number of the first one's task
-        self._found = False  # by first()
+        self._returned: list[int] = []  # the number of the first one's task; it may have followers
         self._errors: list[BaseException] = []
         # What it has raised itself for those, or for being asked:
         self._told: list[BaseException] = []
@@ -200,12 +224,12 @@ class ThreadGroup:
 
         RuntimeError: the group was not entered, or has been left; it has been asked to stop; who
         calls is not in it; or no thread can be started. Then nothing has been submitted.
-        TypeError: it cannot be called.
+        TypeError: it cannot be called, or is a coroutine or generator function.
         """
-        if not callable(function):
-            raise TypeError(f"give a function to call, not {type(function).__name__}")
-        self._check_inside()  # before the lock: in a fork, who has that may not be there
-        task = _Task(self, next(self._started), (function, args, kwargs))
+        _check_function(function)
+        by_owner = self._check_inside()
+        call = (function, args, kwargs)
+        task = _Task(self, next(self._started), call, by_owner=by_owner)
         # There is no thread that nobody knows of, whatever comes in between: who is asked is told
         # at the end; and what else is raised finds the task waiting to be run, and takes it back,
         # or in the group.
@@ -214,42 +238,50 @@ class ThreadGroup:
                 self._admit(task)
                 task.start()
             except BaseException:
-                if concurrent.futures.Future.cancel(task.future):
-                    with self._lock:
-                        self._running.pop(task, None)
-                        self._results.pop(task.number, None)
+                self._take_back(task)
                 raise
         return task.future
 
     def _admit(self, task: _Task) -> None:
-        with self._lock:
-            if self._left:
-                raise RuntimeError("the group has been left: nothing can be submitted any more")
-            if self._asked is not None:
-                refusal = RuntimeError(f"the group has been asked to stop: {self._asked}")
-                self._told.append(refusal)
-                raise refusal
-            self._results[task.number] = _NOTHING
-            self._running[task] = None
+        self._results[task.number] = _NOTHING
+        self._running[task] = None
+        if self._left and threading.current_thread() not in self._running:
+            raise RuntimeError("the group has been left: nothing can be submitted any more")
+        if self._asked is not None:
+            refusal = RuntimeError(f"the group has been asked to stop: {self._asked}")
+            self._told.append(refusal)
+            raise refusal
+
+    def _take_back(self, task: _Task) -> None:
+        """It could not be started; if it runs already, it stays."""
+        if concurrent.futures.Future.cancel(task.future):
+            self._results.pop(task.number, None)
+            self._running.pop(task, None)
+            self._all_ended.put(None)  # for who has seen it
 
     def _is_here(self) -> bool:
         """Whether this is the process that the group was made in, and not a fork of it."""
         return self._process is _Process.current
 
-    def _check_inside(self) -> None:
-        """Whether the caller is in the block, or in a task; of a group inside of it perhaps."""
+    def _check_inside(self) -> bool:
+        """Whether the caller is in the block, or in a task; of a group inside of it perhaps.
+
+        Returns whether it is the thread that is in the block.
+        """
         if self._owner is None:
             raise RuntimeError("the group was not entered: `with ThreadGroup() as group:`")
         if not self._is_here():
             raise RuntimeError("the group was entered before a fork: its tasks are not here")
-        thread: threading.Thread | None = threading.current_thread()
+        caller = threading.current_thread()
+        thread: threading.Thread | None = caller
         while isinstance(thread, _Task) and thread.group is not self and thread is not self._owner:
             thread = thread.group._owner
         if thread is not self._owner and not isinstance(thread, _Task):
             raise RuntimeError(
                 "only the thread that has entered the group and its tasks may submit to it, not "
-                f"{threading.current_thread().name!r}"
+                f"{caller.name!r}"
             )
+        return caller is self._owner
 
     # Results. -------------------------------------------------------------------------------------
 
@@ -264,15 +296,12 @@ class ThreadGroup:
         """
         if not self._left:
             self._check_owner()
-        with self._lock:
-            numbers = list(self._results)
-            running = list(self._running)
-        for task in running:
+        numbers = list(self._results)
+        for task in list(self._running):
             task.future.result()
-        with self._lock:
-            results = [self._results[each] for each in numbers if each in self._results]
-            if self._errors:
-                raise self._errors[0]
+        results = [self._results[each] for each in numbers if each in self._results]
+        if self._errors:
+            raise self._errors[0]
         if any(result is _NOTHING for result in results):
             raise CancelledError
         return results
@@ -288,17 +317,16 @@ class ThreadGroup:
         """
         self._check_owner()
         while True:
-            with self._lock:
-                found = self._first
-                # One that is done may be in a callback yet.
-                running = [task.future for task in self._running if not task.future.done()]
-                if found is not None or not running:
-                    break
+            # One that is done may be in a callback yet; it has been noted before.
+            futures = [task.future for task in list(self._running)]
+            running = [future for future in futures if not future.done()]
+            if self._returned or not running:
+                break
             concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-        if found is not None:
+        if self._returned:
             self._found = True
             self._ask("another task has been the first to return")
-            return self._results[found]
+            return self._results[self._returned[0]]
         if not self._results:
             raise RuntimeError("nothing has been submitted to the group")
         if self._errors:
@@ -308,8 +336,7 @@ class ThreadGroup:
         raise CancelledError
 
     def _check_owner(self) -> None:
-        self._check_inside()
-        if threading.current_thread() is not self._owner:
+        if not self._check_inside():
             raise RuntimeError("only the thread that has entered the group may wait for its tasks")
         if self._left:
             raise RuntimeError("the group has been left")
@@ -324,70 +351,64 @@ class ThreadGroup:
         return isinstance(error, ThreadExit) or self._is_marked(error)
 
     def _is_marked(self, error: BaseException) -> bool:
-        return any(scope._has_raised(error) for scope in self._outer)
+        marks = [scope for scope in self._outer if scope._has_raised(error)]
+        return bool(marks)
 
     def _note(self, task: _Task, result: Any) -> None:
         """Before its future says so."""
-        with self._lock:
-            self._results[task.number] = result
-            if self._first is None:
-                self._first = task.number
+        self._results[task.number] = result
+        if not self._returned:
+            self._returned.append(task.number)
 
     def _fail(self, error: BaseException) -> None:
         """The same of an error."""
-        with self._lock:
-            self._errors.append(error)
+        self._errors.append(error)
         if not self._keep_going:
             reason = "a task of the group has failed"
-            try:
-                self._ask(reason)
-            except BaseException:  # noqa: BLE001  (a callback's: the block is to be stopped, too)
-                _base.LOGGER.critical("Exception in a callback", exc_info=True)
+            self._ask(reason, by_owner=False)
             self._body.interrupt(reason=reason)
 
     def _end(self, task: _Task) -> None:
-        if not self._is_here():
+        if self._process is not _Process.current:
             return
-        with self._lock:
-            self._running.pop(task, None)
-            self._ending.append(task)
-            if len(self._ending) > self._enough:
-                self._ending = [ending for ending in self._ending if ending.is_alive()]
-                self._enough = 2 * len(self._ending) + 16
-            last = self._waited_for and not self._running
-        if last:
+        self._ending.append(task)
+        if len(self._ending) > MANY:
+            self._let_go()
+        self._running.pop(task, None)
+        if self._waited_for and not self._running:
             self._all_ended.put(None)
+
+    def _let_go(self) -> None:
+        """Of two threads, if they have ended: one more than is added each time."""
+        with contextlib.suppress(IndexError):  # others do the same
+            for _ in range(2):
+                ended = self._ending.popleft()
+                if ended.is_alive():
+                    self._ending.append(ended)
 
     # Stopping. ------------------------------------------------------------------------------------
 
-    def _ask(self, reason: str, *, again: bool = False) -> None:
+    def _ask(self, reason: str, *, again: bool = False, by_owner: bool = True) -> None:
         """Interrupt the tasks; if they have been before, only if that is asked ``again`` (S8)."""
-        with self._lock:
-            before = self._asked_again
-            if self._asked is not None and not again:
-                return
-            self._asked = self._asked or reason
-            self._asked_again = before or again
-            running = list(self._running)
-        raised: BaseException | None = None
+        if by_owner:
+            again, self._asks = again or self._asks, True
+        self._asked = self._asked or reason
+        before = self._asked_again
         if again:
+            self._asked_again = True
             _until_all_are_asked()
-        for task in running:
-            # Whoever stops the thread in the block may have asked all threads, and meant once.
-            if again and not before and task.ident is not None and _requested_of(task):
-                continue
-            try:
-                task.future.cancel(reason=reason)
-            except BaseException as error:  # noqa: BLE001  (Ctrl-C, or a callback's: after others)
-                raised = error
-        if raised is not None:
-            raise raised
+        if _claim(self._not_asked) or again:
+            for task in list(self._running):
+                # Whoever stops the thread in the block may have asked all threads, and meant once.
+                if not (again and not before and task.ident and _requested_of(task)):
+                    task.own.interrupt(reason=reason)
+        if by_owner:
+            self._asks = False
 
     def _pass_on(self, error: BaseException) -> None:
         """Stop the tasks, for the thread that is in the block has raised that."""
         if self._is_marked(error):  # they are asked by that scope, too
-            with self._lock:
-                self._asked = self._asked or "a scope that it is in has been asked"
+            self._asked = self._asked or "a scope that it is in has been asked"
         elif isinstance(error, Exception):
             self._ask("the group's block has failed")
         else:
@@ -398,93 +419,93 @@ class ThreadGroup:
 
     def __enter__(self) -> Self:
         """Enter it; raises what the thread has been asked, as ``allow_interruption`` (S7)."""
-        with self._lock:
-            if self._owner is not None:
-                raise RuntimeError(
-                    "the group has been entered before: make one for each `with` statement"
-                )
-            self._owner = threading.current_thread()
-        self._opened = _place_of(sys._getframe(1))
-        self._shielded, self._outer = _scopes()
+        if not _claim(self._not_entered):
+            raise RuntimeError(
+                "the group has been entered before: make one for each `with` statement"
+            )
         try:
+            self._owner = threading.current_thread()
+            frame = sys._getframe(1)
+            self._opened = (frame.f_code, frame.f_lasti)
+            self._shielded, self._outer = _scopes()
             self._body.__enter__()
+            return self  # noqa: TRY300  (a signal handler may raise here, too)
         except BaseException:
             self._owner = None
             with contextlib.suppress(RuntimeError):  # it may be Ctrl-C that has come in between
                 self._body._leave()
             raise
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """Leave it when all tasks have ended."""
-        if threading.current_thread() is not self._owner or self._left:
-            raise RuntimeError("a group is left once, by the thread that has entered it")
+    # `__exit__` is that of _Group: it calls `_wait`, leaves the scope of the block, and calls
+    # `_outcome`. It calls either again, if a signal handler has raised in it, with all that has
+    # been raised so far: the first is the block's, or None. So each step can be done twice.
+
+    def _wait(self, raised: list[BaseException | None]) -> BaseException | bool | None:
+        """Wait for all tasks, having passed on to them what was raised last.
+
+        Returns that by which the block is left, if any; True: it has no other outcome than that of
+        its scope; False: it is not this thread's to leave.
+        """
+        if not self._body._is_entered():
+            return False
         if not self._is_here():
-            self._lock = threading.RLock()
             self._running.clear()
             self._ending.clear()
-        by_group = exc is not None and self._body._has_raised(exc)
-        late: BaseException | None = None
-        ends = False
-        try:
-            late = self._wait(exc)
-        finally:
-            last = late or exc
-            ends = self._body.__exit__(type(last) if last else None, last, None)
-        raised = [error for error in (exc, late) if error is not None]
-        if by_group and (late is not None or ends):
-            del raised[0]
-        try:
-            self._raise_what_came(raised, exc)
-            return not raised
-        finally:  # what comes out has this frame
-            del exc, late, last, raised
+        news = raised[-1]
+        if news is not None and (self._asks or not self._body._has_raised(news)):
+            self._pass_on(news)
+        self._wait_for_all()
+        if news is None and not self._errors and self._stopped is None:
+            return True
+        return [raised[0], *self._late(raised)][-1]
 
-    def _wait(self, error: BaseException | None) -> BaseException | None:
-        """Wait for all tasks. Returns what the thread has raised meanwhile, the last of it."""
-        late: BaseException | None = None
-        news = error
-        while True:
-            try:
-                if news is not None:
-                    passed, news = news, None
-                    if not self._body._has_raised(passed):
-                        late = late if passed is error else passed
-                        self._pass_on(passed)
-                self._wait_for_all()
-            except BaseException as raised:  # noqa: BLE001  (it is raised when all have ended)
-                news = raised
-            else:
-                return late
+    def _late(self, raised: list[BaseException | None]) -> list[BaseException]:
+        """What was raised while the group was left, but not for the group."""
+        return [error for error in raised[1:] if error and not self._body._has_raised(error)]
 
     def _wait_for_all(self) -> None:
-        while not self._left:
-            with self._lock:
-                self._waited_for = True
-                self._left = not self._running
-            if not self._left:
+        for task in list(self._running):
+            if task.by_owner and task.ident is None:  # submit() was broken off, and that again
+                self._take_back(task)
+        self._waited_for = True
+        while True:
+            while self._running.copy():
                 self._all_ended.get()
+            self._left = True
+            if not self._running.copy():
+                break
+            self._left = False  # a task of a group around it has submitted meanwhile
+        ending = self._ending
         with defer_interruption:  # they end at once
-            while self._ending:
-                self._ending[-1].join()
-                self._ending.pop()
+            while ending:
+                ending[0].join()
+                ending.popleft()
 
-    def _raise_what_came(
-        self, raised: list[BaseException], from_block: BaseException | None
-    ) -> None:
-        """Raise what comes out of the block, unless it is what that has raised itself.
+    def _outcome(
+        self,
+        raised: list[BaseException | None],
+        ends: bool | None,  # noqa: FBT001  (called by position)
+    ) -> BaseException | bool:
+        """What comes out of the block; else, whether that by which it was left goes no further.
 
         Its own errors before those of tasks; what was asked of it only if there are none.
+
+        ends: whether the scope of the block has ended that by which it was left; None: it has
+            raised something else.
         """
-        passing = [error for error in raised if self._passes(error)]
-        last = passing[-1] if passing else None
-        if last is None or isinstance(last, ThreadExit) or self._is_marked(last):
-            errors = _without(raised, passing)
+        late, from_block = self._late(raised), raised[0]
+        came = [] if from_block is None else [from_block]
+        if from_block is not None and self._body._has_raised(from_block) and (late or ends):
+            came = []
+        came += late
+        passing = [error for error in came if self._passes(error)]
+        if ends is None:
+            passing += _without(came[-1:], passing)
+        # Ctrl-C is not lost behind what has been asked, whichever came first.
+        own = [error for error in passing if not self._is_outer(error)] or passing
+        last = own[-1] if own else None
+        if last is None or self._is_outer(last):
+            errors = _without(came, passing)
             if not (self._keep_going and self._found):
                 errors += _without(self._errors, errors)
             others = _without(errors, self._told)
@@ -493,22 +514,55 @@ class ThreadGroup:
             if others or passing or self._stopped:
                 errors = others
             if errors:
-                raise BaseExceptionGroup(f"errors in {self.name}", errors) from last
-        if last is not None:
-            if last is not from_block:
-                raise last
-        elif self._stopped is not None:
+                group = BaseExceptionGroup(f"errors in {self.name}", errors)
+                group.__cause__ = last
+                return group
+        if last is None and self._stopped is not None:
+            last = self._stopped_as(self._stopped)
+        return not came if last is None or last is from_block else last
+
+    def _stopped_as(self, task: BaseException) -> BaseException:
+        """What stops the block, because that from outside has stopped a task."""
+        try:
             for scope in self._outer:
                 scope._raise_asked()
-            raise self._stopped
+        except BaseException as stop:  # noqa: BLE001  (it comes out of the block)
+            return stop
+        return task
 
     def _passes(self, error: BaseException) -> bool:
         """Whether it comes out of the block as it is."""
         return not isinstance(error, Exception) or self._is_marked(error)
 
 
+def _check_function(function: object) -> None:
+    """Whether a call of it runs it."""
+    if not callable(function):
+        raise TypeError(f"give a function to call, not {type(function).__name__}")
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(type(function).__call__, "__code__", None)
+    if isinstance(code, CodeType) and code.co_flags & 0x2A0:
+        name = getattr(function, "__name__", type(function).__name__)
+        why = next(why for flag, why in _RUNS_LATER.items() if code.co_flags & flag)
+        raise TypeError(f"{name} is {why}")
+
+
+def _claim(once: list[None]) -> bool:
+    """Whether the caller is the first. One step, for other threads and for signal handlers."""
+    try:
+        once.pop()
+    except IndexError:
+        return False
+    return True
+
+
 def _without(errors: list[BaseException], others: list[BaseException]) -> list[BaseException]:
-    return [error for error in errors if not any(error is other for other in others)]
+    # No generator: what a signal handler raises while one is closed is lost.
+    known = {id(other) for other in others}
+    return [error for error in errors if id(error) not in known]
 
 
 def groups_of(thread: object) -> tuple[str, ...]:
@@ -517,11 +571,10 @@ def groups_of(thread: object) -> tuple[str, ...]:
     while isinstance(thread, _Task):
         group = thread.group
         thread = group._owner
-        filename, line, function = group._opened or ("?", 0, "?")
-        by = thread.name if thread else "?"
-        found.append(f"{group.name}, opened at {filename}:{line} in {function} by {by}")
+        place, by = "?", thread.name if thread else "?"
+        if group._opened is not None:
+            code, at = group._opened
+            line = next(line for begin, end, line in code.co_lines() if begin <= at < end)
+            place = f"{code.co_filename}:{line} in {code.co_qualname}"
+        found.append(f"{group.name}, opened at {place} by {by}")
     return tuple(found)
-
-
-def _place_of(frame: FrameType) -> tuple[str, int, str]:
-    return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)

@@ -13,6 +13,7 @@
 #include "shutdown/process_end.h"
 #include "delivery/events.h"
 #include "api/explain.h"
+#include "api/group.h"
 #include "shutdown/futures.h"
 #include "thread/held_locks.h"
 #include "thread/left_locked.h"
@@ -236,8 +237,9 @@ module_exec(PyObject *module)
         mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
         mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
-        mod_signal_hook_init(module) < 0 || mod_on_interrupt_init(module) < 0 ||
-        mod_lifecycle_init(module, state) < 0 || mod_capi_init(module) < 0) {
+        mod_group_init(module) < 0 || mod_signal_hook_init(module) < 0 ||
+        mod_on_interrupt_init(module) < 0 || mod_lifecycle_init(module, state) < 0 ||
+        mod_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");

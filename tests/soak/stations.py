@@ -17,6 +17,7 @@ from interruption import (
     Scope,
     Thread,
     ThreadExit,
+    ThreadGroup,
     ThreadPoolExecutor,
     allow_interruption,
     check_interrupt,
@@ -308,6 +309,48 @@ class Scopes(Station):
         with defer_interruption:
             scope, self.scope = self.scope, Scope()
             scope.interrupt()
+
+
+class Groups(Station):
+    """When a group is left its tasks have ended; who goes on behind it has all results (S28)."""
+
+    def open(self) -> None:
+        self.never = threading.Event()
+        self.crew.start(self.stay, threads=2)
+        self.crew.start(self.nest)
+
+    def task(self, threads: list[threading.Thread], chance: float) -> int:
+        threads.append(threading.current_thread())
+        if chance < 0.1:
+            raise KeyError
+        if chance < 0.4:
+            with move_on_after(chance * 0.01):
+                self.never.wait()
+        return 7
+
+    def stay(self) -> None:
+        chance, threads = self.crew.chance.random, list[threading.Thread]()
+        try:
+            with ThreadGroup(keep_going=chance() < 0.2) as group:
+                for _ in range(3):
+                    group.submit(self.task, threads, chance())
+                if chance() < 0.2:
+                    self.never.wait(chance() * 0.01)
+                if chance() < 0.1:
+                    raise KeyError
+            assert group.results() == [7, 7, 7]
+        except* (KeyError, RuntimeError) as errors:  # RuntimeError: submitted when it was asked
+            texts = [str(each) for each in errors.exceptions if isinstance(each, RuntimeError)]
+            assert all(text.startswith("the group has been asked to stop") for text in texts), texts
+            clear_interrupt()  # if it has been stopped, too, that is their cause
+        finally:
+            assert not any(thread.is_alive() for thread in threads)
+
+    def nest(self) -> None:
+        with move_on_after(self.crew.chance.random() * 0.01) as limit, ThreadGroup() as group:
+            group.submit(self.stay)
+            self.never.wait()
+        assert limit.expired()
 
 
 class Loops(Station):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .._arguments import flag
-from .._explain import Explanation, Place, and_locked, explain, left_locked
+from .._explain import Explanation, Place, and_locked, explain, groups_of, left_locked
 from .._interruption import (
     _ask,
     _begin_shutdown,
@@ -45,6 +45,8 @@ class ThreadReport:
     locked: where the thread took the locks that it has left locked, each a tuple of ``filename``,
         ``lineno`` and ``function`` (S31); empty, but for code that takes a lock without ``with``
         and ``finally``, and waits.
+    groups: the groups that it runs a task of, innermost first, as in ``Explanation`` (S28). The
+        scopes that it is in are in its explanation.
     """
 
     name: str
@@ -54,11 +56,13 @@ class ThreadReport:
     seconds: float
     explanation: Explanation | None
     locked: tuple[Place, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """For people: a line; of a thread that still runs, the reason and the stack below it."""
         if self.explanation is None:
-            return f"{self.name}: stopped after {self.seconds:.3f} s{and_locked(self.locked)}"
+            of = "".join(f"; of {group}" for group in self.groups[:1])
+            return f"{self.name}: stopped after {self.seconds:.3f} s{and_locked(self.locked)}{of}"
         stack = [line.rstrip() for line in self.explanation.stack.format()]
         return "\n".join([f"{self.name}: still runs: {self.explanation.reason}", *stack])
 
@@ -248,6 +252,7 @@ class Shutdown:
             seconds,
             explanation,
             left_locked(thread),
+            groups_of(thread),
         )
 
     def _note(self) -> None:

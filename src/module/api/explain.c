@@ -26,12 +26,18 @@ static const char *const states[] = {
     [MOD_NOT_ANALYSED] = "running",
 };
 
-/* Frames, innermost first. */
+/* Of a frame, or where a scope was entered. */
 typedef struct {
     PyCodeObject *code; /* strong */
     int lasti;
     bool protected;
 } place;
+
+typedef struct {
+    place *items;
+    size_t count;
+    size_t capacity;
+} places;
 
 /* What has been asked. Strong references, or NULL. */
 typedef struct {
@@ -50,28 +56,49 @@ typedef struct {
     request_seen asked; /* what is explained */
     mod_obstacle obstacle;
     PyObject *lock; /* that it holds; strong, or NULL: to be dropped without our mutex */
-    place *stack;
-    size_t count;
-    size_t capacity;
+    places stack;   /* frames, innermost first */
+    places scopes;  /* where they were entered, outermost first */
 } inspection;
 
+/* Without memory it is left out. */
 static void
-add_place(inspection *to, const mod_walk *walk)
+add_place(places *to, PyCodeObject *code, int lasti, bool protected)
 {
     if (to->count == to->capacity) {
         size_t capacity = to->capacity == 0 ? 32 : 2 * to->capacity;
-        place *larger = PyMem_RawRealloc(to->stack, capacity * sizeof(*to->stack));
+        place *larger = PyMem_RawRealloc(to->items, capacity * sizeof(*to->items));
         if (larger == NULL) {
-            return; /* the stack is cut short */
+            return;
         }
-        to->stack = larger;
+        to->items = larger;
         to->capacity = capacity;
     }
-    to->stack[to->count++] = (place){
-        .code = (PyCodeObject *)Py_NewRef((PyObject *)walk->code),
-        .lasti = PyFrame_GetLasti(walk->frame),
-        .protected = mod_is_protected_frame(to->state, walk->frame, walk->code),
+    to->items[to->count++] = (place){
+        .code = (PyCodeObject *)Py_NewRef((PyObject *)code),
+        .lasti = lasti,
+        .protected = protected,
     };
+}
+
+static void
+drop_places(places *of)
+{
+    for (size_t i = 0; i < of->count; i++) {
+        Py_DECREF(of->items[i].code);
+    }
+    PyMem_RawFree(of->items);
+}
+
+static void
+add_scopes(inspection *to, const mod_thread *thread)
+{
+    mod_level level = MOD_THREAD_LEVEL;
+    while (mod_next_level(thread->tstate, &thread->blocks, &level)) {
+        const mod_block *block = mod_block_of_level(thread->tstate, &thread->blocks, level);
+        if (block->code != NULL) {
+            add_place(&to->scopes, block->code, block->lasti, false);
+        }
+    }
 }
 
 /* The level whose request is explained: the outermost that waits; else that was stopped. */
@@ -119,12 +146,14 @@ inspect(void *arg)
     to->flags = itr_flags(thread->record) |
                 (mod_level_flags(&thread->blocks, thread->record, level) & ITR_PENDING);
     mod_find_obstacle(to->state, thread, level, anywhere, &to->obstacle);
+    add_scopes(to, thread);
     mod_walk walk = mod_walk_begin(thread->tstate);
     if (self) {
         mod_walk_on(&walk);
     }
     for (; walk.frame != NULL; mod_walk_on(&walk)) {
-        add_place(to, &walk); /* what is lost cuts the stack short */
+        add_place(&to->stack, walk.code, PyFrame_GetLasti(walk.frame),
+                  mod_is_protected_frame(to->state, walk.frame, walk.code));
     }
     mod_walk_end(&walk);
 }
@@ -132,10 +161,11 @@ inspect(void *arg)
 static PyObject *
 describe_stack(const inspection *of)
 {
-    PyObject *list = PyList_New((Py_ssize_t)of->count);
-    for (size_t i = 0; i < of->count && list != NULL; i++) {
+    size_t count = of->stack.count;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; i < count && list != NULL; i++) {
         /* outermost first, as tracebacks are shown */
-        const place *at = &of->stack[of->count - 1 - i];
+        const place *at = &of->stack.items[count - 1 - i];
         PyObject *where = mod_describe_place(at->code, at->lasti);
         PyObject *described =
             where == NULL ? NULL : Py_BuildValue("(OO)", where, at->protected ? Py_True : Py_False);
@@ -145,6 +175,21 @@ describe_stack(const inspection *of)
             break;
         }
         PyList_SET_ITEM(list, (Py_ssize_t)i, described);
+    }
+    return list;
+}
+
+static PyObject *
+describe_scopes(const inspection *of)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; i < of->scopes.count && list != NULL; i++) {
+        const place *at = &of->scopes.items[i];
+        PyObject *where = mod_describe_place(at->code, at->lasti);
+        if (where == NULL || PyList_Append(list, where) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(where);
     }
     return list;
 }
@@ -176,12 +221,15 @@ describe_inspection(const inspection *of)
     PyObject *where = mod_describe_place(of->obstacle.code, of->obstacle.lasti);
     PyObject *stack = where == NULL ? NULL : describe_stack(of);
     PyObject *asked = stack == NULL ? NULL : describe_request(of);
+    PyObject *scopes = asked == NULL ? NULL : describe_scopes(of);
     PyObject *result = NULL;
-    if (asked != NULL) {
-        result = Py_BuildValue("(OOsiOOO)", of->flags & ITR_REQUESTED ? Py_True : Py_False,
-                               of->flags & ITR_PENDING ? Py_True : Py_False,
-                               states[of->obstacle.kind], of->obstacle.detail, where, stack, asked);
+    if (scopes != NULL) {
+        result =
+            Py_BuildValue("(OOsiOOOO)", of->flags & ITR_REQUESTED ? Py_True : Py_False,
+                          of->flags & ITR_PENDING ? Py_True : Py_False, states[of->obstacle.kind],
+                          of->obstacle.detail, where, stack, asked, scopes);
     }
+    Py_XDECREF(scopes);
     Py_XDECREF(asked);
     Py_XDECREF(where);
     Py_XDECREF(stack);
@@ -191,10 +239,8 @@ describe_inspection(const inspection *of)
 static void
 release_inspection(inspection *of)
 {
-    for (size_t i = 0; i < of->count; i++) {
-        Py_DECREF(of->stack[i].code);
-    }
-    PyMem_RawFree(of->stack);
+    drop_places(&of->stack);
+    drop_places(&of->scopes);
     Py_XDECREF(of->obstacle.code);
     Py_XDECREF(of->lock);
     Py_XDECREF(of->asked.scope);
@@ -233,8 +279,8 @@ inspect_record(mod_state *state, const itr_record *record)
     inspection found = inspect_once(state, record);
     for (int round = 1; found.obstacle.kind == MOD_NOT_ANALYSED && round < EXPLAINING_ROUNDS;
          round++) {
-        for (size_t i = 0; i < found.count; i++) {
-            (void)mod_code_of(found.stack[i].code);
+        for (size_t i = 0; i < found.stack.count; i++) {
+            (void)mod_code_of(found.stack.items[i].code);
             PyErr_Clear(); /* no memory: it is not known, then */
         }
         release_inspection(&found);

@@ -366,6 +366,27 @@ ask_for_the_same(mod_scope *of, itr_record *record)
     return asked && !already ? ask_as_before(of, record->thread_id) : 0;
 }
 
+/* Is the calling thread in it? Then at that level. */
+static bool
+find_level_of(const mod_scope *of, mod_level *level)
+{
+    mod_thread *thread = mod_thread_self;
+    *level = MOD_THREAD_LEVEL;
+    while (mod_is_thread_of_now(thread) && mod_next_level(thread->tstate, &thread->blocks, level)) {
+        if (level->number == of->number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+PyObject *
+mod_scope_is_entered(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    mod_level level;
+    return PyBool_FromLong(find_level_of((mod_scope *)self, &level));
+}
+
 PyObject *
 mod_scope_raise_asked(PyObject *self, PyObject *Py_UNUSED(unused))
 {
@@ -374,11 +395,8 @@ mod_scope_raise_asked(PyObject *self, PyObject *Py_UNUSED(unused))
     if (thread == NULL) {
         return NULL;
     }
-    mod_level level = MOD_THREAD_LEVEL;
-    bool inside = false;
-    while (!inside && mod_next_level(thread->tstate, &thread->blocks, &level)) {
-        inside = level.number == of->number;
-    }
+    mod_level level;
+    bool inside = find_level_of(of, &level);
     if (inside && ask_for_the_same(of, thread->record) < 0) {
         return NULL;
     }

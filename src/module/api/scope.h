@@ -12,6 +12,7 @@ PyObject *mod_scope_enter(PyObject *self, PyObject *unused);
 PyObject *mod_scope_leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *mod_scope_enter_with(PyObject *self, PyObject *unused);
 PyObject *mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *mod_scope_is_entered(PyObject *self, PyObject *unused);
 PyObject *mod_scope_has_raised(PyObject *self, PyObject *exception);
 PyObject *mod_scope_raise_asked(PyObject *self, PyObject *unused);
 

@@ -251,6 +251,7 @@ PyDoc_STRVAR(expired_doc, "expired($self, /)\n--\n\n"
                           "Has the deadline passed while some thread was in the block?");
 PyDoc_STRVAR(anew_doc, "_anew($self, /)\n--\n\nAnother one, as this was made.");
 
+PyDoc_STRVAR(is_entered_doc, "_is_entered($self, /)\n--\n\nIs the calling thread in it?");
 PyDoc_STRVAR(has_raised_doc, "_has_raised($self, exception, /)\n--\n\n"
                              "Was it raised, in any thread, for what was asked of the scope?");
 PyDoc_STRVAR(raise_asked_doc,
@@ -268,6 +269,7 @@ static PyMethodDef scope_methods[] = {
     {"expired", mod_scope_expired, METH_NOARGS, expired_doc},
     {"_enter", mod_scope_enter, METH_NOARGS, enter_doc},
     {"_leave", _PyCFunction_CAST(mod_scope_leave), METH_FASTCALL, leave_doc},
+    {"_is_entered", mod_scope_is_entered, METH_NOARGS, is_entered_doc},
     {"_has_raised", mod_scope_has_raised, METH_O, has_raised_doc},
     {"_raise_asked", mod_scope_raise_asked, METH_NOARGS, raise_asked_doc},
     {NULL, NULL, 0, NULL},

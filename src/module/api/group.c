@@ -1,0 +1,146 @@
+/*
+ * See group.h. A method in Python cannot catch what a signal handler raises in its first line, and
+ * whoever called it has no second chance. So `__exit__` is here, where no handler runs: it calls
+ * the steps, and calls one again that was broken off, with all that has been raised so far.
+ */
+#include "api/group.h"
+
+#include <stdbool.h>
+
+#include "cpython/compat.h"
+
+/* So often a step is called for which there is no memory or no room on the stack. */
+enum { MOST_FAILURES = 100 };
+
+/* Add what is raised to the list, and raise it no more. -1 with an exception set. */
+static int
+add_raised(PyObject *raised)
+{
+    mod_raised error = mod_put_aside();
+    PyErr_NormalizeException(&error.type, &error.value, &error.traceback);
+    if (error.traceback != NULL) {
+        (void)PyException_SetTraceback(error.value, error.traceback);
+    }
+    if (PyList_Append(raised, error.value) < 0) {
+        PyErr_Clear();
+        mod_put_back(error);
+        return -1;
+    }
+    Py_XDECREF(error.type);
+    Py_XDECREF(error.value);
+    Py_XDECREF(error.traceback);
+    return 0;
+}
+
+/* Call the group's method, of `raised` and perhaps one thing more, until it returns. NULL with an
+   exception set: it cannot be called. */
+static PyObject *
+until_it_returns(PyObject *group, const char *method, PyObject *raised, PyObject *more)
+{
+    int failures = 0;
+    for (;;) {
+        PyObject *result = more == NULL ? PyObject_CallMethod(group, method, "O", raised)
+                                        : PyObject_CallMethod(group, method, "OO", raised, more);
+        if (result != NULL) {
+            return result;
+        }
+        bool hopeless = PyErr_ExceptionMatches(PyExc_RecursionError) ||
+                        PyErr_ExceptionMatches(PyExc_MemoryError);
+        failures += hopeless;
+        if (failures == MOST_FAILURES || add_raised(raised) < 0) {
+            return NULL;
+        }
+    }
+}
+
+/* Leave the scope of the block, which `last` leaves, or None. Returns whether that goes no further;
+   None if another exception does. NULL with an exception set. */
+static PyObject *
+leave_body(PyObject *group, PyObject *raised, PyObject *last)
+{
+    PyObject *body = PyObject_GetAttrString(group, "_body");
+    if (body == NULL) {
+        return NULL;
+    }
+    PyObject *type = last == Py_None ? Py_None : (PyObject *)Py_TYPE(last);
+    PyObject *ends = PyObject_CallMethod(body, "__exit__", "OOO", type, last, Py_None);
+    Py_DECREF(body);
+    if (ends == NULL && add_raised(raised) == 0) {
+        ends = Py_NewRef(Py_None);
+    }
+    return ends;
+}
+
+/* See _group.py. Returns what comes out: an exception; True or False: nothing but what the block
+   has raised, if that goes on. NULL with an exception set. */
+static PyObject *
+leave_group(PyObject *group, PyObject *raised)
+{
+    PyObject *last = until_it_returns(group, "_wait", raised, NULL);
+    if (last == Py_False) {
+        Py_DECREF(last);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a group is left once, by the thread that has entered it");
+        return NULL;
+    }
+    bool plain = last == Py_True;
+    PyObject *ends = last == NULL ? NULL : leave_body(group, raised, plain ? Py_None : last);
+    PyObject *outcome = ends == NULL ? NULL
+                        : plain && ends != Py_None
+                            ? Py_NewRef(ends)
+                            : until_it_returns(group, "_outcome", raised, ends);
+    Py_XDECREF(last);
+    Py_XDECREF(ends);
+    return outcome;
+}
+
+static PyObject *
+group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    /* What the block has raised, or None; and then what leaving it has. */
+    PyObject *raised = PyList_New(1);
+    if (raised == NULL) {
+        return NULL;
+    }
+    PyList_SET_ITEM(raised, 0, Py_NewRef(nargs > 1 ? args[1] : Py_None));
+    PyObject *outcome = leave_group(self, raised);
+    if (outcome != NULL && !PyBool_Check(outcome)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(outcome), outcome);
+        Py_CLEAR(outcome);
+    }
+    /* What was raised in a step has the step's frame, which has the list. */
+    mod_raised error = mod_put_aside();
+    (void)PyList_SetSlice(raised, 0, PyList_GET_SIZE(raised), NULL);
+    mod_put_back(error);
+    Py_DECREF(raised);
+    return outcome;
+}
+
+PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
+                       "Leave it when all tasks have ended.");
+
+static PyMethodDef group_methods[] = {
+    {"__exit__", _PyCFunction_CAST(group_exit), METH_FASTCALL, exit_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot group_slots[] = {
+    {Py_tp_methods, group_methods},
+    {0, NULL},
+};
+
+static PyType_Spec group_spec = {
+    .name = "interruption._interruption._Group",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = group_slots,
+};
+
+int
+mod_group_init(PyObject *module)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &group_spec, NULL);
+    int status = type == NULL ? -1 : PyModule_AddType(module, type);
+    Py_XDECREF(type);
+    return status;
+}
