@@ -475,11 +475,15 @@ class ThreadGroup(_Group):
             if not self._running.copy():
                 break
             self._left = False  # a task of a group around it has submitted meanwhile
+        # They end at once. No loop in the block: from its jump 3.13 does not come to the exit.
+        with defer_interruption:
+            self._join()
+
+    def _join(self) -> None:
         ending = self._ending
-        with defer_interruption:  # they end at once
-            while ending:
-                ending[0].join()
-                ending.popleft()
+        while ending:
+            ending[0].join()
+            ending.popleft()
 
     def _outcome(
         self,
