@@ -60,6 +60,7 @@ def at(phase):
         if {phase!r} == "atexit":
             atexit.register(holds)
         if {phase!r} == "last objects":
+            under_way.UNLESS_SAID = 3       # the end of the interpreter has begun long before
             class Last:
                 def __del__(self, holds=holds, ends=sys.is_finalizing):
                     assert ends()
