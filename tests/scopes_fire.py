@@ -489,6 +489,8 @@ class Worker:
                 self.act(entry, depth, sure)
         except ExceptionGroup as errors:
             self.judge_errors(errors)
+            # What has been asked of the block is hidden behind them, and ends here.
+            self.swallowed = self.swallowed or errors.__cause__ is not None
             raise Own from None
         else:
             if any(future.cancelled() or future.result() != "result" for future in futures):
@@ -500,7 +502,8 @@ class Worker:
     def judge_errors(self, errors: ExceptionGroup) -> None:
         """Only what tasks and the block have raised themselves, or have come out by."""
         for error in errors.exceptions:
-            if not isinstance(error, (Own, TimeoutError, RuntimeError)):
+            passed = mark_of(error) is not None and self.is_passed(error)
+            if not (isinstance(error, (Own, TimeoutError, RuntimeError)) or passed):
                 self.wrong(f"result: {error!r} is an error of a group")
 
     def swallow(self, entry: Entry, depth: int, sure: Entry | None) -> None:

@@ -562,6 +562,21 @@ def test_cleanup_that_a_limit_has_begun_may_use_a_group():  # S25
     in_thread(body)
 
 
+def test_a_scope_that_is_asked_again_stops_a_group_in_its_cleanup():  # S8, S23
+    def body():
+        with Scope() as scope:
+            try:
+                scope.interrupt(KeyError)
+                threading.Event().wait()
+            finally:
+                with ThreadGroup():
+                    scope.interrupt(KeyError)
+                    threading.Event().wait()
+        return "no error of the group's"
+
+    assert in_thread(body)
+
+
 def test_a_limit_of_its_own_ends_cleanup_in_a_shield():
     def body():
         worker = Worker()

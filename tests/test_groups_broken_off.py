@@ -233,7 +233,7 @@ def test_what_is_broken_off_in_a_limit_leaves_that_as_it_is():
         while again:
             with timeout(1000) as limit:
                 again = broken_off(fails, Breaker(number, BrokenBase))
-                assert _scopes() == (False, [limit])
+                assert _scopes() == (False, [limit], [limit])
             number += 1
 
     in_thread(body)

@@ -170,7 +170,8 @@ class ThreadGroup(_Group):
     _owner: threading.Thread | None = None
     _opened: tuple[CodeType, int] | None = None  # by which code, at which instruction
     _shielded = False
-    _outer: list[Scope]
+    _outer: list[Scope]  # which the tasks are in, too
+    _around: list[Scope]  # all of them
     # Of the thread that is in the block.
     _asks = False  # it has begun to ask the tasks, and has not come to the end
     _asked_again = False
@@ -351,7 +352,7 @@ class ThreadGroup(_Group):
         return isinstance(error, ThreadExit) or self._is_marked(error)
 
     def _is_marked(self, error: BaseException) -> bool:
-        marks = [scope for scope in self._outer if scope._has_raised(error)]
+        marks = [scope for scope in self._around if scope._has_raised(error)]
         return bool(marks)
 
     def _note(self, task: _Task, result: Any) -> None:
@@ -427,7 +428,7 @@ class ThreadGroup(_Group):
             self._owner = threading.current_thread()
             frame = sys._getframe(1)
             self._opened = (frame.f_code, frame.f_lasti)
-            self._shielded, self._outer = _scopes()
+            self._shielded, self._outer, self._around = _scopes()
             self._body.__enter__()
             return self  # noqa: TRY300  (a signal handler may raise here, too)
         except BaseException:

@@ -421,7 +421,8 @@ PyObject *
 mod_scopes_in_force(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     mod_thread *thread = mod_thread_self;
-    PyObject *scopes = PyList_New(0);
+    PyObject *all = PyList_New(0);
+    PyObject *scopes = all == NULL ? NULL : PyList_New(0);
     bool shielded = false;
     if (scopes != NULL && mod_is_thread_of_now(thread)) {
         mod_view view;
@@ -429,12 +430,16 @@ mod_scopes_in_force(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
         shielded = view.shields > 0;
         mod_level level = MOD_THREAD_LEVEL;
         while (scopes != NULL && mod_next_level(thread->tstate, &thread->blocks, &level)) {
-            if (is_in_force(thread, level) &&
-                PyList_Append(scopes, mod_scope_of_level(thread->tstate, &thread->blocks, level)) <
-                    0) {
+            PyObject *scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
+            if (PyList_Append(all, scope) < 0 ||
+                (is_in_force(thread, level) && PyList_Append(scopes, scope) < 0)) {
                 Py_CLEAR(scopes);
             }
         }
     }
-    return scopes == NULL ? NULL : Py_BuildValue("(NN)", PyBool_FromLong(shielded), scopes);
+    if (scopes == NULL) {
+        Py_XDECREF(all);
+        return NULL;
+    }
+    return Py_BuildValue("(NNN)", PyBool_FromLong(shielded), scopes, all);
 }

@@ -16,8 +16,8 @@ PyObject *mod_scope_is_entered(PyObject *self, PyObject *unused);
 PyObject *mod_scope_has_raised(PyObject *self, PyObject *exception);
 PyObject *mod_scope_raise_asked(PyObject *self, PyObject *unused);
 
-/* _scopes(): is the calling thread shielded, and in which scopes is it, outermost first? Without
-   those that a shield is inside of, or that have stopped it already. */
+/* _scopes(): is the calling thread shielded, and in which scopes is it, outermost first? First
+   without those that a shield is inside of, or that have stopped it already; then all. */
 PyObject *mod_scopes_in_force(PyObject *module, PyObject *unused);
 
 /* The thread that watches deadlines could not be started, or there is no memory: returns -1, with
