@@ -20,7 +20,7 @@ RECIPES = dict(BLOCK.findall(PAGE.read_text(encoding="utf-8")))
 ENVIRONMENT = {
     "QT_QPA_PLATFORM": "offscreen",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{PATIENCE:.0f}",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{5 * PATIENCE:.0f}",
 }
 
 
@@ -30,7 +30,7 @@ def run(package, source, folder):
     program = folder / "program.py"
     program.write_text(source, encoding="utf-8")
     environment = {**os.environ, **ENVIRONMENT, "PREFECT_HOME": str(folder)}
-    done = run_python(program, env=environment, timeout=3 * PATIENCE)
+    done = run_python(program, env=environment, timeout=7 * PATIENCE)
     if "ImportError" in done.stderr and ".so" in done.stderr:
         pytest.skip(done.stderr.splitlines()[-1])  # of a system without what Qt needs
     return done
