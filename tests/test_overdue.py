@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from interruption import Scope, ThreadExit, interrupt
+from interruption import Scope, ThreadExit, interrupt, overdue
 from interruption.overdue import Watch
 from support import PATIENCE, Started, expect_script, until
 
@@ -62,10 +62,14 @@ def test_what_goes_on_is_named_once_with_its_place(caplog):
         watch.expect_end("nobody wants it")
         until(lambda: caplog.records)
         watch.expect_end("nobody wants it at all")
+        with Watch("later", LOGGER, 0.02) as later:
+            later.expect_end("it is to stop")
+            until(lambda: len(caplog.records) == 2)
         goes.go.set()
         started.finish()
     until(lambda: not lookers())
-    (record,) = caplog.records
+    record, later = caplog.records
+    assert later.getMessage().startswith("later still runs, 0.02 s after")
     assert (record.name, record.levelno) == (LOGGER, logging.WARNING)
     line = Goes.on.__code__.co_firstlineno
     said = f"Goes.on ({__file__}:{line}) still runs, 0.02 s after it was asked to stop"
@@ -87,7 +91,8 @@ def test_what_ends_in_time_is_not(caplog):
     assert caplog.records == []
 
 
-def test_the_earliest_is_named_first_and_the_time_may_be_told(caplog):
+def test_the_earliest_is_named_first_and_the_time_may_be_told(monkeypatch, caplog):
+    monkeypatch.setattr(overdue, "_IDLE", NEVER)  # it is told of what is due sooner
     first, second = Watch("first", LOGGER, 0.02), Watch("second", LOGGER, NEVER)
     third = Watch("third", LOGGER, 30)
     with second, first, third:

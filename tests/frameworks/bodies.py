@@ -44,7 +44,8 @@ BODIES = {
 }
 FOR_EVER = [kind for kind in BODIES if kind != "quick"]
 # Limits are longer than a task takes to begin, on any machine: so few of them.
-A_FEW = ["running", "sleep", "lock", "socket"]
+# Each pair at once, in two threads.
+PAIRS = [("running", "sleep"), ("lock", "socket")]
 LIMIT = 4  # seconds
 
 
@@ -72,8 +73,13 @@ def hold_a_lock(path):
     time.sleep(PATIENCE)
 
 
+def give_up(path):
+    say(path, "begin")
+    raise TimeoutError("its own")
+
+
 # They say "begin" themselves: when they are so far that they may be interrupted.
-WITH_PATH = {"holds": hold_a_lock, "swallows": swallow}
+WITH_PATH = {"holds": hold_a_lock, "swallows": swallow, "gives up": give_up}
 
 
 def run(kind, path, others=None):

@@ -99,19 +99,16 @@ def test_a_task_that_is_revoked_stops_and_cleans_up(worker, tmp_path, kind):
     assert isinstance(error, TaskRevokedError)
 
 
-@pytest.mark.parametrize("kind", bodies.A_FEW)
-def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kind):
-    task = worker.send(kind, tmp_path / "task", time_limit=LIMIT)
-    state, error = outcome(task.result)
-    assert state == "FAILURE"
-    assert isinstance(error, TimeLimitExceeded)
-    task.until("state IGNORED")
-    assert task.said() == [
-        "begin",
-        f"ThreadExit time limit of {LIMIT} s",
-        "finally",
-        "state IGNORED",
-    ]
+@pytest.mark.parametrize("kinds", bodies.PAIRS)
+def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kinds):
+    reason = f"ThreadExit time limit of {LIMIT} s"
+    tasks = [worker.send(kind, tmp_path / kind, time_limit=LIMIT) for kind in kinds]
+    for task in tasks:
+        state, error = outcome(task.result)
+        assert state == "FAILURE"
+        assert isinstance(error, TimeLimitExceeded)
+        task.until("state IGNORED")
+        assert task.said() == ["begin", reason, "finally", "state IGNORED"]
 
 
 def test_a_soft_limit_is_celerys_exception(worker, tmp_path):

@@ -72,11 +72,12 @@ def told(name):
     return ["begin", f"{name} None", "finally"]
 
 
-@pytest.mark.parametrize("kind", bodies.A_FEW)
-def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kind):
-    task = worker.send(kind, tmp_path / "task", time_limit=LIMIT * 1000)
-    task.until("finally")
-    assert task.said() == told("TimeLimitExceeded")
+@pytest.mark.parametrize("kinds", bodies.PAIRS)
+def test_a_time_limit_reaches_whatever_it_does(worker, tmp_path, kinds):
+    tasks = [worker.send(kind, tmp_path / kind, time_limit=LIMIT * 1000) for kind in kinds]
+    for task in tasks:
+        task.until("finally")
+        assert task.said() == told("TimeLimitExceeded")
 
 
 def test_the_log_has_the_place_where_it_was(worker, tmp_path):

@@ -72,11 +72,12 @@ def error_of(task):
     return caught.value.metadata["error"]
 
 
-@pytest.mark.parametrize("kind", bodies.A_FEW)
-def test_a_timeout_reaches_whatever_it_does(consumer, tmp_path, kind):
-    task = consumer.send(kind, tmp_path / "task", timeout=LIMIT)
-    assert "TaskTimeout" in error_of(task)
-    assert task.said() == ["begin", "ThreadExit deadline", "finally"]
+@pytest.mark.parametrize("kinds", bodies.PAIRS)
+def test_a_timeout_reaches_whatever_it_does(consumer, tmp_path, kinds):
+    tasks = [consumer.send(kind, tmp_path / kind, timeout=LIMIT) for kind in kinds]
+    for task in tasks:
+        assert "TaskTimeout" in error_of(task)
+        assert task.said() == ["begin", "ThreadExit deadline", "finally"]
 
 
 @pytest.mark.parametrize("kind", bodies.FOR_EVER)
@@ -85,6 +86,12 @@ def test_a_task_that_is_revoked_stops_and_cleans_up(consumer, tmp_path, kind):
     task.result.revoke()
     assert "it was revoked while it ran" in error_of(task)
     assert task.said() == ["begin", "ThreadExit revoked", "finally"]
+
+
+def test_a_timeout_of_its_own_is_its_own(consumer, tmp_path):
+    task = consumer.send("gives up", tmp_path / "task", timeout=PATIENCE)
+    assert "TimeoutError" in error_of(task)
+    assert "TaskTimeout" not in error_of(task)
 
 
 def test_a_lock_is_given_up_first(consumer, tmp_path):
@@ -107,6 +114,10 @@ def test_a_revoke_is_for_one_run(consumer, tmp_path):
     task.result.revoke()
     error_of(task)
     until(lambda: not task.result.is_revoked())
+    another = consumer.send("sleep", tmp_path / "another")
+    another.result.revoke()  # who looks at this one might look at the first one, too
+    error_of(another)
+    assert f"run[{task.result.id}] still runs" not in consumer.log.read_text()
 
 
 def test_the_next_task_of_that_thread_is_never_hit(consumer, tmp_path):
