@@ -92,6 +92,7 @@ USED_WITH_EXTRAS = [
         "ipykernel==7.*",
         "jupyter_client==8.*",
         "apscheduler==3.11.*",
+        "pytest-timeout==2.*",
         "pyside6-essentials==6.*",
     ),
 ]
