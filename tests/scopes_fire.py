@@ -492,6 +492,9 @@ class Worker:
             # What has been asked of the block is hidden behind them, and ends here.
             self.swallowed = self.swallowed or errors.__cause__ is not None
             raise Own from None
+        except (ThreadExit, Asked):
+            self.swallowed = True  # of several that stop it the last comes out, without the others
+            raise
         else:
             if any(future.cancelled() or future.result() != "result" for future in futures):
                 self.wrong("result: it goes on behind a group without results")
