@@ -71,6 +71,7 @@ class Entry:
     def __init__(self, scope: Scope, name: str, *, sure: bool, again: bool = False) -> None:
         self.scope, self.name = scope, name
         self.again = again  # it is entered more than once, and by others
+        self.grouped = False  # tasks of a group are in it, or were: it may have expired for those
         self.shields = False  # what is asked outside of it waits
         self.around: list[str] = []  # the names of those that it is in
         self.sure = sure  # its time is up soon, and nobody moves that
@@ -287,7 +288,7 @@ class Worker:
         arrived, scope = entry.arrived, entry.scope
         self.notes.append(f"out of {entry.name}: {arrived!r}, {out!r}")
         expired = scope.expired()
-        if expired and not self.is_past(scope):
+        if expired and not (entry.grouped or self.is_past(scope)):
             self.wrong(f"wrong: {entry.name} has expired before its time")
         if arrived is None:
             if entry.done and out is not None and self.is_of(out, entry):
@@ -470,6 +471,8 @@ class Worker:
     def in_group(self, entry: Entry, depth: int, sure: Entry | None) -> None:
         """What it is in reaches its tasks, which have ended when it is left (S28)."""
         self.counts["groups"] += 1
+        for around in self.entered:
+            around.grouped = True
         threads: list[threading.Thread] = []
         futures: list[Future[str]] = []
         kinds = [self.random.random() for _ in range(self.random.randrange(1, 4))]
@@ -541,7 +544,7 @@ class Worker:
         try:
             if interruption_requested() or current_deadline() != math.inf:
                 answer = 2
-            elif entry.scope.expired() or entry.scope.when() is not None:
+            elif (entry.scope.expired() and not entry.grouped) or entry.scope.when() is not None:
                 answer = 3
             else:
                 answer = 4
