@@ -75,6 +75,7 @@ RUNS = [
     Run("parking_lot.pml"),
     Run("parking_lot.pml", ("FREE_THREADED",)),
     Run("registry.pml"),
+    Run("registry.pml", ("ANOTHER_STATE",)),
     Run("levels.pml", ("ACTIONS=5",)),
 ]
 
@@ -143,6 +144,11 @@ MUTATIONS = [
         living_not_noted="seen by whom it was for",
         found_without_a_reference="record still there",
         end_not_marked="payloads come back",
+    ),
+    *_of(
+        "registry.pml",
+        "ANOTHER_STATE",
+        adopted_taken_for_a_predecessor_s="seen by whom it was for",
     ),
     *_of(
         "levels.pml",

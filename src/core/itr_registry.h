@@ -13,8 +13,11 @@
  *
  * Why a reused thread id never inherits a request: an adopted record leaves the registry before its
  * thread id can be given away (itr_end, at the latest in the thread-exit handler), and one that was
- * not adopted is adopted only by the thread with its very serial. A record with the same thread id
- * and another serial is a dead thread's, and is thrown away by whoever meets it.
+ * not adopted is adopted only by the thread with its very serial. One that was not, with the same
+ * thread id and another serial, is a dead thread's, and is thrown away by whoever meets it.
+ *
+ * One that was adopted is its thread's until that ends, whatever other serial has been seen with
+ * the thread id: a thread of the system may have several states in turn, and looks by one of them.
  *
  * One mutex guards the registry; it is taken before the timer's, which is taken before a record's.
  */
@@ -56,6 +59,7 @@ itr_record *itr_find(uintptr_t thread_id);
  * Ask a thread that the embedder has just seen alive, whether it has a record or not; as
  * itr_request. thread_id may be ITR_NO_THREAD_ID. `*more` (if not NULL) is the thread's record,
  * with a reference for the caller, if there is more to do (itr_needs_more); else NULL.
+ * ITR_FINISHED also if that id's thread has adopted a record by another serial: itr_find has it.
  */
 itr_answer itr_ask(itr_thread thread, itr_payload *payload, itr_record **more);
 

@@ -152,9 +152,11 @@ look_up_record(itr_thread thread)
 }
 
 /* Throw away the records of earlier threads with this one's id. Returns false if there is one of a
-   later thread: then this one has ended. */
+   later thread: then this one has ended. Or one that has been adopted, unless it is the calling
+   thread that is meant: then its thread lives, so this one has ended, or is that one by the name of
+   another state that it has. */
 static bool
-bury_predecessors(itr_thread thread)
+bury_predecessors(itr_thread thread, bool itself)
 {
     if (thread.thread_id == ITR_NO_THREAD_ID) {
         return true;
@@ -165,7 +167,7 @@ bury_predecessors(itr_thread thread)
         if (record->thread_id != thread.thread_id || record->serial == thread.serial) {
             continue;
         }
-        if (record->serial > thread.serial) {
+        if (record->serial > thread.serial || (record->adopted && !itself)) {
             return false;
         }
         throw_away(record);
@@ -215,7 +217,7 @@ itr_adopt(itr_thread self)
         disown(earlier);
     }
     lock_registry();
-    (void)bury_predecessors(self);
+    (void)bury_predecessors(self, true);
     itr_record *record = look_up_record(self);
     if (record == NULL) {
         record = make(self);
@@ -273,7 +275,7 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **more)
         *more = NULL;
     }
     lock_registry();
-    bool alive = bury_predecessors(thread);
+    bool alive = bury_predecessors(thread, false);
     if (alive) {
         record = look_up_record(thread);
         if (record == NULL) {

@@ -151,6 +151,29 @@ asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_la
 }
 
 static void *
+be_asked_by_the_name_of_another_state(void *argument)
+{
+    itr_thread self = *(itr_thread *)argument, other_state = imagine(self.thread_id);
+    itr_record *record = itr_adopt(self);
+    EXPECT(itr_enter_scope(record, 7));
+    EXPECT(itr_ask(other_state, NULL, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+    itr_record *found = itr_find(self.thread_id);
+    EXPECT(found == record && itr_request_scope(found, 7, NULL) == ITR_NEW);
+    itr_release(found);
+    EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
+    return NULL;
+}
+
+/* As long as it lives: nor are its scopes lost, with what they were asked and their deadlines. */
+static void
+who_has_adopted_is_taken_for_nobody_s_predecessor(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(be_asked_by_the_name_of_another_state, &thread);
+    EXPECT(itr_count().records == 0);
+}
+
+static void *
 live_twice_under_one_id(void *argument)
 {
     itr_thread *lives = argument;
@@ -300,6 +323,7 @@ main(void)
     RUN(threads_without_an_id_do_not_bury_each_other);
     RUN(a_successor_with_the_same_id_inherits_nothing);
     RUN(asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late);
+    RUN(who_has_adopted_is_taken_for_nobody_s_predecessor);
     RUN(a_system_thread_that_lives_again_under_a_new_serial_starts_afresh);
     RUN(asking_an_adopted_thread_finds_its_record);
     RUN(a_reference_outlives_the_thread);

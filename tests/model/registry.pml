@@ -6,9 +6,17 @@
  * What is done under the registry's mutex is one step, as is what is done under a record's.
  *
  * There are two threads, of serials 1 and 2. Both get the same thread id, the second as soon as the
- * first has ended; it may have been made, and be without an id, before that.
+ * first has ended; it may have been made, and be without an id, before that. With ANOTHER_STATE the
+ * second, once it has looked, may get another state besides, of serial 3, which it never looks by.
  */
 #define TARGETS 2
+#ifdef ANOTHER_STATE
+#define NAMES 3
+#define HAS_ANOTHER_STATE (thread[3].stage == RUNS)
+#else
+#define NAMES TARGETS
+#define HAS_ANOTHER_STATE 0
+#endif
 #ifndef LOOKS
 #define LOOKS(s) s /* of the thread of that serial, at the most */
 #endif
@@ -35,7 +43,7 @@ typedef thread_t {
     mtype stage = UNMADE;
     bit owed;        /* a request has been accepted for it, and not been delivered yet */
 }
-thread_t thread[TARGETS + 1]; /* by serial */
+thread_t thread[NAMES + 1]; /* by serial */
 
 byte epoch;
 byte accepted, came_back;     /* payloads */
@@ -101,14 +109,20 @@ inline look_up(with_id, s)
 
 #define HAS_ID(n, with_id) (with_id != NO_ID && record[n].listed && record[n].id == with_id)
 
+#ifdef MUTATION_adopted_taken_for_a_predecessor_s
+#define IS_THEIRS(n, s, itself) 0
+#else
+#define IS_THEIRS(n, s, itself) (record[n].adopted && record[n].serial != s && !itself)
+#endif
+
 /* src/core/registry.c: bury_predecessors */
-inline bury_predecessors(with_id, s)
+inline bury_predecessors(with_id, s, itself)
 {
     later = 0;
     for (i : 0 .. RECORDS - 1) {
         if
-        :: HAS_ID(i, with_id) && record[i].serial < s -> throw_away(i)
-        :: HAS_ID(i, with_id) && record[i].serial > s -> later = 1
+        :: HAS_ID(i, with_id) && (record[i].serial > s || IS_THEIRS(i, s, itself)) -> later = 1
+        :: HAS_ID(i, with_id) && record[i].serial < s && !IS_THEIRS(i, s, itself) -> throw_away(i)
         :: else
         fi
     }
@@ -166,7 +180,11 @@ inline itr_request()
             record[found].pending = 1;
             accepted++;
             if
+#ifdef ANOTHER_STATE
+            :: meant -> assert(record[found].serial == meant || (meant == 2 && !record[found].adopted))
+#else
             :: meant -> assert(record[found].serial == meant)
+#endif
             :: else
             fi;
             thread[record[found].serial].owed = 1
@@ -179,7 +197,7 @@ inline itr_request()
 inline itr_ask(with_id, s)
 {
     d_step {
-        bury_predecessors(with_id, s);
+        bury_predecessors(with_id, s, 0);
         found = NONE;
         if
         :: !later ->
@@ -215,7 +233,10 @@ inline mod_interrupt(whom)
     :: found == NONE -> /* the youngest listed with that id */
         d_step {
             if
-            :: IS_LISTED(2) && ID_OF(2) == THE_ID -> listed = 2
+#ifdef ANOTHER_STATE
+            :: HAS_ANOTHER_STATE -> listed = 3
+#endif
+            :: IS_LISTED(2) && ID_OF(2) == THE_ID && !HAS_ANOTHER_STATE -> listed = 2
             :: IS_LISTED(1) && ID_OF(1) == THE_ID -> listed = 1
             :: else -> listed = 0
             fi
@@ -242,7 +263,7 @@ inline itr_sweep()
 {
     d_step {
 #ifndef MUTATION_living_not_noted
-        for (one : 1 .. TARGETS) {
+        for (one : 1 .. NAMES) {
             if
             :: has[one] ->
                 look_up(id[one], one);
@@ -276,26 +297,29 @@ inline mod_interrupt_all_threads()
 {
     d_step { epoch++; begun = epoch };
     d_step {
-        for (one : 1 .. TARGETS) {
+        for (one : 1 .. NAMES) {
             has[one] = IS_LISTED(one);
             id[one] = (has[one] -> ID_OF(one) : 0)
         };
         one = 1
     };
     do
-    :: one <= TARGETS && has[one] -> itr_ask(id[one], one); one++
-    :: one <= TARGETS && !has[one] -> one++
-    :: one > TARGETS -> break
+    :: one <= NAMES && has[one] -> itr_ask(id[one], one); one++
+    :: one <= NAMES && !has[one] -> one++
+    :: one > NAMES -> break
     od;
     itr_sweep();
-    d_step { has[1] = 0; has[2] = 0; id[1] = 0; id[2] = 0 }
+    d_step {
+        for (one : 1 .. NAMES) { has[one] = 0; id[one] = 0 };
+        one = 0
+    }
 }
 
 /* `what` it does: interrupt that thread or, 0, all. */
 proctype requester(byte what)
 {
     byte found = NONE, listed, meant, one, begun;
-    bit is_alive, has[TARGETS + 1], id[TARGETS + 1];
+    bit is_alive, has[NAMES + 1], id[NAMES + 1];
 
     if
     :: what -> mod_interrupt(what)
@@ -311,7 +335,7 @@ proctype requester(byte what)
 inline itr_adopt()
 {
     d_step {
-        bury_predecessors(THE_ID, serial);
+        bury_predecessors(THE_ID, serial, 1);
 #ifdef MUTATION_adopts_a_new_one
         found = NONE;
 #else
@@ -381,13 +405,22 @@ proctype target(byte serial)
         :: found == NONE -> itr_adopt()
         :: else
         fi;
-        look()
+        look();
+#ifdef ANOTHER_STATE
+        if
+        :: serial == 2 -> thread[3].stage = RUNS
+        :: skip
+        fi
+#endif
     :: looks = 0; break
     od;
     if
     :: found != NONE -> thread[serial].stage = CLEARED; itr_end(); on_thread_exit()
     :: else -> thread[serial].stage = CLEARED
     fi;
+#ifdef ANOTHER_STATE
+    thread[3].stage = (serial == 2 -> GONE : thread[3].stage);
+#endif
     atomic { thread[serial].stage = GONE; thread[serial].owed = 0 }
 }
 
@@ -395,18 +428,22 @@ proctype target(byte serial)
 init
 {
     byte found = NONE, one, begun;
-    bit has[TARGETS + 1], id[TARGETS + 1];
+    bit has[NAMES + 1], id[NAMES + 1];
 
     thread[0].stage = GONE;
     atomic {
         run target(1); run target(2);
         if
+#ifdef ANOTHER_STATE
+        :: run requester(0); run requester(2)
+#else
         :: run requester(1); run requester(1)
         :: run requester(1); run requester(2)
         :: run requester(2); run requester(2)
         :: run requester(0); run requester(2)
         :: run requester(0); run requester(1)
         :: run requester(0); run requester(0)
+#endif
         fi
     };
     atomic {

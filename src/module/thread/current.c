@@ -65,8 +65,8 @@ mod_current_init(PyObject *module, mod_state *state, const mod_life *told)
     return state->anchor_type == NULL ? -1 : 0;
 }
 
-/* See to it that the dictionary of the calling thread's state holds an anchor. It may hold one: a
-   record can end before its thread, when it is taken for a predecessor's. */
+/* See to it that the dictionary of the calling thread's state holds an anchor. It holds one already
+   if no record could be adopted then. */
 static int
 drop_anchor(mod_state *state, PyObject *dictionary, itr_thread self)
 {

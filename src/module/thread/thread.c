@@ -29,39 +29,20 @@ mod_thread_of(const itr_record *record)
     return itr_flags(record) & ITR_ENDED ? NULL : record->embedder;
 }
 
-/* Let the thread and a record know each other; the thread holds a reference. */
+/* A new thread and its record know each other from here on; the thread holds a reference. */
 static void
 bind(mod_thread *thread, itr_record *record)
 {
     itr_retain(record);
     mod_lock_threads();
-    itr_record *earlier = thread->record;
-    if (earlier == NULL) {
-        thread->older = newest_thread;
-        if (newest_thread != NULL) {
-            newest_thread->newer = thread;
-        }
-        newest_thread = thread;
+    thread->older = newest_thread;
+    if (newest_thread != NULL) {
+        newest_thread->newer = thread;
     }
-    else {
-        earlier->embedder = NULL;
-    }
+    newest_thread = thread;
     thread->record = record;
     record->embedder = thread;
-    itr_mask_waits(record, (atomic_load_explicit(&thread->switches, memory_order_relaxed) &
-                            MOD_NO_WAITS) != 0);
-    itr_set_calls(record, thread->callbacks != NULL);
-    if (thread->blocks.open) {
-        (void)itr_enable_cancel(
-            record); /* an earlier record was taken for a predecessor's, in a region */
-    }
     mod_unlock_threads();
-    if (thread->blocks.scopes > 0) {
-        mod_tell_scopes(&thread->blocks, record);
-    }
-    if (earlier != NULL) {
-        itr_release(earlier);
-    }
 }
 
 mod_thread *
@@ -77,18 +58,19 @@ mod_this_thread_slow(mod_state *state)
         return NULL;
     }
     mod_thread *thread = mod_thread_self;
-    if (thread == NULL || thread->serial != record->serial) {
-        thread = PyMem_RawCalloc(1, sizeof(*thread));
-        if (thread == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        thread->serial = record->serial;
-        thread->thread_id = record->thread_id;
-        thread->tstate = PyThreadState_Get();
-        thread->lockset.thread_state = thread->tstate;
-        mod_thread_self = thread;
+    if (mod_is_thread_of_now(thread)) {
+        return thread; /* a __del__ that ran meanwhile has entered a block */
     }
+    thread = PyMem_RawCalloc(1, sizeof(*thread));
+    if (thread == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    thread->serial = record->serial;
+    thread->thread_id = record->thread_id;
+    thread->tstate = PyThreadState_Get();
+    thread->lockset.thread_state = thread->tstate;
+    mod_thread_self = thread;
     bind(thread, record);
     return thread;
 }

@@ -28,8 +28,7 @@ typedef struct mod_thread {
     uint64_t serial;                /* constant */
     uintptr_t thread_id;            /* constant: outlives the record, in the child of a fork */
     PyThreadState *tstate;          /* constant; lives as long as this is in the list */
-    itr_record *record;             /* its record of now; written by the owner, under the list's
-                                       mutex. The record's `embedder` is this, with this guard */
+    itr_record *record;             /* constant; its `embedder` is this, guarded by the list */
     mod_blocks blocks;              /* owner only */
     mod_lockset lockset;            /* see held_locks.h */
     PyObject *left;                 /* owner only; strong, or NULL: see left_locked.h */
