@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import math
 import os
 import sys
 import threading
@@ -182,6 +183,25 @@ def callback(tools: Tools) -> None:
         pass
 
 
+def limits(tools: Tools) -> None:
+    limit = tools.api.timeout(1000)
+    with limit, tools.api.move_on_after(1000, shield=True), tools.api.timeout_at(math.inf):
+        with tools.lock, tools.api.timeout(1000), tools.api.timeout(1000), tools.lock:
+            assert limit.reschedule(tools.api.current_deadline() + 1000)
+            assert not limit.expired()
+
+
+def scopes(tools: Tools) -> None:
+    with tools.api.Scope() as scope, contextlib.ExitStack() as stack:
+        stack.enter_context(tools.api.Scope())
+        with tools.api.defer_interruption:
+            assert scope.interrupt(reason="why")
+
+
+def limit_function(tools: Tools) -> None:
+    assert tools.api.timeout(1000)(abs)(-1) == 1
+
+
 def switch(tools: Tools) -> None:
     tools.api.blocking.disable()
     tools.api.blocking.enable()
@@ -202,6 +222,9 @@ OPERATIONS: list[Callable[[Tools], None]] = [
     explain,
     protect,
     callback,
+    limits,
+    scopes,
+    limit_function,
     switch,
 ]
 
@@ -221,6 +244,13 @@ def check(tools: Tools) -> None:
     with tools.api.allow_interruption:
         pass
     assert not tools.api.interruption_requested()
+    assert tools.api.current_deadline() == math.inf
+    order = []
+    with tools.api.move_on_after(0) as limit:
+        tools.loops(limit, list)
+        order.append("not stopped")
+    assert limit.expired()
+    assert order == []
 
 
 def tried(operation: Callable[[Tools], None], count: int) -> bool:
@@ -263,7 +293,7 @@ def each_in_threads(name: str, step: int) -> None:
     import interruption
 
     with interruption.allow_interruption:  # all that is done once is done
-        pass
+        interruption.timeout(1)(abs)
     operation = next(each for each in OPERATIONS if each.__name__ == name)
     vain = 0
     for count in range(sys.version_info.minor % step, MOST, step):

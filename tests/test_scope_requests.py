@@ -15,7 +15,10 @@ from interruption import (
     ThreadExit,
     allow_interruption,
     check_interrupt,
+    defer_interruption,
+    explain,
     interruption_requested,
+    move_on_after,
     on_interrupt,
 )
 from support import Started, in_thread
@@ -188,6 +191,37 @@ def test_what_the_program_raises_itself_is_left_alone_whatever_its_class():  # S
             assert not scope.interrupt(exc_type) or never.throw(own)
         assert raised.value is own
         assert not interruption_requested()
+
+
+def test_a_deadline_that_passes_later_is_not_what_was_asked_for():  # S2, S19
+    """What came first is delivered, and told."""
+
+    def body():
+        reasons = []
+        with move_on_after(1000) as limit:
+            try:
+                with defer_interruption:
+                    limit.interrupt()
+                    limit.reschedule(0)
+                    reasons.append(explain(threading.current_thread()).asked.reason)
+            except ThreadExit as error:
+                reasons.append(error.reason)
+                raise
+        with defer_interruption, move_on_after(1000) as limit:
+            try:
+                with defer_interruption:
+                    limit.reschedule(0)
+                    limit.interrupt(reason="later")
+                    reasons.append(explain(threading.current_thread()).asked.reason)
+                time.sleep(0)
+            except ThreadExit as error:
+                reasons.append(error.reason)
+                limit.interrupt(reason="again")
+                reasons.append(explain(threading.current_thread()).asked.reason)
+                raise
+        return reasons
+
+    assert in_thread(body) == [None, None, "deadline", "deadline", "again"]
 
 
 def test_asking_again_while_it_cleans_up_breaks_in():  # S25

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 
 import pytest
-from interruption import Scope, allow_interruption
+from delivery_parts import ask_myself, statements
+from interruption import (
+    Scope,
+    ThreadExit,
+    _interruption,
+    allow_interruption,
+    clear_interrupt,
+    move_on_after,
+    timeout,
+)
 from interruption._interruption import _held
-from support import PATIENCE, expect_script
+from support import PATIENCE, expect_script, in_thread
 
 
 def test_a_thread_that_ends_in_a_scope_leaves_nothing_to_the_next_of_its_ident():
@@ -84,8 +94,105 @@ def test_a_lock_that_was_taken_in_and_out_of_a_scope_is_let_go_in_a_condition():
         assert len(_held()) == 3
         state = lock._release_save()  # noqa: SLF001  (as Condition.wait does)
         assert _held() == []
+        with lock:  # which nobody else has taken meanwhile: it is held once
+            assert len(_held()) == 1
+        assert _held() == []
         lock._acquire_restore(state)  # noqa: SLF001
         assert len(_held()) == 3
+
+
+# What comes in between. ---------------------------------------------------------------------------
+
+
+def entering(block, function):
+    """Run the block in the scope; the function, while the thread is noted in it and not yet in."""
+    if not hasattr(_interruption, "_while_entering"):
+        pytest.skip("this was built with -Dtesting=false, as wheels are")
+    answers, order = [], []
+
+    def body():
+        _interruption._while_entering(lambda: answers.append(function()))  # noqa: SLF001
+        with block:
+            statements()
+            order.append("whole")
+
+    in_thread(body)
+    return answers, order
+
+
+def test_asked_while_it_is_being_entered_it_stops_and_whoever_asks_is_told_so():  # S22
+    scope = Scope()
+    assert entering(scope, scope.interrupt) == ([True], [])
+
+
+def test_a_deadline_that_is_set_while_it_is_being_entered_holds():  # S27
+    limit = move_on_after(1000)
+    assert entering(limit, lambda: limit.reschedule(0)) == ([True], [])
+    assert limit.expired()
+    limit = move_on_after(0)
+    assert entering(limit, lambda: limit.reschedule(None)) == ([True], ["whole"])
+    assert not limit.expired()
+
+
+def test_a_limit_whose_entry_has_failed_is_as_it_was():  # S7, S26
+    """It may be entered later, and its time begins then."""
+
+    def body():
+        limit = timeout(1000)
+        ask_myself()
+        with pytest.raises(ThreadExit), limit:
+            raise AssertionError("it was entered")
+        clear_interrupt()
+        assert limit.when() is None
+        begun = time.monotonic()
+        with limit:
+            return limit.when() > begun + 999  # the kernel's ticks may be late
+
+    assert in_thread(body)
+
+
+# Without memory. ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by a limit on the address space")
+def test_without_memory_for_the_timer_a_limit_is_not_entered():  # S27
+    """Neither is anything left of it, nor is it used up."""
+    expect_script(
+        """
+    import ctypes, math, resource, threading, time
+    from interruption import current_deadline, timeout
+
+    with timeout(None), timeout(None):
+        pass  # what is made once is there
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype = ctypes.c_void_p
+    limit, error = timeout(0.01), None
+    reserve = bytearray(1 << 24)
+    small = [bytes(size) for size in range(1, 500) for _ in range(50)]
+    del small  # there is room for small objects, which do not come to malloc
+    now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now, before[1]))
+    for size in [ctypes.c_size_t(1 << bits) for bits in range(20, 6, -1)]:
+        while malloc(size) is not None:
+            pass
+    try:
+        with limit:
+            error = "it was entered"
+    except MemoryError:
+        del reserve
+        error = "no memory"
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    assert error == "no memory"
+    assert current_deadline() == math.inf
+    try:
+        with limit:
+            time.sleep(1000)
+    except TimeoutError as caught:
+        error = caught
+    assert str(error) == "not done within 0.01 seconds"
+    """
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="by a limit on the address space")

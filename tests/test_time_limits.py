@@ -338,6 +338,14 @@ def test_before_its_entry_it_has_the_deadline_that_it_was_given():  # S27
         statements()
 
 
+def test_seconds_for_a_moment_are_seen_in_the_error():  # S27
+    """As with asyncio.timeout: 5 is a moment of long ago, and has passed."""
+    for limit in (timeout(1000), timeout_at(5)):
+        with pytest.raises(TimeoutError, match=r"deadline, 5\.0 of time\.monotonic\(\)"), limit:
+            assert limit.reschedule(5) or limit.expired()
+            statements()
+
+
 def test_a_result_that_is_there_stands():  # S26
     def answer(limit):
         with limit:
@@ -502,6 +510,7 @@ def test_a_function_is_decorated_and_each_call_has_a_limit_of_its_own():  # S14
 
     assert recurse(3) == "bottom"
     assert seen == [seen[0]] * 4  # the outermost is the earliest
+    time.sleep(SOON)  # a long limit begins at a tick of the kernel's clock: the next one
     assert recurse(0) == "bottom"
     assert seen[-1] > seen[0]
     assert recurse.__name__ == "recurse"
@@ -526,6 +535,37 @@ def test_what_cannot_be_decorated_is_refused_in_words():  # S14
         timeout(1)(Scope)
     with pytest.raises(TypeError, match="decorates a function, not 'int'"):
         timeout(1)(1)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_decorator_without_its_seconds_is_told_what_to_write(limit):
+    for function in (statements, len, Scope, lambda: None):
+        with pytest.raises(TypeError, match=rf"write @{limit.__name__}\(seconds\) above it"):
+            limit(function)
+    with pytest.raises(TypeError, match=r"timeout\(seconds\) and move_on_after\(seconds\)"):
+        Scope(statements)
+
+
+def test_static_methods_and_class_methods_stay_what_they_are():  # S14
+    class Class:
+        @timeout(1000)
+        @staticmethod
+        def static(argument):
+            return argument, current_deadline() < math.inf
+
+        @timeout(1000)
+        @classmethod
+        def of_class(cls, argument):
+            return cls, argument, current_deadline() < math.inf
+
+        @timeout(1000)
+        def method(self, argument):
+            return self, argument, current_deadline() < math.inf
+
+    made = Class()
+    assert Class.static(1) == made.static(1) == (1, True)
+    assert Class.of_class(1) == made.of_class(1) == (Class, 1, True)
+    assert made.method(1) == (made, 1, True)
 
 
 def test_current_deadline_is_the_earliest_in_force():  # S27

@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ._interruption import allow_interruption, defer_interruption
 
@@ -85,6 +85,9 @@ def decorate_limited(limit: Any, function: _Function) -> _Function:
     others run), a class, or something that cannot be called.
     """
     name = type(limit).__name__
+    if isinstance(function, staticmethod | classmethod):
+        limited_function = decorate_limited(limit, function.__func__)
+        return cast("_Function", type(function)(limited_function))
     if isinstance(function, type) or not callable(function):
         what = "a class" if isinstance(function, type) else repr(type(function).__name__)
         raise TypeError(f"{name} decorates a function, not {what}")

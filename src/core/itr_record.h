@@ -23,61 +23,9 @@
 #include <stdint.h>
 
 #include "itr_clock.h"
+#include "itr_level.h"
 #include "itr_parker.h"
 #include "itr_wake_fd.h"
-
-/*
- * What a requester sends along, opaque to the core: the first member of a struct of the caller's.
- * The core owns it from the accepted request until it hands it back in a list of dropped payloads.
- */
-typedef struct itr_payload {
-    struct itr_payload *next;
-    uint64_t origin; /* who may take the request back, by a number; 0: nobody. Guarded by the mutex
-                        of the record that owns it */
-} itr_payload;
-
-/*
- * The bits of `flags`. No bit set: nothing to do, the only case that has to be fast. Named for the
- * debugger: see docs/debugging.md.
- *
- * The three of requests are a level's, too. In `flags` they say that some level has them; pending
- * and asked again, only levels that may be let in (itr_open_from): so who looks for something to do
- * is not kept busy by a request that has to wait.
- */
-enum itr_flag {
-    ITR_REQUESTED = 1U << 0,  /* there is a request, delivered or not; until it is cleared */
-    ITR_PENDING = 1U << 1,    /* there is a request that has not been delivered yet */
-    ITR_ENDED = 1U << 2,      /* the thread has ended: it can be asked no more */
-    ITR_CANCELABLE = 1U << 3, /* the owner lets requests in where it is: see itr_enable_cancel */
-    ITR_ARMED = 1U << 4,      /* the embedder is about to stop the owner: see itr_arm */
-    /* There is a pending request, and it is not the first that was made since its level was last
-       clear of them. */
-    ITR_REQUESTED_AGAIN = 1U << 5,
-    ITR_WAITS = 1U << 6,  /* the owner waits where a request wakes it: see itr_begin_wait */
-    ITR_MASKED = 1U << 7, /* requests do not end the owner's waits: see itr_mask_waits */
-    ITR_CALLS = 1U << 8,  /* who makes a request has something more to do: see itr_set_calls */
-    /* The owner's bias is revoked: another thread has looked at the levels since the owner left one
-       by the mutex. See lock_levels. Not among what itr_flags returns. */
-    ITR_UNBIASED = 1U << 9,
-};
-
-/* Who is asked: the thread as a whole, or a scope, by a number that no other scope of the process
-   has. */
-enum { ITR_THREAD = 0 };
-#define ITR_NOBODY UINT64_MAX
-
-typedef struct {
-    uint64_t number;
-    uint32_t flags;         /* ITR_REQUESTED, ITR_PENDING, ITR_REQUESTED_AGAIN */
-    bool expired;           /* its deadline has passed, and it was asked for that, unless it had
-                               been stopped before */
-    itr_deadline deadline;  /* or ITR_NEVER */
-    itr_payload *pending;   /* NULL unless ITR_PENDING */
-    itr_payload *delivered; /* of the request last delivered */
-} itr_level;
-
-/* So many levels are kept in the record itself: no memory is asked for to enter a scope. */
-enum { ITR_FEW_LEVELS = 4 };
 
 typedef struct itr_record {
     /* ITR_CANCELABLE and ITR_WAITS are written by the owner, ITR_ARMED, ITR_MASKED and ITR_CALLS by
@@ -89,20 +37,22 @@ typedef struct itr_record {
     /* The levels, outermost first, the thread's own before all. Guarded by mutex; where they are,
        how many, their numbers and what has been delivered are written by the owner only. Those
        that enter or leave at the end are written by the owner without it: see lock_levels. */
-    itr_level *levels;            /* `few`, or memory of its own */
+    itr_level *levels;            /* `own`, or memory of their own once there was a scope */
     _Atomic uint32_t level_count; /* atomic: release by the owner, acquire by others */
     uint32_t level_capacity;
     uint32_t open_from; /* guarded by mutex, written by the owner: see itr_open_from */
-    itr_level few[ITR_FEW_LEVELS];
+    itr_parker parker;
+    itr_level own;
     itr_wake_fd wake_fd;    /* guarded by mutex; opened by the owner only.
                                Readable exactly while ITR_REQUESTED */
     itr_wake_fd poll_fd;    /* guarded by mutex; opened by the owner only: see itr_poll_fd */
     bool poll_signalled;    /* guarded by mutex: poll_fd is readable */
     _Atomic bool polls;     /* the owner polls for requests: see itr_take_back. atomic:
                                relaxed,  nothing hangs on it */
-    _Atomic uint32_t helps; /* the embedder's number for what the thread helps with. The same */
-    itr_parker parker;
-    void *embedder; /* the embedder's own, which says who guards it and holds a reference */
+    bool listed;            /* guarded by the registry: it is in there, which holds a reference */
+    bool adopted;           /* the same: its thread has taken it, and says itself when it ends */
+    _Atomic uint32_t helps; /* the embedder's number for what the thread helps with. As `polls` */
+    void *embedder;         /* the embedder's own, which says who guards it and holds a reference */
 
     /* The timer's part: see itr_timer.h. */
     _Atomic itr_deadline looked_at; /* when it looks at this record next. Written under its mutex
@@ -116,8 +66,6 @@ typedef struct itr_record {
     uint64_t born;           /* the registry's epoch when the record was made */
     uint64_t seen;           /* the last sweep that saw the thread alive */
     struct itr_record *next; /* with the same hash */
-    bool listed;             /* in the registry (so it holds a reference) */
-    bool adopted;            /* its thread has taken it, and says itself when it ends */
 } itr_record;
 
 /* What became of a request. */
@@ -192,13 +140,15 @@ bool itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped);
  */
 bool itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped);
 
-/* Owner only. The payload of the request to that level that was delivered last, or NULL. */
+/* Owner only. The payload of the request to that level that was delivered last, or NULL; and
+   whether that was made by its deadline. */
 itr_payload *itr_delivered(const itr_record *record, uint64_t level);
+bool itr_was_timed(const itr_record *record, uint64_t level);
 
 /* By the owner, or while neither it nor anybody else that drops payloads can run: the payload of
-   the request to that level that waits or else was delivered last, or NULL. `*expired`: its
-   deadline has. */
-itr_payload *itr_asked_for(itr_record *record, uint64_t level, bool *expired);
+   the request to that level that waits or else was delivered last, or NULL. `*timed`: that was made
+   by its deadline. */
+itr_payload *itr_asked_for(itr_record *record, uint64_t level, bool *timed);
 
 /* Owner only. Forget the requests to all levels. Returns whether there was one; payloads through
    `dropped`. */
@@ -207,18 +157,21 @@ bool itr_clear(itr_record *record, itr_payload **dropped);
 /*
  * Owner only. A scope is a stretch of the thread's life that can be asked to stop by itself. It is
  * entered inside of those that the thread is in. False: there is no memory, nothing has changed.
+ * With a deadline (or ITR_NEVER): then itr_watch_deadline is to be called.
  *
  * Leaving it, nearly always the innermost, forgets what was asked of it, and nothing else; so what
  * comes too late for it reaches nobody. Returns whether that has changed the flags. A scope that
  * the thread is not in: nothing. `was_asked` (or NULL): whether somebody has asked the scope;
  * payloads come back through `dropped`.
  */
-bool itr_enter_scope(itr_record *record, uint64_t scope);
-
-/* The same, of a scope with a deadline (or ITR_NEVER): then itr_watch_deadline is to be called. */
 bool itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline);
-
 bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
+
+static inline bool
+itr_enter_scope(itr_record *record, uint64_t scope)
+{
+    return itr_enter_scope_until(record, scope, ITR_NEVER);
+}
 
 /* itr_enter_scope_until and itr_enable_cancel in one. Returns the flags before that, or -1. */
 int64_t itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline);

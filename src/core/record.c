@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "itr_level.h"
+
 ITR_TLS itr_record *itr_thread_record = NULL;
 
 itr_record *
@@ -22,9 +24,9 @@ itr_record_new(uintptr_t thread_id, uint64_t serial)
     atomic_init(&record->references, 1);
     itr_parker_init(&record->parker);
     record->wake_fd = record->poll_fd = ITR_NO_WAKE_FD;
-    record->levels = record->few;
+    record->levels = &record->own;
     atomic_init(&record->level_count, 1); /* zeroed: ITR_THREAD */
-    record->level_capacity = ITR_FEW_LEVELS;
+    record->level_capacity = 1;
     record->levels[0].deadline = ITR_NEVER;
     atomic_init(&record->looked_at, ITR_NEVER);
     record->thread_id = thread_id;
@@ -43,7 +45,7 @@ static void
 destroy(itr_record *record)
 {
     assert(record->levels[0].pending == NULL && record->levels[0].delivered == NULL);
-    if (record->levels != record->few) {
+    if (record->levels != &record->own) {
         free(record->levels);
     }
     itr_wake_fd_close(&record->wake_fd);
@@ -118,56 +120,21 @@ change_flags(itr_record *record, uint32_t set, uint32_t unset)
     (void)atomic_fetch_or_explicit(&record->flags, set, memory_order_acq_rel);
 }
 
-/* Put `payload` in front of `list`. */
-static void
-push(itr_payload **list, itr_payload *payload)
-{
-    if (payload != NULL) {
-        payload->next = *list;
-        *list = payload;
-    }
-}
-
 /* Levels. ------------------------------------------------------------------------------------- */
 
-/* The flags that levels have. */
-enum { OF_REQUESTS = ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN };
-
-/* The level of that number among so many, or NULL. Under the mutex. */
-static itr_level *
-find_among(const itr_record *record, uint32_t count, uint64_t number)
-{
-    while (count-- > 0) {
-        if (record->levels[count].number == number) {
-            return &record->levels[count];
-        }
-    }
-    return NULL;
-}
-
-/* The same by the owner, or while it cannot run. */
+/* By the owner, or while it cannot run: the level of that number, or NULL. Under the mutex. */
 static itr_level *
 find_level(const itr_record *record, uint64_t number)
 {
-    return find_among(record, count_of_levels(record), number);
+    return itr_find_among(record->levels, count_of_levels(record), number);
 }
 
-/* Nobody has asked that level any more. Under the mutex. */
-static void
-forget_level(itr_level *level, itr_payload **dropped)
-{
-    push(dropped, level->pending);
-    push(dropped, level->delivered);
-    level->pending = level->delivered = NULL;
-    level->flags = 0;
-}
-
-/* Nor any level. Under the mutex. */
+/* Nobody has asked any level any more. Under the mutex. */
 static void
 forget_levels(itr_record *record, itr_payload **dropped)
 {
     for (uint32_t i = 0; i < count_of_levels(record); i++) {
-        forget_level(&record->levels[i], dropped);
+        itr_forget_level(&record->levels[i], dropped);
     }
 }
 
@@ -181,7 +148,7 @@ sum_levels(itr_record *record, uint32_t count)
         uint32_t flags = record->levels[i].flags;
         sum |= i >= record->open_from ? flags : flags & ITR_REQUESTED;
     }
-    uint32_t before = flags_locked(record) & OF_REQUESTS;
+    uint32_t before = flags_locked(record) & ITR_OF_REQUESTS;
     if (sum == before) {
         return false;
     }
@@ -222,6 +189,7 @@ accept(itr_record *record, uint32_t count, itr_level *level, itr_payload *payloa
         payload->origin = 0;
     }
     level->pending = payload;
+    level->timed = false;
     level->flags |= level->flags & ITR_REQUESTED ? ITR_PENDING | ITR_REQUESTED_AGAIN
                                                  : ITR_PENDING | ITR_REQUESTED;
     (void)sum_levels(record, count);
@@ -253,7 +221,7 @@ request(itr_record *record, uint64_t number, itr_payload *payload)
 {
     bool wakes;
     uint32_t count = lock_levels(record);
-    itr_level *level = find_among(record, count, number);
+    itr_level *level = itr_find_among(record->levels, count, number);
     itr_answer answer = accept_and_signal(record, count, level, payload, &wakes);
     unlock_record(record);
     if (wakes) {
@@ -279,7 +247,8 @@ itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
 static bool
 grow_levels(itr_record *record)
 {
-    uint32_t capacity = 2 * record->level_capacity;
+    enum { AT_FIRST = 4 };
+    uint32_t capacity = record->level_capacity == 1 ? AT_FIRST : 2 * record->level_capacity;
     itr_level *larger = malloc(capacity * sizeof(*larger));
     if (larger == NULL) {
         return false;
@@ -290,13 +259,24 @@ grow_levels(itr_record *record)
     record->levels = larger;
     record->level_capacity = capacity;
     unlock_record(record);
-    if (smaller != record->few) {
+    if (smaller != &record->own) {
         free(smaller);
     }
     return true;
 }
 
-/* `up`: flags to put up, too. Returns the flags before that, or -1: there is no memory. */
+/* Put a flag up or down that the owner alone writes; or, with 0, none: a read-modify-write in any
+   case. By addition, which is one instruction where the flags of before are wanted. */
+static inline uint32_t
+turn_flag(itr_record *record, uint32_t flag, bool up)
+{
+    /* Relaxed: of that flag, it is what it was. */
+    bool is_up = atomic_load_explicit(&record->flags, memory_order_relaxed) & flag;
+    uint32_t added = is_up == up ? 0 : up ? flag : 0U - flag;
+    return atomic_fetch_add_explicit(&record->flags, added, memory_order_acq_rel);
+}
+
+/* `up`: a flag to put up, too, or 0. Returns the flags before that, or -1: there is no memory. */
 static inline int64_t
 enter(itr_record *record, uint64_t scope, itr_deadline deadline, uint32_t up)
 {
@@ -309,20 +289,14 @@ enter(itr_record *record, uint64_t scope, itr_deadline deadline, uint32_t up)
     itr_level *level = &record->levels[count];
     level->number = scope;
     level->flags = 0;
-    level->expired = false;
+    level->expired = level->timed = level->was_timed = false;
     level->deadline = deadline;
     level->pending = level->delivered = NULL;
     /* Release: pairs with the acquire in count_of_levels; and the next one as in lock_levels, so
        that who looks from here on finds the level, or the owner what the timer has written before
        it looked (itr_watch_deadline). */
     atomic_store_explicit(&record->level_count, count + 1, memory_order_release);
-    return atomic_fetch_or_explicit(&record->flags, up, memory_order_acq_rel);
-}
-
-bool
-itr_enter_scope(itr_record *record, uint64_t scope)
-{
-    return enter(record, scope, ITR_NEVER, 0) >= 0;
+    return turn_flag(record, up, true);
 }
 
 bool
@@ -351,7 +325,7 @@ leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_ask
     bool changed = false;
     if (left != NULL) {
         *was_asked = left->flags != 0;
-        forget_level(left, dropped);
+        itr_forget_level(left, dropped);
         if (!innermost) {
             itr_level *end = &record->levels[count - 1];
             memmove(left, left + 1, (size_t)(end - left) * sizeof(*left));
@@ -363,8 +337,8 @@ leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_ask
     return changed;
 }
 
-/* `down`: flags to put down, too. Returns the flags before that; `*changed`: whether those of
-   requests have changed. */
+/* `down`: a flag to put down, too, or 0. Returns the flags before that; `*changed`: whether those
+   of requests have changed. */
 static inline uint32_t
 leave(itr_record *record, uint64_t scope, uint32_t down, bool *changed, bool *was_asked,
       itr_payload **dropped)
@@ -378,8 +352,8 @@ leave(itr_record *record, uint64_t scope, uint32_t down, bool *changed, bool *wa
         atomic_store_explicit(&record->level_count, count - 1, memory_order_relaxed);
     }
     /* Acquire: what others did who have looked before. Release: pairs with lock_levels. */
-    uint32_t flags = atomic_fetch_and_explicit(&record->flags, ~down, memory_order_acq_rel);
-    if (!innermost || (flags & (ITR_UNBIASED | OF_REQUESTS))) {
+    uint32_t flags = turn_flag(record, down, false);
+    if (!innermost || (flags & (ITR_UNBIASED | ITR_OF_REQUESTS))) {
         *changed = leave_by_mutex(record, scope, innermost, was_asked, dropped);
     }
     return flags;
@@ -409,7 +383,8 @@ itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_ask
 bool
 itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
-    itr_level *level = find_among(record, lock_levels(record), scope);
+    uint32_t count = lock_levels(record);
+    itr_level *level = itr_find_among(record->levels, count, scope);
     bool still = level != NULL && !level->expired && !(flags_locked(record) & ITR_ENDED);
     if (still) {
         level->deadline = deadline;
@@ -421,7 +396,8 @@ itr_reschedule(itr_record *record, uint64_t scope, itr_deadline deadline)
 bool
 itr_has_expired(itr_record *record, uint64_t scope)
 {
-    const itr_level *level = find_among(record, lock_levels(record), scope);
+    uint32_t count = lock_levels(record);
+    const itr_level *level = itr_find_among(record->levels, count, scope);
     bool expired = level != NULL && level->expired;
     unlock_record(record);
     return expired;
@@ -449,7 +425,9 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
         if ((level->flags & (ITR_REQUESTED | ITR_PENDING)) == ITR_REQUESTED) {
             continue; /* it has been stopped already: its cleanup is left alone (S25) */
         }
-        look.asked |= accept_and_signal(record, count, level, NULL, &wakes) != ITR_FINISHED;
+        itr_answer answer = accept_and_signal(record, count, level, NULL, &wakes);
+        level->timed = level->timed || answer == ITR_NEW;
+        look.asked |= answer != ITR_FINISHED;
         look.wakes |= wakes;
     }
     atomic_store_explicit(&record->looked_at, look.next, memory_order_relaxed);
@@ -487,7 +465,7 @@ itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
     itr_level *thread = &record->levels[0];
     bool taken = thread->pending != NULL && thread->pending->origin == origin;
     if (taken) {
-        forget_level(thread, dropped);
+        itr_forget_level(thread, dropped);
         (void)sum_levels(record, count);
     }
     unlock_record(record);
@@ -510,9 +488,11 @@ itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped)
     itr_level *found = find_level(record, level);
     bool asked = found != NULL && found->flags != 0;
     if (asked && (found->flags & ITR_PENDING)) {
-        push(dropped, found->delivered);
+        itr_push_payload(dropped, found->delivered);
         found->delivered = found->pending;
         found->pending = NULL;
+        found->was_timed = found->timed;
+        found->timed = false;
         found->flags = ITR_REQUESTED;
         (void)sum_levels(record, count_of_levels(record));
     }
@@ -527,15 +507,25 @@ itr_delivered(const itr_record *record, uint64_t level)
     return found == NULL ? NULL : found->delivered;
 }
 
-itr_payload *
-itr_asked_for(itr_record *record, uint64_t level, bool *expired)
+bool
+itr_was_timed(const itr_record *record, uint64_t level)
 {
+    const itr_level *found = find_level(record, level);
+    return found != NULL && found->was_timed;
+}
+
+itr_payload *
+itr_asked_for(itr_record *record, uint64_t level, bool *timed)
+{
+    itr_payload *payload = NULL;
+    *timed = false;
     lock_record(record);
     const itr_level *found = find_level(record, level);
-    itr_payload *payload = found == NULL                ? NULL
-                           : found->flags & ITR_PENDING ? found->pending
-                                                        : found->delivered;
-    *expired = found != NULL && found->expired;
+    if (found != NULL) {
+        bool waits = found->flags & ITR_PENDING;
+        payload = waits ? found->pending : found->delivered;
+        *timed = waits ? found->timed : found->was_timed;
+    }
     unlock_record(record);
     return payload;
 }
@@ -557,7 +547,7 @@ itr_record_end(itr_record *record, itr_payload **dropped)
     lock_record(record);
     forget_levels(record, dropped);
     atomic_store_explicit(&record->level_count, 1, memory_order_relaxed);
-    change_flags(record, ITR_ENDED, OF_REQUESTS);
+    change_flags(record, ITR_ENDED, ITR_OF_REQUESTS);
     itr_wake_fd_close(&record->wake_fd);
     itr_wake_fd_close(&record->poll_fd);
     unlock_record(record);
@@ -583,7 +573,7 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
         record->levels[i].deadline = ITR_NEVER;
         record->levels[i].expired = false;
     }
-    change_flags(record, 0, OF_REQUESTS);
+    change_flags(record, 0, ITR_OF_REQUESTS);
     atomic_store_explicit(&record->references, references, memory_order_relaxed);
     itr_parker_after_fork(&record->parker);
     itr_wake_fd_after_fork(&record->wake_fd);
@@ -595,6 +585,8 @@ itr_record_after_fork_child(itr_record *record, uint32_t references, itr_payload
 void
 itr_record_abandon(itr_record *record, itr_payload **dropped)
 {
-    forget_levels(record, dropped);
+    for (uint32_t i = 0; i < count_of_levels(record); i++) {
+        itr_abandon_level(&record->levels[i], dropped);
+    }
     destroy(record);
 }

@@ -296,6 +296,7 @@ module_free(void *module)
 {
     (void)module_clear(module);
     mod_protected_free(mod_get_state(module));
+    mod_scope_types_free();
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, MOD_VERSION_SLOTS};

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "api/scope.h"
 #include "thread/thread.h"
 
 #include "thread/held_locks.h"
@@ -53,7 +54,7 @@ mod_testing_held_place(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
     mod_lockset *set = mod_current_lockset();
     PyObject *code;
     int lasti;
-    if (set == NULL || !mod_holds_lock(set, NULL, &code, &lasti)) {
+    if (set == NULL || !mod_holds_lock(set, 0, &code, &lasti)) {
         Py_RETURN_NONE;
     }
     PyObject *result = place(code, lasti);
@@ -87,7 +88,7 @@ mod_testing_held_by(PyObject *module, PyObject *ident)
     }
     mod_lock_threads();
     const mod_thread *thread = mod_thread_of(target.record);
-    bool holds = mod_other_holds_lock(&thread->lockset, NULL, &lock, &code, &lasti);
+    bool holds = mod_other_holds_lock(&thread->lockset, 0, &lock, &code, &lasti);
     mod_unlock_threads();
     if (holds) {
         where = Py_BuildValue("(NN)", lock, place(code, lasti));
@@ -108,6 +109,31 @@ mod_testing_fork_while_locked(PyObject *Py_UNUSED(module), PyObject *fork)
         mod_unlock_threads();
     }
     return pid;
+}
+
+/* What is to be called when a scope is being entered: strong, or NULL. By one thread at a time. */
+static PyObject *while_entering;
+
+static void
+call_while_entering(void)
+{
+    mod_scope_entering = NULL;
+    PyObject *function = while_entering;
+    while_entering = NULL;
+    PyObject *result = PyObject_CallNoArgs(function);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(function);
+    }
+    Py_XDECREF(result);
+    Py_DECREF(function);
+}
+
+PyObject *
+mod_testing_while_entering(PyObject *Py_UNUSED(module), PyObject *function)
+{
+    Py_XSETREF(while_entering, Py_NewRef(function));
+    mod_scope_entering = call_while_entering;
+    Py_RETURN_NONE;
 }
 
 PyObject *

@@ -18,6 +18,9 @@ PyObject *mod_testing_held_by(PyObject *module, PyObject *ident); /* of a thread
    an entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
 PyObject *mod_testing_safepoints(PyObject *module, PyObject *args);
 
+/* _while_entering(function, /): call it once, when a scope is being entered. */
+PyObject *mod_testing_while_entering(PyObject *module, PyObject *function);
+
 /* Call os.fork() as if another thread held the mutex of the threads' list in that moment. */
 PyObject *mod_testing_fork_while_locked(PyObject *module, PyObject *fork);
 
@@ -26,6 +29,7 @@ PyObject *mod_testing_fork_while_locked(PyObject *module, PyObject *fork);
         {"_safepoints", mod_testing_safepoints, METH_VARARGS, NULL},                               \
         {"_held_place", mod_testing_held_place, METH_NOARGS, NULL},                                \
         {"_fork_while_locked", mod_testing_fork_while_locked, METH_O, NULL},                       \
+        {"_while_entering", mod_testing_while_entering, METH_O, NULL},                             \
         {"_held_size", mod_testing_held_size, METH_NOARGS, NULL},                                  \
     {                                                                                              \
         "_held_by", mod_testing_held_by, METH_O, NULL                                              \

@@ -84,6 +84,17 @@ dispose(itr_record *record)
     return count_payloads(dropped);
 }
 
+/* As itr_wait, but for sleeps that end for no reason, as they do under valgrind. */
+static inline itr_wait_result
+wait_on(itr_record *record, itr_deadline deadline)
+{
+    itr_wait_result result;
+    do {
+        result = itr_wait(record, deadline);
+    } while (result == ITR_WAIT_SIGNAL);
+    return result;
+}
+
 /* It ends well. */
 static inline void
 expect_child(pid_t child)

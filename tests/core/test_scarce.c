@@ -10,14 +10,23 @@
 
 #include "expect.h"
 #include "itr_registry.h"
+#include "itr_timer.h"
 
 /* Written while one thread runs. */
-static enum { NOTHING, RECORDS, MUTEXES, SLOTS } refused;
+static enum { NOTHING, RECORDS, MUTEXES, SLOTS, LEVELS, HEAPS, THREADS } refused;
 
 void *__real_calloc(size_t count, size_t size);
 int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
 int __real_pthread_setspecific(pthread_key_t key, const void *value);
+void *__real_malloc(size_t size);
+void *__real_realloc(void *memory, size_t size);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*body)(void *), void *argument);
 void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*body)(void *), void *argument);
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 
@@ -25,6 +34,25 @@ void *
 __wrap_calloc(size_t count, size_t size)
 {
     return refused == RECORDS ? NULL : __real_calloc(count, size);
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return refused == LEVELS ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_realloc(void *memory, size_t size)
+{
+    return refused == HEAPS ? NULL : __real_realloc(memory, size);
+}
+
+int
+__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
+                      void *argument)
+{
+    return refused == THREADS ? EAGAIN : __real_pthread_create(thread, attributes, body, argument);
 }
 
 int
@@ -142,6 +170,76 @@ a_child_without_descriptors_has_no_wake_fd(void)
     EXPECT(!readable(itr_wait_fd(itr_current()))); /* the child's request was not the parent's */
 }
 
+static bool
+is_not_watched(itr_record *record, size_t others)
+{
+    return record->turn == 0 && record->looked_at == ITR_NEVER && itr_flags(record) == 0 &&
+           itr_timer_count().records == others;
+}
+
+/* The scope is left as ever; the next one is watched, when there is memory and a thread again. */
+static void
+a_deadline_that_cannot_be_watched_is_told_and_leaves_nothing_behind(void)
+{
+    enum { FULL = 8, LATE = 1000000000 };
+    itr_record *record = itr_current(), *others[FULL];
+    itr_deadline deadline = itr_deadline_after(INT64_C(1000) * LATE);
+    itr_payload *dropped = NULL;
+    bool asked;
+    for (refused = HEAPS; refused <= THREADS; refused++) {
+        EXPECT(itr_enter_scope_until(record, 7, deadline));
+        EXPECT(itr_watch_deadline(record, deadline, &asked) ==
+               (refused == HEAPS ? ENOMEM : EAGAIN));
+        EXPECT(!asked && is_not_watched(record, 0) && !itr_timer_count().runs);
+        EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
+    }
+    refused = NOTHING;
+    for (uint64_t i = 0; i < FULL; i++) { /* the heap is full */
+        others[i] = new_record();
+        EXPECT(itr_enter_scope_until(others[i], 7, deadline + (itr_deadline)i));
+        EXPECT(itr_watch_deadline(others[i], deadline, &asked) == 0 && !asked);
+    }
+    refused = HEAPS;
+    EXPECT(itr_enter_scope_until(record, 8, deadline));
+    EXPECT(itr_watch_deadline(record, deadline, &asked) == ENOMEM);
+    EXPECT(is_not_watched(record, FULL));
+    refused = NOTHING;
+    deadline = itr_deadline_after(1000000);
+    EXPECT(itr_reschedule(record, 8, deadline));
+    EXPECT(itr_watch_deadline(record, deadline, &asked) == 0);
+    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_has_expired(record, 8));
+    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && dropped == NULL);
+    for (size_t i = 0; i < FULL; i++) {
+        itr_record_end(others[i], &dropped);
+        itr_unwatch_deadlines(others[i]);
+        itr_release(others[i]);
+    }
+    EXPECT(itr_timer_count().records == 0);
+}
+
+static void
+a_level_that_there_is_no_memory_for_is_not_entered(void)
+{
+    itr_record *record = itr_current();
+    itr_payload *dropped = NULL;
+    uint64_t scope = 0;
+    for (int growths = 0; growths < 3; growths++) {
+        while (record->level_count < record->level_capacity) {
+            EXPECT(itr_enter_scope(record, ++scope));
+        }
+        refused = LEVELS;
+        EXPECT(!itr_enter_scope(record, ++scope) && itr_open_scope(record, scope, ITR_NEVER) < 0);
+        EXPECT(itr_request_scope(record, scope, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+        refused = NOTHING;
+        EXPECT(itr_enter_scope(record, scope) && itr_level_flags(record, scope) == 0);
+    }
+    EXPECT(itr_request_scope(record, scope, NULL) == ITR_NEW);
+    for (; scope > 0; scope--) {
+        (void)itr_leave_scope(record, scope, NULL, &dropped);
+    }
+    EXPECT(itr_flags(record) == 0 && dropped == NULL);
+}
+
 int
 main(void)
 {
@@ -149,6 +247,8 @@ main(void)
     RUN(a_record_that_cannot_be_made_leaves_nothing_behind);
     RUN(a_request_ends_with_an_adoption_that_fails);
     EXPECT(itr_adopt(self) != NULL);
+    RUN(a_level_that_there_is_no_memory_for_is_not_entered);
+    RUN(a_deadline_that_cannot_be_watched_is_told_and_leaves_nothing_behind);
     RUN(without_descriptors_an_error_is_told_and_nothing_is_lost);
     RUN(a_child_without_descriptors_has_no_wake_fd);
     return 0;

@@ -128,7 +128,7 @@ levels_outside_of_a_shield_wait(void)
 static void
 scopes_are_left_in_any_order(void)
 {
-    enum { MANY = 5 * ITR_FEW_LEVELS };
+    enum { MANY = 20 };
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     for (uint64_t scope = 1; scope <= MANY; scope++) {
@@ -297,6 +297,22 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
     dispose_empty(shared);
 }
 
+/* A fork came while the owner moved what is behind a level that it left, or noted a delivery: what
+   the child finds of another thread's record. */
+static void
+what_a_fork_has_cut_gives_each_payload_back_once(void)
+{
+    itr_payload one = {.next = NULL}, other = {.next = NULL}, *dropped = NULL;
+    itr_record *record = new_record();
+    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8) && itr_enter_scope(record, 9));
+    EXPECT(itr_request_scope(record, 8, &one) == ITR_NEW);
+    EXPECT(itr_request_scope(record, 9, &other) == ITR_NEW);
+    record->levels[1] = record->levels[2]; /* 7 is being left */
+    record->levels[3].delivered = record->levels[3].pending;
+    itr_record_abandon(record, &dropped);
+    EXPECT(dropped == &other && other.next == &one && one.next == NULL);
+}
+
 int
 main(void)
 {
@@ -311,5 +327,6 @@ main(void)
     RUN(what_a_scope_was_not_told_any_more_is_given_back);
     RUN(an_ended_record_takes_nothing);
     RUN(late_requests_reach_nobody_and_requests_to_the_thread_are_kept);
+    RUN(what_a_fork_has_cut_gives_each_payload_back_once);
     return 0;
 }

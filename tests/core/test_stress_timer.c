@@ -45,13 +45,13 @@ visit(itr_record *record, place *at, uint64_t *seed)
         atomic_store(&at->scope, scope);
     }
     if (random_next(seed) % 2 == 0) {
-        EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
+        EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
         EXPECT(itr_has_expired(record, scope) && (is_moved || itr_now() >= deadline));
         EXPECT(itr_deliver(record, scope, &dropped));
         atomic_fetch_add(&expired, 1);
     }
     else {
-        (void)itr_wait(record, itr_deadline_after(random_next(seed) % LONGEST));
+        (void)wait_on(record, itr_deadline_after(random_next(seed) % LONGEST));
         atomic_fetch_add(&left_in_time, !itr_has_expired(record, scope));
     }
     atomic_store(&at->scope, 0);
@@ -131,7 +131,7 @@ meet_the_timer(void)
         deadline = itr_deadline_after(SOONEST);
         EXPECT(itr_enter_scope_until(record, 2, deadline));
         watch_it(record, deadline);
-        EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
+        EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
         (void)itr_leave_scope(record, 2, NULL, &dropped);
         EXPECT(itr_flags(record) == 0 && dropped == NULL);
     }

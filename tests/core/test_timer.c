@@ -76,7 +76,7 @@ the_scope_is_asked_when_its_deadline_has_passed(void)
 {
     itr_record *record = new_record();
     itr_deadline deadline = enter_soon(record, 7);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= deadline);
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= deadline);
     EXPECT(itr_has_expired(record, 7) && !itr_has_expired(record, 6));
     EXPECT(leave(record, 7) && itr_flags(record) == 0 && !itr_has_expired(record, 7));
     wait_until_idle();
@@ -93,7 +93,7 @@ who_has_left_is_not_asked(void)
     /* Nor the next one, for the deadline of the first. */
     visit_in_time(record, 8);
     EXPECT(!enter(record, 9, itr_deadline_after(LATE)));
-    EXPECT(itr_wait(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
+    EXPECT(wait_on(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
     EXPECT(!leave(record, 9) && itr_flags(record) == 0);
     dispose_left(record);
 }
@@ -138,7 +138,7 @@ a_deadline_is_moved(void)
     itr_deadline earlier = itr_deadline_after(SOON);
     EXPECT(itr_reschedule(record, 7, earlier) && !itr_reschedule(record, 6, 0));
     EXPECT(itr_watch_deadline(record, earlier, &asked) == 0);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= earlier);
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_now() >= earlier);
     EXPECT(!itr_reschedule(record, 7, ITR_NEVER)); /* it has expired */
     EXPECT(leave(record, 7) && !itr_reschedule(record, 7, 0));
     /* Later: the look at the old time is for nothing. */
@@ -149,11 +149,35 @@ a_deadline_is_moved(void)
         }
         EXPECT(leave(record, 8)); /* it has expired meanwhile */
     }
-    EXPECT(itr_wait(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
+    EXPECT(wait_on(record, itr_deadline_after(2 * SOON)) == ITR_WAIT_TIMEOUT);
     /* To never, and to what has passed. */
     EXPECT(itr_reschedule(record, 8, ITR_NEVER));
     EXPECT(itr_reschedule(record, 8, 1) && itr_watch_deadline(record, 1, &asked) == 0 && asked);
     EXPECT(leave(record, 8));
+    dispose_left(record);
+}
+
+static void
+what_the_deadline_has_asked_is_told_from_what_others_have(void)
+{
+    itr_record *record = new_record();
+    itr_payload payload = {.next = NULL}, *dropped = NULL;
+    bool asked, timed;
+    /* Somebody first, */
+    EXPECT(!enter(record, 7, itr_deadline_after(LATE)));
+    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(itr_reschedule(record, 7, 1) && itr_watch_deadline(record, 1, &asked) == 0);
+    EXPECT(itr_has_expired(record, 7) && itr_asked_for(record, 7, &timed) == NULL && !timed);
+    EXPECT(itr_deliver(record, 7, &dropped) && !itr_was_timed(record, 7) && leave(record, 7));
+    /* or the deadline first, and again somebody when it has been delivered. */
+    EXPECT(enter(record, 8, 0) && itr_request_scope(record, 8, &payload) == ITR_WAITING);
+    EXPECT(itr_asked_for(record, 8, &timed) == NULL && timed);
+    EXPECT(itr_deliver(record, 8, &dropped) && itr_was_timed(record, 8));
+    EXPECT(itr_request_scope(record, 8, &payload) == ITR_NEW && itr_was_timed(record, 8));
+    EXPECT(itr_asked_for(record, 8, &timed) == &payload && !timed);
+    EXPECT(itr_deliver(record, 8, &dropped) && !itr_was_timed(record, 8) && dropped == NULL);
+    (void)itr_leave_scope(record, 8, NULL, &dropped);
+    EXPECT(dropped == &payload && !itr_was_timed(record, 8));
     dispose_left(record);
 }
 
@@ -177,7 +201,7 @@ many_are_each_asked_in_time(void)
     }
     for (size_t i = 0; i < MANY; i++) {
         if (records[i] != NULL) {
-            EXPECT(itr_wait(records[i], ITR_NEVER) == ITR_WAIT_REQUESTED);
+            EXPECT(wait_on(records[i], ITR_NEVER) == ITR_WAIT_REQUESTED);
             EXPECT(itr_now() >= deadlines[i] && leave(records[i], i + 1));
         }
     }
@@ -219,7 +243,7 @@ the_thread_ends_when_nothing_is_left_and_comes_back(void)
     }
     EXPECT(leave(record, 7));
     (void)enter_soon(record, 8);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
     dispose_left(record);
 }
 
@@ -247,7 +271,7 @@ who_runs_is_told_of(void)
     atomic_store(&told, NULL);
     (void)itr_begin_wait(record);
     (void)enter_soon(record, 8);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 8));
     wait_until_idle();
     EXPECT(atomic_load(&told) == NULL);
     itr_timer_init(NULL);
@@ -286,7 +310,7 @@ child_has_no_deadlines(void)
     itr_timer_statistics there = itr_timer_count();
     return there.records == 0 && !there.runs && !itr_requested(record) &&
            !itr_has_expired(record, 7) &&
-           itr_wait(record, itr_deadline_after(3 * SOON)) == ITR_WAIT_TIMEOUT;
+           wait_on(record, itr_deadline_after(3 * SOON)) == ITR_WAIT_TIMEOUT;
 }
 
 static bool
@@ -298,7 +322,7 @@ child_may_have_its_own(void)
     /* The scope is the parent's, and goes on. */
     EXPECT(itr_reschedule(record, 7, deadline));
     EXPECT(itr_watch_deadline(record, deadline, &asked) == 0);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 7));
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED && leave(record, 7));
     return !enter(record, 8, itr_deadline_after(LATE)) && !leave(record, 8);
 }
 
@@ -311,8 +335,8 @@ fork_within(void *unused)
     (void)enter_soon(record, 7);
     in_a_child(child_has_no_deadlines);
     in_a_child(child_may_have_its_own);
-    EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED); /* the parent's stays */
-    in_a_child(child_has_no_deadlines);                        /* nor what has expired */
+    EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED); /* the parent's stays */
+    in_a_child(child_has_no_deadlines);                       /* nor what has expired */
     EXPECT(leave(record, 7));
     dispose_left(other);
     return unused;
@@ -333,6 +357,7 @@ main(void)
     RUN(a_deadline_that_has_passed_is_asked_for_at_once);
     RUN(a_deadline_behind_the_next_look_costs_nothing);
     RUN(a_deadline_is_moved);
+    RUN(what_the_deadline_has_asked_is_told_from_what_others_have);
     RUN(many_are_each_asked_in_time);
     RUN(nobody_wakes_up_for_what_is_not_due);
     RUN(the_thread_ends_when_nothing_is_left_and_comes_back);

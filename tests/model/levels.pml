@@ -58,7 +58,8 @@ byte askers_done;
 #define IS(at) (at < seen && level[at].number == wanted)
 #endif
 
-/* src/core/record.c: itr_request_scope, itr_request, request, accept, find_among, sum_levels */
+/* src/core/record.c: itr_request_scope, itr_request, request, accept, sum_levels */
+/* src/core/itr_level.h: itr_find_among */
 /* src/core/record.c: lock_levels */
 inline ask()
 {
@@ -204,7 +205,8 @@ inline enter_scope()
     tell_levels()
 }
 
-/* src/core/record.c: leave, leave_by_mutex, forget_level */
+/* src/core/record.c: leave, leave_by_mutex */
+/* src/core/itr_level.h: itr_forget_level */
 inline leave_level()
 {
     count--; /* if nobody has looked since it left the last one, that is all */

@@ -42,11 +42,12 @@ typedef struct {
 /* What has been asked. Strong references, or NULL. */
 typedef struct {
     PyObject *scope;    /* of whom; NULL: of the thread itself */
+    uint64_t entered;   /* see mod_holds_lock */
     PyCodeObject *code; /* where it was entered, */
     int lasti;
     PyObject *exc_type; /* NULL: ThreadExit */
     PyObject *reason;
-    bool expired;
+    bool timed; /* it was the deadline that asked */
 } request_seen;
 
 typedef struct {
@@ -120,9 +121,10 @@ see_request(inspection *to, mod_level level)
     const mod_thread *thread = to->thread;
     const mod_block *block = mod_block_of_level(thread->tstate, &thread->blocks, level);
     const mod_payload *payload =
-        (mod_payload *)itr_asked_for(thread->record, level.number, &to->asked.expired);
+        (mod_payload *)itr_asked_for(thread->record, level.number, &to->asked.timed);
     if (block != NULL) {
         to->asked.scope = Py_NewRef(block->object);
+        to->asked.entered = block->entered;
         to->asked.code = (PyCodeObject *)Py_XNewRef((PyObject *)block->code);
         to->asked.lasti = block->lasti;
     }
@@ -201,9 +203,8 @@ describe_request(const inspection *of)
     const request_seen *asked = &of->asked;
     PyObject *entered = mod_describe_place(asked->code, asked->lasti);
     PyObject *reason = asked->reason != NULL ? Py_NewRef(asked->reason)
-                       : asked->expired && asked->exc_type == NULL
-                           ? PyUnicode_FromString("deadline")
-                           : Py_NewRef(Py_None);
+                       : asked->timed        ? PyUnicode_FromString("deadline")
+                                             : Py_NewRef(Py_None);
     if (entered == NULL || reason == NULL) {
         Py_XDECREF(entered);
         Py_XDECREF(reason);
@@ -260,7 +261,7 @@ inspect_once(mod_state *state, const itr_record *record)
     if (found.thread != NULL) {
         mod_while_stopped(inspect, &found);
         if (obstacle->kind == MOD_NOTHING &&
-            mod_other_holds_lock(&found.thread->lockset, found.asked.scope, &found.lock,
+            mod_other_holds_lock(&found.thread->lockset, found.asked.entered, &found.lock,
                                  (PyObject **)&obstacle->code, &obstacle->lasti)) {
             obstacle->kind = MOD_LOCK_HELD;
         }

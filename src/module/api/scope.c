@@ -25,16 +25,24 @@ static const uint32_t MORE_TO_DO = ITR_REQUESTED | ITR_ARMED;
 
 /* Entering. ----------------------------------------------------------------------------------- */
 
+#ifdef INTERRUPTION_TESTING
+void (*mod_scope_entering)(void);
+#endif
+
+/* Of a delay as long as that, some milliseconds are a thousandth. */
+static const int64_t LONG_DELAY = INT64_C(10000000000);
+
 /* It is entered for the first time: a time that counts from that begins now. Under the mutex. */
-static void
+static inline void
 begin_time(mod_scope *of)
 {
     of->generation = atomic_load_explicit(&mod_scope_forks, memory_order_relaxed);
-    if (!isinf(of->delay) && isinf(of->when)) {
-        itr_deadline at = itr_deadline_after(mod_nanoseconds_up(of->delay));
-        bool beyond = at == ITR_NEVER;
-        mod_scope_set_deadline(of, beyond ? (double)itr_now() / 1e9 + of->delay : (double)at / 1e9,
-                               at);
+    if (of->delay != Py_HUGE_VAL && of->when == Py_HUGE_VAL) {
+        int64_t nanoseconds = mod_nanoseconds_up(of->delay);
+        itr_deadline at = nanoseconds < LONG_DELAY ? itr_deadline_after(nanoseconds)
+                                                   : itr_deadline_about(nanoseconds);
+        of->when = at == ITR_NEVER ? (double)itr_now() / 1e9 + of->delay : Py_NAN;
+        of->deadline = at;
     }
 }
 
@@ -48,10 +56,18 @@ add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline
     if (!of->was_entered) {
         begin_time(of);
     }
-    int added = mod_scope_add_thread(of, thread_id);
+    int added = 1;
+    if (of->first == 0 && of->count == 0) { /* as nearly always */
+        of->first = thread_id;
+        of->was_entered = true;
+    }
+    else {
+        added = mod_scope_add_thread(of, thread_id);
+    }
     if (added > 0 && used) {
         mod_scope_remove_thread(of, thread_id);
     }
+    of->entering += added > 0 && !used;
     *deadline = mod_scope_deadline(of);
     mod_scope_unlock(of);
     if (added < 0) {
@@ -70,14 +86,27 @@ add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline
     return added > 0 && !used ? 0 : -1;
 }
 
-/* `entered`: false takes a first entry back, which has come to nothing. */
+/* A first entry has come to nothing: it is as if there had been none. */
 static void
-remove_thread(mod_scope *of, uintptr_t thread_id, bool entered)
+forget_entry(mod_scope *of)
+{
+    mod_scope_lock(of);
+    of->was_entered = of->kind == MOD_SCOPE_PLAIN || mod_scope_is_in_use(of);
+    if (!of->was_entered && !isinf(of->delay)) {
+        of->when = Py_HUGE_VAL;
+    }
+    mod_scope_unlock(of);
+}
+
+/* The same, after add_thread. */
+MOD_SELDOM static void
+remove_thread(mod_scope *of, uintptr_t thread_id)
 {
     mod_scope_lock(of);
     mod_scope_remove_thread(of, thread_id);
-    of->was_entered = entered || of->kind == MOD_SCOPE_PLAIN || mod_scope_is_in_use(of);
+    of->entering--;
     mod_scope_unlock(of);
+    forget_entry(of);
 }
 
 /* Ask the calling thread for what has been asked of the scope. -1 with MemoryError set. */
@@ -114,6 +143,8 @@ catch_up(mod_scope *of, itr_record *record, itr_deadline deadline)
     mod_scope_lock(of);
     bool asked = of->asked;
     itr_deadline newer = mod_scope_deadline(of);
+    of->entering--;
+    of->seen++;
     mod_scope_unlock(of);
     if (newer != deadline) {
         (void)itr_reschedule(record, of->number, newer);
@@ -153,12 +184,10 @@ enter_block(mod_thread *thread, mod_scope *of, itr_deadline deadline)
     if (mod_current_lockset() == NULL) {
         mod_lockset_begin(&thread->lockset);
     }
-    if (mod_lockset_enter_scope(&thread->lockset, self) == 0) {
-        if (mod_enter_scope(thread->tstate, &thread->blocks, thread->record, self, of->number,
-                            deadline) >= 0) {
-            return 0;
-        }
-        mod_lockset_leave_scope(&thread->lockset, self);
+    uint64_t entered = mod_lockset_enter_scope(&thread->lockset);
+    if (mod_enter_scope(thread->tstate, &thread->blocks, thread->record, self, of->number, deadline,
+                        entered) >= 0) {
+        return 0;
     }
     enter_nothing(thread, of);
     return -1;
@@ -176,11 +205,18 @@ leave_block(mod_thread *thread, mod_scope *of, PyObject *exception, mod_left *le
         return -1;
     }
     mod_scope_lock(of);
-    mod_scope_remove_thread(of, record->thread_id);
+    if (of->first == record->thread_id) { /* as nearly always */
+        of->first = 0;
+    }
+    else {
+        mod_scope_remove_thread(of, record->thread_id);
+    }
     of->expired = of->expired || expired;
     expired = of->expired; /* also for another thread, whose exception this one may raise */
     mod_scope_unlock(of);
-    mod_lockset_leave_scope(&thread->lockset, self);
+    if (!thread->blocks.several) { /* else it is as if it were in one more: that costs notes only */
+        mod_lockset_leave_scope(&thread->lockset, mod_entered_of_innermost(&thread->blocks));
+    }
     if (thread->blocks.regions == 0) {
         mod_thread_lockset = NULL;
         if (!mod_lockset_is_clear(&thread->lockset)) {
@@ -216,14 +252,20 @@ enter_scope(mod_scope *of, bool once)
     if (thread == NULL || add_thread(of, once, thread->record->thread_id, &deadline) < 0) {
         return NULL;
     }
+#ifdef INTERRUPTION_TESTING
+    if (mod_scope_entering != NULL) {
+        mod_scope_entering();
+    }
+#endif
     if (enter_block(thread, of, deadline) < 0) {
-        remove_thread(of, thread->record->thread_id, false);
+        remove_thread(of, thread->record->thread_id);
         return NULL;
     }
     if (catch_up(of, thread->record, deadline) < 0) {
         mod_left left;
         mod_raised raised = mod_put_aside();
         (void)leave_block(thread, of, NULL, &left);
+        forget_entry(of);
         mod_put_back(raised);
         return NULL;
     }
@@ -258,7 +300,7 @@ raise_what_was_asked(mod_thread *thread, mod_scope *of)
     if (leave_block(thread, of, NULL, &left) < 0) {
         return -1;
     }
-    remove_thread(of, thread->record->thread_id, false);
+    forget_entry(of);
     return mod_raise_request(state_of_scope(of), thread->record, MOD_THREAD_LEVEL);
 }
 
@@ -294,11 +336,18 @@ mod_scope_leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 /* The time is up, and `stopped` was raised for that. */
 static void
-raise_timeout(const mod_scope *of, PyObject *stopped)
+raise_timeout(mod_scope *of, PyObject *stopped)
 {
     PyObject *text = NULL, *error = NULL;
     if (isinf(of->delay)) {
-        text = PyUnicode_FromString("not done by the deadline");
+        mod_scope_lock(of);
+        double moment = mod_scope_moment(of);
+        mod_scope_unlock(of);
+        PyObject *when = PyFloat_FromDouble(moment);
+        text = when == NULL
+                   ? NULL
+                   : PyUnicode_FromFormat("not done by the deadline, %R of time.monotonic()", when);
+        Py_XDECREF(when);
     }
     else {
         char *seconds = PyOS_double_to_string(of->delay, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);

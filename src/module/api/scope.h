@@ -16,6 +16,11 @@ PyObject *mod_scope_is_entered(PyObject *self, PyObject *unused);
 PyObject *mod_scope_has_raised(PyObject *self, PyObject *exception);
 PyObject *mod_scope_raise_asked(PyObject *self, PyObject *unused);
 
+#ifdef INTERRUPTION_TESTING
+/* Called, unless NULL, when a thread has noted in a scope that it is in it, and has not entered. */
+extern void (*mod_scope_entering)(void);
+#endif
+
 /* _scopes(): is the calling thread shielded, and in which scopes is it, outermost first? First
    without those that a shield is inside of, or that have stopped it already; then all. */
 PyObject *mod_scopes_in_force(PyObject *module, PyObject *unused);

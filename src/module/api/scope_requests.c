@@ -12,14 +12,15 @@
 #include "itr_timer.h"
 #include "thread/thread.h"
 
-/* Note what is asked for; and who is in it. True: nobody has entered it yet. */
+/* Note what is asked for; and who is in it. False: all have left it, and nothing has changed. Those
+   who are just entering it, or leaving, are in it: what is noted here is so, whoever is found. */
 static int
 note_asked(mod_scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **threads, size_t *count)
 {
     mod_scope_lock(of);
     int status = mod_scope_copy_threads(of, threads, count);
-    bool awaited = !of->was_entered;
-    if (status == 0 && !of->asked && (*count > 0 || awaited)) {
+    bool reaches = *count > 0 || !of->was_entered;
+    if (status == 0 && !of->asked && reaches) {
         of->asked = true;
         of->exc_type = Py_XNewRef(exc_type);
         of->reason = Py_XNewRef(reason);
@@ -28,7 +29,7 @@ note_asked(mod_scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **thre
         }
     }
     mod_scope_unlock(of);
-    return status < 0 ? -1 : awaited;
+    return status < 0 ? -1 : reaches;
 }
 
 PyObject *
@@ -53,8 +54,9 @@ mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         return PyErr_NoMemory();
     }
     for (size_t i = 0; i < count && reached >= 0; i++) {
-        int asked = mod_ask_scope(state, threads[i], of->number, exc_type, reason);
-        reached = asked < 0 ? -1 : reached | asked;
+        if (mod_ask_scope(state, threads[i], of->number, exc_type, reason) < 0) {
+            reached = -1;
+        }
     }
     PyMem_RawFree(threads);
     return reached < 0 ? NULL : PyBool_FromLong(reached);
@@ -68,7 +70,7 @@ mod_scope_when(PyObject *self, PyObject *Py_UNUSED(unused))
     mod_scope *of = (mod_scope *)self;
     mod_scope_lock(of);
     bool limited = mod_scope_is_limited(of);
-    double when = of->when;
+    double when = mod_scope_moment(of);
     mod_scope_unlock(of);
     if (!limited) {
         Py_RETURN_NONE;
@@ -110,7 +112,7 @@ typedef struct {
 static limit
 exchange_limit(mod_scope *of, limit to)
 {
-    const limit before = {of->delay, mod_scope_is_limited(of) ? of->when : Py_HUGE_VAL,
+    const limit before = {of->delay, mod_scope_is_limited(of) ? mod_scope_moment(of) : Py_HUGE_VAL,
                           of->deadline};
     of->delay = to.delay;
     mod_scope_set_deadline(of, to.when, to.deadline);
@@ -161,6 +163,7 @@ mod_scope_reschedule(PyObject *self, PyObject *given)
     uintptr_t *threads;
     size_t count;
     mod_scope_lock(of);
+    uint32_t seen = of->seen;
     int moved = mod_scope_copy_threads(of, &threads, &count);
     /* Where nobody is in it, that is for those that will be. */
     bool over = of->expired || (of->was_entered && of->kind != MOD_SCOPE_PLAIN);
@@ -172,9 +175,14 @@ mod_scope_reschedule(PyObject *self, PyObject *given)
     }
     moved = count > 0 ? reschedule_all(self, threads, count, to.deadline) : changes;
     PyMem_RawFree(threads);
-    if (changes && moved <= 0) { /* it had expired, or been left: as it was */
+    if (changes && moved <= 0) { /* it had expired, or been left: as it was, unless */
         mod_scope_lock(of);
-        (void)exchange_limit(of, before);
+        if (moved == 0 && (of->entering > 0 || of->seen != seen)) {
+            moved = 1; /* somebody has entered it with that, or is about to */
+        }
+        else {
+            (void)exchange_limit(of, before);
+        }
         mod_scope_unlock(of);
     }
     return moved < 0 ? NULL : PyBool_FromLong(moved);
@@ -187,7 +195,7 @@ when_in_force(mod_thread *thread, mod_level level)
 {
     mod_scope *of = (mod_scope *)mod_scope_of_level(thread->tstate, &thread->blocks, level);
     mod_scope_lock(of);
-    double when = mod_scope_is_limited(of) ? of->when : Py_HUGE_VAL;
+    double when = mod_scope_is_limited(of) ? mod_scope_moment(of) : Py_HUGE_VAL;
     mod_scope_unlock(of);
     if (isinf(when)) {
         return when;

@@ -96,5 +96,7 @@ mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count)
 void
 mod_scope_free_threads(mod_scope *of)
 {
-    PyMem_RawFree(of->others);
+    if (of->others != NULL) {
+        PyMem_RawFree(of->others);
+    }
 }

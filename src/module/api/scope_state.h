@@ -8,11 +8,16 @@
  * A thread that enters says so, lets its record know the scope, and looks then what has been asked,
  * or which deadline has been set, since it looked before. Who asks, or sets one, writes that first
  * and then goes through the threads. So one of the two sees the other, and nobody is missed.
+ *
+ * Nor is anybody told what is not so. A thread that is entering will see what it was not found in
+ * the scope for; so will one that enters before what was set is taken back: `entering`, `seen`.
  */
 #ifndef MOD_SCOPE_STATE_H
 #define MOD_SCOPE_STATE_H
 
 #include "cpython/compat.h" /* with Python.h, which has to come first */
+
+#include <math.h>
 
 #include "itr_clock.h"
 
@@ -36,10 +41,12 @@ typedef struct {
     PyObject *reason;   /* strong, or NULL */
     bool expired;       /* the deadline has, for some thread that has left it since */
     double delay;       /* seconds from its entry, if it has no deadline before; infinity: none */
-    double when;        /* the deadline as users see it; infinity: none */
+    double when;        /* the deadline as users see it; infinity: none; NaN: as the next one is */
     itr_deadline deadline;
     uint32_t generation; /* of mod_scope_forks, when it got its deadline, or was first entered */
+    uint32_t seen;       /* how many threads have looked what they are asked for: it goes round */
     uintptr_t first;     /* the id of a thread that is in it, or 0: nearly always the only one */
+    uint32_t entering;   /* how many have not yet */
     uintptr_t *others;   /* the ids of others */
     uint32_t count, capacity;
 } mod_scope;
@@ -88,9 +95,16 @@ extern _Atomic uint32_t mod_scope_forks;
 static inline bool
 mod_scope_is_limited(const mod_scope *of)
 {
-    return of->when != Py_HUGE_VAL &&
+    return of->when != Py_HUGE_VAL && /* also of NaN */
            (!of->was_entered ||
             of->generation == atomic_load_explicit(&mod_scope_forks, memory_order_relaxed));
+}
+
+/* The deadline as users see it; infinity if there is none. */
+static inline double
+mod_scope_moment(const mod_scope *of)
+{
+    return isnan(of->when) ? (double)of->deadline / 1e9 : of->when;
 }
 
 /* Its deadline, or ITR_NEVER. */

@@ -13,11 +13,44 @@
 
 /* Making. -------------------------------------------------------------------------------------- */
 
+/* Memory of scopes that are gone, for the next ones: with a GIL, which guards it. Nobody makes any
+   once the module has gone, whose last scopes may go after it. */
+enum { SPARE = 8 };
+static struct {
+    mod_scope *memory[SPARE];
+    uint32_t count;
+    bool used;
+} spare;
+
+static void
+free_scope(mod_scope *of, PyTypeObject *type)
+{
+    if (!MOD_FREE_THREADED && spare.used && spare.count < SPARE) {
+        spare.memory[spare.count++] = of;
+    }
+    else {
+        type->tp_free(of);
+    }
+}
+
+void
+mod_scope_types_free(void)
+{
+    spare.used = false;
+    while (spare.count > 0) {
+        PyObject *memory = (PyObject *)spare.memory[--spare.count];
+        Py_SET_TYPE(memory, &PyList_Type); /* its own may have gone; one with the same header */
+        PyObject_GC_Del(memory);
+    }
+}
+
 /* Not tracked by the garbage collector: it holds nothing until it is asked. */
 static mod_scope *
 make_scope(PyTypeObject *type, mod_scope_kind kind)
 {
-    mod_scope *made = PyObject_GC_New(mod_scope, type);
+    mod_scope *made =
+        spare.count > 0 ? (mod_scope *)PyObject_Init((PyObject *)spare.memory[--spare.count], type)
+                        : PyObject_GC_New(mod_scope, type);
     if (made != NULL) {
         memset((char *)made + sizeof(PyObject), 0, sizeof(*made) - sizeof(PyObject));
         made->kind = kind;
@@ -34,10 +67,30 @@ scope_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwname
     static const char *const names[] = {NULL};
     static const mod_signature signature = {"Scope", names};
     PyObject *none;
-    if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, &none) < 0) {
+    if (PyVectorcall_NARGS(nargsf) > 0) {
+        PyErr_SetString(PyExc_TypeError,
+                        "Scope() takes no arguments: timeout(seconds) and move_on_after(seconds) "
+                        "have a limit, and decorate functions");
+        return NULL;
+    }
+    if (mod_sort_arguments(&signature, args, 0, kwnames, &none) < 0) {
         return NULL;
     }
     return (PyObject *)make_scope((PyTypeObject *)type, MOD_SCOPE_PLAIN);
+}
+
+/* Instead of an error about a number: it was written above a function, as `@timeout`. */
+MOD_SELDOM static PyObject *
+explain_decorating(PyObject *type, PyObject *given)
+{
+    if (given != NULL && PyCallable_Check(given) && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        const char *name = strrchr(((PyTypeObject *)type)->tp_name, '.') + 1;
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes a number of seconds or None, not %R: to limit the time of each "
+                     "call of a function, write @%s(seconds) above it",
+                     name, given, name);
+    }
+    return NULL;
 }
 
 static PyObject *
@@ -50,7 +103,7 @@ timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwna
     double seconds;
     if ((delay == NULL && mod_sort_arguments(&signature, args, nargs, kwnames, &delay) < 0) ||
         mod_seconds(delay, "delay", &seconds) < 0) {
-        return NULL;
+        return explain_decorating(type, delay);
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT);
     if (made != NULL) {
@@ -64,11 +117,11 @@ timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *k
 {
     static const char *const names[] = {"when", NULL};
     static const mod_signature signature = {"timeout_at", names, .required = 1, .positional = 1};
-    PyObject *given;
+    PyObject *given = NULL;
     double when;
     if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, &given) < 0 ||
         mod_moment_of(given, "when", &when) < 0) {
-        return NULL;
+        return explain_decorating(type, given);
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT_AT);
     if (made != NULL) {
@@ -82,11 +135,11 @@ move_on_after_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject
 {
     static const char *const names[] = {"delay", "shield", NULL};
     static const mod_signature signature = {"move_on_after", names, .required = 1, .positional = 1};
-    PyObject *places[2];
+    PyObject *places[2] = {NULL};
     double seconds;
     if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, places) < 0 ||
         mod_seconds(places[0], "delay", &seconds) < 0) {
-        return NULL;
+        return explain_decorating(type, places[0]);
     }
     if (places[1] != NULL && !PyBool_Check(places[1])) {
         PyErr_Format(PyExc_TypeError, "shield is True or False, not %R", places[1]);
@@ -124,7 +177,7 @@ scope_dealloc(PyObject *self)
     mod_scope_free_threads(of);
     Py_XDECREF(of->exc_type);
     Py_XDECREF(of->reason);
-    type->tp_free(self);
+    free_scope(of, type);
     Py_DECREF(type);
 }
 
@@ -210,7 +263,8 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(timeout_at_doc,
              "timeout_at(when)\n"
              "--\n\n"
-             "As timeout(), until a moment of time.monotonic(), which may have passed (S27).");
+             "As timeout(), until a moment of time.monotonic(), which may have passed (S27): a\n"
+             "small number is one of long ago.");
 
 PyDoc_STRVAR(move_on_after_doc,
              "move_on_after(delay, *, shield=False)\n"
@@ -244,7 +298,8 @@ PyDoc_STRVAR(
     reschedule_doc,
     "reschedule($self, when, /)\n"
     "--\n\n"
-    "Another deadline, earlier or later, on time.monotonic()'s clock; None: none.\n\n"
+    "Another deadline, earlier or later, on time.monotonic()'s clock; None: none. In five\n"
+    "seconds: time.monotonic() + 5. A small number is a moment of long ago: it stops the block.\n\n"
     "False, and nothing has changed: the old one has expired already, or the time limit's\n"
     "block has been left. By any thread.");
 PyDoc_STRVAR(expired_doc, "expired($self, /)\n--\n\n"
@@ -338,5 +393,6 @@ mod_scope_types_init(PyObject *module)
         root->tp_flags &= ~Py_TPFLAGS_BASETYPE; /* the library's own only */
     }
     Py_XDECREF(root);
+    spare.used = status == 0;
     return status;
 }

@@ -7,4 +7,7 @@
 /* Make them and add them to the module. 0, or -1 with an exception set. */
 int mod_scope_types_init(PyObject *module);
 
+/* The module goes. */
+void mod_scope_types_free(void);
+
 #endif

@@ -92,9 +92,15 @@ mod_moment_of(PyObject *given, const char *name, double *moment)
     if (given == NULL || given == Py_None) {
         return 0;
     }
-    if (!is_number(given)) {
+    if (!PyFloat_CheckExact(given) && !PyLong_CheckExact(given) && !is_number(given)) {
         return refuse(given, name);
     }
+#if PY_VERSION_HEX >= 0x030C0000 /* gh-101291 */
+    if (PyLong_CheckExact(given) && PyUnstable_Long_IsCompact((PyLongObject *)given)) {
+        *moment = (double)PyUnstable_Long_CompactValue((PyLongObject *)given);
+        return 0;
+    }
+#endif
     /* That of an int is the same, but for a float that is made on the way. */
     double number = PyLong_CheckExact(given) ? PyLong_AsDouble(given) : PyFloat_AsDouble(given);
     if (number == -1.0 && PyErr_Occurred()) {

@@ -38,7 +38,7 @@ typedef struct {
     mod_state *state;
     mod_thread *thread;
     mod_level level; /* the innermost whose request waits: the others have as much in their way */
-    const PyObject *scope;
+    uint64_t scope;  /* of it: see mod_holds_lock */
     mod_obstacle obstacle;
 } work;
 
@@ -48,7 +48,7 @@ obstacle_at_work(void *arg)
     work *at = arg;
     const mod_moment anywhere = {.moment = MOD_AT_WORK};
     at->level = mod_find_pending(at->thread->tstate, &at->thread->blocks, at->thread->record, true);
-    at->scope = mod_scope_of_level(at->thread->tstate, &at->thread->blocks, at->level);
+    at->scope = mod_entered_of_level(at->thread->tstate, &at->thread->blocks, at->level);
     mod_find_obstacle(at->state, at->thread, at->level, anywhere, &at->obstacle);
 }
 

@@ -47,7 +47,7 @@ mod_raise_request(mod_state *state, itr_record *record, mod_level level)
     const mod_payload *payload = (const mod_payload *)itr_delivered(record, level.number);
     PyObject *exc_type = Py_XNewRef(payload == NULL ? NULL : payload->exc_type);
     PyObject *reason = Py_XNewRef(payload == NULL ? NULL : payload->reason);
-    if (payload == NULL && itr_has_expired(record, level.number)) {
+    if (itr_was_timed(record, level.number)) {
         reason = PyUnicode_FromString("deadline");
         PyErr_Clear(); /* no memory: then it goes without */
     }
@@ -66,7 +66,7 @@ mod_raise_request(mod_state *state, itr_record *record, mod_level level)
 static bool
 may_deliver(mod_state *state, mod_thread *thread, mod_level level, mod_moment point)
 {
-    const PyObject *scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
+    uint64_t scope = mod_entered_of_level(thread->tstate, &thread->blocks, level);
     PyObject *taken_in;
     int lasti;
     if (mod_holds_lock(&thread->lockset, scope, &taken_in, &lasti)) {

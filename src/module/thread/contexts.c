@@ -35,7 +35,9 @@ mod_drop_block(const mod_block *block)
 {
     Py_DECREF(block->object);
     Py_XDECREF(block->code);
-    Py_XDECREF(block->base);
+    if (block->loose) {
+        Py_XDECREF(block->base);
+    }
 }
 
 /* Free a context that nobody finds any more. Runs other people's code. */

@@ -28,11 +28,14 @@ typedef struct {
     PyCodeObject *code; /* where it was entered: strong, */
     int lasti;          /* and the place in it */
     uint8_t kind;
-    bool loose;  /* entered by a wrapper's __enter__, so not by the frame whose block it is */
-    void *frame; /* the frame that entered it: an address */
-    PyFrameObject *base; /* loose only: the frame whose block it is, if there is one; strong */
+    bool loose; /* entered by a wrapper's __enter__, so not by the frame whose block it is */
+    union {
+        void *frame;         /* the frame that entered it: an address */
+        PyFrameObject *base; /* if loose: the frame whose block it is, or NULL; strong */
+    };
     /* Of scopes only: */
-    uint64_t number; /* see itr_enter_scope */
+    uint64_t number;  /* see itr_enter_scope */
+    uint64_t entered; /* see mod_lockset_enter_scope */
 } mod_block;
 
 typedef struct mod_context {

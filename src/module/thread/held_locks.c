@@ -247,29 +247,11 @@ find_place(mod_lockset *set, mod_held_lock *held)
     return true;
 }
 
-/* Is it that scope, or any if NULL, which stands in the list? */
-static bool
-is_scope(const mod_held_lock *held, const PyObject *scope)
-{
-    return held->kind == NULL && held->paused && (scope == NULL || held->object == scope);
-}
-
-/* Has a scope been entered since it was taken? */
-static bool
-is_outside_of_scope(const mod_lockset *set, const mod_held_lock *held)
-{
-    const mod_held_lock *at = set->innermost;
-    while (at != held && !is_scope(at, NULL)) {
-        at = at->outer;
-    }
-    return at != held;
-}
-
 void
 mod_lockset_add(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels)
 {
     mod_held_lock *held = kind->recursive ? mod_lockset_find(set, lock) : NULL;
-    if (held != NULL && !(set->scopes > 0 && is_outside_of_scope(set, held))) {
+    if (held != NULL && held->entered >= set->scope) { /* or it is taken again in a scope */
         held->levels += levels;
         return;
     }
@@ -281,6 +263,7 @@ mod_lockset_add(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int
     held->object = lock;
     held->kind = kind;
     held->levels = levels;
+    held->entered = set->entered;
     if (!find_place(set, held)) {
         held->outer = set->free;
         set->free = held;
@@ -331,64 +314,15 @@ mod_lockset_resume(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, 
     }
 }
 
-int
-mod_lockset_enter_scope(mod_lockset *set, PyObject *scope)
-{
-    bool unrecorded = set->unrecorded;
-    if (set->free == NULL && !have_memory(set)) {
-        set->unrecorded = unrecorded;
-        PyErr_NoMemory();
-        return -1;
-    }
-    mod_held_lock *made = set->free;
-    set->free = made->outer;
-    made->object = Py_NewRef(scope);
-    made->kind = NULL;
-    made->paused = true;
-    made->outer = set->innermost;
-    set->innermost = made;
-    set->count++;
-    set->scopes++;
-    return 0;
-}
-
-void
-mod_lockset_leave_scope(mod_lockset *set, PyObject *scope)
-{
-    mod_held_lock **place = &set->innermost;
-    while (*place != NULL && !is_scope(*place, scope)) {
-        place = &(*place)->outer;
-    }
-    mod_held_lock *made = *place;
-    if (made != NULL) { /* else all is forgotten already */
-        *place = made->outer;
-        made->paused = false;
-        set->count--;
-        set->scopes--;
-        discard(set, made);
-    }
-}
-
 /* Looking. ------------------------------------------------------------------------------------ */
 
-/* The innermost entry that is outside of the scope, or NULL, as it is if `scope` is. */
-static const mod_held_lock *
-end_of_scope(const mod_lockset *set, const PyObject *scope)
-{
-    const mod_held_lock *held = scope == NULL ? NULL : set->innermost;
-    while (held != NULL && !is_scope(held, scope)) {
-        held = held->outer;
-    }
-    return held;
-}
-
 bool
-mod_holds_lock(mod_lockset *set, const PyObject *scope, PyObject **code, int *lasti)
+mod_holds_lock(mod_lockset *set, uint64_t scope, PyObject **code, int *lasti)
 {
     *code = NULL;
     *lasti = -1;
-    const mod_held_lock *end = end_of_scope(set, scope);
-    for (mod_held_lock *held = set->innermost; held != end; held = held->outer) {
+    mod_held_lock *held = set->innermost;
+    for (; held != NULL && held->entered >= scope; held = held->outer) {
         if (mod_is_held(set, held)) {
             *code = Py_XNewRef(held->code);
             *lasti = held->lasti;
@@ -400,7 +334,7 @@ mod_holds_lock(mod_lockset *set, const PyObject *scope, PyObject **code, int *la
 
 typedef struct {
     const mod_lockset *set;
-    const PyObject *scope;
+    uint64_t scope;
     PyObject *lock; /* strong, or NULL: there is none */
     PyObject *code; /* strong, or NULL */
     int lasti;
@@ -411,8 +345,8 @@ static void
 read_innermost(void *arg)
 {
     reading *to = arg;
-    const mod_held_lock *held = to->set->innermost, *end = end_of_scope(to->set, to->scope);
-    for (; held != end && to->lock == NULL; held = held->outer) {
+    const mod_held_lock *held = to->set->innermost;
+    for (; held != NULL && held->entered >= to->scope && to->lock == NULL; held = held->outer) {
         PyObject *lock = lock_of(held);
         if (lock != NULL && (held->kind->recursive || held->kind->looks_held(lock))) {
             to->lock = Py_NewRef(lock);
@@ -423,8 +357,8 @@ read_innermost(void *arg)
 }
 
 bool
-mod_other_holds_lock(const mod_lockset *set, const PyObject *scope, PyObject **lock,
-                     PyObject **code, int *lasti)
+mod_other_holds_lock(const mod_lockset *set, uint64_t scope, PyObject **lock, PyObject **code,
+                     int *lasti)
 {
     reading found = {.set = set, .scope = scope};
     mod_while_stopped(read_innermost, &found);
@@ -442,7 +376,7 @@ void
 mod_lockset_clear(mod_lockset *set)
 {
     set->unrecorded = false;
-    set->scopes = 0;
+    set->scope = 0;
     for (mod_held_lock *held = set->innermost; held != NULL; held = held->outer) {
         forget(held);
         held->paused = false;
@@ -455,7 +389,7 @@ mod_lockset_leave(mod_lockset *set, mod_lockset *to)
 {
     PyObject *code;
     int lasti;
-    if (!mod_holds_lock(set, NULL, &code, &lasti) || code == NULL) {
+    if (!mod_holds_lock(set, 0, &code, &lasti) || code == NULL) {
         return false; /* or nobody would be told a place */
     }
     Py_DECREF(code);

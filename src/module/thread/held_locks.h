@@ -45,9 +45,9 @@ typedef struct mod_held_lock {
                        free, what it was before */
     const mod_lock_kind *kind;
     int lasti;
-    int levels;  /* of a recursive lock */
-    bool paused; /* released by _release_save, until _acquire_restore. Also of a scope, which stands
-                    among the locks, with no kind and as the object, where it was entered */
+    int levels;       /* of a recursive lock */
+    bool paused;      /* released by _release_save, until _acquire_restore */
+    uint64_t entered; /* the set's, when it was taken: see mod_lockset_enter_scope */
 } mod_held_lock;
 
 /* One a thread, zeroed to begin with. Owner only, but that others read it while the owner cannot
@@ -59,7 +59,8 @@ typedef struct {
     size_t enough;               /* at so many, those with no lock are taken out */
     PyThreadState *thread_state; /* the owner's */
     PyObject *plain_code;        /* see mod_current_place */
-    uint32_t scopes;             /* how many scopes stand in the list */
+    uint64_t entered;            /* how many scopes the thread has ever entered */
+    uint64_t scope;              /* what that was for the innermost scope that it is in, or more */
     bool unrecorded;             /* there was no memory to note one */
     uint32_t noting;             /* mod_noting when the region began */
 } mod_lockset;
@@ -128,22 +129,32 @@ void mod_lockset_pause(mod_lockset *set, PyObject *lock);
 /* and taken it again, with so many: of which those count that did before, if it was paused here. */
 void mod_lockset_resume(mod_lockset *set, const mod_lock_kind *kind, PyObject *lock, int levels);
 
-/* The calling thread, inside a region, enters a scope: what it takes from here on, it takes inside
-   of that. -1 with MemoryError set. May run Python code; so may the other, when it is left. */
-int mod_lockset_enter_scope(mod_lockset *set, PyObject *scope);
-void mod_lockset_leave_scope(mod_lockset *set, PyObject *scope);
+/* The calling thread enters a scope: what it takes from here on, it takes inside of that. Returns a
+   number for it, among those of the thread: larger than of any that was entered before. */
+static inline uint64_t
+mod_lockset_enter_scope(mod_lockset *set)
+{
+    return set->scope = ++set->entered;
+}
+
+/* It has left it; the innermost that it is in now is that of the number, or none: 0. */
+static inline void
+mod_lockset_leave_scope(mod_lockset *set, uint64_t innermost)
+{
+    set->scope = innermost;
+}
 
 /*
- * By the owner: does it hold a lock that it has taken inside its region or, unless NULL, inside
- * that scope? `*code` (a new reference, or NULL) and `*lasti` say where the innermost was taken. No
- * Python code runs.
+ * By the owner: does it hold a lock that it has taken inside its region or, unless 0, inside the
+ * scope of that number? `*code` (a new reference, or NULL) and `*lasti` say where the innermost was
+ * taken. No Python code runs.
  */
-bool mod_holds_lock(mod_lockset *set, const PyObject *scope, PyObject **code, int *lasti);
+bool mod_holds_lock(mod_lockset *set, uint64_t scope, PyObject **code, int *lasti);
 
 /* The same by another thread, to explain: the lock itself, too. The owner may be past it by then.
-   `set` must be kept from being destroyed; `scope` is only compared. */
-bool mod_other_holds_lock(const mod_lockset *set, const PyObject *scope, PyObject **lock,
-                          PyObject **code, int *lasti);
+   `set` must be kept from being destroyed. */
+bool mod_other_holds_lock(const mod_lockset *set, uint64_t scope, PyObject **lock, PyObject **code,
+                          int *lasti);
 
 /* By the owner: is it one of a lock that it holds now? No Python code runs. */
 bool mod_is_held(const mod_lockset *set, mod_held_lock *held);

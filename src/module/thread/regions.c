@@ -352,7 +352,6 @@ fill_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, mod_bl
     made->code = code;
     made->loose = false;
     made->frame = frame;
-    made->base = NULL;
     if (!may_be_wrapped(tstate, code) && is_on_own_stack(tstate, blocks)) {
         blocks->own.count++;
         count_block(blocks, &blocks->own, made->kind, 1);
@@ -380,7 +379,7 @@ mod_enter_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
 
 int64_t
 mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyObject *object,
-                uint64_t number, itr_deadline deadline)
+                uint64_t number, itr_deadline deadline, uint64_t entered)
 {
     mod_context *own = &blocks->own;
     if (own->count == own->capacity && grow_context(own) < 0) {
@@ -395,6 +394,7 @@ mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     mod_block *made = &own->blocks[own->count];
     made->kind = MOD_BLOCK_SCOPE;
     made->number = number;
+    made->entered = entered;
     int64_t flags = fill_block(tstate, blocks, record, made, object);
     if (flags < 0) {
         itr_payload *dropped = NULL;
@@ -451,7 +451,7 @@ find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, voi
     const mod_context *context = mod_context_of(blocks, frame);
     context = context != NULL ? context : mod_context_of_stack(tstate, blocks);
     const mod_block *inner = innermost(context);
-    if (inner != NULL && inner->object == object && inner->frame == frame &&
+    if (inner != NULL && inner->object == object && !inner->loose && inner->frame == frame &&
         !mod_compiled_generator_runs(tstate)) {
         return context;
     }
@@ -470,8 +470,8 @@ find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, voi
        is open here is not its own. */
     int lasti;
     PyCodeObject *code = mod_frame_place(frame, &lasti);
-    bool strange = code != NULL && mod_is_generator_code(code) && inner != NULL &&
-                   inner->frame != frame && !inner->loose && from.compiled == NULL;
+    bool strange = code != NULL && mod_is_generator_code(code) && inner != NULL && !inner->loose &&
+                   inner->frame != frame && from.compiled == NULL;
     Py_XDECREF(code);
     release_origin(&from);
     if (inner == NULL || inner->object != object || strange) {
@@ -541,7 +541,7 @@ static inline bool
 is_innermost(const mod_blocks *blocks, const PyObject *object, const void *frame)
 {
     const mod_block *inner = innermost(&blocks->own);
-    return inner != NULL && inner->object == object && inner->frame == frame && !inner->loose &&
+    return inner != NULL && inner->object == object && !inner->loose && inner->frame == frame &&
            blocks->others == 0;
 }
 

@@ -28,10 +28,11 @@ int64_t mod_leave_block(PyThreadState *tstate, mod_blocks *blocks, itr_record *r
 /*
  * Owner. The same for a scope, which is a region of a level of its own: of that number, with that
  * deadline (the caller sees to itr_watch_deadline), and with an
- * object that stands for this block alone. RuntimeError: it would be a generator's or coroutine's.
+ * object that stands for this block alone. `entered`: see mod_lockset_enter_scope. RuntimeError: it
+ * would be a generator's or coroutine's.
  */
 int64_t mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record,
-                        PyObject *object, uint64_t number, itr_deadline deadline);
+                        PyObject *object, uint64_t number, itr_deadline deadline, uint64_t entered);
 
 typedef struct {
     bool expired; /* its deadline has: the caller's to say */

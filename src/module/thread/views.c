@@ -227,6 +227,17 @@ mod_block_of_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level le
     return own == NULL ? NULL : &own->blocks[level.depth - 1];
 }
 
+uint64_t
+mod_entered_of_innermost(const mod_blocks *blocks)
+{
+    const mod_context *own = &blocks->own;
+    uint32_t i = blocks->scopes == 0 ? 0 : own->count;
+    while (i > 0 && !(own->blocks[i - 1].kind & MOD_BLOCK_SCOPE)) {
+        i--;
+    }
+    return i == 0 ? 0 : own->blocks[i - 1].entered;
+}
+
 uint32_t
 mod_tell_levels(mod_blocks *blocks, itr_record *record)
 {
@@ -264,16 +275,4 @@ mod_forget_passed(mod_blocks *blocks)
         blocks->own.blocks[i].kind &=
             (uint8_t)~(MOD_BLOCK_PASSED_BY_SCOPE | MOD_BLOCK_PASSED_BY_THREAD);
     }
-}
-
-void
-mod_tell_scopes(mod_blocks *blocks, itr_record *record)
-{
-    for (uint32_t i = 0; i < blocks->own.count; i++) {
-        const mod_block *block = &blocks->own.blocks[i];
-        if (block->kind & MOD_BLOCK_SCOPE) {
-            (void)itr_enter_scope(record, block->number); /* no memory: it cannot be asked */
-        }
-    }
-    (void)itr_open_from(record, blocks->open_from);
 }

@@ -42,6 +42,17 @@ mod_scope_of_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level le
     return block == NULL ? NULL : block->object;
 }
 
+/* The same, its number for mod_holds_lock. */
+static inline uint64_t
+mod_entered_of_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level level)
+{
+    const mod_block *block = mod_block_of_level(tstate, blocks, level);
+    return block == NULL ? 0 : block->entered;
+}
+
+/* Owner, on one stack: that of the innermost scope, or 0. */
+uint64_t mod_entered_of_innermost(const mod_blocks *blocks);
+
 /* What has been asked of the level: its flags. */
 static inline uint32_t
 mod_level_flags(const mod_blocks *blocks, itr_record *record, mod_level level)
@@ -80,8 +91,5 @@ uint32_t mod_tell_levels(mod_blocks *blocks, itr_record *record);
 /* Owner. What the thread, or a scope, was stopped for has been forgotten: the scopes that it is in
    are not left for that any more. */
 void mod_forget_passed(mod_blocks *blocks);
-
-/* Owner. Tell a record that is new which scopes the thread is in. */
-void mod_tell_scopes(mod_blocks *blocks, itr_record *record);
 
 #endif
