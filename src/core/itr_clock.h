@@ -22,9 +22,9 @@ itr_deadline itr_now(void);
 itr_deadline itr_deadline_after(int64_t nanoseconds);
 
 /*
- * The same, or later by two of the kernel's ticks, some milliseconds, for a tenth of the price. What
- * the kernel noted at its last tick is taken for the present; that is behind by one to two. Where
- * ticks are late, as in a virtual machine that gets no processor, it may be as much earlier.
+ * The same, or later by two of the kernel's ticks, some milliseconds, for a tenth of the price.
+ * What the kernel noted at its last tick is taken for the present; that is behind by one to two.
+ * Where ticks are late, as in a virtual machine that gets no processor, it may be as much earlier.
  */
 itr_deadline itr_deadline_about(int64_t nanoseconds);
 
