@@ -17,6 +17,7 @@ from interruption import (
     clear_interrupt,
     move_on_after,
     timeout,
+    timeout_at,
 )
 from interruption._interruption import _held
 from support import PATIENCE, expect_script, in_thread
@@ -149,6 +150,18 @@ def test_a_limit_whose_entry_has_failed_is_as_it_was():  # S7, S26
             return limit.when() > begun + 999  # the kernel's ticks may be late
 
     assert in_thread(body)
+
+
+def test_nor_has_a_limit_expired_whose_entry_has_failed():  # S7, S26
+    def body(limit):
+        ask_myself()
+        with pytest.raises(ThreadExit), limit:
+            raise AssertionError("it was entered")
+        clear_interrupt()
+        return limit.expired(), limit.reschedule(time.monotonic() + 1000)
+
+    for limit in (timeout(0), move_on_after(0), timeout_at(0)):
+        assert in_thread(lambda limit=limit: body(limit)) == (False, True)
 
 
 # Without memory. ----------------------------------------------------------------------------------

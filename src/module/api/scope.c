@@ -92,8 +92,9 @@ forget_entry(mod_scope *of)
 {
     mod_scope_lock(of);
     of->was_entered = of->kind == MOD_SCOPE_PLAIN || mod_scope_is_in_use(of);
-    if (!of->was_entered && !isinf(of->delay)) {
-        of->when = Py_HUGE_VAL;
+    if (!of->was_entered) {
+        of->expired = false; /* nobody was in its block */
+        of->when = isinf(of->delay) ? of->when : Py_HUGE_VAL;
     }
     mod_scope_unlock(of);
 }
@@ -339,10 +340,10 @@ static void
 raise_timeout(mod_scope *of, PyObject *stopped)
 {
     PyObject *text = NULL, *error = NULL;
-    if (isinf(of->delay)) {
-        mod_scope_lock(of);
-        double moment = mod_scope_moment(of);
-        mod_scope_unlock(of);
+    mod_scope_lock(of);
+    double delay = of->delay, moment = mod_scope_moment(of);
+    mod_scope_unlock(of);
+    if (isinf(delay)) {
         PyObject *when = PyFloat_FromDouble(moment);
         text = when == NULL
                    ? NULL
@@ -350,7 +351,7 @@ raise_timeout(mod_scope *of, PyObject *stopped)
         Py_XDECREF(when);
     }
     else {
-        char *seconds = PyOS_double_to_string(of->delay, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+        char *seconds = PyOS_double_to_string(delay, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
         text = seconds == NULL ? NULL : PyUnicode_FromFormat("not done within %s seconds", seconds);
         PyMem_Free(seconds);
     }
