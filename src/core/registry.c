@@ -275,7 +275,9 @@ itr_ask(itr_thread thread, itr_payload *payload, itr_record **more)
         *more = NULL;
     }
     lock_registry();
-    bool alive = bury_predecessors(thread, false);
+    /* Who has adopted by that serial lives, also if another state of its has been asked before. */
+    const itr_record *own = search(thread.thread_id, thread.serial);
+    bool alive = (own != NULL && own->adopted) || bury_predecessors(thread, false);
     if (alive) {
         record = look_up_record(thread);
         if (record == NULL) {

@@ -174,6 +174,26 @@ who_has_adopted_is_taken_for_nobody_s_predecessor(void)
 }
 
 static void *
+be_asked_after_another_state(void *argument)
+{
+    itr_thread self = *(itr_thread *)argument, other_state = imagine(self.thread_id);
+    EXPECT(itr_ask(other_state, NULL, NULL) == ITR_NEW); /* nobody knows yet whose it is */
+    itr_record *record = itr_adopt(self);
+    EXPECT(record != NULL && itr_ask(self, NULL, NULL) == ITR_NEW && itr_requested(record));
+    EXPECT(itr_ask(other_state, NULL, NULL) == ITR_FINISHED);
+    itr_end(other_state);
+    return NULL;
+}
+
+static void
+who_has_adopted_is_asked_though_a_younger_state_of_its_was_before(void)
+{
+    itr_thread thread = imagine(1000);
+    in_a_thread(be_asked_after_another_state, &thread);
+    EXPECT(itr_count().records == 0);
+}
+
+static void *
 live_twice_under_one_id(void *argument)
 {
     itr_thread *lives = argument;
@@ -324,6 +344,7 @@ main(void)
     RUN(a_successor_with_the_same_id_inherits_nothing);
     RUN(asking_the_successor_buries_the_predecessor_and_asking_the_predecessor_is_too_late);
     RUN(who_has_adopted_is_taken_for_nobody_s_predecessor);
+    RUN(who_has_adopted_is_asked_though_a_younger_state_of_its_was_before);
     RUN(a_system_thread_that_lives_again_under_a_new_serial_starts_afresh);
     RUN(asking_an_adopted_thread_finds_its_record);
     RUN(a_reference_outlives_the_thread);
