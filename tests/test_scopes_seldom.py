@@ -15,6 +15,7 @@ from interruption import (
     _interruption,
     allow_interruption,
     clear_interrupt,
+    defer_interruption,
     move_on_after,
     timeout,
     timeout_at,
@@ -162,6 +163,16 @@ def test_nor_has_a_limit_expired_whose_entry_has_failed():  # S7, S26
 
     for limit in (timeout(0), move_on_after(0), timeout_at(0)):
         assert in_thread(lambda limit=limit: body(limit)) == (False, True)
+
+
+def test_it_has_expired_though_the_thread_has_forgotten_what_it_was_asked():  # S6
+    def body():
+        with move_on_after(0) as limit, defer_interruption:
+            clear_interrupt()
+            within = limit.expired()
+        return within, limit.expired()
+
+    assert in_thread(body) == (True, True)
 
 
 # Without memory. ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "api/scope_state.h"
 #include "cpython/fastcall.h"
 #include "thread/current.h"
 #include "thread/payload.h"
@@ -87,8 +88,12 @@ mod_clear_interrupt(PyObject *module, PyObject *Py_UNUSED(unused))
         return NULL;
     }
     itr_payload *dropped = NULL;
+    bool has_blocks = mod_is_thread_of_now(mod_thread_self);
+    if (has_blocks) {
+        mod_visit_scopes(&mod_thread_self->blocks, mod_scope_note_expired, record->thread_id);
+    }
     bool requested = itr_clear(record, &dropped);
-    if (mod_is_thread_of_now(mod_thread_self)) {
+    if (has_blocks) {
         mod_forget_passed(&mod_thread_self->blocks);
     }
     mod_nothing_waits(record);

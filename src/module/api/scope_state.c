@@ -1,6 +1,8 @@
 /* See scope_state.h. */
 #include "api/scope_state.h"
 
+#include "itr_registry.h"
+
 _Atomic uint32_t mod_scope_forks;
 
 static uintptr_t *
@@ -70,6 +72,20 @@ mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id)
     mod_scope *of = (mod_scope *)scope;
     mod_scope_lock(of);
     mod_scope_remove_thread(of, thread_id);
+    mod_scope_unlock(of);
+}
+
+void
+mod_scope_note_expired(PyObject *scope, uintptr_t thread_id)
+{
+    mod_scope *of = (mod_scope *)scope;
+    itr_record *record = itr_find(thread_id);
+    bool expired = record != NULL && itr_has_expired(record, of->number);
+    if (record != NULL) {
+        itr_release(record);
+    }
+    mod_scope_lock(of);
+    of->expired = of->expired || expired;
     mod_scope_unlock(of);
 }
 

@@ -137,6 +137,10 @@ void mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id);
    and enter. Takes the mutex. */
 void mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id);
 
+/* What it was asked is about to be forgotten by the thread, which is in it: that its deadline has
+   passed there is not. Takes the mutex. */
+void mod_scope_note_expired(PyObject *scope, uintptr_t thread_id);
+
 /* Who is in it, the first before the others, for PyMem_RawFree; NULL with `*count` 0 if nobody is.
    -1: there is no memory. */
 int mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count);
