@@ -22,7 +22,7 @@ from interruption import (
 )
 from interruption._group import __file__ as OURS  # noqa: N812
 from interruption._interruption import _scopes
-from support import in_thread, told, until
+from support import PATIENCE, in_thread, told, until, until_blocked
 
 
 class BrokenBase(BaseException):
@@ -237,3 +237,102 @@ def test_what_is_broken_off_in_a_limit_leaves_that_as_it_is():
             number += 1
 
     in_thread(body)
+
+
+def test_what_is_broken_off_in_first_and_caught_is_made_up_for():
+    def body():
+        number, again = 1, True
+        while again:
+            tasks, breaker = Tasks(), Breaker(number, BrokenError)
+            with ThreadGroup() as group:
+                group.submit(tasks.wait)
+                group.submit(tasks.end)
+                try:
+                    breaker.begin()
+                    group.first()
+                except BrokenError:
+                    if not group._asks:  # noqa: SLF001  (else: the one that waits is stopped)
+                        tasks.go.set()
+                finally:
+                    breaker.end()
+            again = breaker.place is not None
+            number += 1
+        assert number > 10
+
+    in_thread(body)
+
+
+def test_what_was_not_made_cannot_be_left():
+    class Forgetful(ThreadGroup):
+        def __init__(self):
+            pass
+
+    for use in (lambda group: group.__exit__(None, None, None), lambda group: group.__enter__()):
+        with pytest.raises(AttributeError):
+            use(Forgetful())
+
+
+def test_what_can_never_be_told_is_not_tried_for_ever():
+    class Odd(BaseException):
+        @property
+        def __class__(self):
+            raise LookupError
+
+    inside = _scopes()
+    tasks = Tasks()
+    with pytest.raises(LookupError), ThreadGroup() as group:
+        group.submit(tasks.wait)
+        until(lambda: tasks.threads)
+        raise Odd
+    assert not tasks.threads[0].is_alive()
+    assert _scopes() == inside
+
+
+def test_where_no_room_is_on_the_stack_no_scope_stays():
+    def down(frames):
+        if frames:
+            return down(frames - 1)
+        with ThreadGroup() as group:
+            group.submit(int)
+        return "left"
+
+    def body():
+        ends = set()
+        for frames in range(sys.getrecursionlimit() - 80, sys.getrecursionlimit()):
+            try:
+                ends.add(down(frames))
+            except (RecursionError, ExceptionGroup):
+                ends.add("no room")
+            assert _scopes() == (False, [], [])
+        assert ends == {"left", "no room"}
+
+    in_thread(body)
+
+
+def test_what_a_task_cannot_submit_is_no_result():
+    begins, go = threading.Event(), threading.Event()
+
+    def no_thread(frame, *_):
+        if frame.f_code is threading.Thread.start.__code__:
+            begins.set()
+            assert go.wait(PATIENCE)
+            raise RuntimeError("can't start new thread")
+
+    def task(group):
+        sys.settrace(no_thread)
+        with pytest.raises(RuntimeError, match="can't start"):
+            group.submit(int)
+        sys.settrace(None)
+        return "tried"
+
+    def release(owner):
+        until_blocked(owner)
+        go.set()
+
+    with ThreadGroup() as group:
+        group.submit(task, group)
+        assert begins.wait(PATIENCE)
+        helper = threading.Thread(target=release, args=(threading.current_thread(),))
+        helper.start()
+        assert group.results() == ["tried"]
+        helper.join()

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import CodeType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from ._arguments import flag
 from ._future import Future
@@ -299,8 +299,15 @@ class ThreadGroup(_Group):
             self._check_owner()
         numbers = list(self._results)
         for task in list(self._running):
-            task.future.result()
-        results = [self._results[each] for each in numbers if each in self._results]
+            try:
+                task.future.result()
+            except CancelledError:
+                if task.ident is not None:
+                    raise
+                # It has not been submitted: a task has tried to, and could not.
+                numbers = [each for each in numbers if each != task.number]
+        found = self._results.copy()
+        results = [found[each] for each in numbers if each in found]
         if self._errors:
             raise self._errors[0]
         if any(result is _NOTHING for result in results):
@@ -418,24 +425,19 @@ class ThreadGroup(_Group):
 
     # Entering and leaving. ------------------------------------------------------------------------
 
-    def __enter__(self) -> Self:
-        """Enter it; raises what the thread has been asked, as ``allow_interruption`` (S7)."""
+    # `__enter__` is that of _Group: it calls `_open`, enters the scope of the block, and notes the
+    # owner. No handler comes between these two, so a group that has one has been entered.
+
+    def _open(self) -> threading.Thread:
+        """All of entering that may be broken off. Returns who enters."""
         if not _claim(self._not_entered):
             raise RuntimeError(
                 "the group has been entered before: make one for each `with` statement"
             )
-        try:
-            self._owner = threading.current_thread()
-            frame = sys._getframe(1)
-            self._opened = (frame.f_code, frame.f_lasti)
-            self._shielded, self._outer, self._around = _scopes()
-            self._body.__enter__()
-            return self  # noqa: TRY300  (a signal handler may raise here, too)
-        except BaseException:
-            self._owner = None
-            with contextlib.suppress(RuntimeError):  # it may be Ctrl-C that has come in between
-                self._body._leave()
-            raise
+        frame = sys._getframe(1)
+        self._opened = (frame.f_code, frame.f_lasti)
+        self._shielded, self._outer, self._around = _scopes()
+        return threading.current_thread()
 
     # `__exit__` is that of _Group: it calls `_wait`, leaves the scope of the block, and calls
     # `_outcome`. It calls either again, if a signal handler has raised in it, with all that has
@@ -455,6 +457,8 @@ class ThreadGroup(_Group):
         news = raised[-1]
         if news is not None and (self._asks or not self._body._has_raised(news)):
             self._pass_on(news)
+        elif self._asks:  # first() was broken off in the midst of it, and the block went on
+            self._ask(self._asked or "the group has been asked to stop")
         self._wait_for_all()
         if news is None and not self._errors and self._stopped is None:
             return True

@@ -78,6 +78,7 @@ class on_interrupt:  # noqa: N801
     ) -> None: ...
 
 class _Group:
+    def __enter__(self) -> Self: ...
     def __exit__(
         self,
         exc_type: type[BaseException] | None,

@@ -9,7 +9,8 @@
 
 #include "cpython/compat.h"
 
-/* So often a step is called for which there is no memory or no room on the stack. */
+/* So often a step is called for which there is no memory or no room on the stack; or that waits for
+   nobody, and fails whatever comes. */
 enum { MOST_FAILURES = 100 };
 
 /* Add what is raised to the list, and raise it no more. -1 with an exception set. */
@@ -32,8 +33,9 @@ add_raised(PyObject *raised)
     return 0;
 }
 
-/* Call the group's method, of `raised` and perhaps one thing more, until it returns. NULL with an
-   exception set: it cannot be called. */
+/* Call the group's method, of `raised` and perhaps one thing more, until it returns. One that
+   waits, without that, may be broken off for as long as there are tasks. NULL with an exception
+   set: it cannot be called. */
 static PyObject *
 until_it_returns(PyObject *group, const char *method, PyObject *raised, PyObject *more)
 {
@@ -46,7 +48,7 @@ until_it_returns(PyObject *group, const char *method, PyObject *raised, PyObject
         }
         bool hopeless = PyErr_ExceptionMatches(PyExc_RecursionError) ||
                         PyErr_ExceptionMatches(PyExc_MemoryError);
-        failures += hopeless;
+        failures += hopeless || more != NULL;
         if (failures == MOST_FAILURES || add_raised(raised) < 0) {
             return NULL;
         }
@@ -71,12 +73,27 @@ leave_body(PyObject *group, PyObject *raised, PyObject *last)
     return ends;
 }
 
+/* `_wait` has failed for good, with an exception set, which stays. The scope is left all the same:
+   it would be the thread's for ever. */
+static void
+give_up(PyObject *group, PyObject *raised)
+{
+    mod_raised error = mod_put_aside();
+    Py_XDECREF(leave_body(group, raised, Py_None));
+    PyErr_Clear();
+    mod_put_back(error);
+}
+
 /* See _group.py. Returns what comes out: an exception; True or False: nothing but what the block
    has raised, if that goes on. NULL with an exception set. */
 static PyObject *
 leave_group(PyObject *group, PyObject *raised)
 {
     PyObject *last = until_it_returns(group, "_wait", raised, NULL);
+    if (last == NULL) {
+        give_up(group, raised);
+        return NULL;
+    }
     if (last == Py_False) {
         Py_DECREF(last);
         PyErr_SetString(PyExc_RuntimeError,
@@ -84,12 +101,12 @@ leave_group(PyObject *group, PyObject *raised)
         return NULL;
     }
     bool plain = last == Py_True;
-    PyObject *ends = last == NULL ? NULL : leave_body(group, raised, plain ? Py_None : last);
+    PyObject *ends = leave_body(group, raised, plain ? Py_None : last);
     PyObject *outcome = ends == NULL ? NULL
                         : plain && ends != Py_None
                             ? Py_NewRef(ends)
                             : until_it_returns(group, "_outcome", raised, ends);
-    Py_XDECREF(last);
+    Py_DECREF(last);
     Py_XDECREF(ends);
     return outcome;
 }
@@ -97,6 +114,11 @@ leave_group(PyObject *group, PyObject *raised)
 static PyObject *
 group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
+    PyObject *body = PyObject_GetAttrString(self, "_body");
+    if (body == NULL) { /* without its __init__: then no step can be done, however often */
+        return NULL;
+    }
+    Py_DECREF(body);
     /* What the block has raised, or None; and then what leaving it has. */
     PyObject *raised = PyList_New(1);
     if (raised == NULL) {
@@ -116,10 +138,35 @@ group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return outcome;
 }
 
+static PyObject *
+group_enter(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    PyObject *owner = PyObject_CallMethod(self, "_open", NULL);
+    PyObject *body = owner == NULL ? NULL : PyObject_GetAttrString(self, "_body");
+    PyObject *entered = body == NULL ? NULL : PyObject_CallMethod(body, "__enter__", NULL);
+    if (entered != NULL && PyObject_SetAttrString(self, "_owner", owner) < 0) {
+        mod_raised error = mod_put_aside();
+        Py_XDECREF(PyObject_CallMethod(body, "_leave", NULL));
+        PyErr_Clear();
+        mod_put_back(error);
+        Py_CLEAR(entered);
+    }
+    Py_XDECREF(owner);
+    Py_XDECREF(body);
+    if (entered == NULL) {
+        return NULL;
+    }
+    Py_DECREF(entered);
+    return Py_NewRef(self);
+}
+
+PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\n"
+                        "Enter it; raises what the thread has been asked, as allow_interruption.");
 PyDoc_STRVAR(exit_doc, "__exit__($self, exc_type, exc_value, traceback, /)\n--\n\n"
                        "Leave it when all tasks have ended.");
 
 static PyMethodDef group_methods[] = {
+    {"__enter__", group_enter, METH_NOARGS, enter_doc},
     {"__exit__", _PyCFunction_CAST(group_exit), METH_FASTCALL, exit_doc},
     {NULL, NULL, 0, NULL},
 };
