@@ -339,3 +339,44 @@ def test_scopes_under_fire(percent):  # S22: seed 1
         stop.set()
         asking.join()
     assert wrong == []
+
+
+def test_who_enters_again_while_others_are_asked_is_stopped_once():
+    """What is asked goes from thread to thread, and may be held up on its way by a callback."""
+    scope, seen = Scope(), []
+    held_up, go_on, left, cleans_up, asked = (threading.Event() for _ in range(5))
+
+    def hold_up():
+        held_up.set()
+        go_on.wait()
+
+    def first(started):
+        with scope, on_interrupt(hold_up):
+            started.ready.set()
+            threading.Event().wait()
+
+    def second(started):
+        with scope, defer_interruption:
+            started.ready.set()
+            left.wait()
+        with scope:
+            try:
+                threading.Event().wait()
+            finally:
+                cleans_up.set()
+                asked.wait()  # not broken off
+                seen.append("whole")
+
+    blocked = Started(first).until_ready()
+    again = Started(second).until_ready()
+    requester = threading.Thread(target=scope.interrupt)
+    requester.start()
+    held_up.wait()
+    left.set()
+    cleans_up.wait()
+    go_on.set()
+    requester.join()
+    asked.set()
+    blocked.finish()
+    again.finish()
+    assert seen == ["whole"]

@@ -66,6 +66,14 @@ typedef struct {
 /* The flags that levels have. */
 enum { ITR_OF_REQUESTS = ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN };
 
+/* Has somebody asked it, who is not its deadline? */
+static inline bool
+itr_is_asked(const itr_level *level)
+{
+    bool timed = level->flags & ITR_PENDING ? level->timed : level->was_timed;
+    return (level->flags & ITR_REQUESTED) && !timed;
+}
+
 /* The one of that number among so many, or NULL. */
 static inline itr_level *
 itr_find_among(itr_level *levels, uint32_t count, uint64_t number)

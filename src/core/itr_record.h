@@ -118,12 +118,21 @@ itr_requested(const itr_record *record)
     return (itr_flags(record) & ITR_REQUESTED) != 0;
 }
 
+/* As itr_request and itr_request_scope, of the level of that number. `once`: if somebody has asked
+   it already, who is not its deadline, nothing more is asked: ITR_WAITING. For what the thread may
+   have been told in another way. */
+itr_answer itr_request_level(itr_record *record, uint64_t number, itr_payload *payload, bool once);
+
 /*
  * Any thread that holds a reference. Ask the record's thread to stop; wakes it, does not wait for
  * it. `payload` (or NULL) is taken over when the answer is ITR_NEW. A request that waits already
  * stays as it is, but for ITR_REQUESTED_AGAIN: what was asked first is delivered.
  */
-itr_answer itr_request(itr_record *record, itr_payload *payload);
+static inline itr_answer
+itr_request(itr_record *record, itr_payload *payload)
+{
+    return itr_request_level(record, ITR_THREAD, payload, false);
+}
 
 /*
  * Any thread that holds a reference. Take back the thread's own request of that origin, if it waits
@@ -182,7 +191,11 @@ uint32_t itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool
 
 /* Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
    the thread is not in it. */
-itr_answer itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload);
+static inline itr_answer
+itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
+{
+    return itr_request_level(record, scope, payload, false);
+}
 
 /* By the owner, or while it cannot run: what has been asked of that level, as bits of its own; 0 if
    the thread is not in it. */

@@ -216,31 +216,21 @@ accept_and_signal(itr_record *record, uint32_t count, itr_level *level, itr_payl
     return answer;
 }
 
-static itr_answer
-request(itr_record *record, uint64_t number, itr_payload *payload)
+itr_answer
+itr_request_level(itr_record *record, uint64_t number, itr_payload *payload, bool once)
 {
-    bool wakes;
+    bool wakes = false;
     uint32_t count = lock_levels(record);
     itr_level *level = itr_find_among(record->levels, count, number);
-    itr_answer answer = accept_and_signal(record, count, level, payload, &wakes);
+    itr_answer answer = ITR_WAITING;
+    if (!once || level == NULL || !itr_is_asked(level)) {
+        answer = accept_and_signal(record, count, level, payload, &wakes);
+    }
     unlock_record(record);
     if (wakes) {
         itr_unpark(&record->parker);
     }
     return answer;
-}
-
-itr_answer
-itr_request(itr_record *record, itr_payload *payload)
-{
-    return request(record, ITR_THREAD, payload);
-}
-
-itr_answer
-itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
-{
-    assert(scope != ITR_THREAD);
-    return request(record, scope, payload);
 }
 
 /* Nobody else keeps an address of a level. False: there is no memory. */

@@ -102,7 +102,7 @@ mod_ask(mod_state *state, mod_target *target, PyObject *exc_type, PyObject *reas
 
 int
 mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *exc_type,
-              PyObject *reason)
+              PyObject *reason, bool once)
 {
     itr_payload *payload;
     if (mod_payload_new(exc_type, reason, &payload) < 0) {
@@ -113,7 +113,7 @@ mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *e
         mod_payload_drop(payload);
         return 0;
     }
-    itr_answer answer = itr_request_scope(record, scope, payload);
+    itr_answer answer = itr_request_level(record, scope, payload, once);
     if (answer != ITR_NEW) {
         mod_payload_drop(payload);
     }

@@ -50,11 +50,11 @@ int mod_ask(mod_state *state, mod_target *target, PyObject *exc_type, PyObject *
 
 /*
  * Ask the thread of that id to stop, if it is in the scope of that number; class and reason as
- * above. 1: it is in it; 0: it is not, and nothing has happened; -1 with an exception set,
- * likewise.
+ * above. `once`: not if somebody has asked it there already (itr_request_level). 1: it is in
+ * it; 0: it is not, and nothing has happened; -1 with an exception set, likewise.
  */
 int mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *exc_type,
-                  PyObject *reason);
+                  PyObject *reason, bool once);
 
 /* The record's thread has been asked, attached: what is left to do for whoever asked. Takes the
    reference. */

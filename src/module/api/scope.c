@@ -86,7 +86,8 @@ add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline
     return added > 0 && !used ? 0 : -1;
 }
 
-/* A first entry has come to nothing: it is as if there had been none. */
+/* A first entry has come to nothing: to a time limit it is as if there had been none; a plain scope
+   has been left. */
 static void
 forget_entry(mod_scope *of)
 {
@@ -118,7 +119,7 @@ ask_as_before(mod_scope *of, uintptr_t thread_id)
     PyObject *exc_type = Py_XNewRef(of->exc_type);
     PyObject *reason = Py_XNewRef(of->reason);
     mod_scope_unlock(of);
-    int status = mod_ask_scope(state_of_scope(of), thread_id, of->number, exc_type, reason);
+    int status = mod_ask_scope(state_of_scope(of), thread_id, of->number, exc_type, reason, true);
     Py_XDECREF(exc_type);
     Py_XDECREF(reason);
     return status;

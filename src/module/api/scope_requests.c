@@ -15,9 +15,11 @@
 /* Note what is asked for; and who is in it. False: all have left it, and nothing has changed. Those
    who are just entering it, or leaving, are in it: what is noted here is so, whoever is found. */
 static int
-note_asked(mod_scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **threads, size_t *count)
+note_asked(mod_scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **threads, size_t *count,
+           bool *first)
 {
     mod_scope_lock(of);
+    *first = !of->asked;
     int status = mod_scope_copy_threads(of, threads, count);
     bool reaches = *count > 0 || !of->was_entered;
     if (status == 0 && !of->asked && reaches) {
@@ -49,12 +51,13 @@ mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     }
     uintptr_t *threads;
     size_t count;
-    int reached = note_asked(of, exc_type, reason, &threads, &count);
+    bool first; /* then who has left meanwhile, and entered again, has been asked for this there */
+    int reached = note_asked(of, exc_type, reason, &threads, &count, &first);
     if (reached < 0) {
         return PyErr_NoMemory();
     }
     for (size_t i = 0; i < count && reached >= 0; i++) {
-        if (mod_ask_scope(state, threads[i], of->number, exc_type, reason) < 0) {
+        if (mod_ask_scope(state, threads[i], of->number, exc_type, reason, first) < 0) {
             reached = -1;
         }
     }
