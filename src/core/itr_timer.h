@@ -33,6 +33,9 @@ int itr_watch_deadlines(itr_record *record, bool *asked);
  * deadline passes. `*asked`: a deadline has passed already, and its scope was asked, by the caller,
  * who sees to itr_needs_more.
  *
+ * The timer's thread may be late. So one that is nearly there is not left to it, although it looks
+ * at the record before: what has passed already is seen here, at the latest where the scope begins.
+ *
  * Without a mutex: if the timer looks at the record after it has got the deadline, it finds it; if
  * before, then what the timer wrote under the record's mutex is seen here, for that was taken since
  * to set the deadline.
@@ -41,7 +44,8 @@ static inline int
 itr_watch_deadline(itr_record *record, itr_deadline deadline, bool *asked)
 {
     *asked = false;
-    return deadline < atomic_load_explicit(&record->looked_at, memory_order_relaxed)
+    itr_deadline next = atomic_load_explicit(&record->looked_at, memory_order_relaxed);
+    return deadline < next || (deadline != ITR_NEVER && deadline <= itr_deadline_about(0))
                ? itr_watch_deadlines(record, asked)
                : 0;
 }

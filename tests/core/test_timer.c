@@ -107,6 +107,9 @@ a_deadline_that_has_passed_is_asked_for_at_once(void)
     EXPECT(enter(record, 8, INT64_MIN) && leave(record, 8));
     EXPECT(!enter(record, 9, ITR_NEVER) && !leave(record, 9));
     EXPECT(record->turn == 0 && record->looked_at == ITR_NEVER);
+    /* Also if the timer, which is to look before that, is late. */
+    atomic_store(&record->looked_at, itr_now());
+    EXPECT(enter(record, 9, itr_now()) && leave(record, 9));
     dispose_left(record);
 }
 

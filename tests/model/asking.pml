@@ -1,7 +1,7 @@
 /*
  * Part of interruption.pml: who asks, and arms. `me` is a requester, `t` whom it asks.
  */
-/* src/core/record.c: itr_request, request, accept, signal_poll */
+/* src/core/record.c: itr_request_level, accept, signal_poll */
 inline itr_request(t, me)
 {
 #ifdef MUTATION_wake_before_the_flag

@@ -58,7 +58,7 @@ byte askers_done;
 #define IS(at) (at < seen && level[at].number == wanted)
 #endif
 
-/* src/core/record.c: itr_request_scope, itr_request, request, accept, sum_levels */
+/* src/core/record.c: itr_request_level, accept, sum_levels */
 /* src/core/itr_level.h: itr_find_among */
 /* src/core/record.c: lock_levels */
 inline ask()

@@ -284,7 +284,7 @@ proctype target(byte me)
 
 /* Everybody else. ----------------------------------------------------------------------------- */
 
-/* src/core/record.c: itr_request */
+/* src/core/record.c: itr_request_level */
 proctype requester()
 {
     byte t;

@@ -170,7 +170,7 @@ inline itr_find()
     }
 }
 
-/* src/core/record.c: itr_request */
+/* src/core/record.c: itr_request_level */
 inline itr_request()
 {
     d_step {

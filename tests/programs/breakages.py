@@ -276,8 +276,8 @@ MUTATIONS = [
     Mutation(
         "nor are several, if the innermost has none",
         "src/module/thread/held_locks.c",
-        "if (!mod_holds_lock(set, NULL, &code, &lasti) || code == NULL) {",
-        "if (!mod_holds_lock(set, NULL, &code, &lasti)) {",
+        "if (!mod_holds_lock(set, 0, &code, &lasti) || code == NULL) {",
+        "if (!mod_holds_lock(set, 0, &code, &lasti)) {",
         unseen="the same",
     ),
     Mutation(
@@ -730,8 +730,8 @@ MUTATIONS = [
     Mutation(
         "who has left a scope is not in it",
         "src/module/api/scope.c",
-        "    mod_scope_remove_thread(of, record->thread_id);\n    of->expired = of",
-        "    of->expired = of",
+        "        of->first = 0;\n    }\n    else {\n        mod_scope_remove_thread(of, record",
+        "    }\n    else {\n        mod_scope_remove_thread(of, record",
         tests=FIRE,
     ),
     Mutation(
