@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import report
-from budgets import verdicts
+from budgets import BUDGETS, verdicts
 from figures import Measured, markdown
 
 MARK = re.compile(r"(<!-- table: (?P<name>\w+) ?(?P<version>[\d.]+t?)? -->\n)\n(?:\|.*\n)*")
@@ -23,8 +23,8 @@ def missed(found: Sequence[Measured]) -> str:
                 row = lines.setdefault((verdict.budget.promise, verdict.what, verdict.limit), {})
                 row[measured.version] = verdict.text
     versions = [measured.version for measured in found]
-    order = {promise: at for at, promise in enumerate(dict.fromkeys(key[0] for key in lines))}
-    rows = sorted(lines.items(), key=lambda line: order[line[0][0]])
+    order = [budget.promise for budget in BUDGETS]
+    rows = sorted(lines.items(), key=lambda line: order.index(line[0][0]))
     texts = [[*key, *(row.get(version, "") for version in versions)] for key, row in rows]
     return markdown(["budget", "what", "limit", *versions], texts)
 
