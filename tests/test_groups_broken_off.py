@@ -7,6 +7,7 @@ entering, submitting, asking, waiting, leaving.
 from __future__ import annotations
 
 import ctypes
+import gc
 import linecache
 import signal
 import sys
@@ -78,10 +79,12 @@ class Signal(Breaker):
 
     def begin(self):
         self.before = signal.signal(signal.SIGINT, self.handle)
+        gc.disable()  # what the handler raises in a callback of it goes no further
         super().begin()
 
     def end(self):
         super().end()
+        gc.enable()
         signal.signal(signal.SIGINT, self.before)
 
     def is_with(self, _):
@@ -101,7 +104,10 @@ class Signal(Breaker):
         frame, self.frame = self.frame, None
         frame.f_trace, frame.f_trace_opcodes = None, False
         # A block that is entered then is not left: gh-148874; from 3.15 on only where it is traced.
-        self.spared = runs.f_code.co_filename == OURS and super().is_with(runs)
+        # So with the group's own, if it is `_open` at the end of which it was sent.
+        ours = runs.f_code.co_filename == OURS and super().is_with(runs)
+        entering = frame.f_code.co_name == "_open" and runs.f_code is broken_off.__code__
+        self.spared = ours or entering
         if not self.spared:
             raise self.error
 

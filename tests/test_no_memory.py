@@ -192,10 +192,8 @@ def limits(tools: Tools) -> None:
 
 
 def scopes(tools: Tools) -> None:
-    with tools.api.Scope() as scope, contextlib.ExitStack() as stack:
-        stack.enter_context(tools.api.Scope())
-        with tools.api.defer_interruption:
-            assert scope.interrupt(reason="why")
+    with tools.api.Scope() as scope, tools.api.Scope(), tools.api.defer_interruption:
+        assert scope.interrupt(reason="why")
 
 
 def limit_function(tools: Tools) -> None:

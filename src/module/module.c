@@ -24,6 +24,7 @@
 #include "shutdown/signal_handler.h"
 #include "thread/payload.h"
 #include "safepoints/protected.h"
+#include "thread/marks.h"
 #include "thread/regions.h"
 #include "api/requests.h"
 #include "api/scope.h"
@@ -234,7 +235,7 @@ module_exec(PyObject *module)
     state->module = module;
     if (PyModule_AddStringConstant(module, "_version", INTERRUPTION_VERSION) < 0 ||
         mod_check_frames() < 0 || mod_code_init() < 0 || mod_regions_init() < 0 ||
-        mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
+        mod_marks_init() < 0 || mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
         mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
         mod_group_init(module) < 0 || mod_signal_hook_init(module) < 0 ||

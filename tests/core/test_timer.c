@@ -225,10 +225,15 @@ nobody_wakes_up_for_what_is_not_due(void)
         records[i] = new_record();
         EXPECT(!enter(records[i], 7, itr_deadline_after(LATE - (int64_t)i)));
     }
-    (void)poll(NULL, 0, 1100); /* it has seen the last one, and what it may linger for */
-    uint64_t wakes = itr_timer_count().wakes;
-    (void)poll(NULL, 0, 500);
-    EXPECT(itr_timer_count().wakes == wakes && itr_timer_count().records == MANY);
+    (void)poll(NULL, 0, 1100); /* it has seen the last one, and what it may linger for, */
+    uint64_t before, wakes = itr_timer_count().wakes;
+    int more = 5; /* where it is late, a little later */
+    do {
+        before = wakes;
+        (void)poll(NULL, 0, 500);
+        wakes = itr_timer_count().wakes;
+    } while (wakes != before && more-- > 0);
+    EXPECT(wakes == before && itr_timer_count().records == MANY);
     for (size_t i = 0; i < MANY; i++) {
         EXPECT(!leave(records[i], 7));
         dispose_left(records[i]);

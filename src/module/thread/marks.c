@@ -3,18 +3,27 @@
 
 #include "cpython/compat.h"
 
-static const char name_of_mark[] = "_interruption_scope";
+/* Interned. Written by mod_marks_init, and kept: there may be no memory to make it where it is
+   needed. */
+static PyObject *name;
+
+int
+mod_marks_init(void)
+{
+    if (name == NULL) {
+        name = PyUnicode_InternFromString("_interruption_scope");
+    }
+    return name == NULL ? -1 : 0;
+}
 
 /* Past a `__setattr__` of the class's. */
 int
 mod_mark(PyObject *exception, uint64_t number)
 {
     mod_raised raised = mod_put_aside();
-    PyObject *name = PyUnicode_InternFromString(name_of_mark);
-    PyObject *value = name == NULL ? NULL : PyLong_FromUnsignedLongLong(number);
+    PyObject *value = PyLong_FromUnsignedLongLong(number);
     int status = value == NULL ? -1 : PyObject_GenericSetAttr(exception, name, value);
     Py_XDECREF(value);
-    Py_XDECREF(name);
     if (status == 0) {
         mod_put_back(raised);
         return 0;
@@ -32,12 +41,10 @@ mod_is_marked(PyObject *exception, uint64_t number)
         return false;
     }
     mod_raised raised = mod_put_aside();
-    PyObject *name = PyUnicode_InternFromString(name_of_mark);
-    PyObject *value = name == NULL ? NULL : PyObject_GenericGetAttr(exception, name);
+    PyObject *value = PyObject_GenericGetAttr(exception, name);
     bool is =
         value != NULL && PyLong_CheckExact(value) && PyLong_AsUnsignedLongLongMask(value) == number;
     Py_XDECREF(value);
-    Py_XDECREF(name);
     mod_put_back(raised);
     return is;
 }
