@@ -107,7 +107,7 @@ itr_current(void)
 static inline uint32_t
 itr_flags(const itr_record *record)
 {
-    /* Acquire: pairs with the release in itr_request. */
+    /* Acquire: pairs with the release in itr_request_level. */
     return atomic_load_explicit(&record->flags, memory_order_acquire) & ~(uint32_t)ITR_UNBIASED;
 }
 

@@ -730,8 +730,8 @@ MUTATIONS = [
     Mutation(
         "who has left a scope is not in it",
         "src/module/api/scope.c",
-        "        of->first = 0;\n    }\n    else {\n        mod_scope_remove_thread(of, record",
-        "    }\n    else {\n        mod_scope_remove_thread(of, record",
+        "    mod_scope_remove_thread(of, record->thread_id);\n    of->expired = of",
+        "    of->expired = of",
         tests=FIRE,
     ),
     Mutation(

@@ -1,7 +1,8 @@
 /*
  * See group.h. A method in Python cannot catch what a signal handler raises in its first line, and
- * whoever called it has no second chance. So `__exit__` is here, where no handler runs: it calls
- * the steps, and calls one again that was broken off, with all that has been raised so far.
+ * whoever called it has no second chance. So `__enter__` and `__exit__` are here, where no handler
+ * runs: they call the steps, and `__exit__` calls one again that was broken off, with all that has
+ * been raised so far.
  */
 #include "api/group.h"
 
@@ -58,15 +59,10 @@ until_it_returns(PyObject *group, const char *method, PyObject *raised, PyObject
 /* Leave the scope of the block, which `last` leaves, or None. Returns whether that goes no further;
    None if another exception does. NULL with an exception set. */
 static PyObject *
-leave_body(PyObject *group, PyObject *raised, PyObject *last)
+leave_body(PyObject *body, PyObject *raised, PyObject *last)
 {
-    PyObject *body = PyObject_GetAttrString(group, "_body");
-    if (body == NULL) {
-        return NULL;
-    }
     PyObject *type = last == Py_None ? Py_None : (PyObject *)Py_TYPE(last);
     PyObject *ends = PyObject_CallMethod(body, "__exit__", "OOO", type, last, Py_None);
-    Py_DECREF(body);
     if (ends == NULL && add_raised(raised) == 0) {
         ends = Py_NewRef(Py_None);
     }
@@ -76,10 +72,10 @@ leave_body(PyObject *group, PyObject *raised, PyObject *last)
 /* `_wait` has failed for good, with an exception set, which stays. The scope is left all the same:
    it would be the thread's for ever. */
 static void
-give_up(PyObject *group, PyObject *raised)
+give_up(PyObject *body, PyObject *raised)
 {
     mod_raised error = mod_put_aside();
-    Py_XDECREF(leave_body(group, raised, Py_None));
+    Py_XDECREF(leave_body(body, raised, Py_None));
     PyErr_Clear();
     mod_put_back(error);
 }
@@ -87,11 +83,11 @@ give_up(PyObject *group, PyObject *raised)
 /* See _group.py. Returns what comes out: an exception; True or False: nothing but what the block
    has raised, if that goes on. NULL with an exception set. */
 static PyObject *
-leave_group(PyObject *group, PyObject *raised)
+leave_group(PyObject *group, PyObject *body, PyObject *raised)
 {
     PyObject *last = until_it_returns(group, "_wait", raised, NULL);
     if (last == NULL) {
-        give_up(group, raised);
+        give_up(body, raised);
         return NULL;
     }
     if (last == Py_False) {
@@ -101,7 +97,7 @@ leave_group(PyObject *group, PyObject *raised)
         return NULL;
     }
     bool plain = last == Py_True;
-    PyObject *ends = leave_body(group, raised, plain ? Py_None : last);
+    PyObject *ends = leave_body(body, raised, plain ? Py_None : last);
     PyObject *outcome = ends == NULL ? NULL
                         : plain && ends != Py_None
                             ? Py_NewRef(ends)
@@ -118,14 +114,15 @@ group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (body == NULL) { /* without its __init__: then no step can be done, however often */
         return NULL;
     }
-    Py_DECREF(body);
     /* What the block has raised, or None; and then what leaving it has. */
     PyObject *raised = PyList_New(1);
     if (raised == NULL) {
+        Py_DECREF(body);
         return NULL;
     }
     PyList_SET_ITEM(raised, 0, Py_NewRef(nargs > 1 ? args[1] : Py_None));
-    PyObject *outcome = leave_group(self, raised);
+    PyObject *outcome = leave_group(self, body, raised);
+    Py_DECREF(body);
     if (outcome != NULL && !PyBool_Check(outcome)) {
         PyErr_SetObject((PyObject *)Py_TYPE(outcome), outcome);
         Py_CLEAR(outcome);
@@ -186,8 +183,5 @@ static PyType_Spec group_spec = {
 int
 mod_group_init(PyObject *module)
 {
-    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &group_spec, NULL);
-    int status = type == NULL ? -1 : PyModule_AddType(module, type);
-    Py_XDECREF(type);
-    return status;
+    return mod_add_type(module, &group_spec);
 }

@@ -1,6 +1,7 @@
 /*
- * The part of a group that no signal handler may come into: leaving its block (S28). What is done
- * then is ThreadGroup's, in Python, and a handler may raise between any two steps of that.
+ * The part of a group that no signal handler may come into: entering its block, and leaving it
+ * (S28). What is done then is ThreadGroup's, in Python, and a handler may raise between any two
+ * steps of that.
  */
 #ifndef MOD_GROUP_H
 #define MOD_GROUP_H

@@ -416,8 +416,5 @@ static PyType_Spec callback_spec = {
 int
 mod_on_interrupt_init(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &callback_spec, NULL);
-    int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return status;
+    return mod_add_type(module, &callback_spec);
 }

@@ -56,14 +56,7 @@ add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline
     if (!of->was_entered) {
         begin_time(of);
     }
-    int added = 1;
-    if (of->first == 0 && of->count == 0) { /* as nearly always */
-        of->first = thread_id;
-        of->was_entered = true;
-    }
-    else {
-        added = mod_scope_add_thread(of, thread_id);
-    }
+    int added = mod_scope_add_thread(of, thread_id);
     if (added > 0 && used) {
         mod_scope_remove_thread(of, thread_id);
     }
@@ -207,12 +200,7 @@ leave_block(mod_thread *thread, mod_scope *of, PyObject *exception, mod_left *le
         return -1;
     }
     mod_scope_lock(of);
-    if (of->first == record->thread_id) { /* as nearly always */
-        of->first = 0;
-    }
-    else {
-        mod_scope_remove_thread(of, record->thread_id);
-    }
+    mod_scope_remove_thread(of, record->thread_id);
     of->expired = of->expired || expired;
     expired = of->expired; /* also for another thread, whose exception this one may raise */
     mod_scope_unlock(of);

@@ -36,7 +36,7 @@ have_room(mod_scope *of)
 }
 
 int
-mod_scope_add_thread(mod_scope *of, uintptr_t thread_id)
+mod_scope_add_another(mod_scope *of, uintptr_t thread_id)
 {
     if (place_of_thread(of, thread_id) != NULL) {
         return 0;
@@ -55,13 +55,10 @@ mod_scope_add_thread(mod_scope *of, uintptr_t thread_id)
 }
 
 void
-mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
+mod_scope_remove_another(mod_scope *of, uintptr_t thread_id)
 {
     uintptr_t *place = place_of_thread(of, thread_id);
-    if (place == &of->first) {
-        of->first = 0;
-    }
-    else if (place != NULL) {
+    if (place != NULL) {
         *place = of->others[--of->count];
     }
 }

@@ -129,9 +129,32 @@ mod_scope_is_in_use(const mod_scope *of)
     return of->first != 0 || of->count > 0;
 }
 
+/* The same as the two below, where the thread is not the only one. */
+int mod_scope_add_another(mod_scope *of, uintptr_t thread_id);
+void mod_scope_remove_another(mod_scope *of, uintptr_t thread_id);
+
 /* Note that the thread is in it: 1; 0: it was already; -1: there is no memory. */
-int mod_scope_add_thread(mod_scope *of, uintptr_t thread_id);
-void mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id);
+static inline int
+mod_scope_add_thread(mod_scope *of, uintptr_t thread_id)
+{
+    if (mod_scope_is_in_use(of)) {
+        return mod_scope_add_another(of, thread_id);
+    }
+    of->first = thread_id;
+    of->was_entered = true;
+    return 1;
+}
+
+static inline void
+mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
+{
+    if (of->first == thread_id) {
+        of->first = 0;
+    }
+    else {
+        mod_scope_remove_another(of, thread_id);
+    }
+}
 
 /* The thread has ended in it, or is not there in the child of a fork: another one may get its id,
    and enter. Takes the mutex. */

@@ -308,6 +308,10 @@ mod_audit_sleep(PyObject *seconds)
 bool mod_attach_thread(void);
 void mod_detach_thread(void);
 
+/* Make a type that nobody in C needs to know, and add it to the module. 0, or -1 with an exception
+   set. */
+int mod_add_type(PyObject *module, PyType_Spec *spec);
+
 /* Are the fields of structs that we look at where they were when this was built, as far as that can
    be told of the calling thread's own state? NULL, or the name of one that is not. */
 const char *mod_strange_layout(void);

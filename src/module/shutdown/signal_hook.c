@@ -331,8 +331,5 @@ static PyType_Spec handler_spec = {
 int
 mod_signal_hook_init(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &handler_spec, NULL);
-    int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return status;
+    return mod_add_type(module, &handler_spec);
 }
