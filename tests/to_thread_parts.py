@@ -73,6 +73,23 @@ def run_child():
     subprocess.run([sys.executable, "-c", f"import time; time.sleep({PATIENCE})"], check=False)
 
 
+def one_that_swallows():
+    """A function that swallows what stops it; events: it has begun, and it may end; and what the
+    log says of it after 0.02 s."""
+    begun, go = threading.Event(), threading.Event()
+
+    def swallows():
+        try:
+            begun.set()
+            spin()
+        except BaseException:  # noqa: BLE001  (that is what is tried)
+            go.wait()
+
+    line = swallows.__code__.co_firstlineno
+    said = f"swallows ({__file__}:{line}) still runs, 0.02 s after it was asked to stop ("
+    return swallows, begun, go, said
+
+
 BODIES = {
     "running": spin,
     "sleep": sleep,

@@ -12,7 +12,7 @@ import pytest
 from chance import scaled
 from interruption import ThreadExit, defer_interruption, interrupt, move_on_after
 from support import PATIENCE, expect_script, until, until_blocked
-from to_thread_parts import BODIES, Work, is_set, sleep, spin
+from to_thread_parts import BODIES, Work, is_set, one_that_swallows, sleep, spin
 
 KINDS = ["trio", "anyio on asyncio", "anyio on trio"]
 
@@ -326,13 +326,7 @@ def test_an_abandoned_function_is_asked_and_not_waited_for(kind):
 @pytest.mark.parametrize("abandon", [False, True])
 def test_one_that_swallows_it_is_reported_by_its_name(kind, abandon, monkeypatch, caplog):
     monkeypatch.setattr(kind.module, "report_after", 0.02)
-
-    def swallows():
-        try:
-            begun.set()
-            spin()
-        except BaseException:  # noqa: BLE001  (that is what is tried)
-            go.wait()
+    swallows, begun, go, said = one_that_swallows()
 
     async def main():
         call = Cancellable(kind, swallows, abandon_on_cancel=abandon)
@@ -344,12 +338,9 @@ def test_one_that_swallows_it_is_reported_by_its_name(kind, abandon, monkeypatch
                 await kind.lib.sleep(0.001)
             go.set()
 
-    begun, go = threading.Event(), threading.Event()
     kind.run(main)
     (record,) = caplog.records
     assert record.name == kind.module.__name__
-    line = swallows.__code__.co_firstlineno
-    said = f"swallows ({__file__}:{line}) still runs, 0.02 s after it was asked to stop ("
     assert said in record.getMessage()
     assert "go.wait()" in record.getMessage()
 
