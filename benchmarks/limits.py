@@ -25,12 +25,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import page
 from figures import duration, markdown
 
 LIMIT, LONG, IN_TIME = 0.2, 3.0, 1.2  # seconds
 ATTEMPTS = 20
 CALLS = 50
-BEGIN, END = "<!-- limits: begin -->\n", "<!-- limits: end -->\n"
 
 Block = Callable[[], Any]
 Limiter = Callable[[float, Block], Any]  # runs it, and raises if the time is up
@@ -353,22 +353,18 @@ def row(library: str) -> list[str]:
 def main() -> None:
     """Try all, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", metavar="FILE", help="put it there, in the place of the last")
+    parser.add_argument("--write", metavar="FILE", help="put it there, behind its mark")
     parser.add_argument("--trial", nargs=2, metavar=("LIBRARY", "TRIAL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.trial:
         run_trial(*arguments.trial)
         return
-    heads = [head for head, _ in TRIALS.values()]
-    table = markdown(["in a worker thread", *heads], [row(library) for library in LIBRARIES])
+    heads = [f"in a worker thread, CPython {sys.version.split()[0]}"]
+    heads += [head for head, _ in TRIALS.values()]
+    table = markdown(heads, [row(library) for library in LIBRARIES])
     sys.stdout.write(table)
     if arguments.write:
-        path = Path(arguments.write)
-        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        version = sys.version.split()[0]
-        conditions = f"CPython {version}, by `python benchmarks/limits.py --write {path}`:\n\n"
-        path.write_text(f"{before}{BEGIN}{conditions}{table}{END}{after}", encoding="utf-8")
+        page.put(arguments.write, lambda _name, _version: table)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The tables of a page that people write: each stands behind a comment that says which it is.
 
 ``<!-- table: costs -->`` is of all interpreters that were measured, ``<!-- table: calls 3.15 -->``
-of that one. ``run.py --write FILE`` puts new ones in their place; the text between is kept.
+of that one. ``--write FILE`` puts new ones in their place; the text between is kept.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import report
 from budgets import BUDGETS, verdicts
@@ -46,7 +47,7 @@ OF_ALL: Mapping[str, Callable[[Sequence[Measured]], str]] = {
 }
 
 
-def table(name: str, version: str | None, found: Sequence[Measured]) -> str:
+def measured_table(found: Sequence[Measured], name: str, version: str | None) -> str:
     """The table of that name, of the interpreter with that version or of all."""
     tables = OF_ALL if version is None else report.TABLES
     if name not in tables:
@@ -61,6 +62,9 @@ def table(name: str, version: str | None, found: Sequence[Measured]) -> str:
     return report.TABLES[name][1](ones[0])
 
 
-def rewritten(text: str, found: Sequence[Measured]) -> str:
-    """The page with new tables."""
-    return MARK.sub(lambda at: f"{at[1]}\n{table(at['name'], at['version'], found)}", text)
+def put(path: str, table_of: Callable[[str, str | None], str]) -> None:
+    """New tables into the page, each by its name and its version."""
+    page = Path(path)
+    text = page.read_text(encoding="utf-8")
+    new = MARK.sub(lambda at: f"{at[1]}\n{table_of(at['name'], at['version'])}", text)
+    page.write_text(new, encoding="utf-8")

@@ -8,6 +8,7 @@ are installed. README.md says what the figures mean and why they can be compared
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -186,8 +187,7 @@ def write(found: list[Measured], about: dict[str, str], arguments: argparse.Name
     if arguments.output:
         Path(f"{arguments.output}.md").write_text(text, encoding="utf-8")
     if arguments.write:
-        path = Path(arguments.write)
-        path.write_text(page.rewritten(path.read_text(encoding="utf-8"), found), encoding="utf-8")
+        page.put(arguments.write, functools.partial(page.measured_table, found))
     if arguments.plots:
         import plots  # noqa: PLC0415 - whoever draws needs matplotlib, nobody else
 
