@@ -4,6 +4,7 @@ that are found. docs/architecture.md says what each room is for.
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -150,6 +151,36 @@ def test_no_file_is_longer_than_600_lines_and_no_function_than_60():
             r"^\w[^\n;=]*\([^;{}]*\)\n\{\n.*?^\}", text, re.DOTALL | re.MULTILINE
         ):
             assert function.count("\n") < 60, f"{path}: {function[:60]}"
+
+
+# The modules for frameworks show that what is public is enough. Private names in them are others'.
+PYTHON = ROOT / "python" / "interruption"
+MODULES = {*PYTHON.rglob("[!_]*.py")} - {PYTHON / "blocking.py", *PYTHON.glob("_*/*.py")}
+THEIRS = {"_Context", "_activity", "_getframe", "_task_spec", "_typeshed"}
+
+
+@pytest.mark.parametrize(
+    "module", sorted(MODULES), ids=lambda module: str(module.relative_to(PYTHON))
+)
+def test_a_module_for_a_framework_is_short_and_uses_what_is_public(module):
+    text = module.read_text()
+    assert text.count("\n") <= 150
+    own, used = set(), set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                own.add(name)
+            case ast.ClassDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Attribute(attr=name):
+                used.add(name)
+            case ast.Import() | ast.ImportFrom():
+                used |= set((getattr(node, "module", None) or "").split("."))
+                used |= {part for each in node.names for part in each.name.split(".")}
+    private = {name for name in used - own if re.match("_(?!_)", name)}
+    assert private <= THEIRS
 
 
 def test_no_static_name_stands_in_two_files():

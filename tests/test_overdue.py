@@ -78,6 +78,22 @@ def test_what_goes_on_is_named_once_with_its_place(caplog):
     assert "self.go.wait()" in record.getMessage()
 
 
+def test_the_earliest_counts_and_it_may_be_asked_before_it_begins(caplog):
+    watch = Watch("unnamed", LOGGER, 0.02)
+    watch.expect_end("it has a limit", time.monotonic() + NEVER)
+    watch.expect_end("nobody wants it")
+    watch.name = "named"
+    assert not lookers()  # nothing runs
+    with watch:
+        until(lambda: caplog.records)
+        watch.expect_end("earlier than that", 0)
+        until(lambda: not lookers())
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "named still runs, 0.02 s after it was asked to stop (nob"
+    )
+
+
 def test_what_ends_in_time_is_not(caplog):
     watch = Watch("quick", LOGGER, NEVER)
     with watch:

@@ -19,7 +19,7 @@ _Send = Callable[[_Message], Awaitable[None]]
 _Application = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
-_original = anyio.to_thread.run_sync
+_original: Any = None  # what _run_sync has taken the place of
 _request: contextvars.ContextVar["_Request | None"]
 _request = contextvars.ContextVar("_request", default=None)
 
@@ -100,11 +100,13 @@ class InterruptOnDisconnect:
 
     def __init__(self, app: _Application) -> None:
         """Wrap the application; Starlette's and FastAPI's ``add_middleware`` take the class."""
+        global _original
         if not callable(app):
             raise TypeError(f"app must be an ASGI application, not {app!r}")
         self.app = app
-        if anyio.to_thread.run_sync is _original:
-            anyio.to_thread.run_sync = _run_sync  # type: ignore[assignment]
+        present: Any = anyio.to_thread.run_sync  # perhaps somebody else's, who calls the original,
+        if _original in (None, present):  # or ours
+            _original, anyio.to_thread.run_sync = present, _run_sync  # type: ignore[assignment]
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Serve a request, as the application does."""

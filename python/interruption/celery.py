@@ -5,7 +5,6 @@
 
 import functools
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Container
@@ -16,11 +15,11 @@ from celery import __version__ as _version
 from celery.concurrency import thread as _threads
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from . import Scope, explain, protect
+from . import Scope, protect
+from .overdue import Watch
 
 __all__ = ["TaskPool"]
 
-_log = logging.getLogger("celery.pool")
 _HOOKS = ("on_start", "on_apply", "on_terminate", "terminate_job", "accept_callback", "pid")
 _LIMITS = ("soft_timeout", "timeout", "timeout_callback")
 
@@ -28,19 +27,18 @@ _LIMITS = ("soft_timeout", "timeout", "timeout_callback")
 class _Job:
     """One execution of a task, in a thread of the pool; its task runs in a scope of its own."""
 
-    def __init__(self, name: str, number: int, limits: Any) -> None:
-        self.name = name
+    def __init__(self, watch: Watch, number: int, limits: Any) -> None:
         self.number = number  # what the worker takes for a process id: no other job has it
         self.soft, self.hard, self.tell = (limits.get(name) for name in _LIMITS)
         self.scope = Scope()
+        self.watch = watch
         self.entered = threading.Event()  # its task has begun, and Celery has stored that
-        self.thread: threading.Thread | None = None
         self.outcome = ""  # what it has been asked for: written before its scope is asked
         self.ended = threading.Event()
 
     def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:  # the task's
         self.entered.set()
-        with self.scope:
+        with self.watch, self.scope:
             return function(*args, **kwargs)
         if self.outcome == "hard":
             self.tell(False, self.hard)  # noqa: FBT003  (Celery's)
@@ -48,28 +46,23 @@ class _Job:
             raise SoftTimeLimitExceeded(self.soft)
         raise Ignore("it was interrupted")  # its state has been stored
 
-    def watch(self, report_after: float) -> None:  # for its limits: in a thread, if it has any
+    def keep_limits(self) -> None:  # in a thread, if it has any
         start = time.monotonic()
         for limit in sorted(each for each in (self.soft, self.hard) if each is not None):
             if self.ended.wait(max(0.0, start + limit - time.monotonic())):
                 return
             if limit == self.hard:
-                self.ask("hard", f"time limit of {limit} s", report_after)
+                self.ask("hard", f"time limit of {limit} s")
                 return
             self.outcome = self.outcome or "soft"
             if self.scope.interrupt(SoftTimeLimitExceeded):
                 self.tell(True, limit)  # noqa: FBT003  (as above)
 
-    def ask(self, outcome: str, reason: str, report_after: float) -> None:
+    def ask(self, outcome: str, reason: str) -> None:
         if self.outcome in ("", "soft"):
             self.outcome = outcome
-        if self.scope.interrupt(reason=reason):
-            threading.Thread(target=self.report, args=(reason, report_after), daemon=True).start()
-
-    def report(self, reason: str, after: float) -> None:
-        if not self.ended.wait(after) and self.thread is not None:
-            told = (self.name, after, reason, explain(self.thread))
-            _log.error("Task %s still runs, %g s after it was asked (%s): %s", *told)
+        self.scope.interrupt(reason=reason)
+        self.watch.expect_end(reason)
 
 
 class TaskPool(_threads.TaskPool):
@@ -112,17 +105,17 @@ class TaskPool(_threads.TaskPool):
         _need(_LIMITS, options)
         name = "{}[{}]".format(*args[:2]) if len(args) > 1 else repr(target)
         given = {key: each for key, each in options.items() if each is not None}
-        job = _Job(name, next(self._numbers), self.options | given)
+        watch = Watch(f"Task {name}", "celery.pool", self.report_after)
+        job = _Job(watch, next(self._numbers), self.options | given)
         future = self.executor.submit(self._run, job, target, args, kwargs, options)
         result: Any = _threads.ApplyResult(future)
         result.terminate = lambda _: None  # Celery calls the pool's terminate_job(), too
         return result
 
     def _run(self, job: _Job, target: Any, args: Any, kwargs: Any, options: Any) -> None:
-        job.thread = threading.current_thread()
         self._jobs[job.number] = self._here.job = job
         if job.soft is not None or job.hard is not None:
-            threading.Thread(target=job.watch, args=(self.report_after,), daemon=True).start()
+            threading.Thread(target=job.keep_limits, daemon=True).start()
         try:
             _threads.apply_target(target, args, kwargs, pid=job.number, **options)
         finally:
@@ -133,14 +126,14 @@ class TaskPool(_threads.TaskPool):
     def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002
         """Ask that task to stop, by the number that it was accepted with."""
         if job := self._jobs.get(pid):
-            job.ask("revoked", "terminated", self.report_after)
+            job.ask("revoked", "terminated")
             job.entered.wait(1)  # else "started" might be stored after Celery's "revoked"
 
     def on_terminate(self) -> None:
         """Ask all that run: a cold shutdown."""
         for job in self._jobs.copy().values():
             if job.outcome in ("", "soft"):  # Celery has not terminated it itself
-                job.ask("revoked", "terminated", self.report_after)
+                job.ask("revoked", "terminated")
 
 
 def _need(names: tuple[str, ...], known: Container[str]) -> None:

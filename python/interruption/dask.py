@@ -5,8 +5,6 @@
 """
 
 import dataclasses
-import logging
-import threading
 import weakref
 from typing import Any
 
@@ -15,11 +13,11 @@ from distributed import Reschedule, Status, WorkerPlugin
 from distributed import __version__ as _version
 from distributed.worker_state_machine import TaskState
 
-from . import Scope, ThreadExit, explain, protect
+from . import Scope, ThreadExit, protect
+from .overdue import Watch
 
 __all__ = ["InterruptCancelled", "TaskCancelled"]
 
-_log = logging.getLogger(__name__)
 _RUNS = ("executing", "long-running")
 # Used of a worker's task; and that a plugin is told of a transition before it is carried out.
 _NEEDED = ("key", "state", "previous", "run_spec", "annotations")
@@ -36,21 +34,22 @@ class TaskCancelled(ThreadExit, KeyboardInterrupt):
 class _Guarded:
     """A task, in a scope of its own. It takes the task's place for one execution."""
 
-    def __init__(self, spec: Any) -> None:
+    def __init__(self, spec: Any, watch: Watch) -> None:
         self.spec = spec
         self.scope = Scope()
-        self.thread: threading.Thread | None = None  # while it runs; written by that thread
+        self.watch = watch
         self.asked = False  # the event loop's, as all else
 
     def __call__(self, data: Any) -> Any:
-        self.thread = threading.current_thread()
-        try:
-            with self.scope:
-                return self.spec(data)
-        finally:
-            self.thread = None
+        with self.watch, self.scope:
+            return self.spec(data)
         # Dropped if nobody wants it; if its key is wanted again meanwhile, it is run again.
         raise Reschedule("it was cancelled while it ran")
+
+    def ask(self, reason: str) -> None:
+        self.asked = True
+        self.scope.interrupt(TaskCancelled, reason=reason)
+        self.watch.expect_end(reason)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.spec, name)
@@ -78,8 +77,7 @@ class InterruptCancelled(WorkerPlugin):
     name = "interruption"
 
     def __init__(self, report_after: float = 10.0) -> None:  # noqa: D107
-        if not report_after >= 0:
-            raise ValueError(f"report_after is {report_after}: give seconds, 0 or more")
+        Watch(self.name, __name__, report_after)  # checks that
         self.report_after = report_after
         self.worker: Any = None
 
@@ -95,7 +93,7 @@ class InterruptCancelled(WorkerPlugin):
         """Interrupt what runs, if the worker closes. Taken away otherwise, begin no more."""
         if worker.status in (Status.closing, Status.closed):
             for guarded in _guarded.pop(worker, {}).values():
-                guarded.scope.interrupt(TaskCancelled, reason="the worker closes")
+                guarded.ask("the worker closes")
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Look at what becomes of a task; in the event loop."""
@@ -110,9 +108,7 @@ class InterruptCancelled(WorkerPlugin):
             pass
         elif task.state in ("cancelled", "resumed"):
             if task.previous in _RUNS and not guarded.asked:
-                guarded.asked = True
-                guarded.scope.interrupt(TaskCancelled, reason="the task was cancelled")
-                self.worker.loop.call_later(self.report_after, self._report, key, guarded)
+                guarded.ask("the task was cancelled")
         elif task.state in _RUNS:  # it may not have begun, and has been sent anew
             task.run_spec, guarded.asked = guarded, False
         else:
@@ -123,13 +119,8 @@ class InterruptCancelled(WorkerPlugin):
         executor = self.worker.executors.get(task.annotations.get("executor", "default"))
         if not spec.is_coro and "ThreadPoolExecutor" in str(type(executor)):  # as dask asks
             spec = spec.spec if isinstance(spec, _Guarded) else spec
-            task.run_spec = known[task.key] = _Guarded(spec)
-
-    def _report(self, key: Any, guarded: _Guarded) -> None:
-        thread = guarded.thread
-        if thread is not None:
-            told = (key, self.report_after, explain(thread))
-            _log.warning("%r still runs, %g s after it was cancelled: %s", *told)
+            watch = Watch(repr(task.key), __name__, self.report_after)
+            task.run_spec = known[task.key] = _Guarded(spec, watch)
 
 
 def _check(worker: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from dramatiq import Middleware, middleware
 from dramatiq.logging import get_logger
 
-from . import Scope, explain, protect
+from . import Scope, protect
+from .overdue import Watch
 
 __all__ = ["Interruption"]
 
@@ -17,17 +18,17 @@ __all__ = ["Interruption"]
 class _Job:
     """A message that a thread is at; its actor runs in a scope of its own."""
 
-    name, notified, entered = "?", False, False
+    notified, entered = False, False
 
-    def __init__(self, thread: threading.Thread) -> None:
-        self.thread = thread
+    def __init__(self, watch: Watch) -> None:
         self.scope = Scope()
+        self.watch = watch
 
     def run(self, function: Any, args: Any, kwargs: Any) -> Any:
         self.entered = True
         interrupted: BaseException = middleware.Interrupt()
         try:
-            with self.scope:
+            with self.watch, self.scope:
                 try:
                     return function(*args, **kwargs)
                 except middleware.Interrupt as error:
@@ -47,12 +48,12 @@ class Interruption(Middleware):
 
     def __init__(self, report_after: float = 10.0) -> None:  # noqa: D107
         protect("dramatiq")
-        self.report_after = report_after
         self.logger = get_logger(__name__, type(self))
+        Watch("", self.logger.name, report_after)  # checks that
+        self.report_after = report_after
         self._jobs: dict[threading.Thread, _Job] = {}
         self._changed = threading.Condition()
-        # When to ask a job to raise what, or to report it. Both are guarded by _changed.
-        self._due: dict[_Job, tuple[float, type[BaseException] | None]] = {}
+        self._due: dict[_Job, float] = {}  # when its time is up; guarded by _changed, as the next
         self._wakes = math.inf  # when somebody looks next
 
     def before_declare_actor(self, broker: Any, _: Any) -> None:
@@ -87,7 +88,7 @@ class Interruption(Middleware):
 
     def before_process_message(self, _: Any, message: Any) -> None:
         """Have a scope for it, if no manager's method has made one."""
-        self._job().name = f"{message.actor_name}[{message.message_id}]"
+        self._job().watch.name = f"{message.actor_name}[{message.message_id}]"
 
     def after_process_message(self, *_: Any, **__: Any) -> None:
         """Forget it."""
@@ -101,7 +102,11 @@ class Interruption(Middleware):
 
     def add_timeout(self, _: int, milliseconds: float) -> None:  # noqa: D102
         if milliseconds != math.inf:
-            self._set(self._job(), milliseconds / 1000, middleware.TimeLimitExceeded)
+            job = self._job()
+            with self._changed:
+                self._due[job] = when = time.monotonic() + milliseconds / 1000
+                if when < self._wakes:
+                    self._changed.notify()
 
     def add_notification(self) -> None:  # noqa: D102
         self._job().notified = True
@@ -117,32 +122,27 @@ class Interruption(Middleware):
 
     def _job(self) -> _Job:
         thread = threading.current_thread()
-        return self._jobs.get(thread) or self._jobs.setdefault(thread, _Job(thread))
+        job = self._jobs.get(thread)
+        if job is None:
+            job = self._jobs[thread] = _Job(Watch("?", self.logger.name, self.report_after))
+        return job
 
-    def _ask(self, job: _Job | None, exc_type: type[BaseException] | None) -> None:
-        if job is None or self._jobs.get(job.thread) is not job:
+    def _ask(self, job: _Job | None, exc_type: type[BaseException]) -> None:
+        if job is None or job not in self._jobs.copy().values():  # it is over
             return
-        if exc_type is None:  # it should have stopped
-            told = (job.name, self.report_after, explain(job.thread))
-            self.logger.error("%s still runs, %g s after it was interrupted: %s", *told)
-        elif job.scope.interrupt(exc_type):
-            self.logger.warning("%s: %s is interrupted.", exc_type.__name__, job.name)
-            self._set(job, self.report_after, None)
-
-    def _set(self, job: _Job, seconds: float, exc_type: type[BaseException] | None) -> None:
-        with self._changed:
-            when, _ = self._due[job] = time.monotonic() + seconds, exc_type
-            if when < self._wakes:
-                self._changed.notify()
+        if job.scope.interrupt(exc_type):
+            self.logger.warning("%s: %s is interrupted.", exc_type.__name__, job.watch.name)
+            job.watch.expect_end(exc_type.__name__)
 
     def _look(self) -> None:
         while True:
             with self._changed:
                 now = time.monotonic()
-                late = [job for job, (when, _) in self._due.items() if when <= now]
-                calls = [(job, self._due.pop(job)[1]) for job in late]
-                self._wakes = min((when for when, _ in self._due.values()), default=math.inf)
-                if not calls:
+                late = [job for job, when in self._due.items() if when <= now]
+                for job in late:
+                    del self._due[job]
+                self._wakes = min(self._due.values(), default=math.inf)
+                if not late:
                     self._changed.wait(min(self._wakes - now, threading.TIMEOUT_MAX))
-            for call in calls:
-                self._ask(*call)
+            for job in late:
+                self._ask(job, middleware.TimeLimitExceeded)

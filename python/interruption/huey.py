@@ -11,26 +11,29 @@ from typing import Any
 
 from huey.exceptions import CancelExecution, TaskTimeout
 
-from . import Scope, explain, protect, timeout
+from . import Scope, protect, timeout
+from .overdue import Watch
 
 __all__ = ["interrupt_tasks"]
 
-_log = logging.getLogger("huey.interruption")
+_LOGGER = "huey.interruption"
 
 
 class _Job:
     """A task that runs, in a scope of its own for the revoke and one for its timeout."""
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self, task: Any, report_after: float) -> None:
         self.task = task
-        self.thread = threading.current_thread()
         self.scope = Scope()
         self.limit = timeout(task.timeout or None)
-        self.asked_at: float | None = None  # by the thread that looks, as the next
-        self.reported = False
+        self.watch = Watch(f"{task.name}[{task.id}]", _LOGGER, report_after)
+        self.asked = False  # by the thread that looks
 
     def run(self, execute: Callable[[], Any]) -> Any:
-        with self.scope:
+        if self.task.timeout:
+            why = f"it has a timeout of {self.task.timeout} seconds"
+            self.watch.expect_end(why, time.monotonic() + self.task.timeout)
+        with self.watch, self.scope:
             try:
                 with self.limit:
                     return execute()
@@ -42,7 +45,7 @@ class _Job:
 
 
 class _Looker:
-    """Looks whether what runs is revoked, or should have stopped: in a thread, while any runs."""
+    """Looks whether what runs is revoked: in a thread, while any runs."""
 
     def __init__(self, huey: Any, look_every: float, report_after: float) -> None:
         self.huey = huey
@@ -60,7 +63,7 @@ class _Looker:
         execute = task.execute
 
         def run() -> Any:
-            job = _Job(task)
+            job = _Job(task, self.report_after)
             with self._changed:
                 self._jobs.add(job)
                 if self._thread is None:
@@ -82,31 +85,23 @@ class _Looker:
                     self._changed.wait()
             time.sleep(self.look_every)
             with self._changed:
-                jobs = list(self._jobs)
+                jobs = [job for job in self._jobs if not job.asked]
             for job in jobs:
                 self._look_at(job)
 
     def _look_at(self, job: _Job) -> None:
         try:
-            revoked = job.asked_at is None and self.huey.is_revoked(job.task)
-        except Exception:  # noqa: BLE001  (the storage's; it is asked again)
+            job.asked = self.huey.is_revoked(job.task)
+        except Exception:  # the storage's; it is asked again
             if not self.broken:
-                _log.exception("Whether tasks are revoked cannot be told at present")
+                message = "Whether tasks are revoked cannot be told at present"
+                logging.getLogger(_LOGGER).exception(message)
             self.broken = True
             return
         self.broken = False
-        now = time.monotonic()
-        if (revoked and job.scope.interrupt(reason="revoked")) or (
-            job.asked_at is None and job.limit.expired()
-        ):
-            job.asked_at = now
-        if job.asked_at is None or job.reported or now < job.asked_at + self.report_after:
-            return
-        with self._changed:
-            job.reported = job in self._jobs
-        if job.reported:
-            told = (job.task.name, job.task.id, now - job.asked_at, explain(job.thread))
-            _log.error("%s[%s] still runs, %.3g s after it was asked to stop: %s", *told)
+        if job.asked:
+            job.scope.interrupt(reason="revoked")
+            job.watch.expect_end("revoked")
 
 
 def interrupt_tasks(huey: Any, look_every: float = 1.0, report_after: float = 10.0) -> None:
@@ -119,9 +114,9 @@ def interrupt_tasks(huey: Any, look_every: float = 1.0, report_after: float = 10
     look_every: seconds between two looks whether tasks that run are revoked.
     report_after: seconds after which a task that has not stopped is named in the log.
     """
-    for name, seconds in (("look_every", look_every), ("report_after", report_after)):
-        if not seconds > 0:
-            raise ValueError(f"{name} is {seconds}: give seconds, more than 0")
+    if not look_every > 0:
+        raise ValueError(f"look_every is {look_every}: give seconds, more than 0")
+    Watch("", _LOGGER, report_after)  # checks that, too
     missing = [name for name in ("pre_execute", "is_revoked") if not hasattr(huey, name)]
     if missing:
         raise NotImplementedError(f"interruption does not know {huey!r}: no {', '.join(missing)}")

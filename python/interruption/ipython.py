@@ -10,14 +10,18 @@ from types import FrameType
 from typing import Any
 
 from . import allow_interruption, interrupt
+from .overdue import Watch
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["load_ipython_extension", "report_after", "unload_ipython_extension"]
 
+report_after = 10.0  # seconds; a thread that goes on so long after an interrupt is logged, by name
+
+_WHY = "the cell was interrupted"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
-def _in_region(run: Callable[[], object]) -> None:
-    with allow_interruption:
+def _in_region(run: Callable[[], object], watch: Watch) -> None:
+    with watch, allow_interruption:
         run()
 
 
@@ -39,7 +43,8 @@ class _Extension:
         self.events = {"pre_run_cell": self.begin, "post_run_cell": self.end}
         self.runs = False  # a cell; the next two belong to it
         self.handler: Any = None  # who had the signal
-        self.threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self.threads: weakref.WeakKeyDictionary[threading.Thread, Watch]
+        self.threads = weakref.WeakKeyDictionary()
         self.start = threading.Thread.start
         extension = self
 
@@ -50,8 +55,9 @@ class _Extension:
                 and self.ident is None  # else it fails
                 and _is_started_by_program(sys._getframe(1))  # noqa: SLF001  (documented)
             ):
-                self.run = functools.partial(_in_region, self.run)  # type: ignore[method-assign]
-                extension.threads.add(self)
+                watch = extension.threads[self] = Watch(self.name, __name__, report_after)
+                run = functools.partial(_in_region, self.run, watch)
+                self.run = run  # type: ignore[method-assign]
             extension.start(self)
 
         self.replacement = start
@@ -86,8 +92,10 @@ class _Extension:
 
     def interrupt(self, number: int, frame: FrameType | None) -> Any:
         """The cell is interrupted: its threads first, then what IPython does."""
-        for thread in [thread for thread in self.threads if thread.is_alive()]:
-            interrupt(thread, reason="the cell was interrupted")
+        for thread, watch in list(self.threads.items()):
+            if thread.is_alive():
+                interrupt(thread, reason=_WHY)
+                watch.expect_end(_WHY)
         return self.handler(number, frame) if callable(self.handler) else None
 
 

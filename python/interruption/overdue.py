@@ -1,6 +1,6 @@
 """Calls that were asked to stop and go on are named in the log, once: for who runs others' code.
 
-``interruption.asyncio``, ``trio``, ``anyio``, ``asgi`` and ``wsgi`` do so by this.
+The modules for frameworks do so by this.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ _thread: threading.Thread | None = None
 class Watch:
     """A call in a thread: whoever runs it does so in ``with watch:``, whoever asks it expects.
 
-    name: what the log calls it, or the function, of which the log says where it is written.
+    name: what the log calls it, or the function, of which the log says where it is written. The
+        attribute of that name may be set until then.
     logger: the name of the one that gets a warning, with what ``explain`` says.
     after: seconds that it has, once it has been asked.
 
@@ -35,15 +36,17 @@ class Watch:
     def __init__(self, name: object, logger: str, after: float) -> None:  # noqa: D107
         if not after >= 0:
             raise ValueError(f"report_after is {after}: give seconds, 0 or more")
-        self._name = name
+        self.name = name
         self._logger = logger
         self._after = after
         self._thread: threading.Thread | None = None  # while it runs; written by that thread
-        self._reason: str | None = None
+        self._expected: tuple[float, str] | None = None  # when it is to have ended, and why
+        self._told = False  # of the thread that looks
 
     def __enter__(self) -> Self:
         """It begins, in this thread."""
         self._thread = threading.current_thread()
+        self._have_looked_at()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,15 +55,23 @@ class Watch:
         _due.pop(self, None)
 
     def expect_end(self, reason: str, when: float | None = None) -> None:
-        """It has been asked: have it logged if it does not end in time. The first time counts.
+        """It has been asked: have it logged if it does not end in time. The earliest counts.
+
+        It may not have begun yet.
 
         reason: why it is to stop.
         when: the time at which it is asked, by ``time.monotonic()``; now, unless given.
         """
-        if self._thread is None or self._reason is not None:
-            return
-        self._reason = reason
         due = (time.monotonic() if when is None else when) + self._after
+        if self._expected is None or due < self._expected[0]:
+            self._expected = due, reason
+            self._have_looked_at()
+
+    def _have_looked_at(self) -> None:
+        # Whoever begins it, and whoever expects its end, looks for the other behind its own mark.
+        if self._thread is None or self._expected is None:
+            return
+        due, _ = self._expected
         _due[self] = due
         if self._thread is None:  # it has ended meanwhile
             _due.pop(self, None)
@@ -68,13 +79,14 @@ class Watch:
             _look_at(due)
 
     def _report(self) -> None:
-        thread = self._thread
-        if thread is None:
+        thread, expected = self._thread, self._expected
+        if thread is None or expected is None or self._told:
             return
         why = explain(thread)
         if self._thread is thread:  # else that may be about the next call
+            self._told = True
             message = "%s still runs, %g s after it was asked to stop (%s): %s"
-            told = (_described(self._name), self._after, self._reason, why)
+            told = (_described(self.name), self._after, expected[1], why)
             logging.getLogger(self._logger).warning(message, *told)
 
 

@@ -8,6 +8,7 @@ its fixtures. Without any of these it does nothing.
 import functools
 import inspect
 import types
+import warnings
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -80,13 +81,16 @@ def _limited(seconds: float, what: str, function: Callable[..., Any], *args: Any
         with move_on_after(2 * seconds) as of_cleanup, move_on_after(seconds) as limit:
             _limits.extend((of_cleanup, limit))
             try:
-                return function(*args, **kw)
+                result = function(*args, **kw)
             except ThreadExit as request:
                 place = request.__traceback__
                 raise
+            if limit.expired():
+                message = f"{what} took longer than {seconds:g} seconds, and went on"
+                warnings.warn(pytest.PytestWarning(message), stacklevel=2)
+            return result
         message = f"{what} was stopped here: it took longer than {seconds:g} seconds"
-        failed = pytest.fail.Exception(message)
-        raise failed.with_traceback(place) from None
+        raise pytest.fail.Exception(message).with_traceback(place) from None
     finally:
         del _limits[before:], place
 
@@ -106,42 +110,37 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-) -> Generator[None, Any, Any]:
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
     """Limit a fixture's function where pytest calls it, and it fails as by its own exception."""
     seconds = _limit_of(request.node)
     function: Any = fixturedef.func
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     if seconds is None or is_async:
         return (yield)
-    limited: Any = _limited_fixture(
-        seconds, fixturedef.argname, getattr(function, "__func__", function)
-    )
+    plain = getattr(function, "__func__", function)
+    limited: Any = _limited_fixture(seconds, f"fixture {fixturedef.argname}", plain)
     if isinstance(function, types.MethodType):  # pytest binds it to another instance
         limited = types.MethodType(limited, function.__self__)
-    ours: Any = fixturedef
-    ours.func = limited
+    fixturedef.func = limited
     try:
         return (yield)
     finally:
-        ours.func = function
+        fixturedef.func = function
 
 
-def _limited_fixture(seconds: float, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _limited_fixture(seconds: float, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The same, of which setup and teardown have that limit each."""
 
-    @functools.wraps(function)
     def steps(*args: Any, **kwargs: Any) -> Generator[Any]:
         made, done = function(*args, **kwargs), object()
-        while (value := _limited(seconds, f"fixture {name}", next, made, done)) is not done:
+        while (value := _limited(seconds, what, next, made, done)) is not done:
             yield value
 
-    @functools.wraps(function)
     def step(*args: Any, **kwargs: Any) -> Any:
-        return _limited(seconds, f"fixture {name}", function, *args, **kwargs)
+        return _limited(seconds, what, function, *args, **kwargs)
 
-    return steps if inspect.isgeneratorfunction(function) else step
+    limited = steps if inspect.isgeneratorfunction(function) else step
+    return functools.wraps(function)(limited)
 
 
 def pytest_enter_pdb() -> None:

@@ -6,8 +6,6 @@
 import asyncio
 import dataclasses
 import functools
-import logging
-import threading
 from contextvars import copy_context
 from typing import Any
 
@@ -16,11 +14,11 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import __version__ as _version
 from temporalio.worker import _activity
 
-from . import Scope, defer_interruption, explain, protect
+from . import Scope, defer_interruption, protect
+from .overdue import Watch
 
 __all__ = ["InterruptCancelled"]
 
-_log = logging.getLogger(__name__)
 _NEEDED = {  # of temporalio, beside its interceptors
     "_ThreadExceptionRaiser": ["raise_in_thread", "shielded"],
     "_RunningActivity": ["cancel_thread_raiser"],
@@ -33,20 +31,20 @@ class _Job(worker.ActivityOutboundInterceptor):
 
     def __init__(self, outbound: worker.ActivityOutboundInterceptor, report_after: float) -> None:
         super().__init__(outbound)
-        self.report_after = report_after
+        info = self.info()
+        name = f"{info.activity_type}[{info.activity_id}] of workflow {info.workflow_id}"
+        self.watch = Watch(name, __name__, report_after)
         self.scope = Scope()
-        self.thread: threading.Thread | None = None  # while it runs; written by that thread
         self.asked = False
         self.context = copy_context()  # the activity's
         # Of the last heartbeat: told again, they are not lost for its next attempt.
-        self.details = tuple(self.info().heartbeat_details)
+        self.details = tuple(info.heartbeat_details)
 
     def run(self, function: Any, *args: Any) -> Any:
         cancelled = CancelledError("Cancelled before it began")
         try:
-            self.thread = threading.current_thread()
             if not self.asked:
-                with self.scope:
+                with self.watch, self.scope:
                     try:
                         return function(*args)
                     except CancelledError as error:
@@ -54,23 +52,16 @@ class _Job(worker.ActivityOutboundInterceptor):
                         raise
             raise cancelled  # with the place where it was
         finally:
-            self.thread = None
             del cancelled
 
     def ask(self, exc_type: type[BaseException]) -> None:
         details = self.context.run(activity.cancellation_details)
         why = dataclasses.asdict(details) if details else {"the heartbeat failed": True}
         reason = ", ".join(name.replace("_", " ") for name in why if why[name])
-        if not self.asked and self.scope.interrupt(exc_type, reason=reason):
-            asyncio.get_running_loop().call_later(self.report_after, self.report, reason)
-        self.asked = True
-
-    def report(self, reason: str) -> None:
-        thread, info = self.thread, self.info()
-        if thread is not None:
-            whose = f"{info.activity_type}[{info.activity_id}] of workflow {info.workflow_id}"
-            told = (whose, self.report_after, reason, explain(thread))
-            _log.error("%s still runs, %g s after it was cancelled (%s): %s", *told)
+        if not self.asked:
+            self.asked = True
+            self.scope.interrupt(exc_type, reason=reason)
+            self.watch.expect_end(reason)
 
     def heartbeat(self, *details: Any) -> None:
         self.details = details
@@ -121,10 +112,9 @@ class InterruptCancelled(worker.Interceptor):
     def __init__(  # noqa: D107
         self, *, heartbeat_every: float | None = None, report_after: float = 10.0
     ) -> None:
-        every = 1 if heartbeat_every is None else heartbeat_every
-        for name, each in (("heartbeat_every", every), ("report_after", report_after)):
-            if not each > 0:
-                raise ValueError(f"{name} is {each}: give seconds, more than 0")
+        if heartbeat_every is not None and not heartbeat_every > 0:
+            raise ValueError(f"heartbeat_every is {heartbeat_every}: give seconds, more than 0")
+        Watch("", __name__, report_after)  # checks that, too
         _check()
         protect("temporalio")
         self.heartbeat_every = heartbeat_every

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 120.0
+PATIENCE = float(os.environ.get("INTERRUPTION_PATIENCE", "120"))
 ONE, OTHER = socket.socketpair()  # nobody sends
 TAKEN = threading.Lock()
 TAKEN.acquire()

@@ -56,8 +56,9 @@ class Driver:
 @contextlib.contextmanager
 def environment(**values):
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"PYTHONPATH": PYTHONPATH, **values}.items():
-            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", PYTHONPATH, prepend=":")
+        for name, value in values.items():
+            patch.setenv(name, value, prepend=":" if name == "PYTHONPATH" else None)
         yield
 
 
@@ -144,7 +145,7 @@ class Http(Driver):
 
     def open(self, stack):
         source = f"import table_apps\napp = table_apps.{self.app}\n"
-        with environment(PYTHONPATH=f"{PYTHONPATH}:{self.folder}"):
+        with environment(PYTHONPATH=str(self.folder)):
             context = serving(self.command.split(), source, self.folder)
             self.server = stack.enter_context(context)
         self.connections = stack.enter_context(contextlib.ExitStack())

@@ -6,10 +6,11 @@ import re
 
 import pytest
 from servers_of_http import code_of, serving
-from support import until
+from support import PATIENCE, expect_script, until
 
-pytest.importorskip("anyio")
-from interruption.asgi import InterruptOnDisconnect
+anyio = pytest.importorskip("anyio")
+
+from interruption.asgi import InterruptOnDisconnect  # noqa: E402
 
 SERVERS = {
     "uvicorn": "uvicorn --uds {socket} --app-dir {folder} program:app",
@@ -185,7 +186,7 @@ def server_command(request):
 @pytest.fixture(params=["starlette", "fastapi"])
 def server(request, server_command, tmp_path, monkeypatch):
     pytest.importorskip(request.param)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     monkeypatch.chdir(tmp_path)
     source = {"starlette": STARLETTE, "fastapi": FASTAPI}[request.param]
     with serving(server_command, PARTS + source + WRAPPED, tmp_path) as server:
@@ -268,10 +269,50 @@ def test_the_body_of_a_request_arrives(server, expect):
     assert echoed.count(b"x") == len(body)
 
 
+def test_added_twice_and_with_a_function_of_somebody_elses_it_does_the_same():
+    expect_script(
+        """
+        import anyio, anyio.to_thread, threading, time
+        from interruption.asgi import InterruptOnDisconnect
+
+        original, begun = anyio.to_thread.run_sync, threading.Event()
+
+        async def theirs(function, *args, **options):
+            print("theirs")
+            return await original(function, *args, **options)
+
+        def endpoint():
+            try:
+                begun.set()
+                time.sleep(3600)
+            finally:
+                print("closed")
+
+        async def receive():
+            while not begun.is_set():
+                await anyio.sleep(0.001)
+            return {"type": "http.disconnect"}
+
+        async def app(scope, receive, send):
+            await anyio.to_thread.run_sync(endpoint)
+
+        async def main():
+            scope = {"type": "http", "headers": [], "method": "GET", "path": "/"}
+            await InterruptOnDisconnect(InterruptOnDisconnect(app))(scope, receive, None)
+            await anyio.to_thread.run_sync(print, "as ever")
+
+        anyio.to_thread.run_sync = theirs
+        InterruptOnDisconnect(app)
+        anyio.run(main)
+        """,
+        stdout="closed\ntheirs\nas ever\n",
+    )
+
+
 def test_the_program_of_the_page(tmp_path, monkeypatch):
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     code = code_of("asgi").replace("    try:", '    print("begun", flush=True)\n    try:')
     with serving(SERVERS["uvicorn"].split(), code, tmp_path) as server:
         assert server.get("/report?seconds=0") == (200, '{"report":"done"}')
@@ -279,6 +320,21 @@ def test_the_program_of_the_page(tmp_path, monkeypatch):
         with server.send("/report?seconds=3600"):
             server.expect("begun", 2)
         server.expect("closed", 2)
+
+
+def test_web_sockets_are_left_alone_and_errors_are_the_applications():
+    async def app(*given):
+        if given[0]["type"] == "http":
+            raise LookupError("its own")
+        assert given == (socket, None, None)
+
+    async def receive():
+        await anyio.sleep(PATIENCE)
+
+    socket = {"type": "websocket"}
+    anyio.run(InterruptOnDisconnect(app), socket, None, None)
+    with pytest.raises(LookupError, match="its own"):
+        anyio.run(InterruptOnDisconnect(app), {"type": "http", "headers": []}, receive, None)
 
 
 def test_an_application_that_is_none():

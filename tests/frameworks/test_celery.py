@@ -61,7 +61,7 @@ class Worker:
 @pytest.fixture(scope="module")
 def app(redis_socket, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=":")
         patch.setenv("CELERY_APP_SOCKET", redis_socket)
         patch.chdir(tmp_path_factory.mktemp("celery"))
         url = f"redis+socket://{redis_socket}"
@@ -176,10 +176,8 @@ def test_one_that_swallows_it_is_reported_by_its_name(app, tmp_path):
         worker = Worker(app, tmp_path)
     task = worker.send("swallows", tmp_path / "task")
     task.result.revoke(terminate=True)
-    name = (
-        f"Task celery_app.run[{task.result.id}] still runs, 0.1 s after it was asked (terminated)"
-    )
-    until(lambda: name in worker.log.read_text())
+    name = f"Task celery_app.run[{task.result.id}] still runs, 0.1 s after it was asked to stop"
+    until(lambda: f"{name} (terminated): " in worker.log.read_text())
     task.go()
     task.until("finally")
     worker.close()

@@ -38,7 +38,8 @@ def cluster(folder):
     quiet = ["--no-dashboard", "--scheduler-file", str(address), "--host", "127.0.0.1"]
     dask = [sys.executable, "-m", "dask"]
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"PYTHONPATH": str(HERE), **PATIENT}.items():
+        patch.setenv("PYTHONPATH", str(HERE), prepend=":")
+        for name, value in PATIENT.items():
             patch.setenv(name, value)
         patch.chdir(folder)
         scheduler = start([*dask, "scheduler", "--port", "0", *quiet], folder / "scheduler.log")
@@ -155,7 +156,8 @@ def test_one_that_swallows_it_is_reported_by_its_name(client, workers, tmp_path)
     task = Task(client, "swallows", tmp_path)
     key = task.future.key
     task.future.cancel()
-    until(lambda: f"{key!r} still runs, 0.1 s after it was cancelled" in workers[1].read_text())
+    said = f"{key!r} still runs, 0.1 s after it was asked to stop (the task was cancelled): "
+    until(lambda: said in workers[1].read_text())
     task.go()
     task.until("finally")
     assert task.said() == ["begin", "swallowed", "finally"]
@@ -203,8 +205,7 @@ def run_program(source, folder):
     """A user's program in a file, which is the ``__main__`` of its functions."""
     program = folder / "program.py"
     program.write_text(textwrap.dedent(source), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(HERE), **PATIENT}
-    done = run_python(program, folder, env=environment, cwd=folder)
+    done = run_python(program, folder, env={**os.environ, **PATIENT}, cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -50,7 +50,7 @@ class Consumer:
 @pytest.fixture(scope="module")
 def app(redis_socket, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=":")
         patch.setenv("HUEY_APP_SOCKET", redis_socket)
         patch.setenv("HUEY_APP_REPORT", "0.1")
         patch.chdir(tmp_path_factory.mktemp("huey"))
@@ -138,7 +138,9 @@ def test_one_that_swallows_it_is_reported_by_its_name(consumer, tmp_path, how):
     task = consumer.send("swallows", tmp_path / "task", timeout=LIMIT if how == "timeout" else None)
     if how == "revoke":
         task.result.revoke()
-    until(lambda: f"run[{task.result.id}] still runs, " in consumer.log.read_text())
+    why = {"timeout": f"it has a timeout of {LIMIT} seconds", "revoke": "revoked"}[how]
+    said = f"run[{task.result.id}] still runs, 0.1 s after it was asked to stop ({why}): "
+    until(lambda: said in consumer.log.read_text())
     task.go()
     assert task.result.get(blocking=True, timeout=PATIENCE) == "all the same"
 
@@ -163,7 +165,7 @@ def test_a_storage_that_is_down_is_told_once_and_timeouts_work(app, tmp_path):
 
 @pytest.mark.parametrize("times", [{"look_every": 0}, {"report_after": float("nan")}])
 def test_bad_input_is_refused(times):
-    with pytest.raises(ValueError, match="give seconds, more than 0"):
+    with pytest.raises(ValueError, match="give seconds"):
         interrupt_tasks(huey.MemoryHuey(), **times)
     with pytest.raises(NotImplementedError, match="no pre_execute, is_revoked"):
         interrupt_tasks(object())

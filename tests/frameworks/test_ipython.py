@@ -46,6 +46,7 @@ class Kernel:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
+        self.shown = ""
         self.run(f"import sys; sys.path.insert(0, {str(HERE)!r})")
         self.run("import threading, time, bodies")
         self.run("%load_ext interruption")
@@ -70,6 +71,11 @@ class Kernel:
         """When the cell waits: on the way there, Ctrl-C may become a RuntimeError in threading."""
         until_main_thread_blocked(self.manager.provisioner.pid)
         self.manager.interrupt_kernel()
+
+    def until_shown(self, text):
+        """By whatever cell, on its stderr."""
+        while text not in self.shown:
+            self.shown += self.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text", "")
 
     def close(self):
         self.client.stop_channels()
@@ -121,6 +127,19 @@ def test_interrupt_kernel_stops_the_threads_of_the_cell(kernel, tmp_path, start,
     task.until("finally")
     assert task.said() == ["begin", "ThreadExit the cell was interrupted", "finally"]
     kernel.run("1 + 1")
+
+
+def test_one_that_swallows_it_is_reported_by_its_name(kernel, tmp_path):
+    task = Said(tmp_path / "task")
+    kernel.run("import interruption.ipython; interruption.ipython.report_after = 0.1")
+    cell = kernel.begin(STARTS["thread"].format(kind="swallows", path=str(task.file)))
+    task.until("begin")
+    kernel.interrupt()
+    kernel.end(cell)
+    kernel.until_shown("(run) still runs, 0.1 s after it was asked to stop (the cell was interru")
+    kernel.until_shown("in swallow")
+    task.go()
+    kernel.run("t.join()")
 
 
 def test_threads_of_other_cells_go_on(kernel, tmp_path):

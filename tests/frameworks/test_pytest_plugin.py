@@ -184,6 +184,31 @@ def test_fixtures_that_hang_fail_and_the_others_are_torn_down(run):
     assert "fixture never_torn_down was stopped here" in run.out
 
 
+def test_one_that_swallows_it_is_reported_by_its_name(run):
+    source = """
+        import time
+        import pytest
+
+        @pytest.mark.interrupt_timeout(0.2)
+        def test_swallows():
+            try:
+                time.sleep(3600)
+            except BaseException:
+                pass
+
+        @pytest.fixture
+        def swallows():
+            test_swallows()
+
+        @pytest.mark.interrupt_timeout(0.2)
+        def test_fixture(swallows):
+            pass
+    """
+    assert run(source) == {"test_swallows": ["PASSED"], "test_fixture": ["PASSED"]}
+    for what in ("test_swallows", "fixture swallows"):
+        assert f"PytestWarning: {what} took longer than 0.2 seconds, and went on" in run.out
+
+
 MARKED = """
     import time
     import pytest

@@ -421,7 +421,8 @@ def test_nothing_is_left_to_the_garbage_collector(kind):
         gc.enable()
 
 
-def test_ctrl_c_stops_the_function(kind):
+@pytest.mark.parametrize("then", ["raise", "return"])
+def test_ctrl_c_stops_the_function_and_is_not_lost(kind, then):
     library, _, backend = kind.name.partition(" on ")
     run = f"run(main, backend={backend!r})" if backend else "run(main)"
     expect_script(
@@ -437,6 +438,8 @@ def test_ctrl_c_stops_the_function(kind):
                 begun.set()
                 while True:
                     pass
+            except BaseException:
+                {then}
             finally:
                 print("clean")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import threading
 
 import pytest
 from interruption.wsgi import RequestTimeout
@@ -122,7 +123,7 @@ def command(request):
 
 @pytest.fixture
 def server(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     with serving(command, PROGRAM, tmp_path) as server:
         yield server
 
@@ -198,8 +199,21 @@ def test_an_answer_is_closed():
     assert answer.closed
 
 
+def test_of_two_the_shorter_counts():
+    started = []
+
+    def start_response(*args):
+        started.append(args)
+
+    for one, other in ((0.01, PATIENCE), (PATIENCE, 0.01)):
+        inner = RequestTimeout(lambda *_: threading.Event().wait(), one)
+        body = RequestTimeout(inner, other)({}, start_response)
+        assert b"has taken too long" in b"".join(body)
+    assert [status[:3] for status, *_ in started] == ["503", "503"]
+
+
 def test_the_program_of_the_page(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     code = code_of("wsgi")
     assert "seconds=0.5)" in code
     with serving(command, code.replace("seconds=0.5)", f"seconds={LIMIT})"), tmp_path) as server:
