@@ -72,6 +72,17 @@ def test_a_code_block_that_runs_until_a_signal_ends_by_that(source, name, tmp_pa
     assert "still runs" not in told
 
 
+def test_a_block_that_is_not_run_says_who_runs_it():
+    """And that one reads it from the page."""
+    reads = re.compile(r'(?:codes?_of|reading)\("(\w+)"|"(\w+)\.md"')
+    for page in PAGES:
+        for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            if match["not_run"] and "a part of a program" not in match["not_run"]:
+                (test,) = re.findall(r"tests/[a-z_/]+\.py", match["not_run"])
+                found = reads.findall((ROOT / test).read_text(encoding="utf-8"))
+                assert page.stem in {"".join(names) for names in found}, match["not_run"]
+
+
 def test_the_blocks_are_found():
     assert {path.name for path in PAGES} >= {"README.md", "flags.md", "regions.md"}
     assert len(blocks()) >= 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from servers_of_http import code_of, serving
+from pages import code_of
+from servers_of_http import serving
 from support import PATIENCE, expect_script, until
 
 anyio = pytest.importorskip("anyio")
@@ -176,22 +177,28 @@ def after():
 WRAPPED = "app.add_middleware(InterruptOnDisconnect)\n"
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(scope="module", params=SERVERS)
 def server_command(request):
     for name in request.param.split(" on "):
         pytest.importorskip(name)
     return SERVERS[request.param].split()
 
 
-@pytest.fixture(params=["starlette", "fastapi"])
-def server(request, server_command, tmp_path, monkeypatch):
+@pytest.fixture(scope="module", params=["starlette", "fastapi"])
+def running(request, server_command, tmp_path_factory):
     pytest.importorskip(request.param)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    monkeypatch.chdir(tmp_path)
     source = {"starlette": STARLETTE, "fastapi": FASTAPI}[request.param]
-    with serving(server_command, PARTS + source + WRAPPED, tmp_path) as server:
+    folder = tmp_path_factory.mktemp("asgi")
+    with serving(server_command, PARTS + source + WRAPPED, folder) as server:
         server.has_dependencies = request.param == "fastapi"
         yield server
+
+
+@pytest.fixture
+def server(running):
+    (running.folder / "gone").unlink(missing_ok=True)
+    running.begin()
+    return running
 
 
 def test_an_endpoint_whose_client_has_left_is_stopped_and_no_other(server):
@@ -219,13 +226,13 @@ def test_a_coroutine_is_told_when_it_looks_and_what_it_calls_then_never_begins(s
     server.expect("looked: ClientDisconnected")
 
 
-def test_one_that_swallows_it_is_reported_by_its_name(server, tmp_path):
+def test_one_that_swallows_it_is_reported_by_its_name(server):
     with server.send("/swallows"):
         server.expect("begins /swallows")
     said = r"_endpoint \(.*\.py:\d+\) still runs, 0.1 s after it was asked .*the client has left"
     until(lambda: re.search(said, server.log))
     until(lambda: "in swallows_endpoint" in server.log)  # FastAPI calls it by one of its own
-    (tmp_path / "gone").touch()
+    (server.folder / "gone").touch()
     server.expect("swallowed")
 
 
@@ -235,14 +242,14 @@ def test_a_stream_whose_client_has_left_is_stopped(server):
     server.expect("stream closed")
 
 
-def test_what_is_done_after_the_answer_is_left_alone(server, tmp_path):
+def test_what_is_done_after_the_answer_is_left_alone(server):
     with server.send("/after") as client:
         got = b""
         while b"sent" not in got:
             got += client.recv(1000)
         server.expect("after begins")
     assert server.get("/quick") == (200, "/quick")
-    (tmp_path / "gone").touch()
+    (server.folder / "gone").touch()
     server.expect("after ends")
 
 
@@ -309,12 +316,10 @@ def test_added_twice_and_with_a_function_of_somebody_elses_it_does_the_same():
     )
 
 
-def test_the_program_of_the_page(tmp_path, monkeypatch):
+def test_the_program_of_the_page(tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    code = code_of("asgi").replace("    try:", '    print("begun", flush=True)\n    try:')
-    with serving(SERVERS["uvicorn"].split(), code, tmp_path) as server:
+    with serving(SERVERS["uvicorn"].split(), code_of("asgi"), tmp_path) as server:
         assert server.get("/report?seconds=0") == (200, '{"report":"done"}')
         server.expect("closed")
         with server.send("/report?seconds=3600"):

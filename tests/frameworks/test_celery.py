@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import reading
 from said import Said
 from servers import start
 from support import PATIENCE, run_python, until
@@ -188,6 +189,13 @@ def test_a_cold_shutdown_interrupts_what_runs(app, tmp_path):
     task = worker.send("sleep", tmp_path / "task")
     worker.close(signal.SIGQUIT)
     assert task.said()[:3] == ["begin", "ThreadExit terminated", "finally"]
+
+
+def test_the_program_of_the_page(redis_socket, tmp_path):
+    broker = {"redis://localhost": f"redis+socket://{redis_socket}"}
+    with reading("celery", tmp_path, "celery", broker) as reader:
+        reader.types(before_last="begun")
+        reader.sees("closed")
 
 
 def test_a_broker_that_is_down_ends_the_worker(tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import textwrap
 import types
 from pathlib import Path
 
 import pytest
+from pages import code_of
 from said import Said
 from servers import start, until_up
 from support import PATIENCE, run_python, until
@@ -207,6 +209,21 @@ def run_program(source, folder):
     program.write_text(textwrap.dedent(source), encoding="utf-8")
     done = run_python(program, folder, env={**os.environ, **PATIENT}, cwd=folder)
     return done.returncode, done.stdout, done.stderr
+
+
+def test_the_program_of_the_page(tmp_path):
+    values = {"Client()": "Client(n_workers=1, dashboard_address=None)"}
+    waits = {"time.sleep(5)": "input()", "time.sleep(1)": "input()"}
+    (tmp_path / "program.py").write_text(code_of("dask", values | waits), encoding="utf-8")
+    with (tmp_path / "log").open("w+") as log:
+        with subprocess.Popen(
+            [sys.executable, tmp_path / "program.py"], cwd=tmp_path, env={**os.environ, **PATIENT},
+            text=True, stdin=subprocess.PIPE, stdout=log, stderr=log,
+        ) as program:  # fmt: skip
+            for event in ("begun", "closed"):
+                until(lambda event=event: event in (tmp_path / "log").read_text())
+                print(file=program.stdin, flush=True)
+            assert program.wait(PATIENCE) == 0
 
 
 def test_functions_of_main_that_name_regions_travel_and_a_closing_worker_stops_its_tasks(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import bodies
 import pytest
 from bodies import LIMIT
+from pages import reading
 from said import Said
 from servers import start
 from support import PATIENCE, run_python, until
@@ -136,6 +137,18 @@ def test_one_that_swallows_it_is_reported_by_its_name(app, tmp_path):
     task.go()
     task.until("finally")
     worker.close()
+
+
+def test_the_program_of_the_page(redis_socket, tmp_path):
+    values = {
+        "RedisBroker()": f'RedisBroker(url="unix://{redis_socket}")',
+        "10_000": f"{LIMIT}_000",
+    }
+    with reading("dramatiq", tmp_path, "dramatiq", values) as reader:
+        reader.types()
+        reader.sees("closed")
+        reader.sees("TimeLimitExceeded")
+        reader.sees("time.sleep(3600)")
 
 
 def test_a_broker_that_is_down_is_told_and_waited_for(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import bodies
 import pytest
 from bodies import LIMIT
+from pages import reading
 from said import Said
 from servers import redis_server, start
 from support import PATIENCE, run_python, until
@@ -143,6 +144,13 @@ def test_one_that_swallows_it_is_reported_by_its_name(consumer, tmp_path, how):
     until(lambda: said in consumer.log.read_text())
     task.go()
     assert task.result.get(blocking=True, timeout=PATIENCE) == "all the same"
+
+
+def test_the_program_of_the_page(redis_socket, tmp_path):
+    storage = {'RedisHuey("shop")': f'RedisHuey("shop", url="unix://{redis_socket}")'}
+    with reading("huey", tmp_path, "huey_consumer", storage) as reader:
+        reader.types(before_last="begun")
+        reader.sees("closed")
 
 
 def test_a_storage_that_is_down_is_told_once_and_timeouts_work(app, tmp_path):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pages import code_of, codes_of
 from said import Said
 from support import PATIENCE, until
 
@@ -72,9 +73,9 @@ class Kernel:
         until_main_thread_blocked(self.manager.provisioner.pid)
         self.manager.interrupt_kernel()
 
-    def until_shown(self, text):
-        """By whatever cell, on its stderr."""
-        while text not in self.shown:
+    def until_shown(self, text, times=1):
+        """By whatever cell."""
+        while self.shown.count(text) < times:
             self.shown += self.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text", "")
 
     def close(self):
@@ -140,6 +141,17 @@ def test_one_that_swallows_it_is_reported_by_its_name(kernel, tmp_path):
     kernel.until_shown("in swallow")
     task.go()
     kernel.run("t.join()")
+
+
+def test_the_program_of_the_page(kernel):
+    load, _ = codes_of("jupyter")
+    kernel.run(load)
+    cell = kernel.begin(code_of("jupyter"))
+    kernel.until_shown("begun", 2)
+    kernel.interrupt()
+    assert kernel.end(cell)["ename"] == "KeyboardInterrupt"
+    kernel.until_shown("closed one")
+    kernel.until_shown("closed two")
 
 
 def test_threads_of_other_cells_go_on(kernel, tmp_path):

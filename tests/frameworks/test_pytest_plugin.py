@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import pytest
+from pages import codes_of, lines_of
 from support import PATIENCE
 
 LIMIT = "--interrupt-timeout=4"  # what does not hang is done by then
@@ -236,6 +237,12 @@ def test_a_mark_is_enough_and_goes_before_the_option(run):
     outcomes = run(HANGS, "-k", "waits or good", ini="[pytest]\ninterrupt_timeout = 4\n")
     assert outcomes["test_waits"] == ["FAILED"]
     assert outcomes["test_is_good"] == ["PASSED"]
+
+
+def test_the_program_of_the_page(run):
+    (code,) = codes_of("pytest")
+    assert run(code) == {"test_answer": ["FAILED"]}
+    assert set(lines_of("pytest", "text", "")) <= set(run.out.splitlines())
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "soon", ""])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
 import uuid
@@ -13,6 +15,7 @@ from pathlib import Path
 import bodies
 import pytest
 from bodies import LIMIT
+from pages import lines_of, reading
 from said import Said
 from servers import start, until_up
 from support import PATIENCE, until
@@ -230,6 +233,16 @@ def test_what_runs_can_be_stopped_when_the_server_is_down(tmp_path, loop):
     assert task.said() == ["begin", "CancelledError worker shutdown", "finally"]
     worker.process.kill()  # it tries on to tell the server
     worker.process.wait(PATIENCE)
+
+
+def test_the_program_of_the_page(server, tmp_path):
+    with reading("temporal", tmp_path, "python", {"localhost:7233": server}) as reader:
+        for line, then in zip(
+            lines_of("temporal", "sh", "temporal "), ("begun", "closed"), strict=True
+        ):
+            command = [str(SERVER), *shlex.split(line)[1:], "--address", server]
+            subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+            reader.sees(then)
 
 
 def test_a_server_that_is_down_ends_the_worker(tmp_path):

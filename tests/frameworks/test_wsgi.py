@@ -7,12 +7,13 @@ import threading
 
 import pytest
 from interruption.wsgi import RequestTimeout
-from servers_of_http import code_of, serving
+from pages import code_of
+from servers_of_http import serving
 from support import PATIENCE, until
 
 SERVERS = {
     "gunicorn gthread": "gunicorn -k gthread --threads 4",
-    "gunicorn sync": "gunicorn",
+    "gunicorn sync": "gunicorn --workers 2",
     "waitress": "waitress --threads 4",
 }
 OPTIONS = {
@@ -114,27 +115,32 @@ def app(environ, start_response):
 """
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(scope="module", params=SERVERS)
 def command(request):
     words = SERVERS[request.param].split()
     pytest.importorskip(words[0])
     return [*words, *OPTIONS[words[0]], "program:app"]
 
 
-@pytest.fixture
-def server(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    with serving(command, PROGRAM, tmp_path) as server:
+@pytest.fixture(scope="module")
+def running(command, tmp_path_factory):
+    with serving(command, PROGRAM, tmp_path_factory.mktemp("wsgi")) as server:
         yield server
 
 
+@pytest.fixture
+def server(running):
+    running.begin()
+    return running
+
+
 def test_a_request_that_takes_too_long_is_stopped_and_answered(server):
-    for path in ("/wait", "/spin", "/sleep"):
-        status, text = server.get(path)
+    paths = ("/wait", "/spin", "/sleep")
+    for path, (status, text) in zip(paths, server.get_all(*paths), strict=True):
         assert status == 503
         assert "has taken too long" in text
         assert f"cleaned up {path}" in server.log
-        assert server.get("/quick") == (200, "quick")
+    assert server.get_all(*["/quick"] * 8) == [(200, "quick")] * 8
     assert "GET /spin: stopped, for it was not done within" in server.log
     assert "in spin" in server.log
     assert "cleaned up /quick" in server.log
@@ -144,42 +150,39 @@ def test_an_answer_is_what_it_would_be(server):
     assert server.get("/parts") == (200, "firstsecond")
     server.expect("parts closed")
     assert server.get("/file") == (200, PROGRAM)
-    assert server.get("/swallows") == (200, "all the same")
-    status, _ = server.get("/mine")
+    swallowed, (status, _) = server.get_all("/swallows", "/mine")
+    assert swallowed == (200, "all the same")
     assert status == 500
 
 
-def test_one_that_swallows_it_is_reported_by_its_name(server, tmp_path):
+def test_one_that_swallows_it_is_reported_by_its_name(server):
     with server.send("/goes_on"):
         said = (
             f"GET /goes_on still runs, 0.1 s after it was asked to stop (it has a limit of {LIMIT} "
         )
         until(lambda: said in server.log)
         assert "in goes_on" in server.log
-        (tmp_path / "program.py.gone").touch()
+        (server.folder / "program.py.gone").touch()
         server.expect("cleaned up /goes_on")
 
 
-def test_parts_of_an_answer_have_the_limit_too(server):
-    status, text = server.get("/first_part")
-    assert status == 503
-    assert "has taken too long" in text
-    server.expect("parts closed")
-    try:
-        _, text = server.get("/second_part")
-    except (http.client.IncompleteRead, ConnectionResetError):
-        pass
-    else:
-        assert text == "first"  # waitress says neither a length nor what is the last part
-    server.expect("parts closed", 2)
-    assert server.get("/quick") == (200, "quick")
-
-
-def test_many_parts_have_one_limit(server):
-    with server.send("/many_parts") as client:
-        while client.recv(1000):
+def test_parts_of_an_answer_have_the_limit_too_and_many_have_one(server):
+    with server.send("/many_parts") as many:
+        status, text = server.get("/first_part")
+        assert status == 503
+        assert "has taken too long" in text
+        server.expect("parts closed")
+        try:
+            _, text = server.get("/second_part")
+        except (http.client.IncompleteRead, ConnectionResetError):
+            pass
+        else:
+            assert text == "first"  # waitress says neither a length nor what is the last part
+        server.expect("parts closed", 2)
+        while many.recv(1000):
             pass
     server.expect("many parts closed")
+    assert server.get("/quick") == (200, "quick")
 
 
 def test_an_answer_is_closed():
@@ -212,11 +215,9 @@ def test_of_two_the_shorter_counts():
     assert [status[:3] for status, *_ in started] == ["503", "503"]
 
 
-def test_the_program_of_the_page(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    code = code_of("wsgi")
-    assert "seconds=0.5)" in code
-    with serving(command, code.replace("seconds=0.5)", f"seconds={LIMIT})"), tmp_path) as server:
+def test_the_program_of_the_page(command, tmp_path):
+    code = code_of("wsgi", {"seconds=0.5)": f"seconds={LIMIT})"})
+    with serving(command, code, tmp_path) as server:
         assert server.get("/?0") == (200, "done\n")
         assert server.get("/?3600")[0] == 503
         server.expect("closed", 2)
