@@ -81,6 +81,7 @@ class TaskPool(_threads.TaskPool):
         self._numbers = itertools.count(1)
         self._jobs: dict[int, _Job] = {}
         self._here = threading.local()
+        self._submits = threading.Lock()  # held while it does
 
     def on_start(self) -> None:
         """Before the worker makes what calls the tasks."""
@@ -107,7 +108,8 @@ class TaskPool(_threads.TaskPool):
         given = {key: each for key, each in options.items() if each is not None}
         watch = Watch(f"Task {name}", "celery.pool", self.report_after)
         job = _Job(watch, next(self._numbers), self.options | given)
-        future = self.executor.submit(self._run, job, target, args, kwargs, options)
+        with self._submits:
+            future = self.executor.submit(self._run, job, target, args, kwargs, options)
         result: Any = _threads.ApplyResult(future)
         result.terminate = lambda _: None  # Celery calls the pool's terminate_job(), too
         return result
@@ -129,15 +131,20 @@ class TaskPool(_threads.TaskPool):
             job.ask("revoked", "terminated")
             job.entered.wait(1)  # else "started" might be stored after Celery's "revoked"
 
+    def on_stop(self) -> None:
+        """No more tasks; but in a signal's handler it may be in the midst of that: later."""
+        if not self._submits.locked():
+            super().on_stop()
+
     def on_terminate(self) -> None:
         """Ask all that run: a cold shutdown."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
         for job in self._jobs.copy().values():
             if job.outcome in ("", "soft"):  # Celery has not terminated it itself
                 job.ask("revoked", "terminated")
 
 
 def _need(names: tuple[str, ...], known: Container[str]) -> None:
-    missing = ", ".join(name for name in names if name not in known)
-    if missing:
+    if missing := ", ".join(name for name in names if name not in known):
         unknown = f"celery {_version} is not known to interruption.celery: its pools have no"
         raise NotImplementedError(f"{unknown} {missing}; use one that interruption[celery] names")

@@ -12,7 +12,7 @@ import pytest
 from pages import reading
 from said import Said
 from servers import start
-from support import PATIENCE, run_python, until
+from support import PATIENCE, expect_script, run_python, until
 
 celery = pytest.importorskip("celery")
 pytest.importorskip("redis")
@@ -241,3 +241,39 @@ def test_two_pools_for_one_app_stop_their_own_tasks():
         with pytest.raises(Ignore):
             result.get(PATIENCE)
         pool.stop()
+
+
+def test_a_signal_that_stops_the_pool_in_the_midst_of_submit_does_not_wait_for_it():
+    """Celery's cold shutdown does so."""
+    expect_script(
+        """
+        import celery, signal
+        from interruption.celery import TaskPool
+
+        class Lock:
+            def __init__(self, lock):
+                self.lock = lock
+
+            def __enter__(self):
+                self.lock.acquire()
+                signal.raise_signal(signal.SIGUSR1)
+
+            def __exit__(self, *_):
+                self.lock.release()
+
+        def handle(*_):
+            print("stop")
+            pool.stop()
+
+        pool = TaskPool(limit=1, app=celery.Celery("app", broker="memory://"))
+        pool.start()
+        signal.signal(signal.SIGUSR1, handle)
+        lock = pool.executor._shutdown_lock
+        pool.executor._shutdown_lock = Lock(lock)
+        limits = dict.fromkeys(("soft_timeout", "timeout", "timeout_callback"))
+        pool.apply_async(print, ["runs"], callback=id, accept_callback=max, **limits).get()
+        pool.executor._shutdown_lock = lock
+        pool.terminate()
+        """,
+        stdout="stop\nruns\n",
+    )

@@ -129,13 +129,14 @@ def test_a_key_that_is_wanted_again_while_it_stops_runs_again(client, workers, t
     """By another client: the one that has cancelled may yet hear that it has."""
     task = Said(tmp_path / "task")
     call = [dask_tasks.begin_again, str(task.file)]
-    future = client.submit(*call, key="again")
+    on_one = {"key": "again", "workers": list(client.scheduler_info()["workers"])[:1]}
+    future = client.submit(*call, **on_one)
     task.until("begin")
     future.cancel()
     task.until("stops")
     options = {"timeout": PATIENCE, "set_as_default": False}
     with distributed.Client(scheduler_file=str(workers[0]), **options) as other:
-        wanted = other.submit(*call, key="again")
+        wanted = other.submit(*call, **on_one)
         known = "again"
         until(lambda: other.run_on_scheduler(lambda dask_scheduler: known in dask_scheduler.tasks))
         task.go()
@@ -145,11 +146,12 @@ def test_a_key_that_is_wanted_again_while_it_stops_runs_again(client, workers, t
 
 def test_what_it_has_begun_by_worker_client_stops_too(client, tmp_path):
     task = Task(client, "inner", tmp_path)
-    inner = f"{task.file}.inner"
-    Said(inner).until("begin")
+    inner = Said(f"{task.file}.inner")
+    inner.until("begin")
     task.future.cancel()
     task.until("finally")
-    Said(inner).until("finally")
+    inner.until("finally")
+    assert inner.said() == ["begin", *STOPPED]
     until(lambda: not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
 
 
