@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # Long enough for a loaded machine, a debug build, valgrind: reached only when something hangs.
-PATIENCE = 120.0
+PATIENCE = float(os.environ.get("INTERRUPTION_PATIENCE", "120"))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import time
 import pytest
 from interruption import Scope, ThreadExit, interrupt, overdue
 from interruption.overdue import Watch
-from support import PATIENCE, Started, expect_script, until
+from support import PATIENCE, Started, expect_script, until, until_blocked
 
 LOGGER = "somebody's"
 NEVER = 2 * PATIENCE
@@ -98,6 +98,7 @@ def test_what_ends_in_time_is_not(caplog):
     watch = Watch("quick", LOGGER, NEVER)
     with watch:
         watch.expect_end("it is to stop")
+        until_blocked(*lookers())
     until(lambda: not lookers())  # it does not stay until the time is up
     late = Watch("quick", LOGGER, 0)
     with late:
@@ -138,12 +139,23 @@ def test_in_the_child_of_a_fork_it_begins_anew():
     expect_script(
         """
         import logging, os, sys, threading
+        from interruption import overdue
         from interruption.overdue import Watch
+
+        held, go = threading.Event(), threading.Event()
+
+        def hold():
+            with overdue._guard:
+                held.set()
+                go.wait()
 
         logging.basicConfig(stream=sys.stdout, format="%(message).20s")
         parents = Watch("of the parent", "", 3600)
         with parents:
             parents.expect_end("it is to stop")
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait()
             child = os.fork()
             if child == 0:
                 lines = threading.Event()
@@ -154,6 +166,7 @@ def test_in_the_child_of_a_fork_it_begins_anew():
                     lines.wait()
                 os._exit(0)
             os.waitpid(child, 0)
+            go.set()
         """,
         stdout="of the child still r\n",
     )

@@ -16,7 +16,7 @@ import warnings
 import pytest
 from chance import scaled
 from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
-from programs import breakages, grammar, mutations, runs
+from programs import grammar, mutations, runs
 from support import in_thread
 
 SEED = 1
@@ -37,7 +37,7 @@ def test_programs_made_by_chance_end_what_they_begin(size):  # S8, S9
     assert done >= scaled(20_000)
 
 
-@pytest.mark.parametrize("mutation", breakages.MUTATIONS, ids=lambda mutation: mutation.breaks)
+@pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.breaks)
 def test_what_each_protection_is_broken_by_is_still_there(mutation):
     """By hand, ``python -m programs.mutations``: broken so, programs or tests do go wrong."""
     source = mutations.ROOT / mutation.file

@@ -24,6 +24,7 @@ class Mutation(NamedTuple):
     until: tuple[int, int] = (3, 99)
     unseen: str = ""  # why nothing can find it: then it is not tried
     tests: str = ""  # for pytest, in this folder; "": programs made by chance have to find it
+    needs: str = ""  # the package that the tests need: without it, it is not tried
 
 
 MUTATIONS = [

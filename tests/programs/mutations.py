@@ -3,23 +3,29 @@
 ``cd tests; python -m programs.mutations [WORD...]``: for each row of breakages.py, or those that
 have such a word in their name or file, the sources are copied, changed and built for this Python,
 beside what is installed, and ``python -m programs`` is run with the result, or the tests that the
-row names. The self-test would refuse most of what programs are to find (S32): for them it is
-silenced. Needs meson, ninja and a compiler; takes some ten seconds each. test_programs.py sees to
-it that what is to be changed is still there.
+row names; those of a framework, if that is there. The self-test would refuse most of what programs
+are to find (S32): for them it is silenced. Needs meson, ninja and a compiler; takes some ten
+seconds each. test_programs.py sees to it that what is to be changed is still there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from programs.breakages import MUTATIONS, Mutation
+from programs import breakages, breakages_of_frameworks
+from programs.breakages import Mutation
 
 ROOT = Path(__file__).parents[2]
+MUTATIONS = breakages.MUTATIONS + breakages_of_frameworks.MUTATIONS
 REQUESTS = "20000"
 NO_TESTS = 5  # what pytest ends with if it has found none
 
@@ -37,6 +43,7 @@ def wanted(words: list[str]) -> list[Mutation]:
         for mutation in MUTATIONS
         if mutation.since <= sys.version_info[:2] <= mutation.until
         and not mutation.unseen
+        and (not mutation.needs or importlib.util.find_spec(mutation.needs) is not None)
         and (not words or any(word in f"{mutation.breaks} {mutation.file}" for word in words))
     ]
 
@@ -55,6 +62,7 @@ class Build:
         self.environment = {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         self._run("setup", self.build, self.sources, "-Dbuildtype=debugoptimized")
         self.environment["PYTHONPATH"] = str(self.package.parent)
+        self.environment.setdefault("INTERRUPTION_PATIENCE", "30")  # what hangs has been noticed
 
     def _run(self, *arguments: str | Path) -> None:
         command = [sys.executable, "-m", "mesonbuild.mesonmain", *arguments]
@@ -82,21 +90,21 @@ class Build:
         self.make()
         command = ["programs", "--deliveries", REQUESTS, "--first"]
         if tests:
-            command = ["pytest", "-xq", "-m", "", "--tb=line", "-pno:cacheprovider", *tests.split()]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", *command],
-                cwd=ROOT / "tests",
-                env=self.environment,
-                timeout=300,
-                capture_output=True,
-                check=False,
-                text=True,
-            )
-        except subprocess.TimeoutExpired:
-            print("    (it hangs)")
-            return True
-        lines = (done.stdout or done.stderr).strip().splitlines()
+            options = ["-xq", "-m", "", "--tb=line", "-pno:cacheprovider"]
+            command = ["pytest", *options, *shlex.split(tests)]
+        with subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT / "tests", env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        ) as done:  # fmt: skip
+            try:
+                output, _ = done.communicate(timeout=300)
+            except subprocess.TimeoutExpired:
+                print("    (it hangs)")
+                return True
+            finally:  # and what it has left behind
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(done.pid, signal.SIGKILL)
+        lines = output.strip().splitlines()
         failed = [line for line in lines if line.startswith("FAILED")]
         assert done.returncode != NO_TESTS, tests
         print("   ", *(failed or (lines[-1:] if tests else lines[:1])))
