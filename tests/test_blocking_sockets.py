@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import threading
@@ -333,6 +334,20 @@ def test_a_poll_object_is_waited_for_once_at_a_time(stream: Any) -> None:
             poll.poll(0)
     assert interrupted(started)
     assert poll.poll(0) == []
+
+
+def test_what_a_signal_handler_raises_in_fileno_is_not_lost(stream: Any) -> None:  # S30
+    class Near:
+        asked = 0
+
+        def fileno(self) -> int:
+            self.asked += 1
+            if self.asked == 2:  # by then it is known that select() has to wait
+                signal.raise_signal(signal.SIGINT)
+            return int(stream[0].fileno())
+
+    with pytest.raises(KeyboardInterrupt), waits:
+        select.select([Near()], [], [], 0.1)
 
 
 def test_select_waits_where_poll_would_not(stream: Any) -> None:  # S10

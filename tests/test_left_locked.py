@@ -17,9 +17,18 @@ from support import PATIENCE, expect_script, run_python, until_blocked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* was stopped with the lock:ResourceWarning")
 
+
+class SaysNothing(type(threading.RLock())):  # type: ignore[misc]
+    """A recursive lock whose text does not tell whose it is."""
+
+    def __repr__(self):
+        return "a lock"
+
+
 LOCKS = {
     "Lock": threading.Lock,
     "RLock": threading.RLock,
+    "RLock's subclass": SaysNothing,
     "Condition": threading.Condition,
     "process Lock": multiprocessing.Lock,
     "process RLock": multiprocessing.RLock,
@@ -239,7 +248,7 @@ def test_of_a_thread_that_goes_on_it_is_told_as_long_as_it_is_so():
         assert explain(thread).locked == ()
         go_on.set()
     thread.join(PATIENCE)
-    assert len(vars(thread)["_interruption_left"].left) == 1  # they do not pile up
+    assert len(vars(thread)["_interruption_left"]) == 1  # they do not pile up
 
 
 def test_what_each_of_its_regions_has_left_locked_is_told():
@@ -289,6 +298,45 @@ STOPPED_BY_SHUTDOWN = """
 
 def test_a_shutdown_reports_it_and_warns():  # S31
     expect_script(STOPPED_BY_SHUTDOWN, stdout="WARNING\n['get'] 2\n1 True\n")
+
+
+BROKEN_OFF = """
+    import signal, sys, threading
+    from interruption import (
+        ThreadExit, allow_interruption, check_interrupt, clear_interrupt, explain, interrupt
+    )
+
+    class Lock(type(threading.RLock())):
+        def __repr__(self):
+            return "a lock"
+
+    def send(frame, event, arg):
+        if event == "call":
+            sys.setprofile(None)
+            sent.append(frame.f_code.co_qualname)
+            signal.raise_signal(signal.SIGINT)
+
+    locks = Lock(), Lock()
+    for lock in locks:
+        sent = []
+        try:
+            with allow_interruption:
+                lock.acquire()
+                interrupt(threading.get_ident())
+                sys.setprofile(send)
+                check_interrupt()
+        except BaseException as error:
+            sys.setprofile(None)
+            stopped = type(error)
+        assert stopped is (KeyboardInterrupt if sent else ThreadExit), (stopped, sent)
+        clear_interrupt()
+    print(len(explain(threading.main_thread()).locked))
+"""
+
+
+def test_what_a_signal_handler_raises_meanwhile_is_not_lost():  # S30
+    """Ctrl-C comes at the first Python function that is called since the thread was stopped."""
+    expect_script(BROKEN_OFF, stdout="2\n")
 
 
 ENDS = """

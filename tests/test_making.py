@@ -268,3 +268,33 @@ def until_idle(executor):
     """Its thread waits for the next task: what submit() asks for by a semaphore."""
     executor._idle_semaphore.acquire()  # noqa: SLF001
     executor._idle_semaphore.release()  # noqa: SLF001
+
+
+BROKEN_OFF = """
+    import signal, smtplib, socket, sys, threading
+    from interruption import ThreadExit, allow_interruption, interrupt
+
+    def send(frame, event, arg):
+        if event == "call" and frame.f_code.co_name == "close":
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    mine, others = socket.socketpair()
+    client = smtplib.SMTP()
+    client.sock = mine
+    try:
+        try:
+            with allow_interruption(async_interrupt=False):
+                interrupt(threading.get_ident())
+                sys.setprofile(send)
+                client.getreply()
+        finally:
+            for _ in range(100):
+                pass
+    except KeyboardInterrupt as error:
+        print(type(error.__context__) is ThreadExit, client.sock, mine.fileno())
+"""
+
+
+def test_what_a_signal_handler_raises_while_something_is_broken_off_is_not_lost():  # S30, S31
+    expect_script(BROKEN_OFF, stdout="True None -1\n")

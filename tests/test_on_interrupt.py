@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 
 import pytest
+from delivery_parts import statements
 from interruption import (
     Thread,
     ThreadExit,
@@ -248,6 +250,25 @@ def test_errors_of_a_callback_are_unraisable(monkeypatch):
         stack.enter_context(on_interrupt(callback))
         assert interrupt(threading.get_ident()) is True
     assert seen == [error]
+
+
+def test_what_a_signal_handler_raises_in_one_is_raised_when_all_are_done():  # S30
+    calls = []
+
+    def callback():
+        calls.append("inner")
+        signal.raise_signal(signal.SIGINT)
+        calls.append("whole")
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(clear_interrupt)
+        stack.enter_context(ONLY_WAITS)
+        stack.enter_context(on_interrupt(lambda: calls.append("outer")))
+        stack.enter_context(on_interrupt(callback))
+        with pytest.raises(KeyboardInterrupt):
+            interrupt(threading.get_ident())
+            statements()
+    assert calls == ["inner", "outer"]
 
 
 def test_a_callback_is_shielded_in_the_thread_that_runs_it():  # S9

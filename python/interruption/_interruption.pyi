@@ -148,6 +148,8 @@ class move_on_after(Scope):  # type: ignore[misc]  # noqa: N801  (the library's 
 
 @final
 class _Left:
+    @property
+    def name(self) -> str | None: ...
     def places(self) -> list[tuple[str, int, str]]: ...
 
 _version: str

@@ -1,4 +1,7 @@
-"""What threads that were stopped have left locked (S31): kept with them, told at their end."""
+"""What threads that were stopped have left locked (S31): kept with them, told at their end.
+
+It is noted in C (`left_locked.c`): what a signal handler raises meanwhile would be lost in Python.
+"""
 
 from __future__ import annotations
 
@@ -8,44 +11,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._interruption import _Left
 
-_NAME = "_interruption_left"  # among the attributes of a thread
+_NAME = "_interruption_left"  # among the attributes of a thread: what each region was left with
 
 
-class _Kept:
-    """Of one thread: what each of its regions was left with."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.left: list[_Left] = []  # replaced as a whole, by the thread
-
-    def places(self) -> list[tuple[str, int, str]]:
-        """Where what is still locked was taken: file, line, function."""
-        return [place for left in self.left for place in left.places()]
-
-    def tell(self) -> None:
-        """The thread ends: warn of it, at the place itself."""
-        places = self.places()
-        if places:
-            import warnings  # noqa: PLC0415
-
-            text = f"{self.name} was stopped with the lock that it took here, which stays locked"
-            for filename, line, _ in places:
-                warnings.warn_explicit(text, ResourceWarning, filename, line)
+def _places(kept: tuple[_Left, ...]) -> list[tuple[str, int, str]]:
+    """Where what is still locked was taken: file, line, function."""
+    return [place for left in kept for place in left.places()]
 
 
-def keep(left: _Left) -> _Kept:
-    """The calling thread has left a region so. Returns all that is kept of it."""
-    thread = vars(threading)["_active"].get(threading.get_ident())  # without making a dummy
-    kept: _Kept | None = None if thread is None else vars(thread).get(_NAME)
-    if kept is None:
-        kept = _Kept("a thread" if thread is None else thread.name)
-        if thread is not None:
-            vars(thread)[_NAME] = kept
-    kept.left = [*(each for each in kept.left if each.places()), left]
-    return kept
+def tell(kept: tuple[_Left, ...]) -> None:
+    """The thread ends: warn of it, at the place itself."""
+    places = _places(kept)
+    if places:
+        import warnings  # noqa: PLC0415
+
+        name = kept[0].name or "a thread"
+        text = f"{name} was stopped with the lock that it took here, which stays locked"
+        for filename, line, _ in places:
+            warnings.warn_explicit(text, ResourceWarning, filename, line)
 
 
 def locked_by(thread: threading.Thread | int) -> list[tuple[str, int, str]]:
     """Where that thread took what it has left locked, and what nobody has released since."""
-    kept: _Kept | None = vars(thread).get(_NAME) if isinstance(thread, threading.Thread) else None
-    return [] if kept is None else kept.places()
+    kept: tuple[_Left, ...] | None = None
+    if isinstance(thread, threading.Thread):
+        kept = vars(thread).get(_NAME)
+    return [] if kept is None else _places(kept)

@@ -15,6 +15,7 @@
 #include "api/on_interrupt.h"
 
 #include "cpython/compat.h"
+#include "cpython/main_thread.h"
 #include "delivery/obstacles.h"
 #include "delivery/raise.h"
 #include "delivery/shield.h"
@@ -104,12 +105,14 @@ is_wanted(const mod_callback *of)
     return wanted;
 }
 
+/* `*later`: what a signal handler has raised meanwhile. */
 static void
-call(mod_callback *of)
+call(mod_callback *of, PyObject **later)
 {
+    mod_state *state = atomic_load_explicit(&mod_state_now, memory_order_acquire);
     bool shielded = mod_begin_shield((PyObject *)of);
     PyObject *result = PyObject_CallNoArgs(of->function);
-    if (result == NULL) {
+    if (result == NULL && !mod_raised_later(state, later)) {
         PyErr_WriteUnraisable(of->function);
     }
     Py_XDECREF(result);
@@ -142,15 +145,16 @@ claim_own(void)
     return mod_claim_callbacks(self->record);
 }
 
-void
+int
 mod_run_callbacks(mod_callback *claimed)
 {
     mod_raised raised = mod_put_aside();
+    PyObject *later = NULL;
     while (claimed != NULL) {
         mod_callback *of = claimed;
         claimed = of->next;
         if (is_wanted(of)) {
-            call(of);
+            call(of, &later);
         }
         finish_callback(of);
         Py_DECREF(of);
@@ -159,12 +163,13 @@ mod_run_callbacks(mod_callback *claimed)
         }
     }
     mod_put_back(raised);
+    return mod_raise_kept(later);
 }
 
-void
+int
 mod_run_own_callbacks(const mod_thread *thread)
 {
-    mod_run_callbacks(mod_claim_callbacks(thread->record));
+    return mod_run_callbacks(mod_claim_callbacks(thread->record));
 }
 
 /* Entering. ----------------------------------------------------------------------------------- */

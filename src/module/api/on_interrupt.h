@@ -20,11 +20,11 @@ int mod_on_interrupt_init(PyObject *module);
 mod_callback *mod_claim_callbacks(const itr_record *record);
 
 /* Run them (NULL: none), innermost first. Errors go to sys.unraisablehook. An exception that is set
-   stays. */
-void mod_run_callbacks(mod_callback *claimed);
+   stays. 0, or -1 with what a signal handler has raised meanwhile (main_thread.h). */
+int mod_run_callbacks(mod_callback *claimed);
 
 /* The same at once for the calling thread, whose blocks have changed. */
-void mod_run_own_callbacks(const mod_thread *thread);
+int mod_run_own_callbacks(const mod_thread *thread);
 
 /* The thread ends: it has left its blocks. `first` is what its list was; without the list's mutex.
    Drops references. */

@@ -63,10 +63,10 @@ stop_where_it_is(mod_state *state, itr_record *record)
     return claimed;
 }
 
-void
+int
 mod_finish_request(mod_state *state, itr_record *record)
 {
-    mod_run_callbacks(stop_where_it_is(state, record));
+    return mod_run_callbacks(stop_where_it_is(state, record));
 }
 
 /* Takes the payload, and releases the target; as mod_ask. */
@@ -80,13 +80,13 @@ ask_with(mod_state *state, mod_target *target, itr_payload *payload)
     if (answer != ITR_NEW) {
         mod_payload_drop(payload);
     }
-    mod_run_callbacks(claimed);
+    int status = mod_run_callbacks(claimed);
     mod_payload_drop_orphans();
     if (answer == ITR_NO_MEMORY) {
         PyErr_NoMemory();
         return -1;
     }
-    return answer == ITR_NEW;
+    return status < 0 ? -1 : answer == ITR_NEW;
 }
 
 int
@@ -118,11 +118,9 @@ mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *e
         mod_payload_drop(payload);
     }
     if (answer != ITR_FINISHED && itr_needs_more(record)) {
-        mod_finish_request(state, record);
+        return mod_finish_request(state, record) < 0 ? -1 : 1;
     }
-    else {
-        itr_release(record);
-    }
+    itr_release(record);
     return answer != ITR_FINISHED;
 }
 
@@ -252,7 +250,7 @@ ask_others(mod_state *state, const itr_thread *threads, size_t count, const aske
         asked += finish_asking(state, &all[i]);
     }
     for (size_t i = 0; i < prepared; i++) {
-        mod_run_callbacks(all[i].claimed);
+        (void)mod_run_callbacks(all[i].claimed);
     }
     PyMem_RawFree(all);
     return PyErr_Occurred() ? -1 : asked;

@@ -134,16 +134,17 @@ MOD_SELDOM static int
 leave_asked(mod_state *state, mod_thread *thread, const block *left, bool raising, uint32_t flags)
 {
     const mod_moment here = {.moment = MOD_AT_EXIT};
+    int status = 0;
     if ((flags & ITR_PENDING) && (flags & ITR_CALLS)) {
-        mod_run_own_callbacks(thread);
+        status = mod_run_own_callbacks(thread);
         flags = itr_flags(thread->record);
     }
-    if ((left->kind & MOD_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
+    if (status == 0 && (left->kind & MOD_BLOCK_SHIELD) && !raising && (flags & ITR_PENDING) &&
         mod_deliver(state, thread, here) < 0) {
         return -1;
     }
     mod_settle(state, thread, flags);
-    return 0;
+    return status;
 }
 
 static inline void
@@ -389,8 +390,7 @@ mod_switch(PyObject *module, PyObject *args)
                                (statements ? 0 : MOD_NO_STATEMENTS) | (waits ? 0 : MOD_NO_WAITS));
     }
     mod_release_target(&target);
-    mod_run_callbacks(claimed);
-    if (!made) {
+    if (mod_run_callbacks(claimed) < 0 || !made) {
         return NULL;
     }
     Py_RETURN_NONE;

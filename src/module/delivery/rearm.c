@@ -34,7 +34,7 @@ static bool stopped = true; /* the interpreter exits, or has not begun */
 static itr_deadline asleep_until;
 static mod_state *state;
 static void (*arm_again)(mod_state *state, itr_record *record);
-static void (*finish_request)(mod_state *state, itr_record *record);
+static int (*finish_request)(mod_state *state, itr_record *record);
 static watch *watches;
 static size_t watch_count, capacity;
 
@@ -90,7 +90,7 @@ rearm(itr_record *record, bool is_new)
     }
     if (is_new) {
         itr_retain(record);
-        finish_request(state, record);
+        (void)finish_request(state, record);
     }
     else {
         arm_again(state, record);
@@ -250,7 +250,7 @@ make_parker(void)
 
 void
 mod_rearm_init(mod_state *module_state, void (*again)(mod_state *, itr_record *),
-               void (*finish)(mod_state *, itr_record *))
+               int (*finish)(mod_state *, itr_record *))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_parker);

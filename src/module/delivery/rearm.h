@@ -22,7 +22,7 @@ void mod_finish_soon(itr_record *record);
    of a thread whose request waits; `finish`, what is left to do for a new one, whose reference it
    takes. */
 void mod_rearm_init(mod_state *state, void (*again)(mod_state *state, itr_record *record),
-                    void (*finish)(mod_state *state, itr_record *record));
+                    int (*finish)(mod_state *state, itr_record *record));
 
 /* Around a fork: see lifecycle.h. */
 void mod_rearm_before_fork(void);

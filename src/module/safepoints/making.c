@@ -9,6 +9,7 @@
 
 #include "cpython/compat.h"
 #include "cpython/frame.h"
+#include "cpython/main_thread.h"
 #include "safepoints/protected.h"
 
 enum { LATEST = 255 }; /* as `until`: no version is known to be without it */
@@ -339,9 +340,29 @@ mod_makers_check(mod_maker maker)
 
 /* Breaking off. ------------------------------------------------------------------------------- */
 
-/* Close what the row says, of `self`. What goes wrong is nobody's: it has been closed already. */
+/* Call its close(), again if a signal handler breaks that off; `*later`: what it has raised. What
+   else goes wrong is nobody's: it has been closed already. Returns whether it is closed now. */
+static bool
+close_in_any_case(mod_state *state, PyObject *closed, PyObject **later)
+{
+    enum { TRIES = 5 };
+    for (int i = 0; i < TRIES; i++) {
+        PyObject *done = PyObject_CallMethod(closed, "close", NULL);
+        if (done != NULL) {
+            Py_DECREF(done);
+            return true;
+        }
+        if (!mod_raised_later(state, later)) {
+            break;
+        }
+    }
+    PyErr_Clear();
+    return false;
+}
+
+/* Close what the row says, of `self`. */
 static void
-close_what_breaks(PyObject *self, const char *path)
+close_what_breaks(mod_state *state, PyObject *self, const char *path, PyObject **later)
 {
     PyObject *holder = Py_NewRef(self);
     const char *dot = path == NULL ? NULL : strchr(path, '.');
@@ -355,20 +376,19 @@ close_what_breaks(PyObject *self, const char *path)
     if (holder != NULL) {
         closed = path == NULL ? Py_NewRef(holder) : PyObject_GetAttrString(holder, path);
     }
-    PyObject *done = closed == NULL ? NULL : PyObject_CallMethod(closed, "close", NULL);
     PyErr_Clear();
-    if (done != NULL && path != NULL) {
+    bool done = closed != NULL && close_in_any_case(state, closed, later);
+    if (done && path != NULL) {
         (void)(dot != NULL ? PyObject_DelAttrString(holder, path)
                            : PyObject_SetAttrString(holder, path, Py_None));
     }
     PyErr_Clear();
-    Py_XDECREF(done);
     Py_XDECREF(closed);
     Py_XDECREF(holder);
 }
 
 static bool
-break_off(mod_state *state, PyFrameObject *frame, PyCodeObject *code)
+break_off(mod_state *state, PyFrameObject *frame, PyCodeObject *code, PyObject **later)
 {
     bool protected = mod_is_protected_frame(state, frame, code);
     mod_maker maker = protected ? mod_maker_of(code) : (mod_maker){0, 0};
@@ -378,7 +398,7 @@ break_off(mod_state *state, PyFrameObject *frame, PyCodeObject *code)
         self = mod_frame_argument(frame, code, 0);
     }
     if (self != NULL) {
-        close_what_breaks(self, found->breaks);
+        close_what_breaks(state, self, found->breaks, later);
         Py_DECREF(self);
     }
     return protected;
@@ -388,12 +408,14 @@ void
 mod_makers_break_off(mod_state *state, PyThreadState *tstate)
 {
     mod_raised raised = mod_put_aside();
+    PyObject *later = NULL;
     mod_walk walk = mod_walk_begin(tstate);
-    while (walk.frame != NULL && break_off(state, walk.frame, walk.code)) {
+    while (walk.frame != NULL && break_off(state, walk.frame, walk.code, &later)) {
         mod_walk_on(&walk);
     }
     mod_walk_end(&walk);
     mod_put_back(raised);
+    (void)mod_raise_kept(later);
 }
 
 /* Telling. ------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include "cpython/compat.h"
 #include "thread/current.h"
 #include "cpython/frame.h"
+#include "cpython/main_thread.h"
 #include "safepoints/protected.h"
 #include "interpose/interpose.h"
 #include "thread/payload.h"
@@ -137,21 +138,6 @@ mod_ask_late_thread(itr_record *record)
 
 /* Starting threads. ---------------------------------------------------------------------------- */
 
-static bool
-is_main(mod_state *state)
-{
-    PyObject *main = PyObject_GetAttrString(state->threading, "_main_thread");
-    PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
-    unsigned long number = ident == NULL ? 0 : PyLong_AsUnsignedLong(ident);
-    Py_XDECREF(ident);
-    Py_XDECREF(main);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return false;
-    }
-    return number == PyThread_get_thread_ident();
-}
-
 /* Is it a frame of `threading`, which starts threads for others? */
 static bool
 is_of_threading(mod_state *state, PyFrameObject *frame)
@@ -206,7 +192,7 @@ starts_helpers(mod_state *state)
     if (!(flags & ITR_REQUESTED)) {
         return is_helper(itr_current());
     }
-    return !(flags & ITR_PENDING) && (is_main(state) || !program_starts_it(state));
+    return !(flags & ITR_PENDING) && (mod_is_main_thread(state) || !program_starts_it(state));
 }
 
 /* What a helper calls: first this. */

@@ -27,7 +27,7 @@ typedef struct {
        code and raises nothing. A plain lock can only tell whether anybody holds it. */
     bool (*looks_held)(PyObject *lock);
     /* Of a recursive one: does it look to any thread as if the one with that ident had it, or had
-       somebody? It may be of a subclass, and run Python code. */
+       somebody? Runs no Python code. */
     bool (*looks_taken_by)(PyObject *lock, unsigned long ident);
 } mod_lock_kind;
 

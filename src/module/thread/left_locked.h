@@ -3,9 +3,9 @@
  * that no `with` and no `finally` gives back (`lock.acquire(); condition.wait()`), the exception
  * leaves the region with the lock still taken. Others wait for it then, and have to learn why.
  *
- * interruption/_left.py keeps it with the `Thread`, for `explain` and reports, and warns at the
- * thread's end. Whoever releases the lock meanwhile, in whichever thread, has it forgotten
- * (held_locks.h).
+ * It is kept with the `Thread`, where interruption/_left.py finds it for `explain` and reports, and
+ * warns at the thread's end. Whoever releases the lock meanwhile, in whichever thread, has it
+ * forgotten (held_locks.h).
  */
 #ifndef MOD_LEFT_LOCKED_H
 #define MOD_LEFT_LOCKED_H
@@ -16,7 +16,8 @@
 int mod_left_init(PyObject *module, mod_state *state);
 
 /* The owner has left its outermost region by an exception, and has been asked to stop: what it
-   still holds is noted. Sets no exception. Runs Python code. */
+   still holds is noted. Sets no exception, and runs no Python code: what a signal handler raises
+   in there would be lost (S30). */
 void mod_leave_locked(mod_state *state, mod_thread *thread);
 
 /* The calling thread ends: warn of what it has left. NULL: nothing. Runs Python code. */

@@ -120,7 +120,6 @@ add_descriptor(many *all, PyObject *object, short events)
 {
     int fd = PyObject_AsFileDescriptor(object);
     if (fd < 0 || fd >= FD_SETSIZE) {
-        PyErr_Clear(); /* the original looks again, and says it */
         return false;
     }
     if (all->place[fd] == 0) {
@@ -131,7 +130,8 @@ add_descriptor(many *all, PyObject *object, short events)
     return true;
 }
 
-/* False: something is wrong with them. The lists may change meanwhile: fileno() is Python code. */
+/* False: something is wrong with them; with an exception set, unless it is for the original to say.
+   The lists may change meanwhile: fileno() is Python code. */
 static bool
 add_descriptors(many *all, PyObject *const *lists)
 {
@@ -181,7 +181,8 @@ wait_for_lists(const question *of, PyObject *timeout, itr_deadline deadline)
     }
     PyObject *result = add_descriptors(all, of->arguments)
                            ? wait_and_look(of, &waiting, all->fds, (nfds_t)all->count, deadline)
-                           : select_in_original(of, timeout);
+                       : PyErr_Occurred() != NULL ? NULL
+                                                  : select_in_original(of, timeout);
     PyMem_Free(all);
     return result;
 }

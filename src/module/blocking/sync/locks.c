@@ -194,11 +194,16 @@ rlock_looks_held(PyObject *lock)
     return mod_says_yes(&rlock_is_owned, lock);
 }
 
-/* Its text tells, on all versions, and to all threads. */
+/* Its text tells, on all versions, and to all threads. Its own: that of a subclass may be
+   anything, and runs Python code. */
 static bool
 rlock_looks_taken_by(PyObject *lock, unsigned long ident)
 {
-    PyObject *text = PyObject_Repr(lock);
+    const PyTypeObject *type = Py_TYPE(lock);
+    while (type->tp_base != NULL && type->tp_base != &PyBaseObject_Type) {
+        type = type->tp_base;
+    }
+    PyObject *text = type->tp_repr(lock);
     const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
     const char *owner = words == NULL ? NULL : strstr(words, "owner=");
     bool taken = owner == NULL || strtoul(owner + strlen("owner="), NULL, 10) == ident;
