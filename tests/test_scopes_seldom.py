@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -17,11 +18,12 @@ from interruption import (
     clear_interrupt,
     defer_interruption,
     move_on_after,
+    on_interrupt,
     timeout,
     timeout_at,
 )
 from interruption._interruption import _held
-from support import PATIENCE, expect_script, in_thread
+from support import PATIENCE, Started, expect_script, in_thread
 
 
 def test_a_thread_that_ends_in_a_scope_leaves_nothing_to_the_next_of_its_ident():
@@ -106,27 +108,34 @@ def test_a_lock_that_was_taken_in_and_out_of_a_scope_is_let_go_in_a_condition():
 # What comes in between. ---------------------------------------------------------------------------
 
 
-def entering(block, function):
+needs_testing = pytest.mark.skipif(
+    not hasattr(_interruption, "_while_entering"),
+    reason="this was built with -Dtesting=false, as wheels are",
+)
+
+
+def entering(block, function, outer=None):
     """Run the block in the scope; the function, while the thread is noted in it and not yet in."""
-    if not hasattr(_interruption, "_while_entering"):
-        pytest.skip("this was built with -Dtesting=false, as wheels are")
     answers, order = [], []
 
     def body():
-        _interruption._while_entering(lambda: answers.append(function()))  # noqa: SLF001
-        with block:
-            statements()
-            order.append("whole")
+        with outer or contextlib.nullcontext():
+            _interruption._while_entering(lambda: answers.append(function()))  # noqa: SLF001
+            with block:
+                statements()
+                order.append("whole")
 
     in_thread(body)
     return answers, order
 
 
+@needs_testing
 def test_asked_while_it_is_being_entered_it_stops_and_whoever_asks_is_told_so():  # S22
     scope = Scope()
     assert entering(scope, scope.interrupt) == ([True], [])
 
 
+@needs_testing
 def test_a_deadline_that_is_set_while_it_is_being_entered_holds():  # S27
     limit = move_on_after(1000)
     assert entering(limit, lambda: limit.reschedule(0)) == ([True], [])
@@ -134,6 +143,101 @@ def test_a_deadline_that_is_set_while_it_is_being_entered_holds():  # S27
     limit = move_on_after(0)
     assert entering(limit, lambda: limit.reschedule(None)) == ([True], ["whole"])
     assert not limit.expired()
+
+
+@needs_testing
+def test_nor_does_the_deadline_before_if_it_passes_meanwhile():  # S27
+    """Whoever has set another one was told that the thread gets it."""
+    later = time.monotonic() + 1000
+
+    def set_later():
+        # When the thread has entered, and has not looked yet, all its deadlines are looked at.
+        _interruption._while_entering(lambda: outer.reschedule(later - 500))  # noqa: SLF001
+        return limit.reschedule(later)
+
+    outer, limit = move_on_after(1000), move_on_after(0)
+    assert entering(limit, set_later, outer) == ([True], ["whole"])
+    assert not limit.expired()
+    assert limit.when() == later
+
+
+@needs_testing
+def test_a_request_that_came_with_it_stays():  # S22, S27
+    scope = Scope()
+
+    def ask_and_set():
+        _interruption._while_entering(ask_again)  # noqa: SLF001
+        return scope.reschedule(time.monotonic() + 1000)
+
+    def ask_again():  # the thread has entered, and begins anew
+        return scope.interrupt()
+
+    assert entering(scope, ask_and_set) == ([True], [])
+
+
+def test_deadlines_that_are_set_at_the_same_time_are_the_same_in_all_threads():  # S27
+    """The first is set in all, and stops one thread; where that is told, another one is set."""
+    scope, go, answers = Scope(), threading.Event(), []
+
+    def body(first):
+        def told():
+            answers.append(scope.reschedule(None))
+
+        with scope, on_interrupt(told) if first else contextlib.nullcontext():
+            inside.release()
+            go.wait()
+            return "whole"
+        return "stopped"
+
+    inside = threading.Semaphore(0)
+    threads = []
+    for first in (True, False):
+        threads.append(Started(lambda _, first=first: body(first)))
+        assert inside.acquire(timeout=PATIENCE)
+    answers.append(scope.reschedule(0))
+    assert scope.when() is None
+    assert answers == [True, True]
+    go.set()
+    assert [thread.finish() for thread in threads] == ["stopped", "whole"]
+
+
+@needs_testing
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.parametrize("entered", [False, True])
+def test_the_child_of_a_fork_has_nobody_who_is_entering(entered):  # S18, S22
+    expect_script(
+        """
+    import os, sys, threading
+    from interruption import Scope, _interruption, defer_interruption
+
+    scope, ready, go = Scope(), threading.Event(), threading.Event()
+
+    def wait():
+        ready.set()
+        go.wait()
+
+    def enter():
+        entered = sys.argv[1] == "True"
+        then = (lambda: _interruption._while_entering(wait)) if entered else wait
+        _interruption._while_entering(then)
+        with scope:
+            pass
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    ready.wait()
+    child = os.fork()
+    if child == 0:
+        outside = scope.interrupt()
+        with scope, defer_interruption:
+            inside = scope.reschedule(0), scope.reschedule(None)  # it has expired by then
+        os._exit((outside, *inside) != (False, True, False))
+    go.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """,
+        str(entered),
+    )
 
 
 def test_a_limit_whose_entry_has_failed_is_as_it_was():  # S7, S26

@@ -176,6 +176,11 @@ bool itr_clear(itr_record *record, itr_payload **dropped);
 bool itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline);
 bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
 
+/* Owner only. As if it were entered only now, with that deadline; then itr_watch_deadline. What was
+   asked of it is forgotten. */
+void itr_begin_scope_anew(itr_record *record, uint64_t scope, itr_deadline deadline,
+                          itr_payload **dropped);
+
 static inline bool
 itr_enter_scope(itr_record *record, uint64_t scope)
 {

@@ -368,6 +368,21 @@ itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_ask
     return leave(record, scope, disables ? ITR_CANCELABLE : 0, &changed, was_asked, dropped);
 }
 
+void
+itr_begin_scope_anew(itr_record *record, uint64_t scope, itr_deadline deadline,
+                     itr_payload **dropped)
+{
+    lock_record(record);
+    itr_level *level = find_level(record, scope);
+    if (level != NULL) {
+        itr_forget_level(level, dropped);
+        level->expired = false;
+        level->deadline = deadline;
+        (void)sum_levels(record, count_of_levels(record));
+    }
+    unlock_record(record);
+}
+
 /* Deadlines. ----------------------------------------------------------------------------------- */
 
 bool

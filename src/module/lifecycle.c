@@ -54,6 +54,9 @@
 static void
 free_thread(mod_thread *thread)
 {
+    if (thread->entering != NULL) { /* a fork has come meanwhile */
+        mod_scope_forget_entering(thread->entering, thread->thread_id);
+    }
     mod_visit_scopes(&thread->blocks, mod_scope_forget_thread, thread->thread_id);
     mod_drop_blocks(&thread->blocks);
     mod_drop_callbacks(thread->callbacks);

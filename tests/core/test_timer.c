@@ -157,6 +157,12 @@ a_deadline_is_moved(void)
     EXPECT(itr_reschedule(record, 8, ITR_NEVER));
     EXPECT(itr_reschedule(record, 8, 1) && itr_watch_deadline(record, 1, &asked) == 0 && asked);
     EXPECT(leave(record, 8));
+    /* Begun anew, with what its deadline has asked forgotten. */
+    itr_payload *dropped = NULL;
+    EXPECT(enter(record, 9, 1) && itr_requested(record));
+    itr_begin_scope_anew(record, 9, ITR_NEVER, &dropped);
+    EXPECT(!itr_requested(record) && !itr_has_expired(record, 9) && dropped == NULL);
+    EXPECT(itr_reschedule(record, 9, itr_deadline_after(LATE)) && !leave(record, 9));
     dispose_left(record);
 }
 

@@ -12,6 +12,7 @@
 #include "delivery/shield.h"
 #include "itr_timer.h"
 #include "thread/marks.h"
+#include "thread/payload.h"
 
 /* Found by two steps: where nothing has been asked nobody needs it. */
 static mod_state *
@@ -27,6 +28,9 @@ static const uint32_t MORE_TO_DO = ITR_REQUESTED | ITR_ARMED;
 
 #ifdef INTERRUPTION_TESTING
 void (*mod_scope_entering)(void);
+#define BEING_ENTERED() (mod_scope_entering == NULL ? (void)0 : mod_scope_entering())
+#else
+#define BEING_ENTERED() ((void)0)
 #endif
 
 /* Of a delay as long as that, some milliseconds are a thousandth. */
@@ -49,8 +53,9 @@ begin_time(mod_scope *of)
 /* Note that the calling thread is in it, and what its deadline is. `once`: as the only one, if it
    is a time limit. 0, or -1 with an exception set. */
 static int
-add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline)
+add_thread(mod_scope *of, bool once, mod_thread *thread, itr_deadline *deadline)
 {
+    uintptr_t thread_id = thread->record->thread_id;
     mod_scope_lock(of);
     bool used = once && of->kind != MOD_SCOPE_PLAIN && of->was_entered;
     if (!of->was_entered) {
@@ -60,7 +65,10 @@ add_thread(mod_scope *of, bool once, uintptr_t thread_id, itr_deadline *deadline
     if (added > 0 && used) {
         mod_scope_remove_thread(of, thread_id);
     }
-    of->entering += added > 0 && !used;
+    if (added > 0 && !used) {
+        of->entering++;
+        thread->entering = (PyObject *)of;
+    }
     *deadline = mod_scope_deadline(of);
     mod_scope_unlock(of);
     if (added < 0) {
@@ -95,12 +103,10 @@ forget_entry(mod_scope *of)
 
 /* The same, after add_thread. */
 MOD_SELDOM static void
-remove_thread(mod_scope *of, uintptr_t thread_id)
+remove_thread(mod_scope *of, mod_thread *thread)
 {
-    mod_scope_lock(of);
-    mod_scope_remove_thread(of, thread_id);
-    of->entering--;
-    mod_scope_unlock(of);
+    thread->entering = NULL;
+    mod_scope_forget_entering((PyObject *)of, thread->record->thread_id);
     forget_entry(of);
 }
 
@@ -130,22 +136,34 @@ mod_complain_about_timer(int error)
     return -1;
 }
 
+/* Who has set another deadline meanwhile has been told that the thread begins with it: whatever has
+   come of the one before. What was asked is asked again. */
+MOD_SELDOM static void
+begin_anew(mod_scope *of, itr_record *record, itr_deadline deadline)
+{
+    itr_payload *dropped = NULL;
+    itr_begin_scope_anew(record, of->number, deadline, &dropped);
+    mod_payload_drop(dropped);
+}
+
 /* The calling thread has entered it, with that deadline: what has it missed meanwhile? 0, or -1
    with an exception set. */
 static int
-catch_up(mod_scope *of, itr_record *record, itr_deadline deadline)
+catch_up(mod_scope *of, mod_thread *thread, itr_deadline deadline)
 {
+    itr_record *record = thread->record;
     mod_scope_lock(of);
-    bool asked = of->asked;
-    itr_deadline newer = mod_scope_deadline(of);
-    of->entering--;
-    of->seen++;
-    mod_scope_unlock(of);
-    if (newer != deadline) {
-        (void)itr_reschedule(record, of->number, newer);
+    for (itr_deadline newer; (newer = mod_scope_deadline(of)) != deadline; deadline = newer) {
+        mod_scope_unlock(of);
+        begin_anew(of, record, newer);
+        mod_scope_lock(of);
     }
+    bool asked = of->asked;
+    of->entering--;
+    thread->entering = NULL;
+    mod_scope_unlock(of);
     bool expired;
-    int error = itr_watch_deadline(record, newer, &expired);
+    int error = itr_watch_deadline(record, deadline, &expired);
     if (error != 0) {
         return mod_complain_about_timer(error);
     }
@@ -239,19 +257,16 @@ enter_scope(mod_scope *of, bool once)
 {
     itr_deadline deadline;
     mod_thread *thread = thread_of_now(of);
-    if (thread == NULL || add_thread(of, once, thread->record->thread_id, &deadline) < 0) {
+    if (thread == NULL || add_thread(of, once, thread, &deadline) < 0) {
         return NULL;
     }
-#ifdef INTERRUPTION_TESTING
-    if (mod_scope_entering != NULL) {
-        mod_scope_entering();
-    }
-#endif
+    BEING_ENTERED();
     if (enter_block(thread, of, deadline) < 0) {
-        remove_thread(of, thread->record->thread_id);
+        remove_thread(of, thread);
         return NULL;
     }
-    if (catch_up(of, thread->record, deadline) < 0) {
+    BEING_ENTERED();
+    if (catch_up(of, thread, deadline) < 0) {
         mod_left left;
         mod_raised raised = mod_put_aside();
         (void)leave_block(thread, of, NULL, &left);

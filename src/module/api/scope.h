@@ -17,7 +17,8 @@ PyObject *mod_scope_has_raised(PyObject *self, PyObject *exception);
 PyObject *mod_scope_raise_asked(PyObject *self, PyObject *unused);
 
 #ifdef INTERRUPTION_TESTING
-/* Called, unless NULL, when a thread has noted in a scope that it is in it, and has not entered. */
+/* Called, unless NULL, when a thread has noted in a scope that it is in it, and has not entered;
+   and when it has, and has not looked yet what it is asked. */
 extern void (*mod_scope_entering)(void);
 #endif
 

@@ -34,6 +34,27 @@ note_asked(mod_scope *of, PyObject *exc_type, PyObject *reason, uintptr_t **thre
     return status < 0 ? -1 : reaches;
 }
 
+/* What is raised about one thread: that there is no memory, or what a signal handler has raised
+   meanwhile. The others are asked all the same. */
+static void
+keep_first(mod_raised *error)
+{
+    if (error->type != NULL) {
+        PyErr_Clear();
+    }
+    else {
+        *error = mod_put_aside();
+    }
+}
+
+/* 0; -1 with an exception set, if there was one. */
+static int
+raise_first(mod_raised error)
+{
+    mod_put_back(error);
+    return error.type != NULL ? -1 : 0;
+}
+
 PyObject *
 mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -56,13 +77,14 @@ mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     if (reached < 0) {
         return PyErr_NoMemory();
     }
-    for (size_t i = 0; i < count && reached >= 0; i++) {
+    mod_raised error = {.type = NULL};
+    for (size_t i = 0; i < count; i++) {
         if (mod_ask_scope(state, threads[i], of->number, exc_type, reason, first) < 0) {
-            reached = -1;
+            keep_first(&error);
         }
     }
     PyMem_RawFree(threads);
-    return reached < 0 ? NULL : PyBool_FromLong(reached);
+    return raise_first(error) < 0 ? NULL : PyBool_FromLong(reached);
 }
 
 /* Deadlines. ----------------------------------------------------------------------------------- */
@@ -111,47 +133,55 @@ typedef struct {
     itr_deadline deadline;
 } limit;
 
-/* Under the mutex. Returns what it was. */
+/* Under the mutex. */
 static limit
-exchange_limit(mod_scope *of, limit to)
+limit_of(const mod_scope *of)
 {
-    const limit before = {of->delay, mod_scope_is_limited(of) ? mod_scope_moment(of) : Py_HUGE_VAL,
-                          of->deadline};
-    of->delay = to.delay;
-    mod_scope_set_deadline(of, to.when, to.deadline);
-    return before;
+    bool limited = mod_scope_is_limited(of);
+    return (limit){of->delay, limited ? mod_scope_moment(of) : Py_HUGE_VAL, mod_scope_deadline(of)};
 }
 
-/* 1; 0: the thread is not in it any more, or the deadline has expired. -1 with an exception set. */
+/* Under the mutex. In all threads that are in it, or will be. Returns whether anybody is told
+   anything by that: else it has expired, or been left, and nothing has changed. */
+static bool
+move_deadline(mod_scope *of, const uintptr_t *threads, size_t count, limit to)
+{
+    bool moved = of->entering > 0;
+    for (size_t i = 0; i < count; i++) {
+        itr_record *record = itr_find(threads[i]);
+        if (record != NULL) {
+            moved |= itr_reschedule(record, of->number, to.deadline);
+            itr_release(record);
+        }
+    }
+    /* Where nobody is in it, that is for those that will be. */
+    if (count == 0) {
+        moved = !of->expired && (!of->was_entered || of->kind == MOD_SCOPE_PLAIN);
+    }
+    if (moved) {
+        of->delay = to.delay;
+        mod_scope_set_deadline(of, to.when, to.deadline);
+    }
+    return moved;
+}
+
+/* The thread may have got that deadline. 0, or an errno value. `*raised`: as above. */
 static int
-reschedule_in(mod_state *state, uintptr_t thread_id, uint64_t number, itr_deadline deadline)
+watch_in(mod_state *state, uintptr_t thread_id, itr_deadline deadline, mod_raised *raised)
 {
     itr_record *record = itr_find(thread_id);
     if (record == NULL) {
         return 0;
     }
-    bool still = itr_reschedule(record, number, deadline), expired = false;
-    int error = still ? itr_watch_deadline(record, deadline, &expired) : 0;
-    if (expired) {
-        mod_finish_request(state, record);
-    }
-    else {
+    bool expired;
+    int error = itr_watch_deadline(record, deadline, &expired);
+    if (!expired) {
         itr_release(record);
     }
-    return error != 0 ? mod_complain_about_timer(error) : still;
-}
-
-/* In all threads that are in it. As above. */
-static int
-reschedule_all(PyObject *self, const uintptr_t *threads, size_t count, itr_deadline deadline)
-{
-    int moved = 0;
-    for (size_t i = 0; i < count && moved >= 0; i++) {
-        int status = reschedule_in(PyType_GetModuleState(Py_TYPE(self)), threads[i],
-                                   ((mod_scope *)self)->number, deadline);
-        moved = status < 0 ? -1 : moved | status;
+    else if (mod_finish_request(state, record) < 0) {
+        keep_first(raised);
     }
-    return moved;
+    return error;
 }
 
 PyObject *
@@ -166,29 +196,27 @@ mod_scope_reschedule(PyObject *self, PyObject *given)
     uintptr_t *threads;
     size_t count;
     mod_scope_lock(of);
-    uint32_t seen = of->seen;
-    int moved = mod_scope_copy_threads(of, &threads, &count);
-    /* Where nobody is in it, that is for those that will be. */
-    bool over = of->expired || (of->was_entered && of->kind != MOD_SCOPE_PLAIN);
-    bool changes = moved == 0 && (count > 0 || !over);
-    limit before = changes ? exchange_limit(of, to) : to;
+    limit before = limit_of(of);
+    int status = mod_scope_copy_threads(of, &threads, &count);
+    bool moved = status == 0 && move_deadline(of, threads, count, to);
     mod_scope_unlock(of);
-    if (moved < 0) {
+    if (status < 0) {
         return PyErr_NoMemory();
     }
-    moved = count > 0 ? reschedule_all(self, threads, count, to.deadline) : changes;
-    PyMem_RawFree(threads);
-    if (changes && moved <= 0) { /* it had expired, or been left: as it was, unless */
-        mod_scope_lock(of);
-        if (moved == 0 && (of->entering > 0 || of->seen != seen)) {
-            moved = 1; /* somebody has entered it with that, or is about to */
-        }
-        else {
-            (void)exchange_limit(of, before);
-        }
-        mod_scope_unlock(of);
+    int error = 0;
+    mod_raised raised = {.type = NULL};
+    for (size_t i = 0; i < count && moved && error == 0; i++) {
+        error = watch_in(PyType_GetModuleState(Py_TYPE(self)), threads[i], to.deadline, &raised);
     }
-    return moved < 0 ? NULL : PyBool_FromLong(moved);
+    if (error != 0) {
+        mod_scope_lock(of);
+        (void)move_deadline(of, threads, count, before);
+        mod_scope_unlock(of);
+        (void)mod_complain_about_timer(error);
+        keep_first(&raised);
+    }
+    PyMem_RawFree(threads);
+    return raise_first(raised) < 0 ? NULL : PyBool_FromLong(moved);
 }
 
 /* The deadline of the level's scope, if it is in force: nothing is inside that keeps it out, and it

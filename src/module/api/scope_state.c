@@ -73,6 +73,16 @@ mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id)
 }
 
 void
+mod_scope_forget_entering(PyObject *scope, uintptr_t thread_id)
+{
+    mod_scope *of = (mod_scope *)scope;
+    mod_scope_lock(of);
+    mod_scope_remove_thread(of, thread_id);
+    of->entering--;
+    mod_scope_unlock(of);
+}
+
+void
 mod_scope_note_expired(PyObject *scope, uintptr_t thread_id)
 {
     mod_scope *of = (mod_scope *)scope;

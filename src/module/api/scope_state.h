@@ -6,11 +6,13 @@
  * is decided under the mutex of its record (itr_record.h).
  *
  * A thread that enters says so, lets its record know the scope, and looks then what has been asked,
- * or which deadline has been set, since it looked before. Who asks, or sets one, writes that first
- * and then goes through the threads. So one of the two sees the other, and nobody is missed.
+ * or which deadline has been set, since it looked before. Who asks writes that first and then goes
+ * through the threads. So one of the two sees the other, and nobody is missed.
  *
- * Nor is anybody told what is not so. A thread that is entering will see what it was not found in
- * the scope for; so will one that enters before what was set is taken back: `entering`, `seen`.
+ * A deadline is set here and in the records of all threads under the mutex, at once: so those who
+ * set one at the same time leave the same everywhere. A thread that is entering (`entering`) will
+ * see it, and begins anew with it, whatever came of the one before: so who has set it is told what
+ * is so.
  */
 #ifndef MOD_SCOPE_STATE_H
 #define MOD_SCOPE_STATE_H
@@ -44,7 +46,6 @@ typedef struct {
     double when;        /* the deadline as users see it; infinity: none; NaN: as the next one is */
     itr_deadline deadline;
     uint32_t generation; /* of mod_scope_forks, when it got its deadline, or was first entered */
-    uint32_t seen;       /* how many threads have looked what they are asked for: it goes round */
     uintptr_t first;     /* the id of a thread that is in it, or 0: nearly always the only one */
     uint32_t entering;   /* how many have not yet */
     uintptr_t *others;   /* the ids of others */
@@ -157,8 +158,9 @@ mod_scope_remove_thread(mod_scope *of, uintptr_t thread_id)
 }
 
 /* The thread has ended in it, or is not there in the child of a fork: another one may get its id,
-   and enter. Takes the mutex. */
+   and enter. Takes the mutex; the second if the thread was entering it. */
 void mod_scope_forget_thread(PyObject *scope, uintptr_t thread_id);
+void mod_scope_forget_entering(PyObject *scope, uintptr_t thread_id);
 
 /* What it was asked is about to be forgotten by the thread, which is in it: that its deadline has
    passed there is not. Takes the mutex. */

@@ -32,6 +32,8 @@ typedef struct mod_thread {
     mod_blocks blocks;              /* owner only */
     mod_lockset lockset;            /* see held_locks.h */
     PyObject *left;                 /* owner only; strong, or NULL: see left_locked.h */
+    PyObject *entering;             /* owner only: the scope that it is about to enter, which has
+                                       its id already; held by the call, or NULL */
     bool started;                   /* owner only: the interpreter calls us, see with_blocks.c */
     _Atomic uint32_t switches;      /* written under the list's mutex, read by anybody, relaxed:
                                        nothing else hangs on it. Waits look at ITR_MASKED */
