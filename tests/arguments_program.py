@@ -66,7 +66,7 @@ ACQUIRES = {"acquire": (True, 0.001), "__exit__": (None, None, None)}
 
 def on_lock(arena: Arena, name: str) -> Made:
     lock = threading.Lock()
-    if "release" in name or "exit" in name or arena.state("free", "held") == "held":
+    if arena.state("free", "held") == "held":
         lock.acquire()
     return getattr(lock, name), ACQUIRES.get(name, ()), lock.locked
 

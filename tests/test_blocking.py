@@ -28,11 +28,11 @@ from interruption import (
     interrupt,
     wait_for_interruption,
 )
+from region_parts import waiting, waits
 from support import PATIENCE, Started, expect_script, in_thread, told
 
 BRIEF = 0.05  # seconds that a wait takes which has to time out
 
-waits = allow_interruption(async_interrupt=False)
 no_waits = allow_interruption(async_interrupt=False, io_interrupt=False)
 
 
@@ -82,21 +82,6 @@ def ways(call: Call) -> Iterator[Callable[[], Any]]:
         yield lambda: call.timed(PATIENCE / 4)
     if call.end is not None:
         yield call.wait
-
-
-def waiting(
-    wait: Callable[[], Any],
-    region: contextlib.AbstractContextManager[Any],
-    **options: Any,
-) -> Started:
-    """A thread that is blocked in it."""
-
-    def body(started: Started) -> Any:
-        with region:
-            started.ready.set()
-            return wait()
-
-    return Started(body, **options).until_blocked()
 
 
 def end(call: Call, started: Started) -> Any:
@@ -234,6 +219,19 @@ def test_its_end_is_as_outside(kind: type[Call]) -> None:
     assert result_of(kind) == expected
     assert normally(kind, waits) == expected
     assert normally(kind, allow_interruption) == expected
+
+
+@each(lambda kind: kind.end is not None)
+def test_a_wait_goes_on_in_the_original_when_interposing_ends(kind: type[Call]) -> None:
+    expected = result_of(kind)
+    for limited in (False, True) if kind.timed is not None else (False,):
+        with made(kind) as call:
+            wait = functools.partial(call.timed, PATIENCE) if limited else call.wait
+            started = waiting(wait, waits)
+            with originals():
+                started.until_blocked()
+                result = end(call, started)
+            assert limited or result == expected
 
 
 @each(lambda kind: kind.timed is not None)

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
+from interruption import ThreadExit, clear_interrupt, interrupt
+from region_parts import waiting, waits
 from support import Started, until_blocked
-
-waits = allow_interruption(async_interrupt=False)
 
 
 class Giver:
@@ -126,12 +125,11 @@ def test_its_own_mutex_is_never_given_up(
 
 
 def wait_in(condition: threading.Condition, region: Any) -> Started:
-    def body(started: Started) -> bool:
-        with region, condition:
-            started.ready.set()
+    def wait() -> bool:
+        with condition:
             return condition.wait()
 
-    return Started(body).until_blocked()
+    return waiting(wait, region)
 
 
 @pytest.mark.parametrize("lock", [threading.Lock, threading.RLock])

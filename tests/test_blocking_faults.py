@@ -16,10 +16,10 @@ import pytest
 from blocking_calls import CALLS, Call, family_of, files, made, outcome, sockets
 from blocking_calls.base import FREE_THREADED
 from interruption import ThreadExit, allow_interruption, interrupt
+from region_parts import waiting, waits
 from support import PATIENCE, Started, in_thread, run_script
 
 SHARES = 5
-waits = allow_interruption(async_interrupt=False)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
 
@@ -137,15 +137,6 @@ def test_what_was_closed_before_fails_as_outside(kind: type[Call]) -> None:
     assert of_closed(kind, allow_interruption) == expected
 
 
-def waiting(call: Call) -> Started:
-    def body(started: Started) -> Any:
-        with waits:
-            started.ready.set()
-            return call.wait()
-
-    return Started(body).until_blocked()
-
-
 def check_interrupted(call: Call, started: Started) -> None:
     """It has raised, what was asked or what is wrong; or it has that as its result."""
     interrupt(started.thread)
@@ -159,7 +150,7 @@ def check_interrupted(call: Call, started: Started) -> None:
 
 def test_what_is_closed_meanwhile_can_be_interrupted(kind: type[Call]) -> None:  # S10
     with made(kind) as call:
-        started = waiting(call)
+        started = waiting(call.wait)
         close_descriptor(call)
         check_interrupted(call, started)
         forget(call)
@@ -171,7 +162,7 @@ def test_another_file_of_the_same_number_is_left_alone(kind: type[Call]) -> None
     os.write(writer, b"not yours")
     try:
         with made(kind) as call:
-            started = waiting(call)
+            started = waiting(call.wait)
             other = writer if isinstance(call, files._Write) else reader  # noqa: SLF001
             os.dup2(other, descriptor_of(call))
             check_interrupted(call, started)

@@ -9,12 +9,15 @@ import pty
 import shutil
 import socket
 import threading
+from pathlib import Path
 
 import pytest
-from blocking_files_parts import HERE, interrupted, waiting, waits
 from chance import seeded
 from interruption import ThreadExit, interrupt
+from region_parts import interrupted, waiting, waits
 from support import expect_script, in_thread
+
+HERE = str(Path(__file__).parent)
 
 # Files and folders. -------------------------------------------------------------------------------
 

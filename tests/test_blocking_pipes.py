@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -14,16 +13,17 @@ import threading
 import time
 
 import pytest
-from blocking_files_parts import FULL, interrupted, waiting, waits
 from chance import scaled, seeded
 from interruption import (
     ThreadExit,
     clear_interrupt,
-    defer_interruption,
     interrupt,
     interruption_requested,
 )
+from region_parts import interrupted, stopped, waiting, waits
 from support import PATIENCE, Started, in_thread, until_blocked
+
+FULL = 65536  # what a pipe holds
 
 # Several readers, closing. ------------------------------------------------------------------------
 
@@ -55,9 +55,7 @@ def test_a_reader_whose_byte_another_takes_waits_on(pipe):  # S10a
         time.sleep(0.001)
     (left,) = (one for one in both if one.thread.is_alive())
     until_blocked(left.thread)
-    interrupt(left.thread)
-    with pytest.raises(ThreadExit):
-        left.finish()
+    stopped(left)
 
 
 def test_what_another_file_got_the_number_of_is_not_read(pipe):
@@ -234,21 +232,6 @@ def test_a_socket_with_a_time_limit_of_its_own_keeps_it():
     other.close()
 
 
-def test_a_shield_keeps_a_wait(pipe):  # S10
-    reader, writer = pipe
-
-    def read():
-        with defer_interruption:
-            return os.read(reader, 1)
-
-    started = waiting(read)
-    interrupt(started.thread)
-    started.until_blocked()
-    os.write(writer, b"x")
-    with contextlib.suppress(ThreadExit):
-        assert started.finish() == b"x"
-
-
 def test_a_child_that_reads_our_pipe_sees_it_blocking(pipe):
     """The flags of the file, which others share, are left alone while we wait."""
     reader, writer = pipe
@@ -259,28 +242,6 @@ def test_a_child_that_reads_our_pipe_sees_it_blocking(pipe):
         stdin=reader,
         stdout=subprocess.PIPE,
     )
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
     os.write(writer, b"x")
     assert child.communicate(timeout=PATIENCE)[0] == b"x"
-
-
-def test_a_signal_handler_of_the_main_thread_may_end_a_read(pipe):  # S10e
-    reader, _ = pipe
-
-    class Alarm(Exception):
-        pass
-
-    def handler(*_):
-        raise Alarm
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        # Again and again: one that comes just before the call waits for its end, as ever.
-        signal.setitimer(signal.ITIMER_REAL, 0.05, 1)
-        with pytest.raises(Alarm), waits:
-            os.read(reader, 1)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -18,10 +18,9 @@ import interruption
 import pytest
 from blocking_calls.tls import CERTIFICATE, connected, unconnected
 from chance import scaled, seeded
-from interruption import ThreadExit, allow_interruption, blocking, interrupt
+from interruption import ThreadExit, blocking, interrupt
+from region_parts import inside, waiting, waits
 from support import PATIENCE, Started, expect_script, in_thread, until
-
-waits = allow_interruption(async_interrupt=False)
 
 SEED = 9
 
@@ -116,12 +115,7 @@ def test_a_write_that_fails_after_a_part_tells_the_part() -> None:  # S10a
     """The error is the next one's, as it is outside."""
     reader, writer = os.pipe()
 
-    def body(started: Started) -> int:
-        with waits:
-            started.ready.set()
-            return os.write(writer, b"x" * 1_000_000)
-
-    writing = Started(body).until_blocked()
+    writing = waiting(lambda: os.write(writer, b"x" * 1_000_000))
     os.close(reader)
     assert 0 < writing.finish() < 1_000_000
     with pytest.raises(BrokenPipeError):
@@ -232,62 +226,16 @@ def test_with_a_timeout_and_special_flags_each_byte_is_received_once(stream: Any
 # A wait that is switched off meanwhile. -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("timeout", [None, PATIENCE])
-def test_who_waits_for_an_item_goes_on_in_the_original_when_it_is_disabled(timeout: Any) -> None:
-    items: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    def body(started: Started) -> int:
-        with waits:
-            started.ready.set()
-            return items.get(timeout=timeout)
-
-    takers = [Started(body).until_blocked() for _ in range(3)]
-    try:
-        blocking.disable()
-        for taker in takers:
-            taker.until_blocked()
-        for number in range(3):
-            items.put(number)
-        assert sorted(taker.finish() for taker in takers) == [0, 1, 2]
-    finally:
-        blocking.enable()
-
-
 def test_its_time_goes_on_when_it_is_disabled() -> None:
     items: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def body(started: Started) -> int:
-        with waits:
-            started.ready.set()
-            return items.get(timeout=0.3)
-
-    taker = Started(body).until_ready()
+    taker = inside(lambda: items.get(timeout=0.3), waits)
     try:
         blocking.disable()
         with pytest.raises(queue.Empty):
             taker.finish()
     finally:
         blocking.enable()
-
-
-@pytest.mark.parametrize("timeout", [None, PATIENCE])
-def test_who_waits_for_a_thread_goes_on_in_the_original_when_it_is_disabled(timeout: Any) -> None:
-    with Started(lambda started: (started.ready.set(), started.go.wait())) as other:
-
-        def body(started: Started) -> bool:
-            with waits:
-                started.ready.set()
-                other.thread.join(timeout)
-                return other.thread.is_alive()
-
-        waiter = Started(body).until_blocked()
-        try:
-            blocking.disable()
-            waiter.until_blocked()
-            other.go.set()
-            assert waiter.finish() is False
-        finally:
-            blocking.enable()
 
 
 # TLS. ---------------------------------------------------------------------------------------------
@@ -392,12 +340,7 @@ def test_a_read_of_a_socket_that_was_detached_is_told_so() -> None:
     """OpenSSL would read on from what has the number now."""
     near, far = connected()
 
-    def body(started: Started) -> Any:
-        with waits:
-            started.ready.set()
-            return near.recv(10)
-
-    reader = Started(body).until_blocked()
+    reader = waiting(lambda: near.recv(10))
     number = near.detach()
     far.send(b"data")
     with pytest.raises(OSError, match="Bad file descriptor"):

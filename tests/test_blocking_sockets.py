@@ -20,26 +20,14 @@ import pytest
 from chance import scaled
 from interruption import (
     ThreadExit,
-    allow_interruption,
     defer_interruption,
     interrupt,
     interruption_requested,
 )
+from region_parts import waiting, waits
 from support import PATIENCE, Started, in_thread
 
-waits = allow_interruption(async_interrupt=False)
 LARGE = b"0123456789" * 500_000
-
-
-def waiting(body: Callable[[], Any]) -> Started:
-    """A thread that is blocked in it, in a region."""
-
-    def run(started: Started) -> Any:
-        with waits:
-            started.ready.set()
-            return body()
-
-    return Started(run).until_blocked()
 
 
 def interrupted(started: Started) -> bool:

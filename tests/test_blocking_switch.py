@@ -20,6 +20,7 @@ from interruption import (
     interrupt,
 )
 from interruption._interruption import _switch
+from region_parts import inside, spin, stopped
 from support import PATIENCE, Started, expect_script, in_thread, until_blocked
 
 
@@ -295,16 +296,8 @@ def test_the_next_region_is_delivered_in_as_ever():  # S9
     blocking.disable()
     blocking.enable()
 
-    def body(started):
-        with allow_interruption:
-            started.ready.set()
-            while True:
-                pass
-
-    with Started(body) as other:
-        interrupt(other.thread)
-        with pytest.raises(ThreadExit):
-            other.finish()
+    with inside(spin) as other:
+        stopped(other)
 
 
 def test_blocking_calls_of_a_region_that_was_entered_before_wake():  # S10
@@ -322,9 +315,7 @@ def test_blocking_calls_of_a_region_that_was_entered_before_wake():  # S10
     blocking.enable()
     started.go.set()
     waits(started.thread)
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
 
 
 # Refusal ------------------------------------------------------------------------------------------

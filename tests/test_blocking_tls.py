@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from blocking_calls.tls import CLIENT, SERVER, connected
 from chance import scaled, seeded
-from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
+from interruption import ThreadExit, clear_interrupt, interrupt
+from region_parts import stopped, waits
 from support import PATIENCE, Started
-
-waits = allow_interruption(async_interrupt=False)
 
 SEED = 5
 
@@ -222,9 +221,7 @@ def test_half_a_record_is_kept_for_the_next_read(relayed: Any) -> None:  # S10a
             return bytes(near.recv(100))
 
     reader = Started(read).until_blocked()
-    interrupt(reader.thread)
-    with pytest.raises(ThreadExit):
-        reader.finish()
+    stopped(reader)
     reader = Started(read).until_blocked()
     relay.inner.sendall(record[-7:])
     assert reader.finish() == b"a whole record"
@@ -239,9 +236,7 @@ def test_a_handshake_that_was_interrupted_may_go_on(relayed: Any) -> None:  # S1
             near.do_handshake()
 
     shaking = Started(shake).until_blocked()
-    interrupt(shaking.thread)
-    with pytest.raises(ThreadExit):
-        shaking.finish()
+    stopped(shaking)
     for ends in ((relay.inner, relay.outer), (relay.outer, relay.inner)):
         threading.Thread(target=relay.pass_on, args=ends, daemon=True).start()
     other = threading.Thread(target=far.do_handshake)

@@ -8,32 +8,11 @@ import queue
 import sys
 import threading
 import time
-from typing import Any
 
 import pytest
 from chance import scaled
-from interruption import ThreadExit, allow_interruption, interrupt
+from region_parts import interrupted, stopped, waiting, waits
 from support import PATIENCE, Started, expect_script, until_blocked
-
-waits = allow_interruption(async_interrupt=False)
-
-
-def blocked(function: Any) -> Started:
-    """A thread that waits in it, in a region."""
-
-    def body(started: Started) -> Any:
-        with waits:
-            started.ready.set()
-            return function()
-
-    return Started(body).until_blocked()
-
-
-def interrupted(started: Started) -> None:
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
-
 
 # Sleeping. ----------------------------------------------------------------------------------------
 
@@ -68,14 +47,6 @@ def test_what_the_length_of_a_sleep_raises_is_raised():
 # SimpleQueue. -------------------------------------------------------------------------------------
 
 
-def test_every_put_wakes_another_of_those_who_wait():
-    items: queue.SimpleQueue[int] = queue.SimpleQueue()
-    takers = [blocked(items.get) for _ in range(5)]
-    for i in range(5):
-        items.put(i)
-    assert sorted(taker.finish() for taker in takers) == list(range(5))
-
-
 def test_a_wait_that_an_odd_argument_runs_python_in_gets_its_item():
     """The item is put and taken while the queue looks at `block`."""
 
@@ -91,7 +62,7 @@ def test_a_wait_that_an_odd_argument_runs_python_in_gets_its_item():
     taker = []
 
     def wait_first():
-        taker.append(blocked(items.get))
+        taker.append(waiting(items.get))
 
     items.put(1, Odd(wait_first))
     assert taker[0].finish() == 1
@@ -121,8 +92,8 @@ def test_a_subclass_and_its_bound_methods_wait_too():
 
     items = Items()
     get = items.get
-    interrupted(blocked(get))
-    taker = blocked(get)
+    interrupted(get)
+    taker = waiting(get)
     items.put(2)
     assert taker.finish() == 2
 
@@ -137,22 +108,13 @@ def worker():
         yield started
 
 
-def test_one_of_two_who_join_is_interrupted_and_the_other_is_woken(worker):
-    joiners = [blocked(worker.thread.join) for _ in range(3)]
-    interrupted(joiners.pop(1))
-    assert worker.thread.is_alive()
-    worker.go.set()
-    for joiner in joiners:
-        joiner.finish()
-
-
 def test_joins_that_were_interrupted_and_timed_out_leave_the_thread_running(worker):
     for _ in range(20):
-        interrupted(blocked(worker.thread.join))
+        interrupted(worker.thread.join)
         with waits:
             worker.thread.join(0.001)
         assert worker.thread.is_alive()
-    joiner = blocked(worker.thread.join)
+    joiner = waiting(worker.thread.join)
     until_blocked(worker.thread)
     worker.go.set()
     joiner.finish()
@@ -172,7 +134,7 @@ def test_a_handler_in_a_join_finds_the_lock_of_a_running_thread_locked(worker):
         finally:
             answers.append(lock.locked())
 
-    interrupted(blocked(join))
+    interrupted(join)
     assert answers == [True]
 
 
@@ -195,12 +157,12 @@ def test_a_thread_that_takes_long_to_end_is_waited_for_interruptibly():
 
     thread = threading.Thread(target=run)
     thread.start()
-    early = blocked(thread.join) if not begun.is_set() else None
+    early = waiting(thread.join) if not begun.is_set() else None
     assert begun.wait(PATIENCE)
-    late = blocked(thread.join)
+    late = waiting(thread.join)
     for joiner in filter(None, (early, late)):
-        interrupted(joiner)
-    joiner = blocked(thread.join)
+        stopped(joiner)
+    joiner = waiting(thread.join)
     assert thread.is_alive()
     go.set()
     joiner.finish()

@@ -1,6 +1,7 @@
 """The C core's own tests: built alone, without Python, for each way that it can sleep and wake.
 
 ITR_STRESS scales the stress tests, in percent; unless set it is 2, and 20 where marked as stress.
+What sleeps without the kernel's help is tried there only.
 Under the sanitizers: docs/contributing.md.
 """
 
@@ -20,10 +21,13 @@ MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 
 
 @pytest.mark.parametrize(
-    "stress",
-    [pytest.param(2, marks=pytest.mark.sample), pytest.param(20, marks=pytest.mark.stress)],
+    ("platform", "stress"),
+    [
+        pytest.param("auto", 2, marks=pytest.mark.sample),
+        pytest.param("auto", 20, marks=pytest.mark.stress),
+        pytest.param("posix", 20, marks=pytest.mark.stress),
+    ],
 )
-@pytest.mark.parametrize("platform", ["auto", "posix"])
 def test_the_core_passes_its_own_tests(platform, stress, tmp_path):
     options = ["-Dcore_only=true", f"-Dcore_platform={platform}", "-Dwerror=true"]
     environment = {

@@ -167,52 +167,7 @@ def in_the_gap_before_try(order):
         order.append(resource.pop())
 
 
-# Where it would be lost -------------------------------------------------------------------------
-
-
-class Finalized:
-    def __init__(self, order):
-        self.order = order
-
-    def __del__(self):
-        waits(self.order)
-        self.order.append("finalized")
-
-
-class FinalizedByAnotherName:
-    def __init__(self, order):
-        self.order = order
-
-    def close(self):
-        waits(self.order)
-        self.order.append("finalized")
-
-    __del__ = close
-
-
-def in_del(order):
-    Finalized(order)
-    order.append("not reached")
-
-
-def in_del_through_c(order):
-    values = [Finalized(order)]
-    values.clear()
-    order.append("not reached")
-
-
-def in_del_of_another_name(order):
-    values = [FinalizedByAnotherName(order)]
-    values.clear()
-    order.append("not reached")
-
-
-def in_del_by_the_collector(order):
-    value = Finalized(order)
-    value.self = value
-    del value
-    gc.collect()
-    order.append("not reached")
+# Where it would be lost. Finalizers, callbacks of weak references: test_callbacks.py. -------------
 
 
 def in_a_callback_of_the_collector(order):
@@ -231,30 +186,6 @@ def in_a_callback_of_the_collector(order):
 
 class Referred:
     pass
-
-
-def in_a_weakref_callback(order):
-    def callback(_reference):
-        waits(order)
-        order.append("called back")
-
-    values = [Referred()]
-    reference = weakref.ref(values[0], callback)
-    values.clear()
-    order.append("not reached")
-    del reference
-
-
-def in_a_weakref_callback_with_any_arguments(order):
-    def callback(*_arguments):
-        waits(order)
-        order.append("called back")
-
-    value = Referred()
-    reference = weakref.ref(value, callback)
-    del value
-    order.append("not reached")
-    del reference
 
 
 def in_finalize(order):
@@ -304,13 +235,7 @@ SITUATIONS = {
     in_a_callback_of_an_exit_stack: ["waited", "last"],
     in_generator_close: ["waited", "cleaned up"],
     in_the_gap_before_try: ["taken"],
-    in_del: ["waited", "finalized"],
-    in_del_through_c: ["waited", "finalized"],
-    in_del_of_another_name: ["waited", "finalized"],
-    in_del_by_the_collector: ["waited", "finalized"],
     in_a_callback_of_the_collector: ["waited", "called back"],
-    in_a_weakref_callback: ["waited", "called back"],
-    in_a_weakref_callback_with_any_arguments: ["waited", "called back"],
     in_finalize: ["waited"],
     holding_two_levels: ["waited"],
 }

@@ -9,8 +9,9 @@ import types
 
 import pytest
 from delivery_parts import ask_myself, interrupted_in, run, spin_in, statements
-from interruption import ThreadExit, allow_interruption, interrupt, protect, unprotect
-from support import PATIENCE, Started, in_thread
+from interruption import ThreadExit, allow_interruption, protect, unprotect
+from region_parts import inside, stopped
+from support import PATIENCE, in_thread
 
 
 def test_a_region_opened_in_a_finally_is_open():  # S9
@@ -69,16 +70,9 @@ def test_a_users_callback_in_the_standard_library_is():  # S9
         while True:
             pass
 
-    def body(started):
-        with allow_interruption:
-            started.ready.set()
-            sorted([1, 2, 3], key=compare)
-
-    started = Started(body).until_ready()
+    started = inside(lambda: sorted([1, 2, 3], key=compare))
     spun.wait(PATIENCE)
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
 
 
 def test_a_module_that_users_protect_is_not_interrupted_inside():  # S9

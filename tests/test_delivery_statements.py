@@ -16,7 +16,8 @@ from delivery_parts import (
     statements,
 )
 from interruption import ThreadExit, allow_interruption, clear_interrupt, explain, interrupt
-from support import PATIENCE, Started, expect_script, in_thread
+from region_parts import stopped
+from support import PATIENCE, Started, in_thread
 
 # Statements -------------------------------------------------------------------------------------
 
@@ -39,28 +40,6 @@ def test_not_in_the_middle_of_a_statement():  # S9
 
     assert run(situation) == ["delivered"]
     assert made == ["first", "second", "third"]
-
-
-def test_a_signal_handler_is_not_interrupted_but_what_it_interrupts():  # S9, S20
-    expect_script("""
-        import os, signal, threading
-        from interruption import *
-        order = []
-        def handler(signum, frame):
-            interrupt(threading.get_ident())
-            for _ in range(100):
-                pass
-            order.append("handled")
-        signal.signal(signal.SIGINT, handler)
-        try:
-            with allow_interruption:
-                os.kill(os.getpid(), signal.SIGINT)
-                while True:
-                    pass
-        except ThreadExit:
-            order.append("delivered")
-        assert order == ["handled", "delivered"], order
-    """)
 
 
 EMPTY, FULL = ["pass"], ["len('')"]
@@ -265,9 +244,7 @@ def test_a_loop_in_the_regions_own_frame_is_stopped():  # S9, S11
 
     for body in (one_line, with_condition):
         started = Started(body).until_ready()
-        interrupt(started.thread)
-        with pytest.raises(ThreadExit):
-            started.finish()
+        stopped(started)
 
 
 def test_other_threads_in_the_same_code_are_left_alone():  # S9
@@ -283,9 +260,7 @@ def test_other_threads_in_the_same_code_are_left_alone():  # S9
 
     threads = [Started(body).until_ready() for _ in range(6)]
     for started in threads[:3]:
-        interrupt(started.thread)
-        with pytest.raises(ThreadExit):
-            started.finish()
+        stopped(started)
     stop.set()
     for started in threads[3:]:
         assert started.finish() > 0

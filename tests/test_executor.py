@@ -111,17 +111,6 @@ def test_a_python_that_has_not_got_what_is_used_is_told_so(monkeypatch):
 # Cancelling what runs. ----------------------------------------------------------------------------
 
 
-def test_a_running_task_is_cancelled_between_its_statements(pool):  # S9
-    busy = Busy()
-    future = busy.submitted(pool)
-    assert future.running()
-    assert future.cancel() is True
-    with pytest.raises(CancelledError):
-        future.result(PATIENCE)
-    assert outcome(future) == "cancelled"
-    assert busy.seen == ["asked", "cleaned up"]
-
-
 @pytest.mark.parametrize(
     "function",
     [
@@ -206,16 +195,17 @@ def test_whoever_waits_for_it_is_told(pool):
     assert told == [(future, True)] * 2
 
 
-def test_pending_and_finished_futures_are_as_ever(single):
+@pytest.mark.parametrize("arguments", [(), (KeyError, "late")])
+def test_pending_and_finished_futures_are_as_ever(single, arguments):
     busy = Busy(result=1)
     running = busy.submitted(single)
     pending = single.submit(int)
-    assert pending.cancel() is True
-    assert pending.cancel() is True
+    assert pending.cancel(*arguments) is True
+    assert pending.cancel(*arguments) is True
     assert outcome(pending) == "cancelled"
     busy.go.set()
     assert running.result(PATIENCE) == 1
-    assert running.cancel() is False
+    assert running.cancel(*arguments) is False
     assert running.result() == 1
 
 

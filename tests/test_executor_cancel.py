@@ -48,11 +48,12 @@ class Watched(Busy):
 def test_a_cancel_carries_class_and_reason(single, arguments, raised):  # S2, S29
     busy = Watched()
     future = busy.submitted(single)
+    assert future.running()
     assert future.cancel(*arguments) is True
     with pytest.raises(CancelledError):
         future.result(PATIENCE)
     assert outcome(future) == "cancelled"
-    assert busy.seen[-1] == raised
+    assert busy.seen[-2:] == ["cleaned up", raised]
     assert single.submit(interruption_requested).result(PATIENCE) is False  # the next task
     assert single.submit(threading.current_thread).result(PATIENCE) is busy.thread
 
@@ -115,24 +116,6 @@ def test_the_first_that_waits_counts_and_a_later_one_insists(single):  # S8, S29
     assert seen == [OSError]
 
 
-def test_callbacks_come_when_the_task_has_stopped(single):  # S29
-    cleaning, hold, called = threading.Event(), threading.Event(), []
-
-    def clean():
-        cleaning.set()
-        hold.wait(PATIENCE)
-
-    future = Busy(cleanup=clean).submitted(single)
-    future.add_done_callback(lambda done: called.append(done.cancelled()))
-    assert future.cancel(TooSlow) is True
-    assert cleaning.wait(PATIENCE)
-    assert (future.running(), future.cancelled(), called) == (True, False, [])
-    hold.set()
-    until(future.done)
-    assert future.cancelled()
-    until(lambda: called == [True])
-
-
 def test_that_class_raised_without_being_asked_is_the_outcome(single):
     def fail():
         raise TooSlow("of itself")
@@ -179,22 +162,6 @@ def test_what_it_ends_by_is_the_cancels_only_if_that_has_reached_it(single, monk
     reached = order == "asked, then ended"
     assert future.cancel(TooSlow) is reached
     assert outcome(future) == ("cancelled" if reached else "failed")
-
-
-def test_a_class_asked_for_too_late_changes_nothing(single):
-    future = single.submit(pow, 2, 3)
-    assert future.result(PATIENCE) == 8
-    assert future.cancel(TooSlow, "late") is False
-    assert future.result() == 8
-
-
-def test_one_that_waits_in_the_queue_is_cancelled_whatever_the_class(single):
-    busy = Busy()
-    busy.submitted(single)
-    waiting = single.submit(pytest.fail, "run")
-    assert waiting.cancel(TooSlow, "why") is True
-    assert outcome(waiting) == "cancelled"
-    busy.go.set()
 
 
 def test_callbacks_of_on_interrupt_are_run_for_a_cancel_with_a_class(single):  # S10

@@ -109,19 +109,6 @@ def test_the_api_in_del_of_a_thread_that_ends():  # S18, S20
     """)
 
 
-def test_atexit_handlers_may_ask():  # S18
-    expect_script("""
-        import atexit, threading
-        from interruption import *
-        thread = threading.Thread(target=wait_for_interruption, daemon=True)
-        thread.start()
-        def stop():
-            assert interrupt_all_threads() == 1
-            thread.join()
-        atexit.register(stop)
-    """)
-
-
 @pytest.mark.parametrize("how", ["threading._register_atexit", "atexit.register"])
 def test_workers_that_wait_are_stopped_by_an_exit_handler(how):  # S15, S18
     daemon = how == "atexit.register"  # that one is called when the others have ended

@@ -1,4 +1,7 @@
-"""The methods of locks, interposed, are what they were (S9)."""
+"""The methods of locks, interposed, are what they were (S9).
+
+What they answer to arguments of every kind, is in test_blocking_arguments.py.
+"""
 
 from __future__ import annotations
 
@@ -6,107 +9,10 @@ import inspect
 import threading
 
 import pytest
-from held_locks_parts import LOCK_TYPES, RECURSIVE, every_lock, held, interpose, outcome, tracking
+from held_locks_parts import LOCK_TYPES, every_lock, held, interpose, outcome, tracking
 from interruption._interruption import _held
-from support import in_thread
 
 pytestmark = pytest.mark.usefixtures("interposed")
-
-
-RAISES = type("Raises", (), {"__bool__": lambda _: 1 / 0, "__index__": lambda _: 1 / 0})()
-# (method, arguments, keywords, may it block on a lock that is held)
-CALLS = [
-    *[
-        (method, arguments, keywords, blocks)
-        for method in ("acquire", "acquire_lock")
-        for arguments, keywords, blocks in [
-            ((), {}, True),
-            ((True,), {}, True),
-            ((False,), {}, False),
-            ((0,), {}, False),
-            (("yes",), {}, True),
-            ((None,), {}, False),
-            ((), {"blocking": False}, False),
-            ((), {"block": False}, False),
-            ((), {"timeout": 0.001}, False),
-            ((), {"timeout": 0}, False),
-            ((True,), {"timeout": -1}, True),
-            ((), {"blocking": True, "timeout": 0.001}, False),
-            ((True, 0.001), {}, False),
-            ((False, 1), {}, False),
-            ((), {"timeout": -2}, False),
-            ((), {"timeout": 1e300}, False),
-            ((), {"timeout": float("nan")}, False),
-            ((), {"timeout": "x"}, False),
-            ((), {"timeout": RAISES}, False),
-            ((), {"timeout": None}, True),
-            ((RAISES,), {}, False),
-            ((1, 2, 3), {}, False),
-            ((), {"bogus": 1}, False),
-            ((True,), {"blocking": True}, False),
-        ]
-    ],
-    ("__enter__", (), {}, True),
-    ("__enter__", (False,), {}, False),
-    ("__enter__", (), {"bogus": 1}, False),
-    *[
-        (method, arguments, keywords, False)
-        for method in ("release", "release_lock", "__exit__", "_release_save", "_acquire_restore")
-        for arguments, keywords in [
-            ((), {}),
-            ((None,), {}),
-            ((None, None, None), {}),
-            ((1, 2, 3, 4), {}),
-            ((), {"bogus": 1}),
-        ]
-    ],
-    ("_acquire_restore", (("x", "y"),), {}, False),
-    ("_acquire_restore", ((1,),), {}, False),
-    ("locked", (), {}, False),
-]
-
-
-def transcript(make, recursive):
-    """What every call answers, on a free lock and on one that is held, and what it leaves."""
-    answers = []
-    for method, arguments, keywords, blocks in CALLS:
-        for taken in (False, True):
-            lock = make()
-            function = getattr(lock, method, None)
-            if function is None or (blocks and taken and not recursive):
-                continue
-            if taken:
-                lock.acquire()
-            if blocks and keywords.get("timeout", 0) is None and taken:
-                continue
-            answer = outcome(function, *arguments, **keywords)
-            if method == "_release_save" and not isinstance(answer[0], type):
-                answer = (answer[0], outcome(lock._acquire_restore, answer))  # noqa: SLF001
-            free = in_thread(lambda lock=lock: lock.acquire(False))
-            answers.append((method, arguments, taken, answer, free))
-            if free and recursive:
-                continue
-            answers.append(outcome(lock.release))
-            answers.append(outcome(lock.release))
-    kind = type(make())
-    for name in ("acquire", "release", "__enter__", "__exit__"):
-        answers.append(outcome(getattr(kind, name)))
-        answers.append(outcome(getattr(kind, name), object()))
-    return answers
-
-
-@every_lock
-def test_every_call_answers_as_the_original(kind):
-    make = LOCK_TYPES[kind]
-    recursive = kind in RECURSIVE
-    interpose(False)
-    plain = transcript(make, recursive)
-    interpose(True)
-    assert transcript(make, recursive) == plain
-    with tracking():
-        inside = transcript(make, recursive)
-    assert inside == plain
-    assert len(plain) > 50
 
 
 def traits(kind):

@@ -209,18 +209,21 @@ class Cancelled(Exception):
     """An exception of the user's."""
 
 
-def test_the_exception_class_is_raised_and_carries_the_reason():  # S2
-    interrupt(threading.get_ident(), Cancelled, reason="no longer needed")
-    with pytest.raises(Cancelled) as caught:
-        check_interrupt()
-    assert caught.value.reason == "no longer needed"
+class Stop(ThreadExit):
+    """One that adds nothing."""
 
 
-def test_without_a_reason_there_is_a_none():  # S2
-    interrupt(threading.get_ident(), Cancelled)
-    with pytest.raises(Cancelled) as caught:
+@pytest.mark.parametrize("reason", ["no longer needed", None])
+@pytest.mark.parametrize(
+    "exc_type",
+    [Cancelled, ThreadExit, Stop, KeyboardInterrupt, SystemExit, GeneratorExit, BaseException],
+)
+def test_the_exception_class_is_raised_and_carries_the_reason(exc_type, reason):  # S2
+    interrupt(threading.get_ident(), exc_type, reason=reason)
+    with pytest.raises(exc_type) as caught:
         check_interrupt()
-    assert caught.value.reason is None
+    assert type(caught.value) is exc_type
+    assert caught.value.reason == reason
 
 
 def test_a_class_that_has_a_reason_of_its_own_keeps_it_when_none_is_given():  # S2
@@ -231,32 +234,6 @@ def test_a_class_that_has_a_reason_of_its_own_keeps_it_when_none_is_given():  # 
     with pytest.raises(Explained) as caught:
         check_interrupt()
     assert caught.value.reason == "because"
-
-
-@pytest.mark.parametrize("exc_type", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
-def test_any_exception_class_will_do(exc_type):  # S2
-    interrupt(threading.get_ident(), exc_type, reason="r")
-    with pytest.raises(exc_type) as caught:
-        check_interrupt()
-    assert type(caught.value) is exc_type
-    assert caught.value.reason == "r"
-
-
-def test_thread_exit_carries_the_reason():  # S2
-    interrupt(threading.current_thread(), reason="shutting down")
-    with pytest.raises(ThreadExit) as caught:
-        check_interrupt()
-    assert caught.value.reason == "shutting down"
-
-
-def test_a_subclass_of_thread_exit_keeps_its_own_arguments():  # S2
-    class Stop(ThreadExit):
-        pass
-
-    interrupt(threading.get_ident(), Stop, reason="r")
-    with pytest.raises(Stop) as caught:
-        check_interrupt()
-    assert caught.value.reason == "r"
 
 
 def test_what_was_asked_first_is_delivered():  # S1, S2

@@ -6,27 +6,14 @@ import sys
 import textwrap
 import threading
 
-import interruption
+import on_signal_parts
 import pytest
 from interruption import interrupt_on_exit
 from support import expect_script, in_thread, run_python, run_script
 
-# A worker that only a request ends, and one that ends by itself a moment later.
-WORKERS = """
-    import atexit, os, sys, threading, time
-    import interruption
-    from interruption import *
-
-    def say(text):
-        os.write(1, f"{text}\\n".encode())
-
-    def work():
-        try:
-            with allow_interruption:
-                threading.Event().wait()
-        except ThreadExit as asked:
-            say(f"stopped by {asked.reason}")
-
+# What the scripts of the test_on_signal files begin with; a worker that ends by itself a moment
+# later; and nobody is waited for until it has begun.
+WORKERS = textwrap.dedent(on_signal_parts.WORKERS) + textwrap.dedent("""
     def short():
         for _ in range(20):
             time.sleep(0.005)
@@ -36,11 +23,11 @@ WORKERS = """
         thread = threading.Thread(target=body, **options)
         thread.start()
         return thread
-"""
+""")
 
 
-def run(source, *arguments):
-    result = run_script(textwrap.dedent(WORKERS) + textwrap.dedent(source), *arguments)
+def run(source):
+    result = run_script(WORKERS + textwrap.dedent(source))
     return result.returncode, result.stdout.split("\n")[:-1], result.stderr
 
 
@@ -83,7 +70,7 @@ def test_the_plain_end_asks_if_told_to():
 
 def test_it_may_be_called_deep_inside_and_seen_from_a_module(tmp_path):
     (tmp_path / "program.py").write_text(
-        textwrap.dedent(WORKERS)
+        WORKERS
         + textwrap.dedent("""
             def prepare():
                 (lambda: interrupt_on_exit(reason=sys.argv[1]))()
@@ -420,7 +407,7 @@ def test_exit_functions_run_as_ever():  # S18
 def test_processes_of_multiprocessing_are_left_alone(method, tmp_path):
     """They call threading._shutdown() themselves, with their main program under way."""
     (tmp_path / "program.py").write_text(
-        textwrap.dedent(WORKERS)
+        WORKERS
         + textwrap.dedent("""
             import multiprocessing
             interrupt_on_exit(timeout=60)
@@ -473,7 +460,3 @@ def test_bad_input_is_refused_and_nothing_has_changed(error, arguments):
     with pytest.raises(error):
         interrupt_on_exit(**arguments)
     assert threading._shutdown is before  # noqa: SLF001
-
-
-def test_the_names_are_there():
-    assert {"interrupt_on_exit", "interrupt_on_signal", "shutdown"} <= set(interruption.__all__)

@@ -12,7 +12,7 @@ from interruption import (
     defer_interruption,
     interruption_requested,
 )
-from support import expect_script, in_thread
+from support import in_thread
 
 # S7 ---------------------------------------------------------------------------------------------
 
@@ -158,23 +158,3 @@ def test_nested_regions_are_the_outermost():  # S8, S11
     assert order[:2] == ["in", "between"]
     assert order[-1] == "out"
     assert "not reached" not in order
-
-
-# Level 3 ----------------------------------------------------------------------------------------
-
-
-def test_an_interruptible_thread_is_one_region_and_ends_in_silence():  # S13, S14
-    expect_script("""
-        import threading
-        from interruption import Thread
-        running = threading.Event()
-        def body():
-            running.set()
-            while True:
-                pass
-        thread = Thread(target=body, interruptible=True)
-        thread.start()
-        running.wait()
-        assert thread.interrupt()
-        thread.join()
-    """)

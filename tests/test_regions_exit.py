@@ -187,32 +187,6 @@ def test_requests_from_odd_places():  # S20
     """)
 
 
-def test_a_sigint_handler_that_asks_the_main_thread():  # S9
-    expect_script("""
-        import signal, threading
-        from interruption import *
-        ran = []
-        def handler(*_):
-            interrupt(threading.main_thread())
-            ran.append("asked")
-            for number in range(100):
-                pass
-            ran.append("to its end")
-        signal.signal(signal.SIGINT, handler)
-        for _ in range(20):
-            ran.clear()
-            try:
-                with allow_interruption:
-                    signal.raise_signal(signal.SIGINT)
-                    while True:
-                        pass
-            except ThreadExit:
-                ran.append("delivered")
-            clear_interrupt()
-            assert ran == ["asked", "to its end", "delivered"], ran
-    """)
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing(method, tmp_path):  # S18
     script = tmp_path / "children.py"

@@ -11,6 +11,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
+from region_parts import inside, spin, stopped
 from support import Started, in_thread
 
 
@@ -107,13 +108,7 @@ def test_with_gives_the_region():  # S14
 def test_one_object_serves_all_threads_at_once():  # S14
     region = allow_interruption(io_interrupt=False)
 
-    def body(started):
-        with region:
-            started.ready.set()
-            while True:
-                pass
-
-    threads = [Started(body).until_ready() for _ in range(8)]
+    threads = [inside(spin, region) for _ in range(8)]
     for number, started in enumerate(threads):
         assert interrupt(started.thread, reason=str(number))
     for number, started in enumerate(threads):
@@ -132,9 +127,7 @@ def decorated(started):
 
 def test_a_decorated_function_is_a_region():  # S14
     started = Started(decorated).until_ready()
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
 
 
 def test_a_decorated_shield_raises_at_the_next_statement_of_its_caller():  # S12, S14

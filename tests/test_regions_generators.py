@@ -17,8 +17,8 @@ from interruption import (
     clear_interrupt,
     defer_interruption,
     explain,
-    interrupt,
 )
+from region_parts import stopped
 from support import Started, in_thread
 
 
@@ -138,9 +138,7 @@ def test_a_coroutine_in_a_region_is_interrupted():  # S21
                 await asyncio.sleep(0)
 
     started = Started(lambda started: asyncio.run(spin(started))).until_ready()
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
 
 
 def test_tasks_of_one_loop_leave_their_regions_in_any_order():  # S21
@@ -275,9 +273,7 @@ def test_leaving_in_another_thread_is_an_error_and_changes_nothing():  # S21
     with allow_interruption:  # a region of ours does not help
         pass
     started.go.set()
-    interrupt(started.thread)
-    with pytest.raises(ThreadExit):
-        started.finish()
+    stopped(started)
 
 
 def test_a_generator_that_goes_to_another_thread_is_an_error_in_it():  # S21

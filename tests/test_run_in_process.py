@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import re
-import signal
 import sys
 import threading
 import time
@@ -23,64 +21,22 @@ from interruption import (
     interruption_requested,
     run_in_process,
 )
+from process_parts import (
+    add,
+    end,
+    fail,
+    fail_awkwardly,
+    kill_itself,
+    large,
+    linger,
+    nest,
+    stuck,
+    unpicklable,
+    where_it_runs,
+)
 from support import PATIENCE, Started, in_thread, run_python, run_script
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
-
-
-class Awkward(Exception):
-    """Pickled, it cannot be made anew."""
-
-    def __init__(self, one, two):
-        super().__init__(one + two)
-
-
-def add(*args, **kwargs):
-    return sum(args) + sum(kwargs.values())
-
-
-def fail(error):
-    raise error
-
-
-def fail_awkwardly():
-    raise Awkward("a", "b")
-
-
-def end(code):
-    os._exit(code)
-
-
-def kill_itself():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def large(size):
-    return b"x" * size
-
-
-def unpicklable():
-    return lambda: None
-
-
-def stuck(path):
-    """In C, with the GIL: no exception and no handler of Python's can get in."""
-    Path(path).write_text(str(os.getpid()))
-    re.match(r"(a+)+$", "a" * 60 + "b")
-
-
-def nest(path):
-    return run_in_process(stuck, path)
-
-
-def where_it_runs():
-    return os.getpid(), multiprocessing.parent_process().pid
-
-
-def linger(path):
-    """Answer, and do not end."""
-    threading.Thread(target=stuck, args=(path,)).start()
-    return "answer"
 
 
 def descriptors():
@@ -276,7 +232,7 @@ SCRIPT = """
     sys.path.insert(0, {tests!r})
     from pathlib import Path
     from interruption import *
-    from test_run_in_process import stuck
+    from process_parts import stuck
 
     path = Path(sys.argv[1])
 """

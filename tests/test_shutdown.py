@@ -15,11 +15,11 @@ from interruption import (
     ThreadExit,
     allow_interruption,
     defer_interruption,
-    interrupt,
     interruption_requested,
     shutdown,
     wait_for_interruption,
 )
+from region_parts import inside, stopped
 from support import PATIENCE, Started, expect_script, in_thread, until_blocked
 
 
@@ -237,16 +237,9 @@ def test_a_worker_may_call_it_and_the_main_thread_is_waited_for():
 
 @pytest.mark.usefixtures("stuck")
 def test_it_is_woken_in_a_region_and_asks_no_newborn_any_more():  # S10
-    def body(started):
-        with allow_interruption:
-            started.ready.set()
-            shutdown()
-
-    waiting = Started(body).until_ready()
+    waiting = inside(shutdown)
     until_blocked(waiting.thread)
-    interrupt(waiting.thread)
-    with pytest.raises(ThreadExit):
-        waiting.finish()
+    stopped(waiting)
     assert interruption.clear_interrupt()  # it has asked us
     assert in_thread(interruption_requested) is False
 

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 from interruption import (
     ThreadExit,
-    allow_interruption,
     defer_interruption,
     interrupt,
     interruption_requested,
 )
+from region_parts import stopped, waiting, waits
 from support import Started, expect_script, in_thread
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no threads' signals")
-
-waits = allow_interruption(async_interrupt=False)
 
 
 @pytest.fixture(autouse=True)
@@ -29,19 +27,12 @@ def _handled() -> Any:
 
 
 def pausing(region: Any = waits) -> Started:
-    def body(started: Started) -> Any:
-        with region:
-            started.ready.set()
-            return signal.pause(), interruption_requested()
-
-    return Started(body).until_blocked()
+    return waiting(lambda: (signal.pause(), interruption_requested()), region)
 
 
 def test_it_is_woken_by_a_request() -> None:  # S10
     waiting = pausing()
-    interrupt(waiting.thread)
-    with pytest.raises(ThreadExit):
-        waiting.finish()
+    stopped(waiting)
 
 
 def test_it_raises_on_entry() -> None:  # S10b
@@ -74,9 +65,7 @@ def test_a_signal_of_another_thread_does_not_end_it() -> None:
     waiting = pausing()
     signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
     waiting.until_blocked()
-    interrupt(waiting.thread)
-    with pytest.raises(ThreadExit):
-        waiting.finish()
+    stopped(waiting)
 
 
 @pytest.mark.parametrize("how", ["returned", "raised"])

@@ -147,23 +147,3 @@ def test_unhandled_in_the_main_thread_it_ends_the_program_in_silence():  # S13
         check_interrupt()
         print("not reached")
     """)
-
-
-def test_finally_runs_on_the_way_out():  # S13
-    expect_script(
-        """
-        import threading
-        from interruption import *
-        def body():
-            try:
-                while True:
-                    check_interrupt()
-            finally:
-                print("cleaned up")
-        thread = Thread(target=body)
-        thread.start()
-        thread.interrupt()
-        thread.join()
-        """,
-        stdout="cleaned up\n",
-    )

@@ -56,6 +56,7 @@ class Sigtimedwait(_Signal):
 
     def timed(self, seconds: float) -> Any:
         signal.pthread_sigmask(signal.SIG_BLOCK, [NUMBER])
+        self.waiter = threading.get_ident()
         return signal.sigtimedwait([NUMBER], seconds)
 
 
