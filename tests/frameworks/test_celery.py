@@ -214,12 +214,13 @@ def test_a_version_that_is_not_known_is_refused_by_what_it_lacks(monkeypatch):
         TaskPool(limit=1)
 
 
-def test_two_pools_for_one_app_stop_their_own_tasks():
+@pytest.mark.parametrize("terminate", [TaskPool.terminate_job, lambda pool, _: pool.terminate()])
+def test_two_pools_for_one_app_stop_their_own_tasks(terminate):
     """A task is called through both; it is that of the pool that runs it."""
     app = celery.Celery("twice", broker="memory://")
     accepted, said = queue.Queue(), queue.Queue()
 
-    @app.task
+    @app.task(shared=False)
     def waits():
         try:
             said.put("begin")
@@ -236,7 +237,7 @@ def test_two_pools_for_one_app_stop_their_own_tasks():
         taken = {"accept_callback": lambda pid, _: accepted.put(pid)}
         result = pool.apply_async(lambda: waits.run(), callback=print, **taken, **limits)
         assert said.get(timeout=PATIENCE) == "begin"
-        pool.terminate_job(accepted.get(timeout=PATIENCE))
+        terminate(pool, accepted.get(timeout=PATIENCE))
         assert said.get(timeout=PATIENCE) == "terminated"
         with pytest.raises(Ignore):
             result.get(PATIENCE)

@@ -226,7 +226,7 @@ MUTATIONS = [
          "                self.tell(True, limit)", "                str(limit)"),
         ("the hard limit comes behind the soft one", "hard_one_breaks_in",
          'if self.outcome in ("", "soft"):', 'if self.outcome == "":'),
-        ("a cold shutdown asks all", "cold_shutdown",
+        ("a pool that is terminated asks all", "two_pools",
          'if job.outcome in ("", "soft"):  # Celery', "if not job:  # Celery"),
         ("a task that another calls is its own part", "within_a_task",
          "if job is not None and not job.entered.is_set():", "if job is not None:"),
