@@ -111,7 +111,7 @@ def test_a_result_in_time_stands_and_the_next_message_is_never_hit(worker, tmp_p
 
 def test_an_actor_that_is_aborted_stops(worker, tmp_path):
     dramatiq_abort = pytest.importorskip("dramatiq_abort")
-    task = worker.send("sleep", tmp_path / "task")
+    task = worker.send("lock", tmp_path / "task")
     dramatiq_abort.abort(task.message.message_id)
     task.until("finally")
     assert task.said() == told("Abort")
