@@ -62,7 +62,8 @@ class Build:
         self.environment = {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         self._run("setup", self.build, self.sources, "-Dbuildtype=debugoptimized")
         self.environment["PYTHONPATH"] = str(self.package.parent)
-        self.environment.setdefault("INTERRUPTION_PATIENCE", "30")  # what hangs has been noticed
+        # What hangs has been noticed.
+        self.patience = float(self.environment.setdefault("INTERRUPTION_PATIENCE", "30"))
 
     def _run(self, *arguments: str | Path) -> None:
         command = [sys.executable, "-m", "mesonbuild.mesonmain", *arguments]
@@ -97,7 +98,7 @@ class Build:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         ) as done:  # fmt: skip
             try:
-                output, _ = done.communicate(timeout=300)
+                output, _ = done.communicate(timeout=10 * self.patience)
             except subprocess.TimeoutExpired:
                 print("    (it hangs)")
                 return True
