@@ -20,12 +20,12 @@ from interruption import (
     interrupt,
     timeout,
 )
-from interruption._group import _Task
+from interruption._group_task import Task
 from support import PATIENCE, Started, in_thread, until, until_blocked
 
 
 def made(group, ran):
-    return _Task(group, 0, (ran.append, ("ran",), {}))
+    return Task(group, 0, (ran.append, ("ran",), {}))
 
 
 def test_asked_after_it_was_admitted_and_before_it_is_started():
@@ -42,8 +42,9 @@ def test_asked_after_it_was_admitted_and_before_it_is_started():
 def test_asked_when_it_was_started_and_has_not_begun():
     ran, begins, go = [], threading.Event(), threading.Event()
 
-    class Late(_Task):
+    class Late(Task):
         def run(self):
+            self.begins.put(None)  # who has started it goes on
             begins.set()
             go.wait()
             super().run()
@@ -71,7 +72,7 @@ def test_asked_when_its_future_runs_and_the_function_has_not_done_anything():
 
 
 def test_a_start_that_fails_is_taken_back():
-    class Refused(_Task):
+    class Refused(Task):
         def start(self):
             raise KeyboardInterrupt
 
@@ -95,13 +96,19 @@ def test_the_last_one_ends_between_the_look_and_the_wait():
     def body(started):
         with ThreadGroup() as group:
             group.submit(started.go.wait)
-            # As the beginning of the wait: it has looked, and has not begun to wait.
-            group._waited_for = True
-            started.ready.set()
-            until(lambda: not group._running)
-        return group._all_ended.qsize()
+            looks = []
 
-    assert Started(body).until_ready().finish() == 1  # told, and not needed
+            def look():
+                looks.append(group._none_runs())
+                if len(looks) == 2:  # who waits is to be told from now on
+                    started.ready.set()
+                    until(group._none_runs)
+                return looks[-1]
+
+            group._until(look, group._for_all)
+        return looks
+
+    assert Started(body).until_ready().finish() == [False, False, True]
 
 
 def test_a_failure_while_the_block_waits_at_its_end():
@@ -248,13 +255,13 @@ def test_a_task_that_is_cancelled_is_a_failure_of_who_waits_for_it():
 
 
 def test_what_could_not_be_started_has_not_been_submitted():
-    class Never(_Task):
+    class Never(Task):
         def start(self):
             raise RuntimeError("can't start new thread")
 
     with pytest.MonkeyPatch.context() as patch, ThreadGroup() as group:
         assert group.submit(str, 1).result() == "1"
-        patch.setattr("interruption._group._Task", Never)
+        patch.setattr("interruption._group.Task", Never)
         with pytest.raises(RuntimeError, match="can't start"):
             group.submit(str, 2)
         patch.undo()

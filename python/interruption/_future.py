@@ -14,6 +14,8 @@ from ._interruption import Scope, ThreadExit, _check_request, check_interrupt
 
 _Result = TypeVar("_Result")
 
+_DONE = (_base.CANCELLED, _base.CANCELLED_AND_NOTIFIED, _base.FINISHED)
+
 
 class Future(concurrent.futures.Future[_Result]):
     """A ``concurrent.futures.Future`` that can be cancelled while its task runs."""
@@ -66,6 +68,19 @@ class Future(concurrent.futures.Future[_Result]):
                 if awaited.cancelled() and awaited.get_loop() is loop:
                     return True
         return False
+
+    def _is_done(self) -> bool:
+        """As ``done()``, without the lock, which somebody may have left taken."""
+        return self._state in _DONE
+
+    def _give_back(self) -> None:
+        """Release the lock, if this thread has it: nothing that it is at needs it.
+
+        A ``with`` in the standard library has been broken off by a signal handler (gh-148874).
+        """
+        condition: Any = self._condition
+        while condition._is_owned():
+            condition.release()
 
     def _end_cancelled(self) -> None:
         """The task ran, and has been stopped. By its worker."""

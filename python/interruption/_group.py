@@ -8,10 +8,8 @@ in one of its own, by which the group and its future stop it. So does the body, 
 
 import concurrent.futures
 import contextlib
-import contextvars
 import functools
 import itertools
-import os
 import queue
 import sys
 import threading
@@ -19,10 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import CodeType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from ._arguments import flag
 from ._future import Future
+from ._group_task import Process, Task, check_function
 from ._interruption import (
     Scope,
     ThreadExit,
@@ -30,114 +29,18 @@ from ._interruption import (
     _requested_of,
     _scopes,
     _until_all_are_asked,
-    check_interrupt,
     defer_interruption,
 )
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-# What a call of such a function does not run: by flags of its code, as `inspect` has them.
-_RUNS_LATER = {
-    0x80: "a coroutine function, whose coroutine nobody would await: submit asyncio.run and that, "
-    "`group.submit(asyncio.run, work())`, or use asyncio.TaskGroup",
-    0x200: "an asynchronous generator function: submit a function that goes through it",
-    0x20: "a generator function, of which nothing runs when it is called: submit a function that "
-    "goes through it, `group.submit(list, work())`",
-}
+_Waiting = list[queue.SimpleQueue[None]]  # each is of one call that waits
 
 MANY = 16  # threads that have ended are joined when there are more
 
 _numbers = itertools.count(1)
 _NOTHING = object()  # in the place of a result
-
-
-class _Process:
-    """Of which there is another one in the child of a fork."""
-
-    current = object()
-
-    @classmethod
-    def forked(cls) -> None:
-        cls.current = object()
-
-
-os.register_at_fork(after_in_child=_Process.forked)
-
-
-class _Task(threading.Thread):
-    """A thread that runs one task of a group."""
-
-    # Mangled names: what Thread calls its own differs from version to version.
-
-    def __init__(
-        self, group: "ThreadGroup", number: int, call: _Call, *, by_owner: bool = True
-    ) -> None:
-        what = getattr(call[0], "__name__", type(call[0]).__name__)
-        super().__init__(name=f"{group.name}-{number} ({what})")
-        self.group = group
-        self.future: Future[Any] = Future()
-        self.number = number  # no other task of the group has it
-        self.by_owner = by_owner  # the thread that is in the block has submitted it
-        self.own = self.future._scope = Scope()
-        self.__call: _Call | None = call
-        self.__context = contextvars.copy_context()
-
-    def run(self) -> None:
-        """Run the task, and tell the group that it has ended."""
-        group = self.group
-        try:
-            if group._shielded:
-                with defer_interruption:
-                    self.__run(group)
-            else:
-                self.__run(group)
-        finally:
-            group._end(self)
-
-    def __run(self, group: "ThreadGroup") -> None:
-        future, own, outer = self.future, self.own, group._outer
-        error: BaseException | None = None
-        result, claimed, asked, entered = None, False, False, 0
-        try:
-            for scope in outer:
-                scope._enter()
-                entered += 1
-            own._enter()
-            entered += 1
-            # Who finds that it is running finds it in its scope. What is asked before the task
-            # begins is raised then.
-            claimed = future.set_running_or_notify_cancel()
-            if claimed:
-                check_interrupt()
-                function, args, kwargs = cast("_Call", self.__call)
-                result = self.__context.run(function, *args, **kwargs)
-        except BaseException as raised:  # noqa: BLE001  (the group and the future raise it)
-            error = raised
-        try:
-            self.__call = None
-            if entered > len(outer):
-                asked = own._leave(error)
-            else:  # no memory
-                claimed = future.set_running_or_notify_cancel()
-            for scope in outer[entered - 1 :: -1] if entered and outer else ():
-                scope._leave(error)
-            if not claimed or group._process is not _Process.current:
-                pass
-            elif error is None:
-                group._note(self, result)
-                future.set_result(result)
-            elif own._has_raised(error) or (asked and group._is_request(error, future)):
-                future._end_cancelled()
-            elif group._is_outer(error):
-                group._stopped = error
-                future._end_cancelled()
-            else:
-                group._fail(error)
-                future.set_exception(error)
-        finally:  # its traceback has this frame
-            del self, group, future, error, result
 
 
 class ThreadGroup(_Group):
@@ -177,7 +80,6 @@ class ThreadGroup(_Group):
     _asked_again = False
     _found = False  # by first()
     # Of all threads: see __init__.
-    _waited_for = False
     _left = False
     _asked: str | None = None  # why: nothing is submitted any more
     _stopped: BaseException | None = None  # by what a task was from outside; by any task
@@ -187,16 +89,19 @@ class ThreadGroup(_Group):
             raise TypeError(f"name is a str, not {type(name).__name__}")
         self.name = f"ThreadGroup-{next(_numbers)}" if name is None else name
         self._keep_going = flag(keep_going, "keep_going")
-        self._process = _Process.current
+        self._process = Process.current
         self._body = Scope()
         self._started = itertools.count()
         # There is no lock: a signal handler may raise when one has just been taken (gh-148874), and
         # may use the group itself. Each step on one of these is whole. Who says what concerns the
-        # tasks (`_asked`, `_waited_for`, `_left`) says it, and looks then who they are; who comes
+        # tasks (`_asked`, `_left`, that it waits) says it, and looks then who they are; who comes
         # or goes is put there, or taken out, and looks then what is said: one sees the other.
-        self._running: dict[_Task, None] = {}
-        self._ending: deque[_Task] = deque()  # they have told so; to be joined
-        self._all_ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # told, if waited for
+        self._running: dict[Task, None] = {}
+        self._ending: deque[Task] = deque()  # they have told so; to be joined
+        # Who waits, to be told: for a future that is done, and for the last task to end.
+        self._for_one: _Waiting = []
+        self._for_all: _Waiting = []
+        self._tell = functools.partial(_tell, self._for_one)
         self._not_entered, self._not_asked = [None], [None]  # see _claim
         self._results: dict[int, Any] = {}  # by the task's number, in the order of submit()
         self._returned: list[int] = []  # the number of the first one's task; it may have followers
@@ -227,10 +132,10 @@ class ThreadGroup(_Group):
         calls is not in it; or no thread can be started. Then nothing has been submitted.
         TypeError: it cannot be called, or is a coroutine or generator function.
         """
-        _check_function(function)
+        check_function(function)
         by_owner = self._check_inside()
         call = (function, args, kwargs)
-        task = _Task(self, next(self._started), call, by_owner=by_owner)
+        task = Task(self, next(self._started), call, by_owner=by_owner)
         # There is no thread that nobody knows of, whatever comes in between: who is asked is told
         # at the end; and what else is raised finds the task waiting to be run, and takes it back,
         # or in the group.
@@ -243,7 +148,7 @@ class ThreadGroup(_Group):
                 raise
         return task.future
 
-    def _admit(self, task: _Task) -> None:
+    def _admit(self, task: Task) -> None:
         self._results[task.number] = _NOTHING
         self._running[task] = None
         if self._left and threading.current_thread() not in self._running:
@@ -253,16 +158,16 @@ class ThreadGroup(_Group):
             self._told.append(refusal)
             raise refusal
 
-    def _take_back(self, task: _Task) -> None:
-        """It could not be started; if it runs already, it stays."""
+    def _take_back(self, task: Task) -> None:
+        """It could not be submitted; if it runs already, it stays."""
         if concurrent.futures.Future.cancel(task.future):
+            task.future._give_back()
             self._results.pop(task.number, None)
-            self._running.pop(task, None)
-            self._all_ended.put(None)  # for who has seen it
+            self._remove(task)
 
     def _is_here(self) -> bool:
         """Whether this is the process that the group was made in, and not a fork of it."""
-        return self._process is _Process.current
+        return self._process is Process.current
 
     def _check_inside(self) -> bool:
         """Whether the caller is in the block, or in a task; of a group inside of it perhaps.
@@ -275,9 +180,9 @@ class ThreadGroup(_Group):
             raise RuntimeError("the group was entered before a fork: its tasks are not here")
         caller = threading.current_thread()
         thread: threading.Thread | None = caller
-        while isinstance(thread, _Task) and thread.group is not self and thread is not self._owner:
+        while isinstance(thread, Task) and thread.group is not self and thread is not self._owner:
             thread = thread.group._owner
-        if thread is not self._owner and not isinstance(thread, _Task):
+        if thread is not self._owner and not isinstance(thread, Task):
             raise RuntimeError(
                 "only the thread that has entered the group and its tasks may submit to it, not "
                 f"{caller.name!r}"
@@ -299,17 +204,13 @@ class ThreadGroup(_Group):
             self._check_owner()
         numbers = list(self._results)
         for task in list(self._running):
-            try:
-                task.future.result()
-            except CancelledError:
-                if task.ident is not None:
-                    raise
-                # It has not been submitted: a task has tried to, and could not.
-                numbers = [each for each in numbers if each != task.number]
-        found = self._results.copy()
-        results = [found[each] for each in numbers if each in found]
+            self._until(task.future._is_done, self._for_one)
+            if self._results.get(task.number) is _NOTHING:
+                break  # it has no result; one that could not be started is not there any more
         if self._errors:
             raise self._errors[0]
+        found = self._results.copy()
+        results = [found[each] for each in numbers if each in found]
         if any(result is _NOTHING for result in results):
             raise CancelledError
         return results
@@ -324,13 +225,7 @@ class ThreadGroup(_Group):
         RuntimeError: as ``submit()``, or nothing has been submitted.
         """
         self._check_owner()
-        while True:
-            # One that is done may be in a callback yet; it has been noted before.
-            futures = [task.future for task in list(self._running)]
-            running = [future for future in futures if not future.done()]
-            if self._returned or not running:
-                break
-            concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        self._until(self._is_decided, self._for_one)
         if self._returned:
             self._found = True
             self._ask("another task has been the first to return")
@@ -342,6 +237,30 @@ class ThreadGroup(_Group):
             self._told.append(none)
             raise none
         raise CancelledError
+
+    def _is_decided(self) -> bool:
+        """Whether a task has returned, or none will."""
+        # One that is done may be in a callback yet; it has been noted before.
+        running = [task for task in list(self._running) if not task.future._is_done()]
+        return bool(self._returned or not running)
+
+    def _until(self, so: Callable[[], bool], waiting: _Waiting) -> None:
+        """Wait until that is so; those who are in the list are told when it may be.
+
+        In C, and by what only this call has: whatever a signal handler breaks off here, or does
+        with the group, nobody else waits for it.
+        """
+        if so():
+            return
+        told: queue.SimpleQueue[None] = queue.SimpleQueue()
+        waiting.append(told)
+        try:
+            for task in list(self._running):
+                task.future._give_back()
+            while not so():
+                told.get()
+        finally:
+            waiting.remove(told)
 
     def _check_owner(self) -> None:
         if not self._check_inside():
@@ -362,7 +281,7 @@ class ThreadGroup(_Group):
         marks = [scope for scope in self._around if scope._has_raised(error)]
         return bool(marks)
 
-    def _note(self, task: _Task, result: Any) -> None:
+    def _note(self, task: Task, result: Any) -> None:
         """Before its future says so."""
         self._results[task.number] = result
         if not self._returned:
@@ -376,15 +295,22 @@ class ThreadGroup(_Group):
             self._ask(reason, by_owner=False)
             self._body.interrupt(reason=reason)
 
-    def _end(self, task: _Task) -> None:
-        if self._process is not _Process.current:
+    def _end(self, task: Task) -> None:
+        if self._process is not Process.current:
             return
         self._ending.append(task)
         if len(self._ending) > MANY:
             self._let_go()
+        self._remove(task)
+
+    def _remove(self, task: Task) -> None:
         self._running.pop(task, None)
-        if self._waited_for and not self._running:
-            self._all_ended.put(None)
+        self._tell()
+        if not self._running:
+            _tell(self._for_all)
+
+    def _none_runs(self) -> bool:
+        return not self._running.copy()
 
     def _let_go(self) -> None:
         """Of two threads, if they have ended: one more than is added each time."""
@@ -472,12 +398,10 @@ class ThreadGroup(_Group):
         for task in list(self._running):
             if task.by_owner and task.ident is None:  # submit() was broken off, and that again
                 self._take_back(task)
-        self._waited_for = True
         while True:
-            while self._running.copy():
-                self._all_ended.get()
+            self._until(self._none_runs, self._for_all)
             self._left = True
-            if not self._running.copy():
+            if self._none_runs():
                 break
             self._left = False  # a task of a group around it has submitted meanwhile
         # They end at once. No loop in the block: from its jump 3.13 does not come to the exit.
@@ -544,19 +468,9 @@ class ThreadGroup(_Group):
         return not isinstance(error, Exception) or self._is_marked(error)
 
 
-def _check_function(function: object) -> None:
-    """Whether a call of it runs it."""
-    if not callable(function):
-        raise TypeError(f"give a function to call, not {type(function).__name__}")
-    while isinstance(function, functools.partial):
-        function = function.func
-    code = getattr(function, "__code__", None)
-    if code is None:
-        code = getattr(type(function).__call__, "__code__", None)
-    if isinstance(code, CodeType) and code.co_flags & 0x2A0:
-        name = getattr(function, "__name__", type(function).__name__)
-        why = next(why for flag, why in _RUNS_LATER.items() if code.co_flags & flag)
-        raise TypeError(f"{name} is {why}")
+def _tell(waiting: _Waiting, _: object = None) -> None:
+    for told in waiting.copy():
+        told.put(None)
 
 
 def _claim(once: list[None]) -> bool:
@@ -577,7 +491,7 @@ def _without(errors: list[BaseException], others: list[BaseException]) -> list[B
 def groups_of(thread: object) -> tuple[str, ...]:
     """Those that the thread runs a task of, innermost first, for people (S19)."""
     found = []
-    while isinstance(thread, _Task):
+    while isinstance(thread, Task):
         group = thread.group
         thread = group._owner
         place, by = "?", thread.name if thread else "?"

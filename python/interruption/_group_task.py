@@ -1,0 +1,180 @@
+"""A task of a group, and the thread that runs it (S28): parts of ``_group``.
+
+How a thread is started without a lock is here, and what a task does with its future and its scopes.
+"""
+
+# ruff: noqa: SLF001  (of this package's own; and of threading what _starter names)
+
+import contextvars
+import functools
+import operator
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from types import CodeType
+from typing import TYPE_CHECKING, Any, cast
+
+from ._future import Future
+from ._interruption import Scope, check_interrupt, defer_interruption
+
+if TYPE_CHECKING:
+    from ._group import ThreadGroup
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+# What a call of such a function does not run: by flags of its code, as `inspect` has them.
+_RUNS_LATER = {
+    0x80: "a coroutine function, whose coroutine nobody would await: submit asyncio.run and that, "
+    "`group.submit(asyncio.run, work())`, or use asyncio.TaskGroup",
+    0x200: "an asynchronous generator function: submit a function that goes through it",
+    0x20: "a generator function, of which nothing runs when it is called: submit a function that "
+    "goes through it, `group.submit(list, work())`",
+}
+
+
+class Process:
+    """Of which there is another one in the child of a fork."""
+
+    current = object()
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.current = object()
+
+
+os.register_at_fork(after_in_child=Process.forked)
+
+
+class Task(threading.Thread):
+    """A thread that runs one task of a group."""
+
+    # Mangled names: what Thread calls its own differs from version to version.
+
+    def __init__(
+        self, group: "ThreadGroup", number: int, call: _Call, *, by_owner: bool = True
+    ) -> None:
+        what = getattr(call[0], "__name__", type(call[0]).__name__)
+        name, context = f"{group.name}-{number} ({what})", contextvars.copy_context()
+        if sys.version_info >= (3, 14):
+            super().__init__(name=name, context=context)
+        else:
+            super().__init__(name=name)
+        self.group = group
+        self.future: Future[Any] = Future()
+        self.future.add_done_callback(group._tell)
+        self.begins: queue.SimpleQueue[None] = queue.SimpleQueue()  # told when it runs
+        self.number = number  # no other task of the group has it
+        self.by_owner = by_owner  # the thread that is in the block has submitted it
+        self.own = self.future._scope = Scope()
+        self.__call: _Call | None = call
+        # From 3.14 the whole thread runs in it.
+        has_context = sys.version_info >= (3, 14)
+        self.__call_in: Callable[..., Any] = operator.call if has_context else context.run
+
+    def start(self) -> None:
+        """As ``Thread.start()``, but without locks, and waiting in C.
+
+        A lock that a signal handler's exception leaves taken (gh-148874) would be in the way of all
+        threads that start and end.
+        """
+        standard = vars(threading)
+        is_known = sys.version_info < (3, 16)
+        replaced = getattr(threading.Thread.start, "__globals__", None) is not standard
+        if not is_known or replaced or self.ident is not None:  # else somebody is to know; it fails
+            super().start()
+            return
+        limbo: dict[threading.Thread, threading.Thread] = standard["_limbo"]
+        begun: list[object] = []
+        try:
+            start = _starter(self)
+            limbo[self] = self
+            # Started and noted, or neither: no handler runs in between.
+            begun.extend(map(operator.call, (start,)))
+        except BaseException:
+            if not begun:
+                limbo.pop(self, None)
+            raise
+        self.begins.get()
+
+    def run(self) -> None:
+        """Run the task, and tell the group that it has ended."""
+        self.begins.put(None)
+        group = self.group
+        try:
+            if group._shielded:
+                with defer_interruption:
+                    self.__run(group)
+            else:
+                self.__run(group)
+        finally:
+            group._end(self)
+
+    def __run(self, group: "ThreadGroup") -> None:
+        future, own, outer = self.future, self.own, group._outer
+        error: BaseException | None = None
+        result, claimed, asked, entered = None, False, False, 0
+        try:
+            for scope in outer:
+                scope._enter()
+                entered += 1
+            own._enter()
+            entered += 1
+            # Who finds that it is running finds it in its scope. What is asked before the task
+            # begins is raised then.
+            claimed = future.set_running_or_notify_cancel()
+            if claimed:
+                check_interrupt()
+                function, args, kwargs = cast("_Call", self.__call)
+                result = self.__call_in(function, *args, **kwargs)
+        except BaseException as raised:  # noqa: BLE001  (the group and the future raise it)
+            error = raised
+        try:
+            self.__call = None
+            if entered > len(outer):
+                asked = own._leave(error)
+            else:  # no memory
+                claimed = future.set_running_or_notify_cancel()
+            for scope in outer[entered - 1 :: -1] if entered and outer else ():
+                scope._leave(error)
+            if not claimed or group._process is not Process.current:
+                pass
+            elif error is None:
+                group._note(self, result)
+                future.set_result(result)
+            elif own._has_raised(error) or (asked and group._is_request(error, future)):
+                future._end_cancelled()
+            elif group._is_outer(error):
+                group._stopped = error
+                future._end_cancelled()
+            else:
+                group._fail(error)
+                future.set_exception(error)
+        finally:  # its traceback has this frame
+            del self, group, future, error, result
+
+
+def _starter(thread: threading.Thread) -> Callable[[], object]:
+    """What starts that thread, in C."""
+    standard, its, bootstrap = vars(threading), vars(thread), cast("Any", thread)._bootstrap
+    if sys.version_info < (3, 13):
+        return functools.partial(standard["_start_new_thread"], bootstrap, ())
+    handle = its["_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"]
+    start = standard["_start_joinable_thread"]
+    return functools.partial(start, bootstrap, handle=handle, daemon=thread.daemon)
+
+
+def check_function(function: object) -> None:
+    """Whether a call of it runs it."""
+    if not callable(function):
+        raise TypeError(f"give a function to call, not {type(function).__name__}")
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(type(function).__call__, "__code__", None)
+    if isinstance(code, CodeType) and code.co_flags & 0x2A0:
+        name = getattr(function, "__name__", type(function).__name__)
+        why = next(why for flag, why in _RUNS_LATER.items() if code.co_flags & flag)
+        raise TypeError(f"{name} is {why}")
