@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 from pages import code_of
@@ -325,6 +326,58 @@ def test_the_program_of_the_page(tmp_path):
         with server.send("/report?seconds=3600"):
             server.expect("begun", 2)
         server.expect("closed", 2)
+
+
+def test_what_has_begun_before_the_whole_answer_was_sent_is_left_alone_then():
+    begun, gate, done = threading.Event(), threading.Event(), []
+
+    def work():
+        begun.set()
+        done.append(gate.wait(PATIENCE))
+
+    async def app(_, receive, send):
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, work)
+            while not begun.is_set():
+                await anyio.sleep(0.001)
+            await send({"type": "http.response.body"})
+            left.set()
+            assert (await receive())["type"] == "http.disconnect"
+            await anyio.sleep(0.05)  # it would have been stopped
+            gate.set()
+
+    async def main():
+        scope = {"type": "http", "headers": []}
+        await InterruptOnDisconnect(app)(scope, receive, send)
+
+    async def receive():
+        while not left.is_set():
+            await anyio.sleep(0.001)
+        return {"type": "http.disconnect"}
+
+    async def send(_):
+        pass
+
+    left = threading.Event()
+    anyio.run(main)
+    assert done == [True]
+
+
+def test_a_client_that_asks_first_is_told_to_go_on_when_the_application_reads():
+    read = []
+
+    async def receive():
+        read.append(1)
+        return {"type": "http.disconnect"}
+
+    async def app(_, receive, __):
+        await anyio.sleep(0.01)
+        assert read == []
+        await receive()
+        assert read == [1]
+
+    scope = {"type": "http", "headers": [(b"expect", b"100-continue")]}
+    anyio.run(InterruptOnDisconnect(app), scope, receive, None)
 
 
 def test_web_sockets_are_left_alone_and_errors_are_the_applications():

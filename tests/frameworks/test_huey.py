@@ -13,7 +13,7 @@ from bodies import LIMIT
 from pages import reading
 from said import Said
 from servers import redis_server, start
-from support import PATIENCE, run_python, until
+from support import PATIENCE, expect_script, run_python, until
 
 huey = pytest.importorskip("huey")
 pytest.importorskip("redis")
@@ -169,6 +169,33 @@ def test_a_storage_that_is_down_is_told_once_and_timeouts_work(app, tmp_path):
     assert task.said() == ["begin", "ThreadExit deadline", "finally"]
     assert consumer.log.read_text().count(said) == 1
     consumer.close()
+
+
+def test_nothing_is_kept_of_a_task_that_has_ended():
+    expect_script(
+        """
+        import gc, threading, weakref
+        from huey import MemoryHuey
+        from interruption.huey import interrupt_tasks
+
+        huey = MemoryHuey()
+        interrupt_tasks(huey)
+
+        @huey.task()
+        def quick():
+            print("runs")
+
+        task = quick.s()
+        kept = weakref.ref(task)
+        worker = threading.Thread(target=huey.execute, args=(task,))
+        worker.start()
+        worker.join()
+        del task, worker
+        gc.collect()
+        print(kept())
+        """,
+        stdout="runs\nNone\n",
+    )
 
 
 @pytest.mark.parametrize("times", [{"look_every": 0}, {"report_after": float("nan")}])

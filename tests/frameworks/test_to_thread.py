@@ -560,3 +560,36 @@ def test_a_second_ctrl_c_breaks_off_a_wait_of_the_cleanup_on_trio():
         str(__import__("pathlib").Path(__file__).parents[1]),
         stdout="KeyboardInterrupt\n",
     )
+
+
+def test_ctrl_c_is_not_lost_for_a_function_that_returns_on_trio():
+    pytest.importorskip("trio")
+    expect_script(
+        """
+        import os, signal, threading, trio
+        from interruption.trio import to_thread
+
+        begun = threading.Event()
+
+        def work():
+            try:
+                begun.set()
+                while True:
+                    pass
+            except BaseException:
+                return 7
+
+        def ask():
+            begun.wait()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            print(trio.run(to_thread.run_sync, work))
+        except KeyboardInterrupt:
+            print("KeyboardInterrupt")
+        asker.join()
+        """,
+        stdout="KeyboardInterrupt\n",
+    )
