@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import interruption
 import pytest
@@ -35,7 +36,7 @@ from interruption import (
     timeout_at,
     wait_for_interruption,
 )
-from support import expect_script, in_thread, until
+from support import expect_script, in_thread, run_script, until
 
 SOON = 0.02
 LIMITS = [timeout, timeout_at, move_on_after]
@@ -244,6 +245,29 @@ def test_a_retry_loop_ends_with_the_outer_limit():  # S23
                     time.sleep(1000)
         assert far.expired()
         assert tries > 0
+
+
+ON_TIME = """
+    import os, time
+    from interruption import timeout
+
+    before = set(os.listdir("/proc/self/task"))
+    with timeout(3600):
+        [timer] = set(os.listdir("/proc/self/task")) - before
+        try:
+            while open(f"/proc/{timer}/timerslack_ns").read() != "1\\n":
+                time.sleep(0.001)
+        except PermissionError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/timerslack_ns").exists(), reason="Linux has it")
+def test_the_timer_wakes_when_it_is_due_and_not_when_the_kernel_likes():  # S27
+    done = run_script(ON_TIME)
+    assert (done.returncode, done.stderr) == (0, "")
+    if done.stdout:
+        pytest.skip(f"another thread's slack cannot be read here: {done.stdout}")
 
 
 def test_none_and_infinity_are_no_limit():  # S27

@@ -53,6 +53,11 @@ void itr_parker_destroy(itr_parker *parker);
 /* Owner only. Take the permit, sleeping until it is given or the deadline passes. */
 itr_park_result itr_park(itr_parker *parker, itr_deadline deadline);
 
+/* From here on the calling thread, one of the library's own, sleeps until its deadlines and no
+   longer. Linux lets others sleep up to 50 us more, to wake several at once: also those that wait
+   for the GIL. */
+void itr_park_on_time(void);
+
 /* Give the permit and wake the owner if it sleeps. Safe in any thread. The parker must stay
    alive until this returns. */
 void itr_unpark(itr_parker *parker);

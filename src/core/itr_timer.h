@@ -50,6 +50,16 @@ itr_watch_deadline(itr_record *record, itr_deadline deadline, bool *asked)
                : 0;
 }
 
+/* The same of one that cannot have passed, as the caller knows who has just put it so far off. */
+static inline int
+itr_watch_far_deadline(itr_record *record, itr_deadline deadline, bool *asked)
+{
+    *asked = false;
+    return deadline < atomic_load_explicit(&record->looked_at, memory_order_relaxed)
+               ? itr_watch_deadlines(record, asked)
+               : 0;
+}
+
 /* What there is, for tests and diagnosis. */
 typedef struct {
     size_t records; /* that are to be looked at */

@@ -162,6 +162,7 @@ static void *
 run_timer(void *unused)
 {
     bool lingered = false;
+    itr_park_on_time();
     lock_timer();
     while (timer.count > 0 || !lingered) {
         itr_deadline now = itr_now();

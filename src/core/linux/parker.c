@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,12 @@ void
 itr_parker_init(itr_parker *parker)
 {
     atomic_init(&parker->state, ITR_PARKER_EMPTY);
+}
+
+void
+itr_park_on_time(void)
+{
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* nanoseconds */
 }
 
 void

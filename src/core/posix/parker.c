@@ -25,6 +25,11 @@ itr_parker_init(itr_parker *parker)
 }
 
 void
+itr_park_on_time(void)
+{
+}
+
+void
 itr_parker_destroy(itr_parker *parker)
 {
     itr_wake_fd_close(&parker->bell);

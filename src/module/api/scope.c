@@ -36,41 +36,33 @@ void (*mod_scope_entering)(void);
 /* Of a delay as long as that, some milliseconds are a thousandth. */
 static const int64_t LONG_DELAY = INT64_C(10000000000);
 
-/* It is entered for the first time: a time that counts from that begins now. Under the mutex. */
-static inline void
+/* It is entered for the first time: a time that counts from that begins now. Under the mutex.
+   Returns whether that is for long. */
+static inline bool
 begin_time(mod_scope *of)
 {
     of->generation = atomic_load_explicit(&mod_scope_forks, memory_order_relaxed);
-    if (of->delay != Py_HUGE_VAL && of->when == Py_HUGE_VAL) {
-        int64_t nanoseconds = mod_nanoseconds_up(of->delay);
-        itr_deadline at = nanoseconds < LONG_DELAY ? itr_deadline_after(nanoseconds)
-                                                   : itr_deadline_about(nanoseconds);
-        of->when = at == ITR_NEVER ? (double)itr_now() / 1e9 + of->delay : Py_NAN;
-        of->deadline = at;
+    if (of->delay == Py_HUGE_VAL || of->when != Py_HUGE_VAL) {
+        return false;
     }
+    int64_t nanoseconds = mod_nanoseconds_up(of->delay);
+    bool is_long = nanoseconds >= LONG_DELAY;
+    itr_deadline at = is_long ? itr_deadline_about(nanoseconds) : itr_deadline_after(nanoseconds);
+    of->when = at == ITR_NEVER ? (double)itr_now() / 1e9 + of->delay : Py_NAN;
+    of->deadline = at;
+    return is_long;
 }
 
-/* Note that the calling thread is in it, and what its deadline is. `once`: as the only one, if it
-   is a time limit. 0, or -1 with an exception set. */
-static int
-add_thread(mod_scope *of, bool once, mod_thread *thread, itr_deadline *deadline)
+/* What its entry has to know of its deadline. */
+typedef struct {
+    itr_deadline at;
+    bool far; /* its time has just begun, and is long: it cannot have passed */
+} entry_deadline;
+
+/* `added`: see mod_scope_add_thread. */
+MOD_SELDOM static int
+complain_of_entry(int added)
 {
-    uintptr_t thread_id = thread->record->thread_id;
-    mod_scope_lock(of);
-    bool used = once && of->kind != MOD_SCOPE_PLAIN && of->was_entered;
-    if (!of->was_entered) {
-        begin_time(of);
-    }
-    int added = mod_scope_add_thread(of, thread_id);
-    if (added > 0 && used) {
-        mod_scope_remove_thread(of, thread_id);
-    }
-    if (added > 0 && !used) {
-        of->entering++;
-        thread->entering = (PyObject *)of;
-    }
-    *deadline = mod_scope_deadline(of);
-    mod_scope_unlock(of);
     if (added < 0) {
         PyErr_NoMemory();
     }
@@ -78,13 +70,36 @@ add_thread(mod_scope *of, bool once, mod_thread *thread, itr_deadline *deadline)
         PyErr_SetString(PyExc_RuntimeError, "it has been entered by this thread already, and not "
                                             "left: make an object for each block");
     }
-    else if (used) {
+    else {
         PyErr_SetString(PyExc_RuntimeError,
                         "this time limit has been entered before: make one for each `with` "
                         "statement; or a Scope, which several threads may enter, and reschedule() "
                         "that");
     }
-    return added > 0 && !used ? 0 : -1;
+    return -1;
+}
+
+/* Note that the calling thread is in it, and what its deadline is. `once`: as the only one, if it
+   is a time limit. 0, or -1 with an exception set. */
+static inline int
+add_thread(mod_scope *of, bool once, mod_thread *thread, entry_deadline *deadline)
+{
+    uintptr_t thread_id = thread->record->thread_id;
+    mod_scope_lock(of);
+    bool used = once && of->kind != MOD_SCOPE_PLAIN && of->was_entered;
+    deadline->far = !of->was_entered && begin_time(of);
+    int added = mod_scope_add_thread(of, thread_id);
+    bool good = added > 0 && !used;
+    if (good) {
+        of->entering++;
+        thread->entering = (PyObject *)of;
+    }
+    else if (added > 0) {
+        mod_scope_remove_thread(of, thread_id);
+    }
+    deadline->at = mod_scope_deadline(of);
+    mod_scope_unlock(of);
+    return good ? 0 : complain_of_entry(added);
 }
 
 /* A first entry has come to nothing: to a time limit it is as if there had been none; a plain scope
@@ -149,11 +164,12 @@ begin_anew(mod_scope *of, itr_record *record, itr_deadline deadline)
 /* The calling thread has entered it, with that deadline: what has it missed meanwhile? 0, or -1
    with an exception set. */
 static int
-catch_up(mod_scope *of, mod_thread *thread, itr_deadline deadline)
+catch_up(mod_scope *of, mod_thread *thread, entry_deadline deadline)
 {
     itr_record *record = thread->record;
     mod_scope_lock(of);
-    for (itr_deadline newer; (newer = mod_scope_deadline(of)) != deadline; deadline = newer) {
+    for (itr_deadline newer; (newer = mod_scope_deadline(of)) != deadline.at;) {
+        deadline = (entry_deadline){newer, false};
         mod_scope_unlock(of);
         begin_anew(of, record, newer);
         mod_scope_lock(of);
@@ -163,7 +179,8 @@ catch_up(mod_scope *of, mod_thread *thread, itr_deadline deadline)
     thread->entering = NULL;
     mod_scope_unlock(of);
     bool expired;
-    int error = itr_watch_deadline(record, deadline, &expired);
+    int error = deadline.far ? itr_watch_far_deadline(record, deadline.at, &expired)
+                             : itr_watch_deadline(record, deadline.at, &expired);
     if (error != 0) {
         return mod_complain_about_timer(error);
     }
@@ -255,13 +272,13 @@ thread_of_now(const mod_scope *of)
 static mod_thread *
 enter_scope(mod_scope *of, bool once)
 {
-    itr_deadline deadline;
+    entry_deadline deadline;
     mod_thread *thread = thread_of_now(of);
     if (thread == NULL || add_thread(of, once, thread, &deadline) < 0) {
         return NULL;
     }
     BEING_ENTERED();
-    if (enter_block(thread, of, deadline) < 0) {
+    if (enter_block(thread, of, deadline.at) < 0) {
         remove_thread(of, thread);
         return NULL;
     }
