@@ -152,7 +152,7 @@ MUTATIONS = [
          "        if _original in (None, present):", "        if present:"),
     ),
     *_rows("waitress", "wsgi.py", "frameworks/test_wsgi.py",
-        ("the limit is for all parts", "many_parts",
+        ("the limit is for all parts", "parts_of_an_answer",
          "max(self._until - time.monotonic(), 0)", "self._seconds"),
         ("the answer is closed", "is_closed",
          "            close()\n", "            pass\n"),
