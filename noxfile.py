@@ -211,7 +211,8 @@ def frameworks(session: nox.Session) -> None:
     packages = [package for extra in EXTRAS for package in pinned[extra]] + USED_WITH_EXTRAS
     for package in dict.fromkeys(packages):
         session.install("--only-binary", ":all:", package, success_codes=[0, 1])
-    session.run("pytest", "tests/frameworks", *session.posargs)
+    side_by_side = ["-n", "3", "--dist", "loadgroup"]  # they mostly wait
+    session.run("pytest", "tests/frameworks", *side_by_side, *session.posargs)
 
 
 @nox.session(python=_interpreters())

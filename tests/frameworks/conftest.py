@@ -15,6 +15,17 @@ from support import until
 __all__ = ["redis_socket"]  # a fixture, found here
 
 
+# Any worker of pytest-xdist may run a test of these; of others one has the file, and its servers.
+WITHOUT_SERVERS = ("extras", "pages", "pytest_plugin", "table", "to_thread")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") not in WITHOUT_SERVERS:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture
 def own_threads() -> tuple[str, ...]:
     """How the names of threads begin that the framework keeps for itself."""
