@@ -20,9 +20,15 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 AT_ONCE = 16
 
 
-def round_of_tasks(client, first, pick, between, path):
-    """Some tasks: which were cancelled and when, and what came out wrong."""
+def round_of_tasks(clients, first, pick, between, path):
+    """Some tasks: which were cancelled and when, and what came out wrong.
+
+    Whoever has cancelled a key hears of it from dask, and cancels what it then has by that name: so
+    another client wants it again.
+    """
     import dask_tasks
+
+    client, other = clients
 
     numbers = range(first, first + AT_ONCE)
     futures = {
@@ -38,7 +44,7 @@ def round_of_tasks(client, first, pick, between, path):
         cancelled[number] = time.time()
         futures.pop(number).cancel()
         if pick.random() < 0.3:
-            futures[number] = client.submit(
+            futures[number] = other.submit(
                 dask_tasks.work, number, 0.01, False, path, key=f"work-{number}"
             )
     wrong = []
@@ -66,10 +72,10 @@ def main(tasks=5000, shortest=0.05, longest=0.5, seed=1):
         with LocalCluster(
             n_workers=2, threads_per_worker=2, dashboard_address=None,
             silence_logs=logging.CRITICAL, local_directory=folder,
-        ) as cluster, Client(cluster) as client:  # fmt: skip
+        ) as cluster, Client(cluster) as other, Client(cluster) as client:  # fmt: skip
             client.register_plugin(InterruptCancelled())
             while done < tasks:
-                more, bad = round_of_tasks(client, done, pick, (shortest, longest), path)
+                more, bad = round_of_tasks((client, other), done, pick, (shortest, longest), path)
                 cancelled |= more
                 wrong += bad
                 done += AT_ONCE
