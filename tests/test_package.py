@@ -70,7 +70,9 @@ def test_importing_it_imports_little_besides():
         "interruption",
         "interruption._arguments",
         "interruption._interruption",
+        "interruption._monitoring",
         "interruption._protected",
+        "interruption._self_test",
     }
 
 

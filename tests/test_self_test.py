@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from interruption import blocking
-from interruption._interruption import _refused, _self_test
+from interruption import _interruption, blocking
+from interruption._self_test import check_forms, find_refusal
 from support import expect_script, run_python
 
 # A micro release with another bytecode, say: everything else is as it was.
@@ -14,8 +14,8 @@ OTHER_BYTECODE = "import importlib._bootstrap_external as it; it.MAGIC_NUMBER = 
 
 
 def test_this_interpreter_is_as_expected():
-    assert _self_test() is None
-    assert _refused() is None
+    assert find_refusal(None) is None
+    assert _interruption._refused is None  # noqa: SLF001
     assert blocking.status().refused == ()
 
 
@@ -29,7 +29,7 @@ def f(a): #.
 
 
 def test_forms_that_are_as_marked_are_found_so():
-    assert _self_test(TRY) is None
+    assert check_forms(TRY) is None
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_forms_that_are_as_marked_are_found_so():
     ],
 )
 def test_every_mark_is_looked_at(mark, line):
-    said = _self_test(f"{TRY}{line} #{mark}\n")
+    said = check_forms(f"{TRY}{line} #{mark}\n")
     assert said is not None
     assert line.strip() in said
 
 
 def test_a_with_is_entered_on_its_line():  # what is left on it is not enough
-    said = _self_test("def f(a):\n with (lambda: #.\n  a)(): pass #w\n")
+    said = check_forms("def f(a):\n with (lambda: #.\n  a)(): pass #w\n")
     assert said is not None
     assert "a)(): pass" in said
 
@@ -68,22 +68,28 @@ def test_a_with_is_entered_on_its_line():  # what is left on it is not enough
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="a comprehension is a function of its own")
 def test_a_loop_in_the_middle_of_a_statement_is_no_cleanup():
     text = TRY + "  (lambda: a( #.\n   [b for b in a])), a #F\n"
-    assert "[b for b in a]" in _self_test(text)
+    assert "[b for b in a]" in check_forms(text)
 
 
 @pytest.mark.parametrize("mark", "fFe")
 def test_what_is_before_a_try_is_no_cleanup(mark):
-    assert "try:" in _self_test(TRY.replace("#g", f"#{mark}"))
+    assert "try:" in check_forms(TRY.replace("#g", f"#{mark}"))
 
 
 def test_nor_is_a_function_in_an_except():
     text = "def f(a):\n try:\n  a()\n except OSError:\n  (lambda: a())() #e\n"
-    assert "lambda" in _self_test(text)
+    assert "lambda" in check_forms(text)
+
+
+def test_a_strange_layout_is_refused_and_named(monkeypatch):
+    monkeypatch.setattr(_interruption, "_refused", None)  # to be put back
+    assert "PyThreadState.interp is not where it was" in find_refusal("PyThreadState.interp")
+    assert any("PyThreadState.interp" in said for said in blocking.status().refused)
 
 
 def test_what_does_not_compile_is_an_error():
     with pytest.raises(SyntaxError):
-        _self_test("def f(: #p\n")
+        check_forms("def f(: #p\n")
 
 
 def test_another_bytecode_is_refused_and_named():

@@ -41,7 +41,9 @@ are none here; and a program that has imported this package before it runs pytes
 import atexit as _atexit
 import os as _os
 
+from . import _monitoring as _monitoring  # called by the compiled part, in the first region
 from . import _protected as _protected  # tells the compiled part what is never interrupted
+from . import _self_test as _self_test  # the same
 from ._interruption import (
     _C_API as _C_API,  # found here by the C header
 )

@@ -125,7 +125,7 @@ def status() -> Status:
 
 def _refused() -> Iterator[str]:
     """Whose name the table of what is never left half-made has, and which is not there (S31)."""
-    reason = _interruption._refused()  # noqa: SLF001
+    reason = _interruption._refused  # noqa: SLF001
     if reason is not None:
         version = sys.version.split()[0]
         yield f"nothing is raised between statements, because Python {version} is unknown: {reason}"

@@ -168,8 +168,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_seconds", mod_seconds_method, METH_VARARGS, ", given, name"),
     PRIVATE("_blocking_enable", mod_blocking_enable, METH_NOARGS, ""),
     PRIVATE("_blocking_disable", mod_blocking_disable, METH_NOARGS, ""),
-    PRIVATE("_self_test", mod_self_test, METH_VARARGS, ", forms=None"),
-    PRIVATE("_refused", mod_refused, METH_NOARGS, ""),
+    PRIVATE("_safepoints", mod_safepoints_method, METH_VARARGS, ", code, since=-1"),
     PRIVATE("_makers", mod_makers, METH_NOARGS, ""),
     PRIVATE("_blocking_status", mod_blocking_status, METH_NOARGS, ""),
     MOD_TESTING_METHODS,
@@ -234,8 +233,10 @@ module_exec(PyObject *module)
     }
     state->module = module;
     if (PyModule_AddStringConstant(module, "_version", INTERRUPTION_VERSION) < 0 ||
-        mod_check_frames() < 0 || mod_code_init() < 0 || mod_regions_init() < 0 ||
-        mod_marks_init() < 0 || mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
+        PyModule_AddIntConstant(module, "_magic_number", INTERRUPTION_MAGIC_NUMBER) < 0 ||
+        PyModule_AddObjectRef(module, "_refused", Py_None) < 0 || mod_check_frames() < 0 ||
+        mod_code_init() < 0 || mod_regions_init() < 0 || mod_marks_init() < 0 ||
+        mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
         mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
         mod_group_init(module) < 0 || mod_signal_hook_init(module) < 0 ||

@@ -8,7 +8,6 @@
 
 #include "thread/held_locks.h"
 #include "thread/target.h"
-#include "safepoints/code.h"
 
 static PyObject *
 place(PyObject *code, int lasti)
@@ -134,30 +133,4 @@ mod_testing_while_entering(PyObject *Py_UNUSED(module), PyObject *function)
     Py_XSETREF(while_entering, Py_NewRef(function));
     mod_scope_entering = call_while_entering;
     Py_RETURN_NONE;
-}
-
-PyObject *
-mod_testing_safepoints(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyCodeObject *code;
-    int since = -1;
-    if (!PyArg_ParseTuple(args, "O!|i:_safepoints", &PyCode_Type, &code, &since)) {
-        return NULL;
-    }
-    const mod_code *known = mod_code_of(code);
-    PyObject *list = known == NULL ? NULL : PyList_New(0);
-    Py_ssize_t size = list == NULL ? 0 : 2 * Py_SIZE(code);
-    for (int offset = 0; offset < size; offset += 2) {
-        PyObject *item =
-            Py_BuildValue("(iIii)", offset, mod_safepoint_flags(known->points, offset),
-                          (int)mod_safepoint_cleanup(known->points, offset, since),
-                          (int)mod_safepoint_cleanup_outside(known->points, offset, since));
-        int failed = item == NULL ? -1 : PyList_Append(list, item);
-        Py_XDECREF(item);
-        if (failed) {
-            Py_CLEAR(list);
-            break;
-        }
-    }
-    return list;
 }

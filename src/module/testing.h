@@ -14,10 +14,6 @@ PyObject *mod_testing_held_place(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_size(PyObject *module, PyObject *unused);
 PyObject *mod_testing_held_by(PyObject *module, PyObject *ident); /* of a thread in a region */
 
-/* _safepoints(code, since=-1, /): what may happen at each code unit of a code object. A list with
-   an entry for each: (offset, flags, cleanup, cleanup but for that of the innermost `with`). */
-PyObject *mod_testing_safepoints(PyObject *module, PyObject *args);
-
 /* _while_entering(function, /): call it once, when a scope is being entered. */
 PyObject *mod_testing_while_entering(PyObject *module, PyObject *function);
 
@@ -26,7 +22,6 @@ PyObject *mod_testing_fork_while_locked(PyObject *module, PyObject *fork);
 
 #define MOD_TESTING_METHODS                                                                        \
     {"_held", mod_testing_held, METH_NOARGS, NULL},                                                \
-        {"_safepoints", mod_testing_safepoints, METH_VARARGS, NULL},                               \
         {"_held_place", mod_testing_held_place, METH_NOARGS, NULL},                                \
         {"_fork_while_locked", mod_testing_fork_while_locked, METH_O, NULL},                       \
         {"_while_entering", mod_testing_while_entering, METH_O, NULL},                             \

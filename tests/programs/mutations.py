@@ -31,9 +31,9 @@ NO_TESTS = 5  # what pytest ends with if it has found none
 
 SELF_TEST = Mutation(
     "the self-test refuses nothing",
-    "src/module/safepoints/self_test.c",
-    "done = compare_lines(",
-    "(void)compare_lines(",
+    "python/interruption/_self_test.py",
+    "refused = check_forms(_FORMS)",
+    "refused = check_forms(_FORMS) and None",
 )
 
 

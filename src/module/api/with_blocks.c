@@ -66,7 +66,9 @@ start_regions(mod_state *state, mod_thread *thread, uint8_t kind)
     if (thread->started || (kind & MOD_BLOCK_SHIELD)) {
         return 0;
     }
-    mod_self_test_once();
+    if (mod_self_test_once() < 0) {
+        return -1;
+    }
     bool connects = statements && !mod_statements_are_refused();
     if ((connects && mod_events_start(state, mod_deliver) < 0) || mod_blocking_start() < 0) {
         return -1;

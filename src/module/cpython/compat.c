@@ -22,7 +22,7 @@
 #endif
 
 #define FREE MOD_MUTEX_INIT
-#define ALL_FREE {FREE, FREE, FREE, FREE, FREE, FREE, FREE, FREE}
+#define ALL_FREE {FREE, FREE, FREE, FREE, FREE, FREE, FREE}
 
 struct mod_mutexes mod_mutexes = ALL_FREE;
 

@@ -174,7 +174,7 @@ mod_mutex_reset(mod_mutex *mutex)
 
 /* Those that guard what there is once, each named for the file that it is of. */
 extern struct mod_mutexes {
-    mod_mutex code, families, interpose, late_threads, self_test, signal_hook, threads, tls;
+    mod_mutex code, families, interpose, late_threads, signal_hook, threads, tls;
 } mod_mutexes;
 
 /* In the child of a fork: whoever held them is not there. See lifecycle.h. */

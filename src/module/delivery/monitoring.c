@@ -17,11 +17,11 @@
 #include "safepoints/protected.h"
 #include "delivery/running.h"
 
-enum { NO_TOOL = -1 };
-
+/* What interruption/_monitoring.py has told. */
 typedef struct {
     mod_deliverer *deliver;
-    int tool; /* our tool id */
+    PyObject *told; /* strong: the tuple of what follows */
+    int tool;       /* our tool id */
     PyObject *set_local_events;
     PyObject *set_events;
     PyObject *disable;
@@ -40,6 +40,13 @@ static connection *
 connection_now(void)
 {
     return atomic_load_explicit(&connected, memory_order_acquire);
+}
+
+static void
+free_connection(connection *made)
+{
+    Py_DECREF(made->told);
+    PyMem_RawFree(made);
 }
 
 /* Arming. ------------------------------------------------------------------------------------- */
@@ -289,139 +296,57 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 
 /* Connecting. --------------------------------------------------------------------------------- */
 
-static void
-free_connection(connection *made)
-{
-    Py_XDECREF(made->set_local_events);
-    Py_XDECREF(made->set_events);
-    Py_XDECREF(made->disable);
-    PyMem_RawFree(made);
-}
-
-/* RuntimeError: who has all the tool ids. */
-static void
-complain_no_tool(PyObject *monitoring)
-{
-    PyObject *names = PyList_New(0);
-    for (int i = 0; i < 6 && names != NULL; i++) {
-        PyObject *name = PyObject_CallMethod(monitoring, "get_tool", "i", i);
-        if (name == NULL || PyList_Append(names, name) < 0) {
-            Py_CLEAR(names);
-        }
-        Py_XDECREF(name);
-    }
-    if (names != NULL) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "no tool id of sys.monitoring is free, so nothing can be interrupted between "
-                     "statements: they are taken by %R; stop one of these tools before the first "
-                     "region is entered, or use allow_interruption(async_interrupt=False)",
-                     names);
-        Py_DECREF(names);
-    }
-}
-
-/* Take a tool id: those first that are not meant for somebody else. NO_TOOL with an exception set.
- */
-static int
-take_tool(PyObject *monitoring)
-{
-    static const int wanted[] = {4, 3, 5, 2, 1, 0};
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-        PyObject *done =
-            PyObject_CallMethod(monitoring, "use_tool_id", "is", wanted[i], "interruption");
-        if (done != NULL) {
-            Py_DECREF(done);
-            return wanted[i];
-        }
-        if (!PyErr_ExceptionMatches(PyExc_ValueError)) {
-            return NO_TOOL;
-        }
-        PyErr_Clear();
-    }
-    complain_no_tool(monitoring);
-    return NO_TOOL;
-}
-
-static int
-register_callback(PyObject *monitoring, int tool, long event, PyMethodDef *method, PyObject *module)
-{
-    PyObject *callback = PyCFunction_New(method, module);
-    if (callback == NULL) {
-        return -1;
-    }
-    PyObject *earlier =
-        PyObject_CallMethod(monitoring, "register_callback", "ilO", tool, event, callback);
-    Py_DECREF(callback);
-    Py_XDECREF(earlier);
-    return earlier == NULL ? -1 : 0;
-}
-
-/* The events that we are called for. */
-enum { LINE, JUMP, CALL, PY_START, PY_RESUME, INSTRUCTION, HANDLED };
-
-static PyMethodDef handlers[HANDLED] = {
-    [LINE] = {"LINE", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL},
-    [JUMP] = {"JUMP", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL},
-    [CALL] = {"CALL", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL},
-    [PY_START] = {"PY_START", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
-    [PY_RESUME] = {"PY_RESUME", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
-    [INSTRUCTION] = {"INSTRUCTION", _PyCFunction_CAST(on_instruction), METH_FASTCALL, NULL},
+/* What we are called for. */
+static PyMethodDef handlers[] = {
+    {"LINE", _PyCFunction_CAST(on_line), METH_FASTCALL, NULL},
+    {"JUMP", _PyCFunction_CAST(on_jump), METH_FASTCALL, NULL},
+    {"CALL", _PyCFunction_CAST(on_call), METH_FASTCALL, NULL},
+    {"PY_START", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
+    {"PY_RESUME", _PyCFunction_CAST(on_entry), METH_FASTCALL, NULL},
+    {"INSTRUCTION", _PyCFunction_CAST(on_instruction), METH_FASTCALL, NULL},
 };
 
-static int
-find_events(PyObject *monitoring, long numbers[HANDLED])
+/* Our callbacks by their events' names: a dict, or NULL with an exception set. */
+static PyObject *
+make_callbacks(PyObject *module)
 {
-    PyObject *events = PyObject_GetAttrString(monitoring, "events");
-    for (int i = 0; events != NULL && i < HANDLED; i++) {
-        PyObject *number = PyObject_GetAttrString(events, handlers[i].ml_name);
-        numbers[i] = number == NULL ? -1 : PyLong_AsLong(number);
-        Py_XDECREF(number);
-        if (numbers[i] < 0) {
-            Py_CLEAR(events);
+    PyObject *callbacks = PyDict_New();
+    for (size_t i = 0; callbacks != NULL && i < sizeof(handlers) / sizeof(*handlers); i++) {
+        PyObject *callback = PyCFunction_New(&handlers[i], module);
+        if (callback == NULL ||
+            PyDict_SetItemString(callbacks, handlers[i].ml_name, callback) < 0) {
+            Py_CLEAR(callbacks);
         }
+        Py_XDECREF(callback);
     }
-    Py_XDECREF(events);
-    return events == NULL ? -1 : 0;
+    return callbacks;
 }
 
-static int
-fill_connection(connection *made, PyObject *monitoring, PyObject *module)
+/* Have the interpreter told of them. NULL with an exception set. */
+static connection *
+connect_to_interpreter(PyObject *module)
 {
-    long numbers[HANDLED];
-    if (find_events(monitoring, numbers) < 0) {
-        return -1;
+    PyObject *callbacks = make_callbacks(module);
+    PyObject *python = callbacks == NULL ? NULL : PyImport_ImportModule("interruption._monitoring");
+    PyObject *told = python == NULL ? NULL : PyObject_CallMethod(python, "connect", "O", callbacks);
+    Py_XDECREF(python);
+    Py_XDECREF(callbacks);
+    if (told == NULL) {
+        return NULL;
     }
-    made->set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
-    made->set_events = PyObject_GetAttrString(monitoring, "set_events");
-    made->disable = PyObject_GetAttrString(monitoring, "DISABLE");
-    if (made->set_local_events == NULL || made->set_events == NULL || made->disable == NULL) {
-        return -1;
+    connection *made = PyMem_RawMalloc(sizeof(*made));
+    if (made == NULL) {
+        Py_DECREF(told);
+        (void)PyErr_NoMemory();
+        return NULL;
     }
-    made->all = numbers[LINE] | numbers[JUMP] | numbers[CALL] | numbers[PY_START];
-    made->heads = made->all | numbers[INSTRUCTION];
-    made->calls = numbers[CALL];
-    made->entries = numbers[PY_START] | numbers[PY_RESUME];
-    made->tool = take_tool(monitoring);
-    for (int i = 0; made->tool != NO_TOOL && i < HANDLED; i++) {
-        if (register_callback(monitoring, made->tool, numbers[i], &handlers[i], module) < 0) {
-            return -1;
-        }
+    made->told = told;
+    if (!PyArg_ParseTuple(told, "iOOOllll", &made->tool, &made->set_local_events, &made->set_events,
+                          &made->disable, &made->all, &made->heads, &made->calls, &made->entries)) {
+        free_connection(made);
+        return NULL;
     }
-    return made->tool == NO_TOOL ? -1 : 0;
-}
-
-/* Free it and its tool id. Keeps the exception that is set. */
-static void
-disconnect(connection *made, PyObject *monitoring)
-{
-    mod_raised raised = mod_put_aside();
-    if (made->tool != NO_TOOL) {
-        PyObject *done = PyObject_CallMethod(monitoring, "free_tool_id", "i", made->tool);
-        Py_XDECREF(done);
-        PyErr_Clear();
-    }
-    free_connection(made);
-    mod_put_back(raised);
+    return made;
 }
 
 int
@@ -430,26 +355,16 @@ mod_events_start(mod_state *state, mod_deliverer *deliver)
     if (connection_now() != NULL) {
         return 0;
     }
-    PyObject *monitoring = PySys_GetObject("monitoring"); /* borrowed */
-    connection *made = PyMem_RawCalloc(1, sizeof(*made));
-    if (monitoring == NULL || made == NULL) {
-        PyMem_RawFree(made);
-        PyErr_SetString(PyExc_RuntimeError, "sys.monitoring is not there: nothing can be "
-                                            "interrupted between statements");
+    connection *none = NULL, *made = connect_to_interpreter(state->module);
+    if (made == NULL) {
         return -1;
     }
     made->deliver = deliver;
-    made->tool = NO_TOOL;
-    Py_INCREF(monitoring);
-    connection *none = NULL;
-    int status = fill_connection(made, monitoring, state->module);
-    /* All that can run other people's code is behind us; another thread, or that code, may have
-       been faster. */
-    if (status < 0 || !atomic_compare_exchange_strong(&connected, &none, made)) {
-        disconnect(made, monitoring);
+    /* Another thread, or code of others that ran meanwhile, may have been faster. */
+    if (!atomic_compare_exchange_strong(&connected, &none, made)) {
+        free_connection(made);
     }
-    Py_DECREF(monitoring);
-    return status;
+    return 0;
 }
 
 void
