@@ -36,7 +36,6 @@ from chance import seeded
 LIMIT = 0.004
 ATTEMPTS = 8  # each twice as long: on a loaded machine the limit comes at a chance moment
 SKIPPED = {
-    "_signal.pause",  # takes no arguments, and waits for a signal
     "_signal.sigwait",  # no handler ends it: see blocking_calls/signals.py
     "_imp.exec_dynamic",
     "_imp.exec_builtin",
@@ -144,8 +143,7 @@ def on_child(arena: Arena, name: str) -> Made:
             return "was there"
         return "was reaped"
 
-    valid = {"waitpid": (child, 0), "wait": (), "wait3": (0,), "wait4": (child, 0)}
-    return getattr(os, name), valid.get(name, (os.P_PID, child, os.WEXITED)), end
+    return getattr(os, name), () if name == "wait" else (child, 0), end
 
 
 def on_descriptor(arena: Arena, name: str) -> Made:
@@ -351,7 +349,7 @@ def on_tls(arena: Arena, name: str) -> Made:
     return getattr(near._sslobj, name), valid.get(name, ()), near.pending
 
 
-CHILDREN = ("wait", "waitpid", "wait3", "wait4", "waitid")
+CHILDREN = ("wait", "waitpid", "wait4")
 PLACES: dict[str, Callable[[Arena, str], Made]] = {
     "_thread.LockType": on_lock,
     "_thread.RLock": on_rlock,

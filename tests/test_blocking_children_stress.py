@@ -28,7 +28,6 @@ COMMAND = ["sh", "-c", "exit 3"]
 WAYS: dict[str, Any] = {
     "wait": os.wait,
     "waitpid": lambda: os.waitpid(-1, 0),
-    "wait3": lambda: os.wait3(0)[:2],
     "group": lambda: os.waitpid(0, 0),
 }
 

@@ -202,18 +202,13 @@ def of_children(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str,
     child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     stack.callback(child.communicate, b"")
     pid = child.pid
-    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return {
         "waitpid": lambda: os.waitpid(pid, os.WNOHANG),
-        "wait3": lambda: os.wait3(os.WNOHANG),
         "wait4": lambda: os.wait4(pid, os.WNOHANG),
-        "waitid": lambda: os.waitid(os.P_PID, pid, options),
         "Popen.poll": child.poll,
     }, {
         "waitpid": lambda: os.waitpid(pid, 0),
-        "wait3": lambda: os.wait3(0),
         "wait4": lambda: os.wait4(pid, 0),
-        "waitid": lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT),
         "Popen.wait": child.wait,
     }
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import Any
 
-from .base import Call, leave_out
+from .base import Call
 
 
 class _Child(Call):
@@ -85,36 +85,9 @@ class Wait(_Child):
         return os.wait()
 
 
-class Wait3(_Child):
-    def wait(self) -> Any:
-        return os.wait3(0)
-
-
 class Wait4(_Child):
     def wait(self) -> Any:
         return os.wait4(self.pid, options=0)
-
-
-class Waitid(_Child):
-    def wait(self) -> Any:
-        return tuple(os.waitid(os.P_PID, self.pid, os.WEXITED))
-
-
-class WaitidAny(_Child):
-    def wait(self) -> Any:
-        return tuple(os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED))
-
-    def shown(self, result: Any) -> Any:
-        return None if result is None else super().shown(result)
-
-
-class WaitidDescriptor(_Child):
-    def wait(self) -> Any:
-        descriptor = os.pidfd_open(self.pid)
-        try:
-            return tuple(os.waitid(os.P_PIDFD, descriptor, os.WEXITED))
-        finally:
-            os.close(descriptor)
 
 
 class PopenWait(_Child):
@@ -149,7 +122,3 @@ class ProcessJoin(_Child):
     def close(self) -> None:
         self.process.kill()
         self.process.join()
-
-
-if not hasattr(os, "pidfd_open"):
-    leave_out("WaitidDescriptor")

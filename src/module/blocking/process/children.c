@@ -16,42 +16,28 @@
 #include "blocking/numbers.h"
 #include "blocking/wait.h"
 
-enum { MOST_ARGUMENTS = 3 };
-
 /* One wait. */
 typedef struct {
     pid_t pid; /* the child, if it is for the end of this one alone; or 0 */
     const mod_call *call;
-    const mod_method *method; /* what is called, with WNOHANG: */
-    PyObject *arguments[MOST_ARGUMENTS];
-    Py_ssize_t count;
-    itr_own_fd own;   /* what turns readable when the child ends; none: nothing does */
-    PyObject *answer; /* the result, at the end */
+    const mod_method *method; /* what is called, */
+    PyObject *arguments[2];   /* with the pid, and with WNOHANG */
+    itr_own_fd own;           /* what turns readable when the child ends; none: nothing does */
+    PyObject *answer;         /* the result, at the end */
 } child_wait;
 
 /* Looking. ------------------------------------------------------------------------------------ */
-
-/* Does the answer say that nothing has changed? */
-static bool
-is_nothing(PyObject *answer)
-{
-    if (!PyTuple_Check(answer)) {
-        return answer == Py_None; /* of waitid */
-    }
-    PyObject *pid = PyTuple_GET_ITEM(answer, 0);
-    return Py_TYPE(answer) == &PyTuple_Type && PyLong_Check(pid) && !PyObject_IsTrue(pid);
-}
 
 /* See mod_try. */
 static int
 look_for_child(child_wait *of)
 {
-    of->answer = mod_call_method(of->method, of->call->self, of->arguments, of->count);
+    of->answer = mod_call_method(of->method, of->call->self, of->arguments, 2);
     if (of->answer == NULL) {
         return -1;
     }
-    if (is_nothing(of->answer)) {
-        Py_CLEAR(of->answer);
+    if (PyObject_Not(PyTuple_GET_ITEM(of->answer, 0)) == 1) {
+        Py_CLEAR(of->answer); /* no child: nothing has changed */
     }
     return of->answer != NULL;
 }
@@ -90,67 +76,43 @@ wait_for_child(child_wait *of)
     return of->answer;
 }
 
-/* With `options` in the place that is theirs. */
 static PyObject *
-wait_with_options(child_wait *of, int place, int options)
+wait_with_options(child_wait *of, int options)
 {
-    of->arguments[place] = PyLong_FromLong(options | WNOHANG);
-    if (of->arguments[place] == NULL) {
+    of->arguments[1] = PyLong_FromLong(options | WNOHANG);
+    if (of->arguments[1] == NULL) {
         return NULL;
     }
     PyObject *answer = wait_for_child(of);
-    Py_DECREF(of->arguments[place]);
+    Py_DECREF(of->arguments[1]);
     return answer;
 }
 
 /* The calls. ---------------------------------------------------------------------------------- */
 
-/* Does the call only look, by its options? Then it is no place to be stopped at (S10b). */
-static int
-enter_child_wait(PyObject *options)
-{
-    int bits;
-    bool looks = mod_int_of(options, &bits) && (bits & WNOHANG);
-    return looks ? 0 : mod_wait_entry();
-}
-
 static PyObject *
 wait_for_pid(const mod_call *call)
 {
-    int pid, options;
-    if (enter_child_wait(mod_call_argument(call, 1, "options")) < 0) {
+    int pid, options = 0;
+    bool plain = mod_int_of(mod_call_argument(call, 1, "options"), &options);
+    /* One that only looks is no place to be stopped at (S10b). */
+    if (!(options & WNOHANG) && mod_wait_entry() < 0) {
         return NULL;
     }
-    child_wait of = {.call = call, .method = call->method, .count = 2};
+    child_wait of = {.call = call, .method = call->method};
     of.arguments[0] = mod_call_argument(call, 0, "pid");
-    if (mod_call_count(call) != 2 || !mod_int_of(of.arguments[0], &pid) ||
-        !mod_int_of(mod_call_argument(call, 1, "options"), &options) || (options & WNOHANG)) {
-        return mod_call_original(call);
-    }
-    of.pid = pid > 0 && options == 0 ? pid : 0;
-    return wait_with_options(&of, 1, options);
-}
-
-static PyObject *
-wait_for_any(const mod_call *call)
-{
-    int options;
-    if (enter_child_wait(mod_call_argument(call, 0, "options")) < 0) {
-        return NULL;
-    }
-    child_wait of = {.call = call, .method = call->method, .count = 1};
-    if (mod_call_count(call) != 1 || !mod_int_of(mod_call_argument(call, 0, "options"), &options) ||
+    if (!plain || mod_call_count(call) != 2 || !mod_int_of(of.arguments[0], &pid) ||
         (options & WNOHANG)) {
         return mod_call_original(call);
     }
-    return wait_with_options(&of, 0, options);
+    of.pid = pid > 0 && options == 0 ? pid : 0;
+    return wait_with_options(&of, options);
 }
 
 static PyObject *wait_plainly(const mod_call *call);
 
 MOD_REPLACEMENT(os_waitpid, mod_called_inside, wait_for_pid);
 MOD_REPLACEMENT(os_wait, mod_called_inside, wait_plainly);
-MOD_REPLACEMENT(os_wait3, mod_called_inside, wait_for_any);
 MOD_REPLACEMENT(os_wait4, mod_called_inside, wait_for_pid);
 
 /* It takes no options, so it is waitpid(-1). */
@@ -160,50 +122,20 @@ wait_plainly(const mod_call *call)
     if (mod_wait_entry() < 0) {
         return NULL;
     }
-    child_wait of = {.call = call, .method = &os_waitpid, .count = 2};
+    child_wait of = {.call = call, .method = &os_waitpid};
     of.arguments[0] = PyLong_FromLong(-1);
     if (of.arguments[0] == NULL) {
         return NULL;
     }
-    PyObject *answer = wait_with_options(&of, 1, 0);
+    PyObject *answer = wait_with_options(&of, 0);
     Py_DECREF(of.arguments[0]);
     return answer;
 }
 
-#ifdef WNOWAIT
-
-static PyObject *
-wait_for_id(const mod_call *call)
-{
-    int type, id, options;
-    if (enter_child_wait(mod_call_argument(call, 2, NULL)) < 0) {
-        return NULL;
-    }
-    child_wait of = {.call = call, .method = call->method, .count = 3};
-    of.arguments[0] = mod_call_argument(call, 0, NULL);
-    of.arguments[1] = mod_call_argument(call, 1, NULL);
-    if (mod_call_count(call) != 3 || !mod_int_of(of.arguments[0], &type) ||
-        !mod_int_of(of.arguments[1], &id) ||
-        !mod_int_of(mod_call_argument(call, 2, NULL), &options) || (options & WNOHANG)) {
-        return mod_call_original(call);
-    }
-    bool ends = (options & ~WNOWAIT) == WEXITED;
-    of.pid = ends && type == P_PID && id > 0 ? id : 0;
-    return wait_with_options(&of, 2, options);
-}
-
-MOD_REPLACEMENT(os_waitid, mod_called_inside, wait_for_id);
-
-#endif
-
 static const mod_row child_rows[] = {
     {"posix", NULL, "waitpid", &os_waitpid, false},
     {"posix", NULL, "wait", &os_wait, false},
-    {"posix", NULL, "wait3", &os_wait3, true},
     {"posix", NULL, "wait4", &os_wait4, true},
-#ifdef WNOWAIT
-    {"posix", NULL, "waitid", &os_waitid, true},
-#endif
     {NULL, NULL, NULL, NULL, false},
 };
 

@@ -6,57 +6,13 @@
  */
 #include "blocking/interposed.h"
 
-#include <errno.h>
-#include <signal.h>
 #ifdef __linux__
+
+#include <signal.h>
 #include <sys/signalfd.h>
-#endif
 
 #include "blocking/numbers.h"
 #include "blocking/wait.h"
-
-/* pause --------------------------------------------------------------------------------------- */
-
-/* Until a handler has run in this thread: only that ends the poll() so. */
-static PyObject *
-wait_for_handler(const mod_waiting *waiting)
-{
-    for (;;) {
-        struct pollfd wake = {.fd = itr_poll_fd(waiting->record), .events = POLLIN};
-        if (mod_wait_check(waiting) < 0) {
-            return NULL;
-        }
-        if (wake.fd < 0) {
-            return PyErr_SetFromErrno(PyExc_OSError);
-        }
-        int ready;
-        Py_BEGIN_ALLOW_THREADS
-        ready = poll(&wake, 1, -1);
-        Py_END_ALLOW_THREADS
-        if (ready < 0) {
-            return PyErr_CheckSignals() < 0 ? NULL : Py_NewRef(Py_None);
-        }
-    }
-}
-
-static PyObject *
-pause_here(const mod_call *call)
-{
-    mod_waiting waiting;
-    if (mod_wait_entry() < 0) {
-        return NULL;
-    }
-    if (!mod_wait_begin(&waiting)) {
-        return mod_call_original(call);
-    }
-    return wait_for_handler(&waiting);
-}
-
-MOD_REPLACEMENT(signal_pause, mod_called_inside, pause_here);
-
-/* sigwait and its like ------------------------------------------------------------------------ */
-
-#ifdef __linux__
 
 static PyObject *take_info(const mod_call *call);
 static PyObject *take_number(const mod_call *call);
@@ -202,16 +158,13 @@ take_number(const mod_call *call)
     return take_signal(call, true);
 }
 
-#endif
-
 static const mod_row signal_rows[] = {
-    {"_signal", NULL, "pause", &signal_pause, true},
-#ifdef __linux__
     {"_signal", NULL, "sigwait", &signal_sigwait, false},
     {"_signal", NULL, "sigwaitinfo", &signal_sigwaitinfo, false},
     {"_signal", NULL, "sigtimedwait", &signal_sigtimedwait, false},
-#endif
     {NULL, NULL, NULL, NULL, false},
 };
 
 mod_family mod_signals = {.name = "signals", .rows = signal_rows};
+
+#endif
