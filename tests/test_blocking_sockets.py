@@ -193,21 +193,6 @@ def test_what_was_sent_is_the_result_when_it_is_interrupted(stream: Any) -> None
     assert far.recv(1) == b""
 
 
-@pytest.mark.parametrize("shield", [contextlib.nullcontext(), defer_interruption])
-def test_buffers_from_an_iterator_are_filled_after_a_wait(stream: Any, shield: Any) -> None:  # S10a
-    near, far = stream
-    first, second = bytearray(2), bytearray(3)
-
-    def body() -> Any:
-        with shield:
-            return near.recvmsg_into(iter([first, second]))
-
-    started = waiting(body)
-    far.send(b"12345")
-    assert started.finish()[0] == 5
-    assert (first, second) == (b"12", b"345")
-
-
 def test_sendall_raises_when_a_part_was_sent(stream: Any) -> None:  # S10a
     near, far = stream
     assert interrupted(waiting(lambda: near.sendall(LARGE)))

@@ -135,18 +135,14 @@ def of_sockets(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str, 
         "recv_into MSG_DONTWAIT": lambda: near.recv_into(room, 1, socket.MSG_DONTWAIT),
         "recvfrom": lambda: quick.recvfrom(1),
         "recvfrom MSG_DONTWAIT": lambda: near.recvfrom(1, socket.MSG_DONTWAIT),
-        "recvfrom_into": lambda: quick.recvfrom_into(room),
         "recvmsg": lambda: quick.recvmsg(1),
         "recvmsg MSG_DONTWAIT": lambda: near.recvmsg(1, 0, socket.MSG_DONTWAIT),
-        "recvmsg_into": lambda: quick.recvmsg_into([room]),
         "accept": server.accept,
     }, {
         "recv": lambda: near.recv(1),
         "recv_into": lambda: near.recv_into(room),
         "recvfrom": lambda: near.recvfrom(1),
-        "recvfrom_into": lambda: near.recvfrom_into(room),
         "recvmsg": lambda: near.recvmsg(1),
-        "recvmsg_into": lambda: near.recvmsg_into([room]),
         "accept": waiting.accept,
     }
 

@@ -64,18 +64,6 @@ class SocketRecvFrom(_Receives):
         return self.near.recvfrom(10)
 
 
-class SocketRecvFromInto(_Receives):
-    kind = socket.SOCK_DGRAM
-
-    def call(self) -> Any:
-        return self.near.recvfrom_into(bytearray(10))
-
-
 class SocketRecvMsg(_Receives):
     def call(self) -> Any:
         return self.near.recvmsg(10, 100)
-
-
-class SocketRecvMsgInto(_Receives):
-    def call(self) -> Any:
-        return self.near.recvmsg_into([bytearray(3), bytearray(3)])

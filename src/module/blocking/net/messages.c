@@ -22,48 +22,24 @@ typedef struct {
     int flags;
 } arguments;
 
-/* Take the arguments that came, and what stands for those before the flags that did not. The names
-   are those of keywords, or NULL. False: they are for the original. */
+/* Take the arguments that came, and what stands for those before the flags that did not. False:
+   they are for the original. */
 static bool
-collect_arguments(const mod_call *call, arguments *all, const char *const *names,
-                  PyObject *otherwise)
+collect_arguments(const mod_call *call, arguments *all, PyObject *otherwise)
 {
-    Py_ssize_t given = 0;
+    Py_ssize_t given = mod_call_count(call);
     for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++) {
-        all->values[i] = mod_call_argument(call, i, names == NULL ? NULL : names[i]);
-        if (all->values[i] != NULL) {
-            given++;
-            all->count = i + 1;
-        }
+        all->values[i] = mod_call_argument(call, i, NULL);
     }
-    if (all->values[0] == NULL || mod_call_count(call) != given ||
+    if (all->values[0] == NULL || given > all->flags_at + 1 ||
         !mod_flags_of(all->values[all->flags_at], &all->flags)) {
         return false;
     }
-    for (Py_ssize_t i = 1; i < all->flags_at; i++) {
-        all->values[i] = all->values[i] == NULL ? otherwise : all->values[i];
+    for (Py_ssize_t i = given; i < all->flags_at; i++) {
+        all->values[i] = otherwise;
     }
-    all->count = all->count > all->flags_at ? all->count : all->flags_at + 1;
+    all->count = all->flags_at + 1;
     return true;
-}
-
-/* What is no iterable: the original says so. */
-static bool
-is_iterable(PyObject *argument)
-{
-    return Py_TYPE(argument)->tp_iter != NULL || PySequence_Check(argument);
-}
-
-/* The original, as it came; but what it was given is not asked for once more: it may be an
- * iterator. */
-static PyObject *
-wait_in_original(const mod_call *call, arguments *all)
-{
-    PyObject *flags = PyLong_FromLong(all->flags);
-    all->values[all->flags_at] = flags;
-    PyObject *result = flags == NULL ? NULL : mod_call_again(call, all->values, all->count);
-    Py_XDECREF(flags);
-    return result;
 }
 
 /* Call the original with MSG_DONTWAIT until it need not wait. */
@@ -85,50 +61,30 @@ repeat(const mod_call *call, mod_socket_call *of, arguments *all)
         PyErr_Clear();
         status = mod_socket_wait(of);
         if (status == MOD_SOCKET_ORIGINAL) {
-            result = wait_in_original(call, all);
+            result = mod_call_original(call);
         }
     } while (status == MOD_SOCKET_AGAIN);
     Py_DECREF(flags);
     return result;
 }
 
-/* The same, with a tuple in the place of an iterable: that may be given more than once, and nobody
-   changes it meanwhile. */
 static PyObject *
-repeat_with_tuple(const mod_call *call, mod_socket_call *of, arguments *all)
+receive_message(const mod_call *call, Py_ssize_t flags_at)
 {
-    PyObject *tuple = PySequence_Tuple(all->values[0]);
-    if (tuple == NULL) {
-        return NULL;
-    }
-    all->values[0] = tuple;
-    PyObject *result = repeat(call, of, all);
-    Py_DECREF(tuple);
-    return result;
-}
-
-/* `buffers`: the first argument is some. */
-static PyObject *
-receive_message(const mod_call *call, Py_ssize_t flags_at, const char *const *names, bool buffers)
-{
-    const char *name = names == NULL ? NULL : names[flags_at];
-    if (mod_socket_enter(call, mod_call_argument(call, flags_at, name)) < 0) {
+    if (mod_socket_enter(call, mod_call_argument(call, flags_at, NULL)) < 0) {
         return NULL;
     }
     PyObject *zero = PyLong_FromLong(0); /* a constant of the interpreter's */
     arguments all = {.flags_at = flags_at};
     mod_socket_call of;
     PyObject *result;
-    if (!collect_arguments(call, &all, names, zero) || (buffers && !is_iterable(all.values[0])) ||
-        !mod_socket_begin(&of, call->self, POLLIN)) {
+    if (!collect_arguments(call, &all, zero) || !mod_socket_begin(&of, call->self, POLLIN)) {
         result = mod_call_original(call);
     }
     else {
         mod_socket_way how =
             of.blocking ? mod_socket_way_in(&of, all.flags) : MOD_SOCKET_WHEN_READY;
-        result = how != MOD_SOCKET_DO ? mod_socket_go(how, call, &of)
-                 : buffers            ? repeat_with_tuple(call, &of, &all)
-                                      : repeat(call, &of, &all);
+        result = how != MOD_SOCKET_DO ? mod_socket_go(how, call, &of) : repeat(call, &of, &all);
     }
     Py_XDECREF(zero);
     return result;
@@ -137,32 +93,17 @@ receive_message(const mod_call *call, Py_ssize_t flags_at, const char *const *na
 static PyObject *
 receive_from(const mod_call *call)
 {
-    return receive_message(call, 1, NULL, false);
-}
-
-static PyObject *
-receive_from_into(const mod_call *call)
-{
-    static const char *const names[MOST_ARGUMENTS] = {"buffer", "nbytes", "flags"};
-    return receive_message(call, 2, names, false);
+    return receive_message(call, 1);
 }
 
 static PyObject *
 receive_with_ancillary(const mod_call *call)
 {
-    return receive_message(call, 2, NULL, false);
-}
-
-static PyObject *
-receive_into_many(const mod_call *call)
-{
-    return receive_message(call, 2, NULL, true);
+    return receive_message(call, 2);
 }
 
 MOD_REPLACEMENT(socket_recvfrom, mod_called_inside, receive_from);
-MOD_REPLACEMENT(socket_recvfrom_into, mod_called_inside, receive_from_into);
 MOD_REPLACEMENT(socket_recvmsg, mod_called_inside, receive_with_ancillary);
-MOD_REPLACEMENT(socket_recvmsg_into, mod_called_inside, receive_into_many);
 
 /* A blocking stream takes all of it, part by part: that is the original's, as is all of sendmsg.
    Whoever wants it woken has send(). */
@@ -194,9 +135,7 @@ MOD_REPLACEMENT(socket_sendto, mod_called_inside, send_to);
 static const mod_row message_rows[] = {
     MOD_SOCKET_ROWS,
     {"_socket", "socket", "recvfrom", &socket_recvfrom, false},
-    {"_socket", "socket", "recvfrom_into", &socket_recvfrom_into, false},
     {"_socket", "socket", "recvmsg", &socket_recvmsg, true},
-    {"_socket", "socket", "recvmsg_into", &socket_recvmsg_into, true},
     {"_socket", "socket", "sendto", &socket_sendto, false},
     {NULL, NULL, NULL, NULL, false},
 };
