@@ -4,10 +4,10 @@
 #include "cpython/fastcall.h"
 #include "blocking/families.h"
 #include "api/on_interrupt.h"
-#include "safepoints/callbacks.h"
 #include "api/capi.h"
 #include "safepoints/code.h"
 #include "cpython/compat.h"
+#include "cpython/frame.h"
 #include "thread/current.h"
 #include "delivery/obstacles.h"
 #include "shutdown/process_end.h"
@@ -24,7 +24,6 @@
 #include "shutdown/signal_handler.h"
 #include "thread/payload.h"
 #include "safepoints/protected.h"
-#include "thread/marks.h"
 #include "thread/regions.h"
 #include "api/requests.h"
 #include "api/scope.h"
@@ -235,8 +234,7 @@ module_exec(PyObject *module)
     if (PyModule_AddStringConstant(module, "_version", INTERRUPTION_VERSION) < 0 ||
         PyModule_AddIntConstant(module, "_magic_number", INTERRUPTION_MAGIC_NUMBER) < 0 ||
         PyModule_AddObjectRef(module, "_refused", Py_None) < 0 || mod_check_frames() < 0 ||
-        mod_code_init() < 0 || mod_regions_init() < 0 || mod_marks_init() < 0 ||
-        mod_callbacks_init() < 0 || mod_protected_init(state) < 0 ||
+        mod_code_init() < 0 || mod_names_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
         mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
         mod_group_init(module) < 0 || mod_signal_hook_init(module) < 0 ||
@@ -248,9 +246,7 @@ module_exec(PyObject *module)
     if (state->threading == NULL) {
         return -1;
     }
-    if (mod_locksets_init(state->threading) < 0) {
-        return -1;
-    }
+    mod_locksets_init(state->threading);
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
     state->excepthook = PyObject_GetAttrString(module, "_excepthook");
     if (state->thread_type == NULL || state->excepthook == NULL) {

@@ -1,7 +1,6 @@
 /* See frame.h. */
 #include "cpython/frame.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 
 #ifndef Py_BUILD_CORE
@@ -315,23 +314,35 @@ mod_has_no_frame(PyThreadState *tstate, const void *generator)
     return frame == NULL || generator_of(frame) != generator;
 }
 
-/* Interned, as the names of code objects are; only ever compared. Written by
-   mod_current_place_init, with the same values each time in one interpreter. */
-static _Atomic(PyObject *) wrapper_names[6];
-static const char *const wrapper_spellings[6] = {
-    "__enter__", "acquire", "__aenter__", "acquire_lock", "_acquire_restore", "enter_context"};
+/* With the same values each time in one interpreter. */
+_Atomic(PyObject *) mod_names[MOD_NAMES];
+
+static const char *const spellings[MOD_NAMES] = {
+    [MOD_ENTER] = "__enter__",
+    [MOD_AENTER] = "__aenter__",
+    [MOD_ENTER_CONTEXT] = "enter_context",
+    [MOD_ACQUIRE] = "acquire",
+    [MOD_ACQUIRE_LOCK] = "acquire_lock",
+    [MOD_ACQUIRE_RESTORE] = "_acquire_restore",
+    [MOD_EXIT] = "__exit__",
+    [MOD_AEXIT] = "__aexit__",
+    [MOD_ENTER_ASYNC_CONTEXT] = "enter_async_context",
+    [MOD_DEL] = "__del__",
+    [MOD_INIT] = "__init__",
+    [MOD_MARK] = "_interruption_scope",
+};
 
 int
-mod_current_place_init(void)
+mod_names_init(void)
 {
-    for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
-        PyObject *name = PyUnicode_InternFromString(wrapper_spellings[i]);
+    for (size_t i = 0; i < MOD_NAMES; i++) {
+        PyObject *name = PyUnicode_InternFromString(spellings[i]);
         if (name == NULL) {
             return -1;
         }
         /* Kept for the life of the interpreter: a name freed and another put in its place would be
            taken for it. */
-        if (atomic_exchange(&wrapper_names[i], name) == name) {
+        if (atomic_exchange(&mod_names[i], name) == name) {
             Py_DECREF(name);
         }
     }
@@ -344,13 +355,11 @@ is_wrapper(const PyCodeObject *code, const mod_places *places)
     if (code->co_filename == places->wrapper_file) {
         return true;
     }
-    for (size_t i = 0; i < sizeof(wrapper_names) / sizeof(*wrapper_names); i++) {
-        /* Relaxed: pairs with nothing; a pointer that is only compared. */
-        if (atomic_load_explicit(&wrapper_names[i], memory_order_relaxed) == code->co_name) {
-            return true;
-        }
+    int i = 0;
+    while (i < MOD_WRAPPERS && !mod_is_named(code, i)) {
+        i++;
     }
-    return false;
+    return i < MOD_WRAPPERS;
 }
 
 /* The frame to tell of, when the innermost is not a plain one; NULL: none of them. */

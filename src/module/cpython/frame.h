@@ -8,9 +8,48 @@
 #ifndef MOD_FRAME_H
 #define MOD_FRAME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "state.h"
+
+/* Names that functions are known by, and one of an attribute. Interned and kept, as those of code
+   objects are: so they are the same objects. */
+enum mod_name {
+    MOD_ENTER,
+    MOD_AENTER,
+    MOD_ENTER_CONTEXT,
+    MOD_ACQUIRE,
+    MOD_ACQUIRE_LOCK,
+    MOD_ACQUIRE_RESTORE,
+    MOD_WRAPPERS, /* those before are no place to tell of: see mod_current_place */
+    MOD_EXIT = MOD_WRAPPERS,
+    MOD_AEXIT,
+    MOD_ENTER_ASYNC_CONTEXT,
+    MOD_DEL,
+    MOD_INIT,
+    MOD_MARK, /* see marks.h */
+    MOD_NAMES
+};
+
+extern _Atomic(PyObject *) mod_names[MOD_NAMES];
+
+/* Borrowed. */
+static inline PyObject *
+mod_name(int which)
+{
+    /* Relaxed: written before anybody comes here. */
+    return atomic_load_explicit(&mod_names[which], memory_order_relaxed);
+}
+
+static inline bool
+mod_is_named(const PyCodeObject *code, int which)
+{
+    return code->co_name == mod_name(which);
+}
+
+/* To be called once for each interpreter. 0, or -1 with MemoryError set. */
+int mod_names_init(void);
 
 /* The calling thread's innermost frame, or NULL. An address, not to be followed. */
 static inline void *
@@ -238,9 +277,6 @@ bool mod_current_place(PyThreadState *self, const mod_places *places, PyObject *
 
 /* (filename, line, function), or None for no code. NULL with an exception set. */
 PyObject *mod_describe_place(const PyCodeObject *code, int lasti);
-
-/* To be called before the first of these in an interpreter. 0, or -1 with an exception set. */
-int mod_current_place_init(void);
 
 /* Are the fields of frames where they were when this was built? From 3.13 the interpreter tells
    debuggers where they are. NULL, or the name of one that is elsewhere. */

@@ -5,17 +5,6 @@
 #include "safepoints/code.h"
 #include "safepoints/self_test.h"
 
-/* Interned and kept for ever: a code object's name is the same object. */
-static PyObject *del_name, *init_name;
-
-int
-mod_callbacks_init(void)
-{
-    del_name = del_name != NULL ? del_name : PyUnicode_InternFromString("__del__");
-    init_name = init_name != NULL ? init_name : PyUnicode_InternFromString("__init__");
-    return del_name == NULL || init_name == NULL ? -1 : 0;
-}
-
 /* Arguments. ---------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -85,7 +74,7 @@ is_finalizer(const arguments *of, PyObject *first)
 static bool
 is_given_dead_reference(const arguments *of, PyObject *value, Py_ssize_t index)
 {
-    return index <= 1 && of->code->co_name != init_name && mod_is_dead_reference(value) &&
+    return index <= 1 && !mod_is_named(of->code, MOD_INIT) && mod_is_dead_reference(value) &&
            may_have_been_given(of, index + 1);
 }
 
@@ -182,7 +171,7 @@ mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
     if (!mod_frame_is_called_by_c(frame)) {
         return false;
     }
-    if (code->co_name == del_name) {
+    if (mod_is_named(code, MOD_DEL)) {
         return true;
     }
     arguments of;

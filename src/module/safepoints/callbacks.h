@@ -16,7 +16,4 @@
    new, as no lock is held. No Python code runs; never fails. */
 bool mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses);
 
-/* Names that they are known by. 0, or -1 with MemoryError set. */
-int mod_callbacks_init(void);
-
 #endif

@@ -273,6 +273,12 @@ find_maker(PyObject *module, const char *function)
     return code;
 }
 
+PyObject *
+mod_find_code_of(PyObject *module, const char *function)
+{
+    return code_of(find_maker(module, function));
+}
+
 /* Has the function that variable? Only asked of the standard library's own. */
 static bool
 has_variable(PyObject *function, const row *of)

@@ -50,6 +50,10 @@ void mod_makers_check(mod_maker maker);
    answer on them. The exception stays. Runs Python code. */
 void mod_makers_break_off(mod_state *state, PyThreadState *tstate);
 
+/* The code of the function of that qualified name, as the module has it now: a new reference, or
+   NULL with no exception set. Runs no Python code. */
+PyObject *mod_find_code_of(PyObject *module, const char *function);
+
 /* _makers(): the table, for tests and the status. A list of (module, function, kind, state) with
    the state "there", "gone", "not imported". Imports nothing. */
 PyObject *mod_makers(PyObject *module, PyObject *unused);

@@ -10,6 +10,7 @@
 
 #include "cpython/compat.h"
 #include "cpython/frame.h"
+#include "safepoints/making.h"
 
 ITR_TLS mod_lockset *mod_thread_lockset;
 _Atomic uint32_t mod_noting;
@@ -24,10 +25,10 @@ static mod_mutex guards[GUARDS]; /* zeroed is free, in builds that use them */
    anew in the child of a fork). And their file, whose places do not help a user. Only compared.
    Written by mod_locksets_init, before the interpreter has a lock interposed. */
 enum { TAKERS_FOR_OTHERS = 3 };
-static const char *const takers_for_others[TAKERS_FOR_OTHERS][2] = {
-    {"Condition", "wait"},
-    {"Thread", "_set_tstate_lock"},
-    {"Thread", "_reset_internal_locks"},
+static const char *const takers_for_others[TAKERS_FOR_OTHERS] = {
+    "Condition.wait",
+    "Thread._set_tstate_lock",
+    "Thread._reset_internal_locks",
 };
 static PyObject *taker_codes[TAKERS_FOR_OTHERS + 1]; /* as many as there are */
 static mod_places places = {.but_not = taker_codes};
@@ -450,39 +451,18 @@ mod_locksets_after_fork_child(void)
     }
 }
 
-/* The code of a method of a class in threading, borrowed; NULL if there is none: there is none in
-   this version, or somebody has put his own there, which is then code like any other. */
-static PyObject *
-code_of_method(PyObject *threading, const char *type_name, const char *name)
-{
-    PyObject *type = PyObject_GetAttrString(threading, type_name);
-    PyObject *method = type == NULL ? NULL : PyObject_GetAttrString(type, name);
-    PyObject *code = NULL;
-    if (method != NULL && PyFunction_Check(method)) {
-        code = PyFunction_GET_CODE(method);
-    }
-    Py_XDECREF(method);
-    Py_XDECREF(type);
-    PyErr_Clear();
-    return code;
-}
-
-int
+void
 mod_locksets_init(PyObject *threading)
 {
-    if (mod_current_place_init() < 0) {
-        return -1;
-    }
-    /* With references, for the addresses to stay taken as long as the interpreter lives. */
+    /* With references, for the addresses to stay taken as long as the interpreter lives. One that
+       is not there is none of this version, or somebody has put his own there, in C. */
     size_t count = 0;
     for (size_t i = 0; i < TAKERS_FOR_OTHERS; i++) {
-        PyObject *code =
-            code_of_method(threading, takers_for_others[i][0], takers_for_others[i][1]);
+        PyObject *code = mod_find_code_of(threading, takers_for_others[i]);
         if (code != NULL) {
-            taker_codes[count++] = Py_NewRef(code);
+            taker_codes[count++] = code;
             places.wrapper_file = Py_NewRef(((PyCodeObject *)code)->co_filename);
         }
     }
     taker_codes[count] = NULL;
-    return 0;
 }

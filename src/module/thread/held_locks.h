@@ -99,8 +99,8 @@ mod_lockset_is_complete(const mod_lockset *set)
 /* See lifecycle.h. */
 void mod_locksets_after_fork_child(void);
 
-/* 0, or -1 with an exception set. To be called once for each interpreter. */
-int mod_locksets_init(PyObject *threading);
+/* To be called once for each interpreter. */
+void mod_locksets_init(PyObject *threading);
 
 /* The calling thread has taken the lock so many times. May drop the last reference to something, so
    may run Python code. */

@@ -2,19 +2,7 @@
 #include "thread/marks.h"
 
 #include "cpython/compat.h"
-
-/* Interned. Written by mod_marks_init, and kept: there may be no memory to make it where it is
-   needed. */
-static PyObject *name;
-
-int
-mod_marks_init(void)
-{
-    if (name == NULL) {
-        name = PyUnicode_InternFromString("_interruption_scope");
-    }
-    return name == NULL ? -1 : 0;
-}
+#include "cpython/frame.h"
 
 /* Past a `__setattr__` of the class's. */
 int
@@ -22,7 +10,7 @@ mod_mark(PyObject *exception, uint64_t number)
 {
     mod_raised raised = mod_put_aside();
     PyObject *value = PyLong_FromUnsignedLongLong(number);
-    int status = value == NULL ? -1 : PyObject_GenericSetAttr(exception, name, value);
+    int status = value == NULL ? -1 : PyObject_GenericSetAttr(exception, mod_name(MOD_MARK), value);
     Py_XDECREF(value);
     if (status == 0) {
         mod_put_back(raised);
@@ -41,7 +29,7 @@ mod_is_marked(PyObject *exception, uint64_t number)
         return false;
     }
     mod_raised raised = mod_put_aside();
-    PyObject *value = PyObject_GenericGetAttr(exception, name);
+    PyObject *value = PyObject_GenericGetAttr(exception, mod_name(MOD_MARK));
     bool is =
         value != NULL && PyLong_CheckExact(value) && PyLong_AsUnsignedLongLongMask(value) == number;
     Py_XDECREF(value);

@@ -12,9 +12,6 @@
 
 #include <stdbool.h>
 
-/* 0, or -1 with MemoryError set. */
-int mod_marks_init(void);
-
 /* What is set stays, if this returns 0; or -1 with MemoryError set in its place. */
 int mod_mark(PyObject *exception, uint64_t number);
 

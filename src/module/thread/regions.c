@@ -6,48 +6,22 @@
 #include "thread/marks.h"
 #include "thread/payload.h"
 
-/* Interned and kept for ever: a code object's name is the same object. */
-static struct {
-    PyObject *enter, *exit, *aenter, *aexit, *enter_context, *enter_async_context;
-} names;
-
-int
-mod_regions_init(void)
-{
-    const struct {
-        PyObject **place;
-        const char *name;
-    } all[] = {
-        {&names.enter, "__enter__"},
-        {&names.exit, "__exit__"},
-        {&names.aenter, "__aenter__"},
-        {&names.aexit, "__aexit__"},
-        {&names.enter_context, "enter_context"},
-        {&names.enter_async_context, "enter_async_context"},
-    };
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (*all[i].place == NULL) {
-            *all[i].place = PyUnicode_InternFromString(all[i].name);
-        }
-        if (*all[i].place == NULL) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 bool
 mod_is_wrapper(const PyCodeObject *code)
 {
-    PyObject *name = code->co_name;
-    return name == names.enter || name == names.exit || name == names.aenter ||
-           name == names.aexit || name == names.enter_context || name == names.enter_async_context;
+    static const enum mod_name names[] = {MOD_ENTER, MOD_EXIT,          MOD_AENTER,
+                                          MOD_AEXIT, MOD_ENTER_CONTEXT, MOD_ENTER_ASYNC_CONTEXT};
+    size_t i = 0, count = sizeof(names) / sizeof(*names);
+    while (i < count && !mod_is_named(code, (int)names[i])) {
+        i++;
+    }
+    return i < count;
 }
 
 bool
 mod_is_entering(const PyCodeObject *code)
 {
-    return code->co_name != names.exit && code->co_name != names.aexit;
+    return !mod_is_named(code, MOD_EXIT) && !mod_is_named(code, MOD_AEXIT);
 }
 
 /* Whose block is it? -------------------------------------------------------------------------- */
@@ -321,8 +295,8 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
 static inline bool
 may_be_wrapped(PyThreadState *tstate, const PyCodeObject *code)
 {
-    return (code != NULL && (mod_is_generator_code(code) || code->co_name == names.enter ||
-                             code->co_name == names.enter_context)) ||
+    return (code != NULL && (mod_is_generator_code(code) || mod_is_named(code, MOD_ENTER) ||
+                             mod_is_named(code, MOD_ENTER_CONTEXT))) ||
            mod_compiled_generator_runs(tstate);
 }
 

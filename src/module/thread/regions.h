@@ -54,7 +54,4 @@ bool mod_is_wrapper(const PyCodeObject *code);
 /* Of a wrapper's: does it enter them? */
 bool mod_is_entering(const PyCodeObject *code);
 
-/* The names that wrappers have. 0, or -1 with MemoryError set. */
-int mod_regions_init(void);
-
 #endif
