@@ -16,6 +16,7 @@ from . import _interruption
 __all__ = ["Family", "Status", "disable", "enable", "status"]
 
 
+_ABSENT, _INTERPOSED = 0, 3  # how a row stands: interpose.h
 _NOT_IMPORTED = "has not been imported"  # how the reason of a family ends that waits for a module
 
 
@@ -120,7 +121,20 @@ def status() -> Status:
     Before the first region or ``enable()`` nothing has been looked for: no family has calls.
     """
     enabled, families = _interruption._blocking_status()  # noqa: SLF001
-    return Status(enabled, tuple(Family(*family) for family in families), tuple(_refused()))
+    return Status(enabled, tuple(_family(*family) for family in families), tuple(_refused()))
+
+
+def _family(
+    name: str,
+    interposed: bool,  # noqa: FBT001
+    reason: str | None,
+    rows: list[tuple[str, str | None, str, int]],
+) -> Family:
+    def named(state: int) -> tuple[str, ...]:
+        return tuple(".".join(filter(None, row[:3])) for row in rows if row[3] == state)
+
+    missing = named(_ABSENT) if interposed else ()
+    return Family(name, interposed, named(_INTERPOSED), missing, reason)
 
 
 def _refused() -> Iterator[str]:

@@ -347,50 +347,21 @@ mod_blocking_disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 /* Telling. ------------------------------------------------------------------------------------ */
 
 static PyObject *
-name_of(const mod_row *row)
-{
-    if (row->type == NULL) {
-        return PyUnicode_FromFormat("%s.%s", row->module, row->name);
-    }
-    return PyUnicode_FromFormat("%s.%s.%s", row->module, row->type, row->name);
-}
-
-/* The names of the rows that stand so, in a tuple. */
-static PyObject *
-names_of(const mod_family *family, mod_row_state wanted)
-{
-    PyObject *list = PyList_New(0);
-    for (const mod_row *row = family->rows; list != NULL && row->module != NULL; row++) {
-        if (mod_row_now(row) != wanted) {
-            continue;
-        }
-        PyObject *name = name_of(row);
-        if (name == NULL || PyList_Append(list, name) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(name);
-    }
-    PyObject *tuple = list == NULL ? NULL : PyList_AsTuple(list);
-    Py_XDECREF(list);
-    return tuple;
-}
-
-static PyObject *
 describe_family(const mod_family *family, const char *reason)
 {
-    bool enabled = mod_family_enabled(family);
-    PyObject *calls = names_of(family, MOD_ROW_INTERPOSED);
-    PyObject *missing = calls == NULL ? NULL
-                        : !enabled    ? PyTuple_New(0)
-                                      : names_of(family, MOD_ROW_ABSENT);
-    PyObject *described = NULL;
-    if (missing != NULL) {
-        described = Py_BuildValue("(sOOOz)", family->name, enabled ? Py_True : Py_False, calls,
-                                  missing, reason[0] == '\0' ? NULL : reason);
+    PyObject *rows = PyList_New(0);
+    for (const mod_row *row = family->rows; rows != NULL && row->module != NULL; row++) {
+        PyObject *described =
+            Py_BuildValue("(zzzi)", row->module, row->type, row->name, (int)mod_row_now(row));
+        if (described == NULL || PyList_Append(rows, described) < 0) {
+            Py_CLEAR(rows);
+        }
+        Py_XDECREF(described);
     }
-    Py_XDECREF(calls);
-    Py_XDECREF(missing);
-    return described;
+    return rows == NULL
+               ? NULL
+               : Py_BuildValue("(sNzN)", family->name, PyBool_FromLong(mod_family_enabled(family)),
+                               reason[0] == '\0' ? NULL : reason, rows);
 }
 
 PyObject *

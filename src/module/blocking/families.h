@@ -22,7 +22,8 @@ int mod_blocking_start(void);
 bool mod_blocking_is_complete(void);
 
 /* What interruption.blocking offers. _blocking_status(): (enabled, families), a family being (name,
-   interposed, names of calls, names of calls that there are not, why it was refused or None). */
+   interposed, why it was refused or None, rows), a row (module, type or None, name, mod_row_state).
+ */
 PyObject *mod_blocking_enable(PyObject *module, PyObject *unused);
 PyObject *mod_blocking_disable(PyObject *module, PyObject *unused);
 PyObject *mod_blocking_status(PyObject *module, PyObject *unused);
