@@ -1,12 +1,9 @@
 /*
  * Waits for many descriptors. The original looks first, with a timeout of 0; what it finds is the
- * result, so it is the original that words results and errors. Only what there is to wait for
- * differs:
- *
- * - select: the descriptors of its lists, in poll(), because ours may be too large for select().
- * - epoll: its own descriptor, which is readable when there are events.
- * - poll: its descriptors are known to the object alone, so ours is registered with it for the time
- *   of the wait, and taken out of the result.
+ * result, so it is the original that words results and errors. Then it waits, for a descriptor of
+ * ours, too, which is taken out of the result: it is the last in the list of select(), and is
+ * registered with a poll object for the time of the wait. An epoll object is waited for by its own
+ * descriptor, which is readable when there are events.
  *
  * Only int and float timeouts are understood here, the rest is the original's.
  */
@@ -28,6 +25,9 @@ typedef struct {
     double most;     /* steps; more are an error */
     double for_ever; /* steps; of negative ones, this and less mean for ever */
 } scale;
+
+/* How long select() is waited for where our descriptor is too large for it, in nanoseconds. */
+static const int64_t SLICE = 20000000;
 
 static const scale select_scale = {1e9, 1e3, 9.2e15, -INFINITY},
                    poll_scale = {1e6, 1e6, INT_MAX, 0}, epoll_scale = {1e9, 1e6, INT_MAX, -1};
@@ -60,12 +60,15 @@ understand(PyObject *timeout, const scale *by, itr_deadline *deadline)
 
 /* Looking and waiting in turn. ---------------------------------------------------------------- */
 
-/* A call of the original that does not wait. */
-typedef struct {
+/* A call of the original. */
+typedef struct question {
     const mod_call *call;
-    PyObject *const *arguments;
+    PyObject *const *arguments; /* with which it does not wait */
     Py_ssize_t count;
     bool (*is_empty)(PyObject *result);
+    /* It, until the deadline, with a descriptor of ours among its own, which is not in the result;
+       -1: without. */
+    PyObject *(*wait_with)(const struct question *of, int fd, itr_deadline deadline);
 } question;
 
 static PyObject *
@@ -74,79 +77,71 @@ look_once(const question *of)
     return mod_call_again(of->call, of->arguments, of->count);
 }
 
-/* Wait for one of the descriptors until the original finds something, or the deadline. There is
-   room for one more behind them. */
+/* What the deadline is as a timeout in such units, of so many nanoseconds; NULL with MemoryError
+   set. */
 static PyObject *
-wait_and_look(const question *of, const mod_waiting *waiting, struct pollfd *fds, nfds_t count,
-              itr_deadline deadline)
+timeout_until(itr_deadline deadline, double unit)
 {
-    int64_t slice = 0;
-    bool spurious = false; /* poll() has said that one is ready, the original has found nothing */
-    for (;;) {
-        int status;
-        if (spurious && poll(fds, count, 0) != 0) {
-            /* It may say so for ever: select() is not told of all that poll() is. */
-            status = mod_wait_slice(waiting, &slice, deadline);
+    if (deadline == ITR_NEVER) {
+        return Py_NewRef(Py_None);
+    }
+    itr_deadline left = deadline - itr_now();
+    return PyFloat_FromDouble(left < 0 ? 0 : (double)left / unit);
+}
+
+/* One wait; what it has found, perhaps nothing. */
+static PyObject *
+wait_once(const question *of, const mod_waiting *waiting, int64_t *slice, itr_deadline deadline)
+{
+    int fd = mod_wait_begin_call(waiting);
+    if (fd < 0) {
+        return mod_wait_slice(waiting, slice, deadline) < 0 ? NULL : look_once(of);
+    }
+    PyObject *result = NULL;
+    if (mod_wait_check(waiting) == 0) {
+        result = of->wait_with(of, fd, deadline);
+        if (result != NULL && of->is_empty(result) && mod_wait_check(waiting) < 0) {
+            Py_CLEAR(result);
         }
-        else {
-            slice = 0;
-            status = mod_wait_for_fds(waiting, fds, count, deadline);
-        }
-        if (status < 0) {
-            return NULL;
-        }
-        PyObject *result = look_once(of);
-        if (result == NULL || status == 0 || !of->is_empty(result)) {
+    }
+    mod_wait_end_call(waiting);
+    return result;
+}
+
+static PyObject *
+look_and_wait(const question *of, itr_deadline deadline)
+{
+    PyObject *result = look_once(of);
+    if (result == NULL || !of->is_empty(result)) {
+        return result;
+    }
+    Py_DECREF(result);
+    mod_waiting waiting;
+    if (!mod_wait_begin(&waiting)) {
+        return of->wait_with(of, -1, deadline);
+    }
+    for (int64_t slice = 0;;) {
+        result = wait_once(of, &waiting, &slice, deadline);
+        if (result == NULL || !of->is_empty(result) ||
+            (deadline != ITR_NEVER && itr_now() >= deadline)) {
             return result;
         }
         Py_DECREF(result);
-        spurious = true;
     }
+}
+
+/* A look without a wait is no place to be stopped at (S10b). Event loops look so when they have
+   something to do, and any of their tasks may be in the midst of its cleanup, which what is raised
+   in the loop would cut short, as CancelledError. */
+static int
+enter_select(PyObject *timeout)
+{
+    bool looks = timeout != NULL && (PyLong_CheckExact(timeout) || PyFloat_CheckExact(timeout)) &&
+                 !PyObject_IsTrue(timeout);
+    return looks ? 0 : mod_wait_entry();
 }
 
 /* select. ------------------------------------------------------------------------------------- */
-
-static const short LIST_EVENTS[3] = {POLLIN, POLLOUT, POLLPRI};
-
-/* What select() waits for, for poll(): each descriptor once. */
-typedef struct {
-    int count;
-    short place[FD_SETSIZE]; /* of a descriptor among the others, counted from 1; 0: it is not */
-    struct pollfd fds[FD_SETSIZE + 1];
-} many;
-
-static bool
-add_descriptor(many *all, PyObject *object, short events)
-{
-    int fd = PyObject_AsFileDescriptor(object);
-    if (fd < 0 || fd >= FD_SETSIZE) {
-        return false;
-    }
-    if (all->place[fd] == 0) {
-        all->fds[all->count] = (struct pollfd){.fd = fd};
-        all->place[fd] = (short)++all->count;
-    }
-    all->fds[all->place[fd] - 1].events |= events;
-    return true;
-}
-
-/* False: something is wrong with them; with an exception set, unless it is for the original to say.
-   The lists may change meanwhile: fileno() is Python code. */
-static bool
-add_descriptors(many *all, PyObject *const *lists)
-{
-    for (int i = 0; i < 3; i++) {
-        for (Py_ssize_t j = 0; j < PySequence_Fast_GET_SIZE(lists[i]); j++) {
-            PyObject *object = Py_NewRef(PySequence_Fast_GET_ITEM(lists[i], j));
-            bool added = add_descriptor(all, object, LIST_EVENTS[i]);
-            Py_DECREF(object);
-            if (!added) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
 
 static bool
 are_empty(PyObject *result)
@@ -159,58 +154,33 @@ are_empty(PyObject *result)
     return true;
 }
 
-/* Let the original wait. */
+/* See question. A number that is too large for select() is not given to it: then it waits only as
+   long as a slice. */
 static PyObject *
-select_in_original(const question *of, PyObject *timeout)
+select_with(const question *of, int fd, itr_deadline deadline)
 {
-    PyObject *const *lists = of->arguments;
-    PyObject *arguments[] = {lists[0], lists[1], lists[2], timeout};
-    return mod_call_again(of->call, arguments, 4);
-}
-
-static PyObject *
-wait_for_lists(const question *of, PyObject *timeout, itr_deadline deadline)
-{
-    mod_waiting waiting;
-    if (!mod_wait_begin(&waiting)) {
-        return select_in_original(of, timeout);
+    bool fits = fd >= 0 && fd < FD_SETSIZE;
+    itr_deadline soon = itr_deadline_after(SLICE);
+    PyObject *ours = PyLong_FromLong(fd);
+    PyObject *reads = ours == NULL ? NULL : PySequence_List(of->arguments[0]);
+    PyObject *timeout =
+        reads == NULL ? NULL
+                      : timeout_until(fits || fd < 0 || deadline < soon ? deadline : soon, 1e9);
+    PyObject *arguments[] = {reads, of->arguments[1], of->arguments[2], timeout};
+    PyObject *result = NULL;
+    if (timeout != NULL && (!fits || PyList_Append(reads, ours) == 0)) {
+        result = mod_call_again(of->call, arguments, 4);
     }
-    many *all = PyMem_Calloc(1, sizeof(*all));
-    if (all == NULL) {
-        return PyErr_NoMemory();
+    PyObject *ready = result == NULL ? NULL : PyTuple_GET_ITEM(result, 0);
+    Py_ssize_t last = ready == NULL || !fits ? 0 : PyList_GET_SIZE(ready);
+    if (last > 0 && PyList_GET_ITEM(ready, last - 1) == ours &&
+        PyList_SetSlice(ready, last - 1, last, NULL) < 0) {
+        Py_CLEAR(result);
     }
-    PyObject *result = add_descriptors(all, of->arguments)
-                           ? wait_and_look(of, &waiting, all->fds, (nfds_t)all->count, deadline)
-                       : PyErr_Occurred() != NULL ? NULL
-                                                  : select_in_original(of, timeout);
-    PyMem_Free(all);
+    Py_XDECREF(timeout);
+    Py_XDECREF(reads);
+    Py_XDECREF(ours);
     return result;
-}
-
-/* With lists that can be looked at more than once. */
-static PyObject *
-select_lists(const mod_call *call, PyObject *const *lists, PyObject *timeout, itr_deadline deadline)
-{
-    PyObject *arguments[] = {lists[0], lists[1], lists[2], PyLong_FromLong(0)};
-    question of = {call, arguments, 4, are_empty};
-    PyObject *result = look_once(&of);
-    if (result != NULL && are_empty(result)) {
-        Py_DECREF(result);
-        result = wait_for_lists(&of, timeout, deadline);
-    }
-    Py_DECREF(arguments[3]);
-    return result;
-}
-
-/* A look without a wait is no place to be stopped at (S10b). Event loops look so when they have
-   something to do, and any of their tasks may be in the midst of its cleanup, which what is raised
-   in the loop would cut short, as CancelledError. */
-static int
-enter_select(PyObject *timeout)
-{
-    bool looks = timeout != NULL && (PyLong_CheckExact(timeout) || PyFloat_CheckExact(timeout)) &&
-                 !PyObject_IsTrue(timeout);
-    return looks ? 0 : mod_wait_entry();
 }
 
 static PyObject *
@@ -242,7 +212,9 @@ wait_in_select(const mod_call *call)
         found++;
     }
     if (found == 3) {
-        result = select_lists(call, lists, timeout == NULL ? Py_None : timeout, deadline);
+        PyObject *arguments[] = {lists[0], lists[1], lists[2], PyLong_FromLong(0)};
+        result = look_and_wait(&(question){call, arguments, 4, are_empty, select_with}, deadline);
+        Py_DECREF(arguments[3]);
     }
     for (int i = 0; i < found; i++) {
         Py_DECREF(lists[i]);
@@ -269,21 +241,24 @@ is_empty(PyObject *result)
     return PyList_GET_SIZE(result) == 0;
 }
 
+/* Its own descriptor is waited for: ours does not belong among its others, which are the object's.
+ */
 static PyObject *
 wait_for_epoll(const question *of, itr_deadline deadline)
 {
     mod_waiting waiting;
-    if (!mod_wait_begin(&waiting)) {
+    int fd = mod_descriptor_of(&epoll_fileno, of->call->self);
+    if (fd < 0 || !mod_wait_begin(&waiting)) {
         return mod_call_original(of->call);
     }
-    PyObject *number = mod_original(&epoll_fileno)(of->call->self, NULL);
-    if (number == NULL) {
-        PyErr_Clear(); /* closed meanwhile */
-        return mod_call_original(of->call);
-    }
-    struct pollfd fds[2] = {{.fd = (int)PyLong_AsLong(number), .events = POLLIN}};
-    Py_DECREF(number);
-    return wait_and_look(of, &waiting, fds, 1, deadline);
+    PyObject *result = NULL;
+    int status;
+    do {
+        Py_XDECREF(result);
+        status = mod_wait_for_fd(&waiting, fd, POLLIN, deadline);
+        result = status < 0 ? NULL : look_once(of);
+    } while (status > 0 && result != NULL && is_empty(result));
+    return result;
 }
 
 static PyObject *
@@ -300,7 +275,7 @@ wait_in_epoll(const mod_call *call)
         return mod_call_original(call);
     }
     PyObject *arguments[] = {PyLong_FromLong(0), most};
-    question of = {call, arguments, 1 + (most != NULL), is_empty};
+    question of = {call, arguments, 1 + (most != NULL), is_empty, NULL};
     PyObject *result = look_once(&of);
     if (result != NULL && is_empty(result)) {
         Py_DECREF(result);
@@ -325,36 +300,6 @@ mod_family mod_epoll = {.name = "epoll", .rows = epoll_rows};
 MOD_ORIGINAL(poll_register);
 MOD_ORIGINAL(poll_unregister);
 
-/* Take our descriptor out of the result. 0, or -1 with an exception set. */
-static int
-take_out_descriptor(PyObject *result, int fd)
-{
-    for (Py_ssize_t i = PyList_GET_SIZE(result); i > 0; i--) {
-        PyObject *number = PyTuple_GET_ITEM(PyList_GET_ITEM(result, i - 1), 0);
-        if (PyLong_AsLong(number) == fd) {
-            return PyList_SetSlice(result, i - 1, i, NULL);
-        }
-    }
-    return 0;
-}
-
-/* The original, until the deadline. */
-static PyObject *
-select_until(const question *of, itr_deadline deadline)
-{
-    PyObject *timeout = Py_NewRef(Py_None);
-    if (deadline != ITR_NEVER) {
-        itr_deadline left = deadline - itr_now();
-        Py_SETREF(timeout, PyFloat_FromDouble(left < 0 ? 0 : (double)left / 1e6));
-    }
-    if (timeout == NULL) {
-        return NULL;
-    }
-    PyObject *result = mod_call_again(of->call, &timeout, 1);
-    Py_DECREF(timeout);
-    return result;
-}
-
 /* Where there is no memory for the number, again: what stays registered would be found ready. */
 static void
 unregister(PyObject *self, PyObject *fd)
@@ -371,65 +316,38 @@ unregister(PyObject *self, PyObject *fd)
     mod_put_back(raised);
 }
 
-/* The same, with our descriptor. */
+/* See question. */
 static PyObject *
 poll_with(const question *of, int fd, itr_deadline deadline)
 {
     PyObject *self = of->call->self;
     PyObject *arguments[] = {PyLong_FromLong(fd), PyLong_FromLong(POLLIN)};
-    PyObject *done = NULL;
+    PyObject *timeout = NULL, *result = NULL, *done = NULL;
     if (arguments[0] != NULL && arguments[1] != NULL) {
+        timeout = timeout_until(deadline, 1e6);
+    }
+    if (timeout != NULL && fd >= 0) {
         done = mod_call_method(&poll_register, self, arguments, 2);
     }
-    PyObject *result = NULL;
+    if (timeout != NULL && (fd < 0 || done != NULL)) {
+        result = mod_call_again(of->call, &timeout, 1);
+    }
     if (done != NULL) {
-        result = select_until(of, deadline);
         unregister(self, arguments[0]);
     }
+    Py_ssize_t i = result == NULL || fd < 0 ? 0 : PyList_GET_SIZE(result);
+    while (i-- > 0) {
+        PyObject *number = PyTuple_GET_ITEM(PyList_GET_ITEM(result, i), 0);
+        if (PyLong_AsLong(number) == fd && PyList_SetSlice(result, i, i + 1, NULL) < 0) {
+            Py_CLEAR(result);
+            break;
+        }
+    }
     Py_XDECREF(done);
+    Py_XDECREF(timeout);
     Py_XDECREF(arguments[0]);
     Py_XDECREF(arguments[1]);
-    if (result != NULL && take_out_descriptor(result, fd) < 0) {
-        Py_CLEAR(result);
-    }
     return result;
-}
-
-/* One wait; what it has found, perhaps nothing. */
-static PyObject *
-poll_once(const question *of, const mod_waiting *waiting, int64_t *slice, itr_deadline deadline)
-{
-    int fd = mod_wait_begin_call(waiting);
-    if (fd < 0) {
-        return mod_wait_slice(waiting, slice, deadline) < 0 ? NULL : look_once(of);
-    }
-    PyObject *result = NULL;
-    if (mod_wait_check(waiting) == 0) {
-        result = poll_with(of, fd, deadline);
-        if (result != NULL && is_empty(result) && mod_wait_check(waiting) < 0) {
-            Py_CLEAR(result);
-        }
-    }
-    mod_wait_end_call(waiting);
-    return result;
-}
-
-static PyObject *
-wait_for_poll(const question *of, itr_deadline deadline)
-{
-    mod_waiting waiting;
-    if (!mod_wait_begin(&waiting)) {
-        return mod_call_original(of->call);
-    }
-    int64_t slice = 0;
-    for (;;) {
-        PyObject *result = poll_once(of, &waiting, &slice, deadline);
-        if (result == NULL || !is_empty(result) ||
-            (deadline != ITR_NEVER && itr_now() >= deadline)) {
-            return result;
-        }
-        Py_DECREF(result);
-    }
 }
 
 static PyObject *
@@ -444,12 +362,7 @@ wait_in_poll(const mod_call *call)
         return mod_call_original(call);
     }
     PyObject *zero = PyLong_FromLong(0);
-    question of = {call, &zero, 1, is_empty};
-    PyObject *result = look_once(&of);
-    if (result != NULL && is_empty(result)) {
-        Py_DECREF(result);
-        result = wait_for_poll(&of, deadline);
-    }
+    PyObject *result = look_and_wait(&(question){call, &zero, 1, is_empty, poll_with}, deadline);
     Py_DECREF(zero);
     return result;
 }
