@@ -249,6 +249,7 @@ def explain(thread: threading.Thread | int) -> Explanation:
         reason = _REASONS["finished"] + and_locked(locked)
         return Explanation(thread, "finished", reason, None, traceback.StackSummary(), locked)
     requested, pending, name, detail, where, frames, request, entered = found
+    frames.reverse()  # outermost first, as tracebacks are shown
     asked = _asked(*request) if requested else None
     places = [place for place, _ in frames]
     state = cast("State", name)
@@ -272,7 +273,7 @@ def explain(thread: threading.Thread | int) -> Explanation:
             reason += f", called from {Place(*callers[-1])}"
     locked = left_locked(thread)
     groups = groups_of(thread)
-    scopes = tuple(Place(*each) for each in entered if not each[0].startswith(_HERE))
+    scopes = tuple(Place(*each) for each, _ in entered if not each[0].startswith(_HERE))
     reason += _and_asked(asked) + and_locked(locked) + "".join(f"; of {one}" for one in groups[:1])
     stack = _stack(thread, places)
     return Explanation(thread, state, reason, place, stack, locked, asked, groups, scopes)

@@ -214,7 +214,7 @@ def _inspect(
         tuple[str, int, str] | None,
         list[tuple[tuple[str, int, str], bool]],
         tuple[Scope | None, tuple[str, int, str] | None, type[BaseException], str | None],
-        list[tuple[str, int, str]],
+        list[tuple[tuple[str, int, str], bool]],
     ]
     | None
 ): ...

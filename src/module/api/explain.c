@@ -161,37 +161,18 @@ inspect(void *arg)
 }
 
 static PyObject *
-describe_stack(const inspection *of)
-{
-    size_t count = of->stack.count;
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; i < count && list != NULL; i++) {
-        /* outermost first, as tracebacks are shown */
-        const place *at = &of->stack.items[count - 1 - i];
-        PyObject *where = mod_describe_place(at->code, at->lasti);
-        PyObject *described =
-            where == NULL ? NULL : Py_BuildValue("(OO)", where, at->protected ? Py_True : Py_False);
-        Py_XDECREF(where);
-        if (described == NULL) {
-            Py_CLEAR(list);
-            break;
-        }
-        PyList_SET_ITEM(list, (Py_ssize_t)i, described);
-    }
-    return list;
-}
-
-static PyObject *
-describe_scopes(const inspection *of)
+describe_places(const places *of)
 {
     PyObject *list = PyList_New(0);
-    for (size_t i = 0; i < of->scopes.count && list != NULL; i++) {
-        const place *at = &of->scopes.items[i];
+    for (size_t i = 0; i < of->count && list != NULL; i++) {
+        const place *at = &of->items[i];
         PyObject *where = mod_describe_place(at->code, at->lasti);
-        if (where == NULL || PyList_Append(list, where) < 0) {
+        PyObject *described =
+            where == NULL ? NULL : Py_BuildValue("(NN)", where, PyBool_FromLong(at->protected));
+        if (described == NULL || PyList_Append(list, described) < 0) {
             Py_CLEAR(list);
         }
-        Py_XDECREF(where);
+        Py_XDECREF(described);
     }
     return list;
 }
@@ -220,9 +201,9 @@ static PyObject *
 describe_inspection(const inspection *of)
 {
     PyObject *where = mod_describe_place(of->obstacle.code, of->obstacle.lasti);
-    PyObject *stack = where == NULL ? NULL : describe_stack(of);
+    PyObject *stack = where == NULL ? NULL : describe_places(&of->stack);
     PyObject *asked = stack == NULL ? NULL : describe_request(of);
-    PyObject *scopes = asked == NULL ? NULL : describe_scopes(of);
+    PyObject *scopes = asked == NULL ? NULL : describe_places(&of->scopes);
     PyObject *result = NULL;
     if (scopes != NULL) {
         result =

@@ -8,8 +8,9 @@
 #include "state.h"
 
 /* _inspect(thread): None of a thread that has finished, else (requested, pending, state, detail,
-   place, stack); a place is (filename, line, function), the stack one of (place, is it protected),
-   outermost first, without the caller. What is named by `thread`, and errors: as interrupt(). */
+   place, stack, request, scopes); a place is (filename, line, function); the stack and where scopes
+   were entered are lists of (place, is it protected), the one innermost first and without the
+   caller, the other outermost first. What is named by `thread`, and errors: as interrupt(). */
 PyObject *mod_inspect(PyObject *module, PyObject *thread);
 
 #endif
