@@ -93,7 +93,7 @@ int
 mod_ask(mod_state *state, mod_target *target, PyObject *exc_type, PyObject *reason)
 {
     itr_payload *payload;
-    if (mod_payload_new(exc_type, reason, &payload) < 0) {
+    if (mod_payload_from(0, exc_type, reason, &payload) < 0) {
         mod_release_target(target);
         return -1;
     }
@@ -105,7 +105,7 @@ mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *e
               PyObject *reason, bool once)
 {
     itr_payload *payload;
-    if (mod_payload_new(exc_type, reason, &payload) < 0) {
+    if (mod_payload_from(0, exc_type, reason, &payload) < 0) {
         return -1;
     }
     itr_record *record = itr_find(thread_id);

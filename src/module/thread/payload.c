@@ -5,12 +5,6 @@
 #include "itr_registry.h"
 
 int
-mod_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload)
-{
-    return mod_payload_from(0, exc_type, reason, payload);
-}
-
-int
 mod_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason, itr_payload **payload)
 {
     *payload = NULL;

@@ -18,12 +18,10 @@ typedef struct {
 } mod_payload;
 
 /*
- * A payload that holds both (borrowed; NULL for the default), in `*payload`; NULL where both are
- * the default. Returns 0, or -1 with MemoryError set.
+ * A payload that holds both (borrowed; NULL for the default), of a request that can be taken back
+ * by that number (0: by nobody), in `*payload`; NULL where all are the default. Returns 0, or -1
+ * with MemoryError set.
  */
-int mod_payload_new(PyObject *exc_type, PyObject *reason, itr_payload **payload);
-
-/* The same of a request that can be taken back by that number; 0: by nobody. */
 int mod_payload_from(uint64_t origin, PyObject *exc_type, PyObject *reason, itr_payload **payload);
 
 /* Drop a list that the core gave back. NULL is an empty list. The pending exception is kept. */
