@@ -92,6 +92,32 @@ def test_what_does_not_compile_is_an_error():
         check_forms("def f(: #p\n")
 
 
+def test_what_a_signal_handler_raises_meanwhile_is_no_refusal():  # S10e
+    expect_script(
+        """
+        import signal, sys
+        from interruption import allow_interruption, blocking
+
+        def hook(event, arguments):
+            if event == "compile" and arguments[1] == "<interruption>" and not seen:
+                seen.append(event)
+                signal.raise_signal(signal.SIGUSR1)
+
+        seen = []
+        signal.signal(signal.SIGUSR1, lambda *_: 1 / 0)
+        sys.addaudithook(hook)
+        for _ in range(2):
+            try:
+                with allow_interruption:
+                    print("entered")
+            except ZeroDivisionError:
+                print("raised")
+        assert blocking.status().refused == ()
+    """,
+        stdout="raised\nentered\n",
+    )
+
+
 def test_another_bytecode_is_refused_and_named():
     expect_script(
         f"""

@@ -118,10 +118,8 @@ def find_refusal(strange: str | None) -> str | None:
     else:
         try:
             refused = check_forms(_FORMS)
-        except (MemoryError, RecursionError, SystemError):
-            raise  # the next region tries again: without memory some compilers fail so
-        except Exception as error:  # noqa: BLE001  (whatever it is)
-            refused = f"it cannot be tested: {type(error).__name__}"
+        except SyntaxError as error:
+            refused = f"its compiler refuses form {error.lineno}"
     _interruption._refused = refused  # noqa: SLF001
     return refused
 

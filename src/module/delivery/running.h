@@ -29,8 +29,8 @@ void mod_find_running(const mod_thread *thread, mod_running *found);
 
 /*
  * What Python code does a call of it run first: a function or method, the `__init__` of a class,
- * the `__call__` of an object? False, if that is none, or cannot be told: a step of a task, say. New
- * references. Runs none.
+ * the `__call__` of an object? False, if that is none, or cannot be told: a step of a task, say.
+ * New references. Runs none.
  */
 bool mod_find_called(PyObject *callable, mod_running_code *found);
 

@@ -22,12 +22,17 @@ mod_self_test_once(void)
     PyObject *reason =
         module == NULL ? NULL : PyObject_CallMethod(module, "find_refusal", "z", strange);
     Py_XDECREF(module);
-    if (reason == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) {
-        return -1; /* a signal handler's */
-    }
     if (reason == NULL) {
-        PyErr_Clear(); /* no memory, say: the next region tries again */
-        return 0;
+        /* Without memory some compilers fail so. What else it is, a signal handler has raised. In
+           either case the next region tries again. */
+        bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) ||
+                         PyErr_ExceptionMatches(PyExc_RecursionError) ||
+                         PyErr_ExceptionMatches(PyExc_SystemError) ||
+                         PyErr_ExceptionMatches(PyExc_ImportError);
+        if (no_memory) {
+            PyErr_Clear();
+        }
+        return no_memory ? 0 : -1;
     }
     atomic_store_explicit(&verdict, reason == Py_None ? WELL : REFUSED, memory_order_relaxed);
     Py_DECREF(reason);
