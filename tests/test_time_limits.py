@@ -235,6 +235,22 @@ def test_an_outer_one_asked_between_delivery_and_exit_is_the_one_that_comes_out(
     assert near.expired()
 
 
+def test_and_what_has_ended_there_is_its_context():  # S23, S26
+    far, near, caught = Scope(), Scope(), []
+    with far:
+        try:
+            with near:
+                try:
+                    near.interrupt(reason="near")
+                    statements()
+                finally:
+                    far.interrupt(reason="far")
+        except ThreadExit as error:
+            caught.append((error.reason, error.__context__.reason))
+            raise
+    assert caught == [("far", "near")]
+
+
 def test_a_retry_loop_ends_with_the_outer_limit():  # S23
     for _ in range(20):
         tries = 0
