@@ -157,7 +157,7 @@ def _interpreters() -> list[str]:
 def _install(session: nox.Session, extras: str = "", *options: str) -> None:
     """Install the package: its sources, or the wheel that somebody has built for this Python."""
     folder = os.environ.get("INTERRUPTION_WHEELS")
-    tag = session.run("python", "-c", ABI, silent=True) if folder else None
+    tag = session.run_install("python", "-c", ABI, silent=True) if folder else None
     wheels = list(Path(folder).glob(f"*-cp*-cp{tag.strip()}-*.whl")) if folder and tag else []
     if wheels:
         session.install(f"{wheels[0]}{extras}")

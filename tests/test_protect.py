@@ -239,8 +239,9 @@ def test_a_signal_handler_protects_while_its_thread_does(site):
         from interruption._interruption import _is_protected
         code, names = compile("", "x.py", "exec"), []
         def handler(*_):
-            names.append(f"handler.n{len(names)}")
-            protect(names[-1], missing_ok=True)
+            name = f"handler.n{len(names)}"  # the next signal may come before this one is done
+            names.append(name)
+            protect(name, missing_ok=True)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         while len(names) < 100:
