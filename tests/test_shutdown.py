@@ -199,16 +199,19 @@ def test_of_two_at_once_the_last_ends_it():
 
 
 def test_daemon_threads_are_asked_and_waited_for_on_demand():
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
     seen = []
 
     def body():
+        begun.set()
         wait_for_interruption(PATIENCE)
         seen.append(interruption_requested())
         assert go.wait(PATIENCE)
 
     daemon = threading.Thread(target=body, daemon=True)
     daemon.start()
+    assert begun.wait(PATIENCE)
+    until_blocked(daemon)  # what was asked of one that has not looked yet is taken back
     assert shutdown(PATIENCE).threads == ()
     report = shutdown(0.01, daemon=True)
     assert [(t.name, t.daemon) for t in report.running] == [(daemon.name, True)]
