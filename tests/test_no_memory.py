@@ -290,6 +290,8 @@ def tried(operation: Callable[[Tools], None], count: int) -> bool:
 def each_in_threads(name: str, step: int) -> None:
     import interruption
 
+    for each in interruption.__all__:  # what imports a module, which Python itself fails to read
+        getattr(interruption, each)
     with interruption.allow_interruption:  # all that is done once is done
         interruption.timeout(1)(abs)
     operation = next(each for each in OPERATIONS if each.__name__ == name)
