@@ -197,7 +197,7 @@ def test_threads_that_a_library_begins_for_itself_are_left_alone(kernel, tmp_pat
 
 def test_unloaded_everything_is_as_before(tmp_path):
     kernel = Kernel(tmp_path)
-    kernel.run("%load_ext interruption")  # twice is once
+    kernel.run("__import__('interruption').load_ipython_extension(get_ipython())")  # twice is once
     kernel.run("%unload_ext interruption")
     kernel.run("assert threading.Thread.start.__module__ == 'threading'")
     kernel.run("assert threading.Thread.start.__code__.co_filename == threading.__file__")

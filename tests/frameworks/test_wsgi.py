@@ -202,6 +202,20 @@ def test_an_answer_is_closed():
     assert answer.closed
 
 
+def test_an_answer_that_is_refused_has_no_other_part():
+    class Parts:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            threading.Event().wait()
+
+    parts = iter(RequestTimeout(lambda *_: Parts(), 0.2)({}, lambda *_: None))
+    assert b"has taken too long" in next(parts)
+    with pytest.raises(StopIteration):
+        next(parts)
+
+
 def test_of_two_the_shorter_counts():
     started = []
 
