@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 import gc
+import math
 import pickle
 import sys
 import threading
@@ -784,6 +785,25 @@ def test_left_out_of_order_or_by_another_thread():
         with pytest.raises(RuntimeError, match="by the thread that has entered"):
             in_thread(lambda: group.__exit__(None, None, None))
         assert group.submit(int).result() == 0
+
+
+def test_left_before_a_scope_inside_of_it_it_is_to_be_left_again():  # S21
+    def body():
+        worker, group, inner = Worker(), ThreadGroup(), Scope()
+        group.__enter__()
+        future = worker.submitted(group)
+        inner.__enter__()
+        future.cancel()
+        with pytest.raises(RuntimeError, match="out of order"):
+            group.__exit__(None, None, None)
+        assert future.cancelled()
+        inner.__exit__(None, None, None)
+        group.__exit__(None, None, None)
+        with pytest.raises(RuntimeError, match="left once"):
+            group.__exit__(None, None, None)
+        return current_deadline()
+
+    assert in_thread(body) == math.inf
 
 
 def test_by_exit_stacks_and_context_managers():

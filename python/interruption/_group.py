@@ -305,9 +305,8 @@ class ThreadGroup(_Group):
 
     def _remove(self, task: Task) -> None:
         self._running.pop(task, None)
-        self._tell()
-        if not self._running:
-            _tell(self._for_all)
+        for told in self._for_one.copy() if self._running else self._for_one + self._for_all:
+            told.put(None)
 
     def _none_runs(self) -> bool:
         return not self._running.copy()

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._future import Future
 from ._interruption import Scope, check_interrupt, defer_interruption
@@ -68,7 +68,7 @@ class Task(threading.Thread):
         self.number = number  # no other task of the group has it
         self.by_owner = by_owner  # the thread that is in the block has submitted it
         self.own = self.future._scope = Scope()
-        self.__call: _Call | None = call
+        self.__call: Any = call
         # From 3.14 the whole thread runs in it.
         has_context = sys.version_info >= (3, 14)
         self.__call_in: Callable[..., Any] = operator.call if has_context else context.run
@@ -126,7 +126,7 @@ class Task(threading.Thread):
             claimed = future.set_running_or_notify_cancel()
             if claimed:
                 check_interrupt()
-                function, args, kwargs = cast("_Call", self.__call)
+                function, args, kwargs = self.__call
                 result = self.__call_in(function, *args, **kwargs)
         except BaseException as raised:  # noqa: BLE001  (the group and the future raise it)
             error = raised
@@ -157,7 +157,8 @@ class Task(threading.Thread):
 
 def _starter(thread: threading.Thread) -> Callable[[], object]:
     """What starts that thread, in C."""
-    standard, its, bootstrap = vars(threading), vars(thread), cast("Any", thread)._bootstrap
+    standard, its = vars(threading), vars(thread)
+    bootstrap: Any = getattr(thread, "_bootstrap")  # noqa: B009  (no type knows it)
     if sys.version_info < (3, 13):
         return functools.partial(standard["_start_new_thread"], bootstrap, ())
     handle = its["_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"]
