@@ -239,9 +239,10 @@ def broken_off(block, breaker):
 
 
 def main(block, kind, step):
-    faulthandler.dump_traceback_later(PATIENCE / 2, exit=True)
-    number, step = 1 + BLOCKS.index(globals()[block]), int(step)
-    while broken_off(globals()[block], Signal(number, globals()[kind])):
+    number, step, again = 1 + BLOCKS.index(globals()[block]), int(step), True
+    while again:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)  # this one hangs
+        again = broken_off(globals()[block], Signal(number, globals()[kind]))
         number += step
     print(number)  # noqa: T201
 
