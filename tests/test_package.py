@@ -152,7 +152,6 @@ FRAMEWORKS = (
     "interruption.dask",
     "interruption.dramatiq",
     "interruption.huey",
-    "interruption.overdue",
     "interruption.pytest_plugin",
     "interruption.temporal",
     "interruption.trio",
