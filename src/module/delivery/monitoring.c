@@ -5,11 +5,11 @@
  * Events belong to code, not to threads, and several armed threads may run the same code: each
  * armed code counts for how many it is armed, in what code.h keeps of it. Other threads that run
  * it call us too, and go on at once. LINE and JUMP are where a request may be delivered; CALL arms
- * what is called, and a function that C code is given to call (running.h). INSTRUCTION is for loops
- * that JUMP does not tell of. PY_START is there for functions on one line, which from 3.13 on have
- * no LINE without it (gh-155992). Protected code gets CALL only: it is not delivered in, but calls
- * what may be. Where nothing tells what C code calls, all entries are watched, by PY_START and
- * PY_RESUME in all code, until the request is delivered.
+ * what is called, and what C code is given to call (running.h). INSTRUCTION is for loops that JUMP
+ * does not tell of. PY_START is there for functions on one line, which from 3.13 on have no LINE
+ * without it (gh-155992). Protected code gets CALL only: it is not delivered in, but calls what may
+ * be. Where nothing tells what C code calls, all entries are watched, by PY_START and PY_RESUME in
+ * all code, until the request is delivered.
  */
 #include "safepoints/code.h"
 #include "cpython/compat.h"
@@ -229,20 +229,29 @@ arm_entered(mod_state *state, mod_thread *thread, mod_running_code entered)
     return protected;
 }
 
+static void
+arm_called(mod_state *state, mod_thread *thread, PyObject *callable)
+{
+    mod_running called;
+    mod_find_called(callable, &called);
+    for (size_t i = 0; i < called.count; i++) {
+        (void)arm_entered(state, thread, called.codes[i]);
+    }
+    PyMem_RawFree(called.codes);
+}
+
 static PyObject *
 on_call(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     assert(nargs == 4);
     (void)nargs;
     mod_thread *thread = asked_thread();
-    mod_running_code called;
-    /* What is called, and what that may call: map(function, ...), context.run(function, ...) */
-    for (int i = 2; thread != NULL && i < 4; i++) {
-        if (mod_find_called(args[i], &called)) {
-            (void)arm_entered(mod_get_state(module), thread, called);
-        }
-        if (PyFunction_Check(args[2]) || PyType_Check(args[3])) {
-            break;
+    if (thread != NULL) {
+        mod_state *state = mod_get_state(module);
+        arm_called(state, thread, args[2]);
+        /* map(function, ...), next(generator), coroutine.send(...), context.run(step) */
+        if (!PyFunction_Check(args[2]) && !PyType_Check(args[3])) {
+            arm_called(state, thread, args[3]);
         }
     }
     Py_RETURN_NONE;

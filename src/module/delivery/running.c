@@ -124,32 +124,135 @@ mod_find_running(const mod_thread *thread, mod_running *found)
 /* What a call runs. --------------------------------------------------------------------------- */
 
 /* A function or method in Python; what else it is cannot be told. */
-static bool
-find_function(PyObject *function, mod_running_code *found)
+static void
+add_function(PyObject *function, mod_running *to)
 {
     if (PyMethod_Check(function)) {
         function = PyMethod_GET_FUNCTION(function);
     }
-    if (!PyFunction_Check(function)) {
-        return false;
+    if (PyFunction_Check(function)) {
+        add_code((PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(function)),
+                 Py_NewRef(PyFunction_GET_GLOBALS(function)), to);
     }
-    found->code = (PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(function));
-    found->globals = Py_NewRef(PyFunction_GET_GLOBALS(function));
-    return true;
 }
 
-bool
-mod_find_called(PyObject *callable, mod_running_code *found)
+/* What a class has under that name. */
+static void
+add_special(PyTypeObject *type, const char *name, mod_running *to)
 {
+    PyObject *function = mod_find_in_class(type, name);
+    if (function != NULL) {
+        add_function(function, to);
+        Py_DECREF(function);
+    }
+}
+
+/* What C code keeps in an object under that name, if no Python code has to be run to know: a new
+   reference, or NULL with no exception set. */
+static PyObject *
+kept_in(PyObject *object, const char *name)
+{
+    PyObject *place = mod_find_in_class(Py_TYPE(object), name);
+    PyObject *kept = NULL;
+    if (place != NULL &&
+        (Py_IS_TYPE(place, &PyGetSetDescr_Type) || Py_IS_TYPE(place, &PyMemberDescr_Type))) {
+        kept = Py_TYPE(place)->tp_descr_get(place, object, (PyObject *)Py_TYPE(object));
+        PyErr_Clear();
+    }
+    Py_XDECREF(place);
+    return kept;
+}
+
+/* The coroutine of a task of asyncio's, if that is one and is written in C: a new reference, or
+   NULL with no exception set. */
+static PyObject *
+coroutine_of(PyObject *task)
+{
+    const PyAsyncMethods *slots = Py_TYPE(task)->tp_as_async;
+    if (slots == NULL || slots->am_await == NULL) {
+        return NULL; /* nearly everything: no need to search */
+    }
+    PyObject *method = mod_find_in_class(Py_TYPE(task), "get_coro");
+    PyObject *coroutine = NULL;
+    if (method != NULL && Py_IS_TYPE(method, &PyMethodDescr_Type) &&
+        strcmp(PyDescr_TYPE(method)->tp_name, "_asyncio.Task") == 0) {
+        coroutine = PyObject_CallOneArg(method, task);
+        PyErr_Clear();
+    }
+    Py_XDECREF(method);
+    return coroutine;
+}
+
+typedef struct {
+    PyObject *generator; /* a reference, for whoever looks */
+    mod_running *to;
+} resumed;
+
+static void
+find_resumed(void *arg)
+{
+    const resumed *at = arg;
+    add_chain(at->generator, at->to);
+}
+
+/* A generator or coroutine. Takes the reference; what else it is cannot be told. */
+static void
+add_resumed(PyObject *generator, mod_running *to)
+{
+    if (PyGen_CheckExact(generator) || PyCoro_CheckExact(generator)) {
+        resumed what = {generator, to};
+        mod_while_stopped(find_resumed, &what); /* another thread may run it */
+    }
+    else {
+        Py_DECREF(generator);
+    }
+}
+
+/* What a callable in C is bound to: a method to its coroutine, a step to its task. */
+static void
+add_bound(PyObject *self, mod_running *to)
+{
+    PyObject *coroutine = coroutine_of(self);
+    add_resumed(coroutine != NULL ? coroutine : Py_NewRef(self), to);
+}
+
+/* Of a class that was made at run time, in Python or C. */
+static void
+add_callable_object(PyObject *callable, mod_running *to)
+{
+    add_special(Py_TYPE(callable), "__call__", to);
+    PyObject *self = to->count > 0 ? NULL : kept_in(callable, "__self__");
+    if (self != NULL) {
+        add_bound(self, to);
+        Py_DECREF(self);
+    }
+    PyObject *function = to->count > 0 ? NULL : kept_in(callable, "func"); /* functools.partial */
+    if (function != NULL) {
+        add_function(function, to);
+        Py_DECREF(function);
+    }
+}
+
+void
+mod_find_called(PyObject *callable, mod_running *found)
+{
+    *found = (mod_running){.thread = NULL};
     if (PyFunction_Check(callable) || PyMethod_Check(callable)) {
-        return find_function(callable, found);
+        add_function(callable, found);
     }
-    PyTypeObject *type = PyType_Check(callable) ? (PyTypeObject *)callable : Py_TYPE(callable);
-    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
-        return false; /* one in C, that is not made at run time */
+    else if (PyType_Check(callable)) {
+        add_special((PyTypeObject *)callable, "__init__", found);
     }
-    PyObject *special = mod_find_in_class(type, PyType_Check(callable) ? "__init__" : "__call__");
-    bool is_function = special != NULL && find_function(special, found);
-    Py_XDECREF(special);
-    return is_function;
+    else if (PyGen_CheckExact(callable) || PyCoro_CheckExact(callable)) {
+        add_resumed(Py_NewRef(callable), found);
+    }
+    else if (PyCFunction_Check(callable)) {
+        if (PyCFunction_GET_SELF(callable) != NULL) {
+            add_bound(PyCFunction_GET_SELF(callable), found);
+        }
+    }
+    else if (Py_TYPE(callable)->tp_call != NULL &&
+             PyType_HasFeature(Py_TYPE(callable), Py_TPFLAGS_HEAPTYPE)) {
+        add_callable_object(callable, found);
+    }
 }

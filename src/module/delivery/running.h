@@ -28,10 +28,10 @@ typedef struct {
 void mod_find_running(const mod_thread *thread, mod_running *found);
 
 /*
- * What Python code does a call of it run first: a function or method, the `__init__` of a class,
- * the `__call__` of an object? False, if that is none, or cannot be told: a step of a task, say.
- * New references. Runs none.
+ * What Python code does a call of it run, or one that is given it: a function or method, a
+ * generator or coroutine and what that waits for, a step of a task of asyncio's, a
+ * functools.partial? None, if that cannot be told. Runs none.
  */
-bool mod_find_called(PyObject *callable, mod_running_code *found);
+void mod_find_called(PyObject *callable, mod_running *found);
 
 #endif
