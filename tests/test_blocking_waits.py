@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import queue
+import select
 import sys
 import threading
 import time
 
 import pytest
 from chance import scaled
+from interruption import ThreadExit, interrupt
 from region_parts import interrupted, stopped, waiting, waits
 from support import PATIENCE, Started, expect_script, until_blocked
 
@@ -66,6 +69,26 @@ def test_a_wait_that_an_odd_argument_runs_python_in_gets_its_item():
 
     items.put(1, Odd(wait_first))
     assert taker[0].finish() == 1
+
+
+def test_as_many_descriptors_as_select_takes_are_waited_for():  # there is no room for ours
+    reader, writer = os.pipe()
+    many = [reader] * 1024
+
+    def body(started):
+        with waits:
+            assert select.select(many, [], [], 0.001) == ([], [], [])
+            started.ready.set()
+            select.select(many, [], [])
+
+    try:
+        thread = Started(body).until_blocked()
+        interrupt(thread.thread)
+        with pytest.raises(ThreadExit):
+            thread.finish()
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_timeout_that_has_passed_when_it_is_looked_at_ends():

@@ -78,6 +78,22 @@ def test_the_api_in_del_at_exit():  # S18, S20
     assert result.stdout == "ThreadExit\n" * 2
 
 
+def test_a_first_region_in_del_at_exit():  # S18: modules are gone, and nothing is imported any more
+    expect_script(
+        """
+        import builtins, os, sys
+        from interruption import allow_interruption, timeout
+        class Late:
+            def __del__(self, write=os.write, region=allow_interruption, limit=timeout):
+                with region, limit(60):
+                    write(1, b"inside\\n")
+        sys.modules["threading"].late = Late()
+        sys.late, builtins.late = Late(), Late()
+        """,
+        stdout="inside\n" * 3,
+    )
+
+
 def test_the_api_in_del_of_a_thread_that_ends():  # S18, S20
     expect_script("""
         import threading

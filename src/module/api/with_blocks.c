@@ -57,8 +57,25 @@ enter_region_asked(mod_state *state, mod_thread *thread, PyObject *self)
     return mod_check(state);
 }
 
-/* A first region connects us to the interpreter: to be called between statements, if it lets
-   requests in there, and where calls block. 0, or -1 with an exception set. */
+/* To be called between statements, if a region lets requests in there. Where the interpreter ends,
+   and its modules are gone, nobody asks any more: it does without. 0, or -1 with an exception set.
+ */
+static int
+start_statements(mod_state *state, bool statements)
+{
+    int status = mod_self_test_once();
+    if (status == 0 && statements && !mod_statements_are_refused()) {
+        status = mod_events_start(state, mod_deliver);
+    }
+    if (status < 0 && mod_is_finalizing()) {
+        PyErr_Clear();
+        status = 0;
+    }
+    return status;
+}
+
+/* A first region connects us to the interpreter: to be called between statements, and where calls
+   block. 0, or -1 with an exception set. */
 static int
 start_regions(mod_state *state, mod_thread *thread, uint8_t kind)
 {
@@ -66,11 +83,7 @@ start_regions(mod_state *state, mod_thread *thread, uint8_t kind)
     if (thread->started || (kind & MOD_BLOCK_SHIELD)) {
         return 0;
     }
-    if (mod_self_test_once() < 0) {
-        return -1;
-    }
-    bool connects = statements && !mod_statements_are_refused();
-    if ((connects && mod_events_start(state, mod_deliver) < 0) || mod_blocking_start() < 0) {
+    if (start_statements(state, statements) < 0 || mod_blocking_start() < 0) {
         return -1;
     }
     thread->started = statements && mod_blocking_is_complete();

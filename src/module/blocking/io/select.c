@@ -154,15 +154,15 @@ are_empty(PyObject *result)
     return true;
 }
 
-/* See question. A number that is too large for select() is not given to it: then it waits only as
-   long as a slice. */
+/* See question. A number that is too large for select(), or one more than it takes, is not given to
+   it: then it waits only as long as a slice. */
 static PyObject *
 select_with(const question *of, int fd, itr_deadline deadline)
 {
-    bool fits = fd >= 0 && fd < FD_SETSIZE;
     itr_deadline soon = itr_deadline_after(SLICE);
     PyObject *ours = PyLong_FromLong(fd);
     PyObject *reads = ours == NULL ? NULL : PySequence_List(of->arguments[0]);
+    bool fits = fd >= 0 && fd < FD_SETSIZE && reads != NULL && PyList_GET_SIZE(reads) < FD_SETSIZE;
     PyObject *timeout =
         reads == NULL ? NULL
                       : timeout_until(fits || fd < 0 || deadline < soon ? deadline : soon, 1e9);
