@@ -64,11 +64,17 @@ mod_frame_function(PyFrameObject *frame)
     return function != NULL && PyFunction_Check(function) ? Py_NewRef(function) : NULL;
 }
 
-PyObject *
-mod_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+bool
+mod_frame_calls(PyFrameObject *frame, PyCodeObject *code, int slot, PyObject *function)
 {
     const struct _PyInterpreterFrame *of = mod_frame_address(frame);
-    return Py_XNewRef(LOCAL_OF(of, code->co_nlocalsplus + slot));
+    PyObject *called = LOCAL_OF(of, code->co_nlocalsplus + slot);
+#if PY_VERSION_HEX >= 0x030E0000 /* what is let go of is taken from its slot before */
+    if (called != NULL && PyMethod_Check(called)) {
+        called = PyMethod_GET_FUNCTION(called);
+    }
+#endif
+    return called == function;
 }
 
 #else /* 3.11 has no function for it, and will not change its frames any more. */
@@ -95,10 +101,10 @@ mod_frame_function(PyFrameObject *frame)
     return Py_XNewRef((PyObject *)frame->f_frame->f_func);
 }
 
-PyObject *
-mod_frame_on_stack(PyFrameObject *frame, PyCodeObject *code, int slot)
+bool
+mod_frame_calls(PyFrameObject *frame, PyCodeObject *code, int slot, PyObject *function)
 {
-    return Py_XNewRef(frame->f_frame->localsplus[code->co_nlocalsplus + slot]);
+    return frame->f_frame->localsplus[code->co_nlocalsplus + slot] == function;
 }
 
 bool

@@ -114,16 +114,23 @@ is_given_figures(PyObject *before, PyObject *value)
            has_key(value, "generation") && has_key(value, "uncollectable");
 }
 
-static bool
-is_given_what_callbacks_are(const arguments *of)
+/* What its arguments are those of. Of a signal handler they say so for sure. */
+typedef enum { NO_CALLBACK, LIKE_A_CALLBACK, SIGNAL_HANDLER } resemblance;
+
+static resemblance
+compare_arguments(const arguments *of)
 {
     PyObject *before = NULL;
-    bool answer = false;
-    for (Py_ssize_t i = 0; i < of->count && !answer; i++) {
+    resemblance answer = NO_CALLBACK;
+    for (Py_ssize_t i = 0; i < of->count && answer == NO_CALLBACK; i++) {
         PyObject *value = argument(of, i);
-        if (value != NULL) {
-            answer = (i == 0 && is_finalizer(of, value)) || is_given_dead_reference(of, value, i) ||
-                     is_given_signal(of, before, value) || is_given_figures(before, value);
+        if (value != NULL && is_given_signal(of, before, value)) {
+            answer = SIGNAL_HANDLER;
+        }
+        else if (value != NULL &&
+                 ((i == 0 && is_finalizer(of, value)) || is_given_dead_reference(of, value, i) ||
+                  is_given_figures(before, value))) {
+            answer = LIKE_A_CALLBACK;
         }
         Py_XDECREF(before);
         before = value;
@@ -132,36 +139,37 @@ is_given_what_callbacks_are(const arguments *of)
     return answer;
 }
 
-/* What a frame calls, if by `f(*args)`: f, a new reference, or NULL. */
-static PyObject *
-find_star_callee(PyFrameObject *frame, bool analyses)
+/* Where on its stack the frame has what it calls by `f(*args)`; -1: it does not call so. */
+static int
+find_star_callee(PyFrameObject *frame, PyCodeObject *code, bool analyses)
 {
-    PyCodeObject *code = PyFrame_GetCode(frame);
+    if (mod_statements_are_refused()) {
+        return -1; /* where code is not read as it is meant, nobody knows */
+    }
     const mod_code *known = analyses ? mod_code_of(code) : mod_code_known(code);
     int slot =
         known == NULL ? -1 : mod_safepoint_star_callee(known->points, PyFrame_GetLasti(frame));
     PyErr_Clear();
-    PyObject *callee = slot < 0 ? NULL : mod_frame_on_stack(frame, code, slot);
-    Py_DECREF(code);
-    return callee;
+    return slot;
 }
 
 /* Such a call may go through C, though Python code makes it: up to 3.11 (gh-98003), of a method, or
-   while somebody monitors calls. Is the frame of one? */
+   while somebody monitors calls. Is the frame of one? The interpreter may call a callback when such
+   a call is over, and lets go of what it was made with. */
 static bool
 is_called_with_star(PyFrameObject *frame, bool analyses)
 {
     PyFrameObject *back = mod_frame_before(frame);
-    /* Where code is not read as it is meant, nobody knows where on the stack f is. */
-    PyObject *callee =
-        back == NULL || mod_statements_are_refused() ? NULL : find_star_callee(back, analyses);
-    PyObject *function = callee == NULL ? NULL : mod_frame_function(frame);
-    bool answer =
-        function != NULL && (callee == function ||
-                             (PyMethod_Check(callee) && PyMethod_GET_FUNCTION(callee) == function));
+    if (back == NULL) {
+        return false;
+    }
+    PyCodeObject *code = PyFrame_GetCode(back);
+    int slot = find_star_callee(back, code, analyses);
+    PyObject *function = slot < 0 ? NULL : mod_frame_function(frame);
+    bool answer = function != NULL && mod_frame_calls(back, code, slot, function);
     Py_XDECREF(function);
-    Py_XDECREF(callee);
-    Py_XDECREF(back);
+    Py_DECREF(code);
+    Py_DECREF(back);
     return answer;
 }
 
@@ -176,7 +184,7 @@ mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
     }
     arguments of;
     find_callback_arguments(frame, code, &of);
-    bool answer = is_given_what_callbacks_are(&of) && !is_called_with_star(frame, analyses);
+    resemblance to = compare_arguments(&of);
     Py_XDECREF(of.rest);
-    return answer;
+    return to == SIGNAL_HANDLER || (to == LIKE_A_CALLBACK && !is_called_with_star(frame, analyses));
 }
