@@ -55,7 +55,7 @@ itr_park_result itr_park(itr_parker *parker, itr_deadline deadline);
 
 /* From here on the calling thread, one of the library's own, sleeps until its deadlines and no
    longer. Linux lets others sleep up to 50 us more, to wake several at once: also those that wait
-   for the GIL. */
+   for the GIL, so one that waits for it, too, must not be on time: it would take it each time. */
 void itr_park_on_time(void);
 
 /* Give the permit and wake the owner if it sleeps. Safe in any thread. The parker must stay

@@ -103,7 +103,6 @@ run_rearm(void *Py_UNUSED(unused))
 {
     atomic_store_explicit(&rearm_thread, (uintptr_t)PyThread_get_thread_ident(),
                           memory_order_relaxed);
-    itr_park_on_time();
     (void)pthread_mutex_lock(&rearm_mutex);
     bool lingered = false;
     while (!stopped && !(lingered && watch_count == 0)) {
