@@ -2,19 +2,22 @@
 signal at a step of that number, and what must be so then.
 
     groups_broken_off_program.py BLOCK KIND STEP
+    groups_broken_off_program.py waited_by_itself waits STEP
 
 As a program it runs that block in the main thread, again and again, until it has sent a signal at
-each instruction, or at each STEP-th. Whatever is left broken there ends with the process, and what
-hangs tells where.
+each instruction, or at each STEP-th. The handler raises, or waits for the group. Whatever is left
+broken there ends with the process, and what hangs tells where.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import ctypes
 import faulthandler
 import gc
 import linecache
+import queue
 import signal
 import sys
 import threading
@@ -123,16 +126,39 @@ class Signal(Breaker):
             raise self.error
 
 
+class Waiter(Signal):
+    """The handler waits for the group, wherever it has come in."""
+
+    def __init__(self, number, group, tasks):
+        super().__init__(number, LookupError)
+        self.group, self.tasks, self.spared = group, tasks, True
+
+    def handle(self, _, runs):
+        with contextlib.suppress(LookupError):
+            super().handle(_, runs)
+        self.tasks.open_gate()
+        with contextlib.suppress(concurrent.futures.CancelledError):  # of one of its tasks
+            self.group.results()
+
+
 class Tasks:
     """What a block submits, and who has begun."""
 
     def __init__(self):
-        self.threads, self.go = [], threading.Event()
+        self.threads, self.called, self.go = [], [], threading.Event()
+        self.gate = queue.SimpleQueue()  # has no Python code
 
     def wait(self):
         self.threads.append(threading.current_thread())
         self.go.wait()
         return "waited"
+
+    def pass_gate(self):
+        self.gate.get()
+
+    def open_gate(self):
+        self.gate.put(None)
+        self.gate.put(None)  # one for each of two
 
     def end(self):
         self.threads.append(threading.current_thread())
@@ -195,12 +221,28 @@ def looks_at_futures_by_itself(group, tasks):
     other.exception()
 
 
+def waited_by_itself(group, tasks):
+    one, other = group.submit(tasks.pass_gate), group.submit(tasks.pass_gate)
+    one.done()
+    one.add_done_callback(tasks.called.append)
+    other.cancel(KeyError)
+    with contextlib.suppress(TimeoutError):
+        one.result(0)
+    concurrent.futures.wait([one], 0)
+    tasks.open_gate()
+    one.result()
+    concurrent.futures.wait([one, other])
+    assert one.done()
+    assert other.done()
+
+
 BLOCKS = [
     *(goes_on, fails, has_a_task_that_fails, is_asked),
     *(waits_for_the_first, is_stopped_from_outside, waits_for_results),
     *(waits_for_one_by_itself, looks_at_futures_by_itself),
 ]
-BY_THEMSELVES = [block.__code__ for block in BLOCKS if block.__name__.endswith("by_itself")]
+BY_THEMSELVES = [waited_by_itself.__code__]
+BY_THEMSELVES += [block.__code__ for block in BLOCKS if block.__name__.endswith("by_itself")]
 
 
 def parts_of(error):
@@ -238,11 +280,26 @@ def broken_off(block, breaker):
     return True
 
 
+def waits(number):
+    """The same of a handler that waits, and of the block that is for it."""
+    with ThreadGroup() as group:
+        tasks = Tasks()
+        waiter = Waiter(number, group, tasks)
+        waiter.begin()
+        try:
+            waited_by_itself(group, tasks)
+        finally:
+            waiter.end()
+    assert len(tasks.called) == 1
+    return waiter.place is not None
+
+
 def main(block, kind, step):
-    number, step, again = 1 + BLOCKS.index(globals()[block]), int(step), True
+    block, waiting = globals()[block], kind == "waits"
+    number, step, again = 1 if waiting else 1 + BLOCKS.index(block), int(step), True
     while again:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)  # this one hangs
-        again = broken_off(globals()[block], Signal(number, globals()[kind]))
+        again = waits(number) if waiting else broken_off(block, Signal(number, globals()[kind]))
         number += step
     print(number)  # noqa: T201
 

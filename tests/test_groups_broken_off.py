@@ -50,6 +50,15 @@ def test_broken_off_by_a_signal_at_each_instruction_nothing_goes_on(block, kind,
     assert ended.stderr == ""
 
 
+def test_a_handler_may_wait_for_the_group_wherever_it_comes(percent):
+    # It comes into the methods of futures, too, which have their locks then.
+    step = 100 // percent
+    ended = run_python(PROGRAM, "waited_by_itself", "waits", step, timeout=20 * PATIENCE)
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    assert int(ended.stdout) > 200
+    assert ended.stderr == ""
+
+
 def test_what_is_broken_off_in_a_limit_leaves_that_as_it_is():
     def body():
         number, again = 1, True

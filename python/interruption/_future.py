@@ -7,10 +7,14 @@ nobody.
 # ruff: noqa: SLF001  (_executor._check_standard says what of the standard library's is used)
 
 import concurrent.futures
+import sys
 from concurrent.futures import _base
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._interruption import Scope, ThreadExit, _check_request, check_interrupt
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _Result = TypeVar("_Result")
 
@@ -73,14 +77,20 @@ class Future(concurrent.futures.Future[_Result]):
         """As ``done()``, without the lock, which somebody may have left taken."""
         return self._state in _DONE
 
+    def _is_mine(self) -> bool:
+        """Whether this thread has the lock."""
+        condition: Any = self._condition
+        mine: bool = condition._is_owned()
+        return mine
+
     def _give_back(self) -> None:
         """Release the lock, if this thread has it: nothing that it is at needs it.
 
-        A ``with`` in the standard library has been broken off by a signal handler (gh-148874).
+        A ``with`` in the standard library has been broken off by a signal handler (gh-148874). See
+        ``are_in_use``.
         """
-        condition: Any = self._condition
-        while condition._is_owned():
-            condition.release()
+        while self._is_mine():
+            self._condition.release()
 
     def _end_cancelled(self) -> None:
         """The task ran, and has been stopped. By its worker."""
@@ -92,6 +102,16 @@ class Future(concurrent.futures.Future[_Result]):
                 waiter.add_cancelled(self)
             self._condition.notify_all()
         cast("Any", self)._invoke_callbacks()
+
+
+def are_in_use() -> bool:
+    """Whether the caller is what a signal handler does, in what takes the locks of futures."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is vars(_base) or frame.f_code is Future.cancel.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Task:

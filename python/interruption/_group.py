@@ -20,7 +20,7 @@ from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
 from ._arguments import flag
-from ._future import Future
+from ._future import Future, are_in_use
 from ._group_task import Process, Task, check_function
 from ._interruption import (
     Scope,
@@ -149,8 +149,8 @@ class ThreadGroup(_Group):
         return task.future
 
     def _admit(self, task: Task) -> None:
-        self._results[task.number] = _NOTHING
         self._running[task] = None
+        self._results[task.number] = _NOTHING
         if self._left and threading.current_thread() not in self._running:
             raise RuntimeError("the group has been left: nothing can be submitted any more")
         if self._asked is not None:
@@ -204,7 +204,10 @@ class ThreadGroup(_Group):
             self._check_owner()
         numbers = list(self._results)
         for task in list(self._running):
-            self._until(task.future._is_done, self._for_one)
+            if task.is_beneath():
+                numbers = [each for each in numbers if each != task.number]
+                continue
+            self._until(task.says_so, self._for_one)
             if self._results.get(task.number) is _NOTHING:
                 break  # it has no result; one that could not be started is not there any more
         if self._errors:
@@ -240,8 +243,9 @@ class ThreadGroup(_Group):
 
     def _is_decided(self) -> bool:
         """Whether a task has returned, or none will."""
-        # One that is done may be in a callback yet; it has been noted before.
-        running = [task for task in list(self._running) if not task.future._is_done()]
+        # One that is over may be in a callback yet; it has been noted before.
+        tasks = list(self._running)
+        running = [task for task in tasks if not (task.is_over or task.is_beneath())]
         return bool(self._returned or not running)
 
     def _until(self, so: Callable[[], bool], waiting: _Waiting) -> None:
@@ -255,8 +259,9 @@ class ThreadGroup(_Group):
         told: queue.SimpleQueue[None] = queue.SimpleQueue()
         waiting.append(told)
         try:
-            for task in list(self._running):
-                task.future._give_back()
+            if waiting is self._for_all or not are_in_use():
+                for task in list(self._running):
+                    task.future._give_back()
             while not so():
                 told.get()
         finally:

@@ -64,7 +64,9 @@ class Task(threading.Thread):
         self.group = group
         self.future: Future[Any] = Future()
         self.future.add_done_callback(group._tell)
-        self.begins: queue.SimpleQueue[None] = queue.SimpleQueue()  # told when it runs
+        self.begins: queue.SimpleQueue[None] = queue.SimpleQueue()  # told when it is running
+        # Written by its thread: its future is running; the group knows its outcome.
+        self.is_running = self.is_over = False
         self.number = number  # no other task of the group has it
         self.by_owner = by_owner  # the thread that is in the block has submitted it
         self.own = self.future._scope = Scope()
@@ -100,7 +102,6 @@ class Task(threading.Thread):
 
     def run(self) -> None:
         """Run the task, and tell the group that it has ended."""
-        self.begins.put(None)
         group = self.group
         try:
             if group._shielded:
@@ -109,12 +110,14 @@ class Task(threading.Thread):
             else:
                 self.__run(group)
         finally:
+            self.begins.put(None)
             group._end(self)
 
     def __run(self, group: "ThreadGroup") -> None:
         future, own, outer = self.future, self.own, group._outer
         error: BaseException | None = None
         result, claimed, asked, entered = None, False, False, 0
+        finish: Callable[[], Any] = int
         try:
             for scope in outer:
                 scope._enter()
@@ -123,7 +126,8 @@ class Task(threading.Thread):
             entered += 1
             # Who finds that it is running finds it in its scope. What is asked before the task
             # begins is raised then.
-            claimed = future.set_running_or_notify_cancel()
+            self.is_running = claimed = future.set_running_or_notify_cancel()
+            self.begins.put(None)
             if claimed:
                 check_interrupt()
                 function, args, kwargs = self.__call
@@ -135,24 +139,40 @@ class Task(threading.Thread):
             if entered > len(outer):
                 asked = own._leave(error)
             else:  # no memory
-                claimed = future.set_running_or_notify_cancel()
+                self.is_running = claimed = future.set_running_or_notify_cancel()
             for scope in outer[entered - 1 :: -1] if entered and outer else ():
                 scope._leave(error)
             if not claimed or group._process is not Process.current:
                 pass
             elif error is None:
                 group._note(self, result)
-                future.set_result(result)
+                finish = functools.partial(future.set_result, result)
             elif own._has_raised(error) or (asked and group._is_request(error, future)):
-                future._end_cancelled()
+                finish = future._end_cancelled
             elif group._is_outer(error):
                 group._stopped = error
-                future._end_cancelled()
+                finish = future._end_cancelled
             else:
                 group._fail(error)
-                future.set_exception(error)
+                finish = functools.partial(future.set_exception, error)
+            # The future's lock may be with the thread that waits, see `says_so`.
+            self.is_over = True
+            group._tell()
+            finish()
         finally:  # its traceback has this frame
-            del self, group, future, error, result
+            del self, group, future, error, result, finish
+
+    def says_so(self) -> bool:
+        """Whether its future is done; by the thread that is in the block.
+
+        It will be, when this is what a signal handler does in a method of the future, and that goes
+        on and releases the lock. So after ``submit()`` the lock is needed at the very end only.
+        """
+        return self.future._is_done() or (self.is_over and self.future._is_mine())
+
+    def is_beneath(self) -> bool:
+        """Whether this is what a signal handler does in ``submit()``; by the same thread."""
+        return self.by_owner and not self.is_running
 
 
 def _starter(thread: threading.Thread) -> Callable[[], object]:
