@@ -91,10 +91,14 @@ def mark_of(error: BaseException) -> int | None:
 
 def is_in_the_midst(error: BaseException) -> bool:
     """Was it raised while another interruption was on its way out?"""
-    seen = error.__context__
-    while seen is not None and not isinstance(seen, (ThreadExit, Asked)):
-        seen = seen.__context__
-    return seen is not None
+    return is_or_hides_one(error.__context__)
+
+
+def is_or_hides_one(error: BaseException | None) -> bool:
+    """Is it an interruption, or was it raised while one was on its way out?"""
+    while error is not None and not isinstance(error, (ThreadExit, Asked)):
+        error = error.__context__
+    return error is not None
 
 
 def statements(count: int) -> None:
@@ -471,6 +475,7 @@ class Worker:
     def in_group(self, entry: Entry, depth: int, sure: Entry | None) -> None:
         """What it is in reaches its tasks, which have ended when it is left (S28)."""
         self.counts["groups"] += 1
+        cleanup = is_or_hides_one(sys.exc_info()[1])
         for around in self.entered:
             around.grouped = True
         threads: list[threading.Thread] = []
@@ -492,8 +497,9 @@ class Worker:
                 self.act(entry, depth, sure)
         except ExceptionGroup as errors:
             self.judge_errors(errors)
-            # What has been asked of the block is hidden behind them, and ends here.
-            self.swallowed = self.swallowed or errors.__cause__ is not None
+            # What has been asked of the block is hidden behind them, and ends here; and so does
+            # what is cleaned up after.
+            self.swallowed = self.swallowed or cleanup or errors.__cause__ is not None
             raise Own from None
         except (ThreadExit, Asked):
             self.swallowed = True  # of several that stop it the last comes out, without the others
