@@ -329,9 +329,8 @@ def test_a_childs_files_are_left_alone() -> None:  # S18, S31
             return {n for n in range(3, 1024) if os.path.lexists(f"/proc/self/fd/{n}")}
         before = open_now()
         interruption_fd()
-        is_woken()
-        hidden = open_now() - before
-        assert len(hidden) >= 3, hidden
+        while len(hidden := open_now() - before) < 3:
+            is_woken()  # once, unless it was asked before it waited
         files = []
         for number in hidden:
             file = tempfile.TemporaryFile(buffering=0)
