@@ -121,7 +121,11 @@ class Signal(Breaker):
         # So with the group's own, if it is `_open` at the end of which it was sent.
         ours = runs.f_code.co_filename in OURS and super().is_with(runs)
         entering = frame.f_code.co_name == "_open" and runs.f_code is broken_off.__code__
-        self.spared = ours or entering
+        # Nor in the trace function, which is called where no handler runs.
+        tracing, by = False, runs
+        while by is not None and not tracing:
+            tracing, by = by.f_code is Signal.trace.__code__, by.f_back
+        self.spared = ours or entering or tracing
         if not self.spared:
             raise self.error
 
@@ -272,7 +276,8 @@ def broken_off(block, breaker):
         return False
     with told(f"broken off at {breaker.place}"):
         assert not any(thread.is_alive() for thread in tasks.threads)
-        assert _scopes() == inside
+        found = _scopes()
+        assert found == inside, found
         assert breaker.spared or breaker.error in parts_of(came)
         interruption.clear_interrupt()
         with allow_interruption, ThreadGroup() as another:
