@@ -59,6 +59,44 @@ def test_a_handler_may_wait_for_the_group_wherever_it_comes(percent):
     assert ended.stderr == ""
 
 
+@pytest.mark.parametrize("begin", [threading.settrace, threading.setprofile])
+def test_a_task_whose_thread_a_trace_function_breaks_off_is_over(begin, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # what comes at the very end
+
+    class OfTask(Breaker):
+        def is_looked_at(self, frame):  # what `threading` does for itself is as without a group
+            file = frame.f_code.co_filename
+            return file != threading.__file__ and super().is_looked_at(frame)
+
+    def ends(breaker):
+        came = None
+        try:
+            with ThreadGroup() as group:
+                begin(breaker.trace)
+                future = group.submit(int)
+                begin(None)
+                group.results()
+        except BaseException as error:  # noqa: BLE001  (that is what is looked at)
+            came = error
+        assert future.done()
+        assert breaker.place is None or came is not None or future.result() == 0
+        return breaker.place is None
+
+    def body():
+        number = 1
+        while not ends(OfTask(number, BrokenBase)):
+            number += 1
+        assert number > (20 if begin is threading.settrace else 5)
+
+    before = threading.gettrace(), threading.getprofile()
+    try:
+        in_thread(body)
+    finally:
+        threading.settrace(before[0])
+        threading.setprofile(before[1])
+
+
 def test_what_is_broken_off_in_a_limit_leaves_that_as_it_is():
     def body():
         number, again = 1, True

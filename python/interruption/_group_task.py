@@ -100,6 +100,36 @@ class Task(threading.Thread):
             raise
         self.begins.get()
 
+    def _bootstrap(self) -> None:
+        """All that the thread does, by ``threading``."""
+        try:
+            getattr(super(), "_bootstrap")()  # noqa: B009  (no type knows it)
+        finally:
+            self.begins.put(None)
+            self.future._give_back()
+            if self in self.group._running:
+                self.__make_up()
+
+    def __make_up(self) -> None:
+        """End it, for ``run()`` could not: a trace or profile function has raised in it.
+
+        CPython calls that no more then, so this is as if there were none.
+        """
+        group, future = self.group, self.future
+        if not group._is_here():
+            return
+        try:
+            if not future._is_done():
+                self.is_running = self.is_over = True
+                error = RuntimeError(
+                    "the thread of a task has been broken off in the code of the group, by a trace "
+                    "or profile function perhaps: threading.excepthook was told by what"
+                )
+                group._fail(error)
+                future.set_exception(error)
+        finally:
+            group._end(self)
+
     def run(self) -> None:
         """Run the task, and tell the group that it has ended."""
         group = self.group
@@ -110,8 +140,8 @@ class Task(threading.Thread):
             else:
                 self.__run(group)
         finally:
-            self.begins.put(None)
-            group._end(self)
+            if self.future._is_done():
+                group._end(self)
 
     def __run(self, group: "ThreadGroup") -> None:
         future, own, outer = self.future, self.own, group._outer
