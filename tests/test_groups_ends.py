@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from chance import scaled
@@ -65,6 +66,62 @@ threading.Thread(target=body).start()
 submitted.wait()
 """,
         stdout="left\n",
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal for a thread")
+def test_of_what_handlers_raise_while_a_group_is_left_nothing_is_lost():
+    expect_script(
+        PARTS
+        + """
+import itertools
+
+class Boom(BaseException):
+    pass
+
+def handler(*_):
+    if len(seen) < sent:
+        seen.append(errors[sent - 1])
+        raise errors[sent - 1]
+
+def send():
+    global sent
+    with defer_interruption:
+        shielded.release()
+        while not group._for_all:       # it is left
+            time.sleep(0.001)
+        for sent in range(1, len(errors) + 1):
+            while len(seen) < sent:     # see the test below
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+                time.sleep(0.001)
+
+signal.signal(signal.SIGALRM, handler)
+lost = []   # in a weak reference's callback
+sys.unraisablehook = lambda unraisable: lost.append(unraisable.exc_value)
+shielded = threading.Semaphore(0)
+for kinds in itertools.permutations([Boom, KeyError, KeyboardInterrupt, Boom, SystemExit], 3):
+    for of_block in (None, LookupError(), Boom(), KeyboardInterrupt()):
+        errors, seen, sent = [kind() for kind in kinds], [], 0
+        try:
+            with ThreadGroup() as group:
+                group.submit(send)
+                shielded.acquire()
+                if of_block:
+                    raise of_block
+        except BaseException as error:
+            came = error
+        raised = [each for each in (of_block, *errors) if each not in lost]
+        came_first = [each for each in raised
+                      if isinstance(each, (KeyboardInterrupt, SystemExit))]
+        assert not came_first or came is came_first[0], (came, of_block, errors)
+        found, more = [None], [came]
+        while more:
+            each = more.pop()
+            if each not in found:
+                found.append(each)
+                more += [each.__context__, each.__cause__, *getattr(each, "exceptions", ())]
+        assert all(error in found for error in raised), (raised, found)
+""",
     )
 
 

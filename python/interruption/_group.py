@@ -423,6 +423,18 @@ class ThreadGroup(_Group):
         raised: list[BaseException | None],
         ends: bool | None,  # noqa: FBT001  (called by position)
     ) -> BaseException | bool:
+        """What comes out of the block, as the next; all that was raised is reachable from it."""
+        outcome = self._choose(raised, ends)
+        error = outcome if isinstance(outcome, BaseException) else raised[0]
+        if error and outcome is not True:
+            _put_before(error, [raised[0], *self._late(raised)])
+        return outcome
+
+    def _choose(
+        self,
+        raised: list[BaseException | None],
+        ends: bool | None,  # noqa: FBT001  (called by position)
+    ) -> BaseException | bool:
         """What comes out of the block; else, whether that by which it was left goes no further.
 
         Its own errors before those of tasks; what was asked of it only if there are none.
@@ -440,7 +452,8 @@ class ThreadGroup(_Group):
             passing += _without(came[-1:], passing)
         # Ctrl-C is not lost behind what has been asked, whichever came first.
         own = [error for error in passing if not self._is_outer(error)] or passing
-        last = own[-1] if own else None
+        exits = [error for error in own if isinstance(error, (KeyboardInterrupt, SystemExit))]
+        last = (exits[:1] or own[-1:] or [None])[0]
         if last is None or self._is_outer(last):
             errors = _without(came, passing)
             if not (self._keep_going and self._found):
@@ -490,6 +503,24 @@ def _without(errors: list[BaseException], others: list[BaseException]) -> list[B
     # No generator: what a signal handler raises while one is closed is lost.
     known = {id(other) for other in others}
     return [error for error in errors if id(error) not in known]
+
+
+def _put_before(error: BaseException, others: list[BaseException | None]) -> None:
+    """Make those contexts of the error that are none, the last one the nearest."""
+    known: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in known:
+        known.add(id(each))
+        each = each.__context__
+    for other in others:
+        if other is None or id(other) in known:
+            continue
+        end, each = other, other
+        while each is not None and id(each) not in known:  # in front of what both came after
+            known.add(id(each))
+            end, each = each, each.__context__
+        end.__context__ = error.__context__
+        error.__context__ = other
 
 
 def groups_of(thread: object) -> tuple[str, ...]:

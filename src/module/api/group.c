@@ -124,8 +124,9 @@ group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     PyObject *outcome = leave_group(self, body, raised);
     Py_DECREF(body);
     if (outcome != NULL && !PyBool_Check(outcome)) {
-        PyErr_SetObject((PyObject *)Py_TYPE(outcome), outcome);
-        Py_CLEAR(outcome);
+        /* Its context stays: `_outcome` has made it. */
+        PyErr_Restore(Py_NewRef(Py_TYPE(outcome)), outcome, PyException_GetTraceback(outcome));
+        outcome = NULL;
     }
     /* What was raised in a step has the step's frame, which has the list. */
     mod_raised error = mod_put_aside();
