@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from types import CodeType
+from types import BuiltinFunctionType, CodeType
 from typing import TYPE_CHECKING, Any
 
 from ._future import Future
@@ -82,6 +82,12 @@ class Task(threading.Thread):
         threads that start and end.
         """
         standard = vars(threading)
+        if type(standard["get_ident"]) is not BuiltinFunctionType:
+            raise RuntimeError(
+                "threads are greenlets here, by the patching of gevent or eventlet, and a group is "
+                "of threads of the system: use a pool of that library (gevent.pool.Group), or do "
+                "not let it patch threads (gevent.monkey.patch_all(thread=False))"
+            )
         is_known = sys.version_info < (3, 16)
         replaced = getattr(threading.Thread.start, "__globals__", None) is not standard
         if not is_known or replaced or self.ident is not None:  # else somebody is to know; it fails

@@ -193,3 +193,29 @@ def test_a_thread_that_gevent_has_made_a_greenlet_is_not_one():  # S1
         """),
         stdout="False\n",
     )
+
+
+@pytest.mark.parametrize("patching", ["gevent", "eventlet"])
+def test_a_group_refuses_greenlets_by_name(patching):  # S28
+    if patching == "gevent":
+        pytest.importorskip("gevent")
+    else:
+        _eventlet()
+    patch = GEVENT if patching == "gevent" else EVENTLET
+    expect_script(
+        patch
+        + textwrap.dedent("""
+        from interruption import ThreadGroup, timeout
+        try:
+            with timeout(1000), ThreadGroup() as group:
+                try:
+                    group.submit(print, "not called")
+                except RuntimeError as error:
+                    refusal = error
+                assert group.results() == []
+                raise refusal
+        except ExceptionGroup as errors:
+            print(str(errors.exceptions[0])[:30])
+        """),
+        stdout="threads are greenlets here, by\n",
+    )
