@@ -433,5 +433,7 @@ def test_cycles_of_start_signal_and_exit(percent):
             allowed.add(1)  # one that came while the interpreter printed a traceback
         if "release unlocked lock" in told:
             allowed.add(1)  # what is raised in Condition.wait() of `threading`, as by any Ctrl-C
+        if "KeyedRef.remove" in told and signal.SIGINT in numbers:
+            allowed.add(1)  # it came before ours were there, and was lost in a lock of an import
         assert process.returncode in allowed, (cycle, process.returncode, told)
         assert "Fatal" not in told, (cycle, told)
