@@ -141,12 +141,11 @@ api_enter_scope(PyObject *scope)
 static void
 chain(mod_raised before)
 {
-    mod_raised now = mod_put_aside();
-    PyErr_NormalizeException(&now.type, &now.value, &now.traceback);
-    if (now.value != before.value && before.value != NULL) {
-        PyException_SetContext(now.value, Py_NewRef(before.value));
+    PyObject *now = mod_take_raised();
+    if (now != before.value && before.value != NULL) {
+        PyException_SetContext(now, Py_NewRef(before.value));
     }
-    mod_put_back(now);
+    mod_raise_again(now);
 }
 
 static int

@@ -18,19 +18,13 @@ enum { MOST_FAILURES = 100 };
 static int
 add_raised(PyObject *raised)
 {
-    mod_raised error = mod_put_aside();
-    PyErr_NormalizeException(&error.type, &error.value, &error.traceback);
-    if (error.traceback != NULL) {
-        (void)PyException_SetTraceback(error.value, error.traceback);
-    }
-    if (PyList_Append(raised, error.value) < 0) {
+    PyObject *error = mod_take_raised();
+    if (PyList_Append(raised, error) < 0) {
         PyErr_Clear();
-        mod_put_back(error);
+        mod_raise_again(error);
         return -1;
     }
-    Py_XDECREF(error.type);
-    Py_XDECREF(error.value);
-    Py_XDECREF(error.traceback);
+    Py_DECREF(error);
     return 0;
 }
 
@@ -124,8 +118,7 @@ group_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     PyObject *outcome = leave_group(self, body, raised);
     Py_DECREF(body);
     if (outcome != NULL && !PyBool_Check(outcome)) {
-        /* Its context stays: `_outcome` has made it. */
-        PyErr_Restore(Py_NewRef(Py_TYPE(outcome)), outcome, PyException_GetTraceback(outcome));
+        mod_raise_again(outcome); /* `_outcome` has made its context */
         outcome = NULL;
     }
     /* What was raised in a step has the step's frame, which has the list. */

@@ -201,6 +201,29 @@ mod_put_back(mod_raised raised)
     PyErr_Restore(raised.type, raised.value, raised.traceback);
 }
 
+/* The same with one object, which has its traceback: a new reference, or NULL: none was set. And
+   set again: its context stays, as PyErr_SetObject() would not have it. Takes the reference. */
+static inline PyObject *
+mod_take_raised(void)
+{
+    mod_raised raised = mod_put_aside();
+    if (raised.type != NULL) {
+        PyErr_NormalizeException(&raised.type, &raised.value, &raised.traceback);
+    }
+    if (raised.traceback != NULL) {
+        (void)PyException_SetTraceback(raised.value, raised.traceback);
+    }
+    Py_XDECREF(raised.type);
+    Py_XDECREF(raised.traceback);
+    return raised.value;
+}
+
+static inline void
+mod_raise_again(PyObject *taken)
+{
+    PyErr_Restore(Py_NewRef(Py_TYPE(taken)), taken, PyException_GetTraceback(taken));
+}
+
 /* What a weak reference refers to: a new reference, or NULL if that is no more. */
 static inline PyObject *
 mod_referent(PyObject *reference)

@@ -40,21 +40,15 @@ mod_raised_later(mod_state *state, PyObject **later)
     if (state == NULL || PyErr_ExceptionMatches(PyExc_Exception) || !mod_is_main_thread(state)) {
         return false;
     }
-    mod_raised raised = mod_put_aside();
-    PyErr_NormalizeException(&raised.type, &raised.value, &raised.traceback);
-    if (raised.traceback != NULL) {
-        (void)PyException_SetTraceback(raised.value, raised.traceback);
-    }
-    Py_XDECREF(raised.type);
-    Py_XDECREF(raised.traceback);
-    if (*later == raised.value) {
-        Py_DECREF(raised.value);
+    PyObject *raised = mod_take_raised();
+    if (*later == raised) {
+        Py_DECREF(raised);
         return true;
     }
     if (*later != NULL) {
-        PyException_SetContext(raised.value, *later);
+        PyException_SetContext(raised, *later);
     }
-    *later = raised.value;
+    *later = raised;
     return true;
 }
 
@@ -64,17 +58,11 @@ mod_raise_kept(PyObject *later)
     if (later == NULL) {
         return 0;
     }
-    mod_raised raised = mod_put_aside();
-    PyErr_NormalizeException(&raised.type, &raised.value, &raised.traceback);
-    if (raised.value != NULL && raised.value != later) {
-        if (raised.traceback != NULL) {
-            (void)PyException_SetTraceback(raised.value, raised.traceback);
-        }
-        PyException_SetContext(later, Py_NewRef(raised.value));
+    PyObject *raised = mod_take_raised();
+    if (raised != NULL && raised != later) {
+        PyException_SetContext(later, Py_NewRef(raised));
     }
-    Py_XDECREF(raised.type);
-    Py_XDECREF(raised.value);
-    Py_XDECREF(raised.traceback);
+    Py_XDECREF(raised);
     PyErr_SetObject((PyObject *)Py_TYPE(later), later);
     Py_DECREF(later);
     return -1;
