@@ -11,7 +11,7 @@
 #define NANOSECONDS_PER_SECOND 1000000000
 
 /* How a fallback looks: soon at first, then ever less often. */
-static const int64_t FIRST_SLICE = 100000, LAST_SLICE = 20000000;
+static const int64_t FIRST_SLICE = 100000;
 
 /* While the thread is detached here, whoever asks it need not do more than wake it. -------------
  */
@@ -194,8 +194,8 @@ wait_for_fds(const mod_waiting *waiting, struct pollfd *fds, nfds_t count, itr_d
         int wake_fd = itr_poll_fd(waiting->record);
         fds[count] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
         itr_deadline until = deadline;
-        if (wake_fd < 0 && until > itr_deadline_after(LAST_SLICE)) {
-            until = itr_deadline_after(LAST_SLICE);
+        if (wake_fd < 0 && until > itr_deadline_after(MOD_LONGEST_SLICE)) {
+            until = itr_deadline_after(MOD_LONGEST_SLICE);
         }
         if (mod_wait_asked(waiting)) {
             return ASKED;
@@ -339,7 +339,9 @@ mod_wait_until(const mod_waiting *waiting, itr_deadline deadline)
 itr_deadline
 mod_next_slice(int64_t *slice)
 {
-    *slice = *slice == 0 ? FIRST_SLICE : 2 * *slice < LAST_SLICE ? 2 * *slice : LAST_SLICE;
+    *slice = *slice == 0                      ? FIRST_SLICE
+             : 2 * *slice < MOD_LONGEST_SLICE ? 2 * *slice
+                                              : MOD_LONGEST_SLICE;
     return itr_deadline_after(*slice);
 }
 

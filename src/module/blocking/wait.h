@@ -25,6 +25,9 @@
 #include "interpose/interpose.h"
 #include "itr_lot.h"
 
+/* Nanoseconds: where nothing can wake a wait, it looks at least so often whether it is asked. */
+enum { MOD_LONGEST_SLICE = 20000000 };
+
 /* Is the calling thread inside a region? If not, nothing is to be done about its calls. */
 static inline bool
 mod_is_inside(void)

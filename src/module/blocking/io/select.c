@@ -26,9 +26,6 @@ typedef struct {
     double for_ever; /* steps; of negative ones, this and less mean for ever */
 } scale;
 
-/* How long select() is waited for where our descriptor is too large for it, in nanoseconds. */
-static const int64_t SLICE = 20000000;
-
 static const scale select_scale = {1e9, 1e3, 9.2e15, -INFINITY},
                    poll_scale = {1e6, 1e6, INT_MAX, 0}, epoll_scale = {1e9, 1e6, INT_MAX, -1};
 
@@ -159,7 +156,7 @@ are_empty(PyObject *result)
 static PyObject *
 select_with(const question *of, int fd, itr_deadline deadline)
 {
-    itr_deadline soon = itr_deadline_after(SLICE);
+    itr_deadline soon = itr_deadline_after(MOD_LONGEST_SLICE);
     PyObject *ours = PyLong_FromLong(fd);
     PyObject *reads = ours == NULL ? NULL : PySequence_List(of->arguments[0]);
     bool fits = fd >= 0 && fd < FD_SETSIZE && reads != NULL && PyList_GET_SIZE(reads) < FD_SETSIZE;
