@@ -301,7 +301,7 @@ class ThreadGroup(_Group):
             self._body.interrupt(reason=reason)
 
     def _end(self, task: Task) -> None:
-        if self._process is not Process.current:
+        if not self._is_here():
             return
         self._ending.append(task)
         if len(self._ending) > MANY:

@@ -178,7 +178,7 @@ class Task(threading.Thread):
                 self.is_running = claimed = future.set_running_or_notify_cancel()
             for scope in outer[entered - 1 :: -1] if entered and outer else ():
                 scope._leave(error)
-            if not claimed or group._process is not Process.current:
+            if not claimed or not group._is_here():
                 pass
             elif error is None:
                 group._note(self, result)

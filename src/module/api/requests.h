@@ -57,7 +57,7 @@ int mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObjec
                   PyObject *reason, bool once);
 
 /* The record's thread has been asked, attached: what is left to do for whoever asked. Takes the
-   reference. */
+   reference. As mod_run_callbacks. */
 int mod_finish_request(mod_state *state, itr_record *record);
 
 /* _check_request(exc_type, reason): the below as a function; None is the default of either. */
