@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -410,6 +411,10 @@ CYCLE = """
 """
 
 
+# What Python says when its own handler has raised in the callback that ends a module's lock.
+LOST_IN_AN_IMPORT = r"Exception ignored .*(KeyedRef|_get_module_lock)(.|\n)*KeyboardInterrupt"
+
+
 def test_cycles_of_start_signal_and_exit(percent):
     """Invariant: whenever the signals come, the process ends, by a signal or as it says itself, and
     every thread that has begun has run its `finally`. 2,000 processes, seed 6.
@@ -433,7 +438,7 @@ def test_cycles_of_start_signal_and_exit(percent):
             allowed.add(1)  # one that came while the interpreter printed a traceback
         if "release unlocked lock" in told:
             allowed.add(1)  # what is raised in Condition.wait() of `threading`, as by any Ctrl-C
-        if "KeyedRef.remove" in told and signal.SIGINT in numbers:
-            allowed.add(1)  # it came before ours were there, and was lost in a lock of an import
+        if signal.SIGINT in numbers and re.search(LOST_IN_AN_IMPORT, told):
+            allowed.add(1)  # it came before ours were there
         assert process.returncode in allowed, (cycle, process.returncode, told)
         assert "Fatal" not in told, (cycle, told)

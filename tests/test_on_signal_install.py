@@ -8,7 +8,7 @@ import threading
 
 import interruption
 import pytest
-from interruption import interrupt_on_signal
+from interruption import interrupt_on_exit, interrupt_on_signal
 from on_signal_parts import STOPPING, run
 from support import in_thread
 
@@ -16,6 +16,7 @@ from support import in_thread
 @pytest.fixture
 def untouched():
     """Signals have afterwards the handlers that they had before."""
+    interrupt_on_exit().close()  # what a test before has abandoned is left out at the end, for good
     before = [signal.getsignal(number) for number in STOPPING]
     shutdown = threading._shutdown  # noqa: SLF001
     yield before

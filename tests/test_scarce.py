@@ -21,14 +21,11 @@ NO_THREADS = """
     def work():
         try:
             with allow_interruption:
-                in_region.set()
                 threading.Event().wait()
         except ThreadExit as asked:
             os.write(1, f"stopped by {asked.reason}\\n".encode())
 
-    in_region = threading.Event()
     threading.Thread(target=work).start()
-    in_region.wait()  # else what is asked is taken back when the block is left (S29)
     threading.stack_size(1 << 47)
     try:
         threading.Thread(target=work).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import signal
 import threading
 
 import pytest
@@ -101,6 +102,44 @@ def test_it_goes_on_when_the_block_of_a_signal_is_left():
     """)
     assert (status, said[:2], told) == (0, ["stopped by SIGINT", "fine"], "")
     assert said[3:] == ["fine"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_it_is_asked_again_if_the_program_ends_by_the_signal(number, wrapped):
+    """The exit waits for it: it had not come to its region when the block was left."""
+    status, said, _ = run(f"""
+        def late():
+            try:
+                in_place.acquire()
+                with allow_interruption:
+                    begun.release()
+                    threading.Event().wait(60)
+            except ThreadExit as error:
+                say(f"stopped by {{error.reason}}")
+        in_place = threading.Semaphore(0)
+        worker = threading.Thread(target=late)
+        worker.start()
+        try:
+            with interrupt_on_signal(timeout=30):
+                kill(signal.{number.name})
+                time.sleep(60)
+        except BaseException as error:
+            in_place.release()
+            begun.acquire()                 # in its region, where it goes on
+            {"raise RuntimeError from error" if wrapped else "raise"}
+    """)
+    assert (status, said) == (1 if wrapped else -number, [f"stopped by {number.name}"])
+
+
+def test_what_could_not_be_asked_again_in_time_is_given_up():
+    status, said, _ = run("""
+        worker = start(lambda: (begun.release(), time.sleep(60)))
+        with interrupt_on_signal(timeout=0.2, report_after=None):
+            kill()
+            time.sleep(60)
+    """)
+    assert (status, said) == (-signal.SIGTERM, [])
 
 
 def test_it_goes_on_although_the_exit_is_looked_after_still():

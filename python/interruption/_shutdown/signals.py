@@ -38,6 +38,9 @@ _RELOADING = getattr(signal, "SIGHUP", None)
 
 _GIVE_UP = 3  # what the third signal means
 
+# The attribute of an exception that a block was left by, which has a _Spared.
+_SPARED = "_interruption_spared"
+
 _plain_code: Any = vars(SystemExit)["code"]
 
 
@@ -68,6 +71,7 @@ class SignalExit(SystemExit):
             sys._getframe(1)  # noqa: SLF001  (documented as such)
         except ValueError:
             # No Python code has asked for it: it is the interpreter, which exits by this exception.
+            _state.exits_by = self
             if code == 128 + self.signum:
                 _end_as(self.signum)
         return code
@@ -98,6 +102,17 @@ def _name(signum: int) -> str:
         return f"signal {signum}"
 
 
+class _Spared:
+    """Signals for which threads are no longer asked, unless the program ends by who has this."""
+
+    def __init__(self, signals: list[tuple[Options, int]]) -> None:
+        self.signals = signals
+
+    def __del__(self) -> None:
+        """The exception has been handled."""
+        _state.goes_on(self)
+
+
 class State:
     """What has come so far, and what is installed: of the main thread.
 
@@ -118,6 +133,8 @@ class State:
         self.unaware = False  # the program does not know of SignalExit
         self._raised_for: int | None = None  # the signal that has raised one
         self._origin = _new_origin()  # of what is asked because of signals
+        self.exits_by: SignalExit | None = None  # which has left the main program
+        self._spared = 0  # the id of the last _Spared while there is one
 
     def begin(self, options: Options, reason: str, *, goes_on: bool = False) -> None:
         """Ask all threads, and wait for them in the background.
@@ -220,7 +237,8 @@ class State:
     def main_has_ended(self, *, by_exception: bool) -> None:
         """Ask, if that is wanted: the threads are waited for next, whoever has asked them."""
         self.past_end = True
-        signum = handlers.signal_that_ends(_unhandled() if by_exception else None)
+        error = _unhandled() if by_exception else None
+        signum = handlers.signal_that_ends(error)
         if self.unaware and not by_exception:
             signum = signum or self._raised_for
         if signum is not None and self.signals:
@@ -234,6 +252,14 @@ class State:
                 if by_exception or installation.at_end:
                     self.begin(installation.on_exit, "exit")
                     self._bound_process(0)
+                return
+        for each in handlers.chain(self.exits_by or error):
+            spared = getattr(each, _SPARED, None)
+            if spared is not None and id(spared) == self._spared:
+                self.signals = spared.signals  # and with them their deadline
+                options, signum = self.signals[0]
+                self.begin(options, _name(signum))
+                self._bound_process(signum)
                 return
 
     def threads_have_ended(self) -> None:
@@ -250,17 +276,28 @@ class State:
         for installation in tuple(self.installed):
             installation.close()
 
-    def leave(self, installation: "Installation") -> None:
-        """That one is no more. With the last for signals, everything begins anew."""
+    def leave(self, installation: "Installation", error: BaseException | None) -> None:
+        """That one is no more. With the last for signals, everything begins anew.
+
+        error: the exception that its block was left by.
+        """
         if installation in self.installed:
             self.installed.remove(installation)
         if not any(each.signals for each in self.installed):
-            self._forget_signals()
-        if not self.installed and all(each.is_done() for each in self._begun):
+            self._forget_signals(error)
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        done = all(each.is_done() for each in self._begun)
+        if done and not (self.installed or self._spared):
             ending.stop_watching()
 
-    def _forget_signals(self) -> None:
-        """The program goes on: nobody is asked any more, nor will be (S29)."""
+    def _forget_signals(self, error: BaseException | None) -> None:
+        """The program goes on: nobody is asked any more, nor will be (S29).
+
+        error: if the program ends by that one, it does not go on. Whoever is no longer asked then,
+            is asked again at the end, which waits for it.
+        """
         came, self.signals, self._done = self.signals, [], 0
         self._raised_for = None
         handlers.forget()
@@ -276,6 +313,17 @@ class State:
             spared = take_back(origin, who_polls=False)
             for each in tuple(self._begun):
                 each.let_be(spared)
+            if spared and error is not None:
+                mark = _Spared(came)
+                self._spared = id(mark)
+                setattr(error, _SPARED, mark)
+
+    def goes_on(self, mark: "_Spared") -> None:
+        """Nobody has the exception any more that a block was left by. In any thread."""
+        if self._spared == id(mark):
+            self._spared = 0
+            if threading.current_thread() is threading.main_thread() and not self.past_end:
+                self._stop_watching()
 
     def after_fork_in_child(self) -> None:
         """The child has no other threads, and no part in what is done about the parent's."""
@@ -364,9 +412,12 @@ class Installation:
 
         RuntimeError: called in another thread than the main one.
         """
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
         _check_main_thread("close()")
         self.put_back()
-        _state.leave(self)
+        _state.leave(self, error)
 
     def put_back(self) -> None:
         """Leave the signals to the program's handlers. In the main thread."""
@@ -391,7 +442,7 @@ class Installation:
         asks = exc_type is not None or self.at_end
         if asks and self.on_exit is not None and self in _state.installed and not _state.signals:
             _state.begin(self.on_exit, "exit")
-        self.close()
+        self._close(exc_value)
 
 
 def _check_main_thread(what: str) -> None:
