@@ -30,10 +30,8 @@
 
 #if PY_VERSION_HEX >= 0x030E0000
 #define FUNCTION_OF(frame) PyStackRef_AsPyObjectBorrow((frame)->f_funcobj)
-#define LOCAL_OF(frame, index) PyStackRef_AsPyObjectBorrow((frame)->localsplus[index])
 #else
 #define FUNCTION_OF(frame) ((frame)->f_funcobj)
-#define LOCAL_OF(frame, index) ((frame)->localsplus[index])
 #endif
 
 #if PY_VERSION_HEX >= 0x030C0000
@@ -64,19 +62,6 @@ mod_frame_function(PyFrameObject *frame)
     return function != NULL && PyFunction_Check(function) ? Py_NewRef(function) : NULL;
 }
 
-bool
-mod_frame_calls(PyFrameObject *frame, PyCodeObject *code, int slot, PyObject *function)
-{
-    const struct _PyInterpreterFrame *of = mod_frame_address(frame);
-    PyObject *called = LOCAL_OF(of, code->co_nlocalsplus + slot);
-#if PY_VERSION_HEX >= 0x030E0000 /* what is let go of is taken from its slot before */
-    if (called != NULL && PyMethod_Check(called)) {
-        called = PyMethod_GET_FUNCTION(called);
-    }
-#endif
-    return called == function;
-}
-
 #else /* 3.11 has no function for it, and will not change its frames any more. */
 
 PyObject *
@@ -99,12 +84,6 @@ PyObject *
 mod_frame_function(PyFrameObject *frame)
 {
     return Py_XNewRef((PyObject *)frame->f_frame->f_func);
-}
-
-bool
-mod_frame_calls(PyFrameObject *frame, PyCodeObject *code, int slot, PyObject *function)
-{
-    return frame->f_frame->localsplus[code->co_nlocalsplus + slot] == function;
 }
 
 bool

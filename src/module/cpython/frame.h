@@ -135,11 +135,6 @@ bool mod_frame_is_called_by_c(PyFrameObject *frame);
 /* The function that it is a call of, if of one: a new reference, or NULL. */
 PyObject *mod_frame_function(PyFrameObject *frame);
 
-/* Does the frame call that function, or (from 3.14) a method of it, by what is in that slot of its
-   value stack, counted from the bottom? Of a frame at a call. What is called may have ended, and
-   what is in the slot may be freed: up to 3.13 it is compared, and nothing else. */
-bool mod_frame_calls(PyFrameObject *frame, PyCodeObject *code, int slot, PyObject *function);
-
 /* Does it belong to a generator, coroutine or asynchronous generator? */
 static inline bool
 mod_is_generator_code(const PyCodeObject *code)

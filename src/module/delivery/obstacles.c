@@ -133,7 +133,7 @@ swallows(const frame_view *at)
         !(mod_safepoint_flags(at->points, at->lasti) & MOD_SAFEPOINT_CALLS)) {
         return true;
     }
-    return at->since < 0 && mod_is_callback(at->frame, at->code, at->analyses);
+    return at->since < 0 && mod_is_callback(at->frame, at->code);
 }
 
 static bool

@@ -264,7 +264,6 @@ decode(mod_instruction *instruction, int opcode, int oparg)
         instruction->results = results_of(opcode, oparg, action, effect);
     }
     instruction->oparg = oparg;
-    instruction->star_callee = opcode == CALL_FUNCTION_EX ? MOD_STAR_CALLEE(oparg) : 0;
     instruction->action = (uint8_t)action;
     instruction->calls = (actions[opcode] & CALLS) != 0;
     instruction->effect = effect;

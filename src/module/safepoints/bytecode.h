@@ -48,12 +48,11 @@ typedef struct {
     int oparg;  /* with what EXTENDED_ARGs before it added */
     int effect; /* on the depth of the stack, if it does not jump */
     int results;
-    int target;      /* the number of the instruction that it may jump to, or -1 */
-    int range;       /* the number of the range that covers it, or -1 */
-    int line;        /* -1: none */
-    int star_callee; /* of `f(*args)`: how deep on the stack f is, from 1; else 0 */
-    uint8_t action;  /* mod_action */
-    bool calls;      /* may run Python code because of what it is, not behind the program's back */
+    int target;     /* the number of the instruction that it may jump to, or -1 */
+    int range;      /* the number of the range that covers it, or -1 */
+    int line;       /* -1: none */
+    uint8_t action; /* mod_action */
+    bool calls;     /* may run Python code because of what it is, not behind the program's back */
 } mod_instruction;
 
 /* An entry of the exception table. */
@@ -86,15 +85,6 @@ typedef struct {
  * for one release of a version runs on all of them.
  */
 #define MOD_JUMPS_IGNORE_HANDLERS (PY_VERSION_HEX >= 0x030C0000)
-/* How deep on the stack the function of a CALL_FUNCTION_EX is. In 3.13 it changed places with the
-   NULL beside it (gh-105848); later there is always something in the place of `**`. */
-#if PY_VERSION_HEX >= 0x030E0000
-#define MOD_STAR_CALLEE(oparg) 4
-#elif PY_VERSION_HEX >= 0x030D0000
-#define MOD_STAR_CALLEE(oparg) (3 + ((oparg) & 1))
-#else
-#define MOD_STAR_CALLEE(oparg) (2 + ((oparg) & 1))
-#endif
 /* What a loop and an `await` leave on the stack when they jump, relative to before. From 3.12 on an
  * instruction at the jump's destination cleans up, as END_SEND (gh-103082). */
 #if PY_VERSION_HEX >= 0x030C0000

@@ -2,8 +2,6 @@
 #include "safepoints/callbacks.h"
 
 #include "cpython/compat.h"
-#include "safepoints/code.h"
-#include "safepoints/self_test.h"
 
 /* Arguments. ---------------------------------------------------------------------------------- */
 
@@ -114,24 +112,17 @@ is_given_figures(PyObject *before, PyObject *value)
            has_key(value, "generation") && has_key(value, "uncollectable");
 }
 
-/* What its arguments are those of. Of a signal handler they say so for sure. */
-typedef enum { NO_CALLBACK, LIKE_A_CALLBACK, SIGNAL_HANDLER } resemblance;
-
-static resemblance
-compare_arguments(const arguments *of)
+/* Are its arguments those of one? */
+static bool
+is_given_as_callbacks_are(const arguments *of)
 {
     PyObject *before = NULL;
-    resemblance answer = NO_CALLBACK;
-    for (Py_ssize_t i = 0; i < of->count && answer == NO_CALLBACK; i++) {
+    bool answer = false;
+    for (Py_ssize_t i = 0; i < of->count && !answer; i++) {
         PyObject *value = argument(of, i);
-        if (value != NULL && is_given_signal(of, before, value)) {
-            answer = SIGNAL_HANDLER;
-        }
-        else if (value != NULL &&
+        answer = value != NULL &&
                  ((i == 0 && is_finalizer(of, value)) || is_given_dead_reference(of, value, i) ||
-                  is_given_figures(before, value))) {
-            answer = LIKE_A_CALLBACK;
-        }
+                  is_given_signal(of, before, value) || is_given_figures(before, value));
         Py_XDECREF(before);
         before = value;
     }
@@ -139,42 +130,8 @@ compare_arguments(const arguments *of)
     return answer;
 }
 
-/* Where on its stack the frame has what it calls by `f(*args)`; -1: it does not call so. */
-static int
-find_star_callee(PyFrameObject *frame, PyCodeObject *code, bool analyses)
-{
-    if (mod_statements_are_refused()) {
-        return -1; /* where code is not read as it is meant, nobody knows */
-    }
-    const mod_code *known = analyses ? mod_code_of(code) : mod_code_known(code);
-    int slot =
-        known == NULL ? -1 : mod_safepoint_star_callee(known->points, PyFrame_GetLasti(frame));
-    PyErr_Clear();
-    return slot;
-}
-
-/* Such a call may go through C, though Python code makes it: up to 3.11 (gh-98003), of a method, or
-   while somebody monitors calls. Is the frame of one? The interpreter may call a callback when such
-   a call is over, and lets go of what it was made with. */
-static bool
-is_called_with_star(PyFrameObject *frame, bool analyses)
-{
-    PyFrameObject *back = mod_frame_before(frame);
-    if (back == NULL) {
-        return false;
-    }
-    PyCodeObject *code = PyFrame_GetCode(back);
-    int slot = find_star_callee(back, code, analyses);
-    PyObject *function = slot < 0 ? NULL : mod_frame_function(frame);
-    bool answer = function != NULL && mod_frame_calls(back, code, slot, function);
-    Py_XDECREF(function);
-    Py_DECREF(code);
-    Py_DECREF(back);
-    return answer;
-}
-
 bool
-mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
+mod_is_callback(PyFrameObject *frame, PyCodeObject *code)
 {
     if (!mod_frame_is_called_by_c(frame)) {
         return false;
@@ -184,7 +141,7 @@ mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses)
     }
     arguments of;
     find_callback_arguments(frame, code, &of);
-    resemblance to = compare_arguments(&of);
+    bool answer = is_given_as_callbacks_are(&of);
     Py_XDECREF(of.rest);
-    return to == SIGNAL_HANDLER || (to == LIKE_A_CALLBACK && !is_called_with_star(frame, analyses));
+    return answer;
 }

@@ -12,8 +12,8 @@
 
 #include "cpython/frame.h"
 
-/* By the thread that the frame runs in, or while that cannot run. analyses: code may be, which is
-   new, as no lock is held. No Python code runs; never fails. */
-bool mod_is_callback(PyFrameObject *frame, PyCodeObject *code, bool analyses);
+/* By the thread that the frame runs in, or while that cannot run. No Python code runs; never fails.
+ */
+bool mod_is_callback(PyFrameObject *frame, PyCodeObject *code);
 
 #endif

@@ -23,7 +23,6 @@ typedef struct {
     uint64_t finally; /* a bit for each handler of a `finally` whose body it is a copy of */
     int chain;
     uint8_t flags;
-    uint8_t star_callee;    /* of `f(*args)`: in which slot f is, from 1; else 0 */
     uint8_t with : 6;       /* mod_cleanup: the entry or exit of a `with`, or nothing */
     bool with_is_outer : 1; /* not only of the innermost one */
     bool known : 1;
@@ -383,9 +382,6 @@ place_of_instruction(const analysis *at, int number)
         .known = true,
     };
     find_with(at, number, &found);
-    int from_top = at->flow.bytecode.instructions[number].star_callee;
-    int slot = at->flow.stacks[number].depth - from_top;
-    found.star_callee = from_top > 0 && slot >= 0 && slot < UINT8_MAX ? (uint8_t)(slot + 1) : 0;
     return found;
 }
 
@@ -393,9 +389,8 @@ static bool
 same_place(const place *left, const place *right)
 {
     return left->finally == right->finally && left->chain == right->chain &&
-           left->flags == right->flags && left->star_callee == right->star_callee &&
-           left->with == right->with && left->with_is_outer == right->with_is_outer &&
-           left->known == right->known;
+           left->flags == right->flags && left->with == right->with &&
+           left->with_is_outer == right->with_is_outer && left->known == right->known;
 }
 
 /* Neighbours are alike; to look further for the same is not worth it. */
@@ -525,12 +520,6 @@ unsigned
 mod_safepoint_flags(const mod_safepoints *points, int lasti)
 {
     return place_at(points, lasti)->flags;
-}
-
-int
-mod_safepoint_star_callee(const mod_safepoints *points, int lasti)
-{
-    return place_at(points, lasti)->star_callee - 1;
 }
 
 static bool

@@ -57,10 +57,6 @@ bool mod_safepoints_have_eventless_loops(const mod_safepoints *points);
 /* MOD_SAFEPOINT_*, or 0. */
 unsigned mod_safepoint_flags(const mod_safepoints *points, int lasti);
 
-/* Of `f(*args)`: the slot of the value stack that f is in, from the bottom; -1: it is no such call.
- */
-int mod_safepoint_star_callee(const mod_safepoints *points, int lasti);
-
 /*
  * The innermost cleanup that the instruction at `lasti` is within, but for that which the
  * instruction at `since` is within as well: one in which a region was entered does not close it.
