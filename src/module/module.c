@@ -136,6 +136,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_end_shutdown", mod_end_shutdown, METH_NOARGS, ""),
     PRIVATE("_end_by_signal", mod_end_by_signal, METH_O, ", number"),
     PRIVATE("_hook_signals", mod_hook_signals, METH_O, ", functions"),
+    PRIVATE("_call_handler", mod_call_handler, METH_VARARGS, ", program, number, frame"),
     PRIVATE("_leave_word_by", mod_set_word, METH_VARARGS, ", number, handler, left"),
     PRIVATE("_foreign_signals", mod_foreign_signals, METH_NOARGS, ""),
     PRIVATE("_set_handler", mod_set_handler, METH_VARARGS, ", number, handler, looked_after"),
@@ -237,9 +238,8 @@ module_exec(PyObject *module)
         mod_code_init() < 0 || mod_names_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
         mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
-        mod_group_init(module) < 0 || mod_signal_hook_init(module) < 0 ||
-        mod_on_interrupt_init(module) < 0 || mod_lifecycle_init(module, state) < 0 ||
-        mod_capi_init(module) < 0) {
+        mod_group_init(module) < 0 || mod_on_interrupt_init(module) < 0 ||
+        mod_lifecycle_init(module, state) < 0 || mod_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");

@@ -8,6 +8,7 @@ finds it so, and whoever sets one of its own gets the signal.
 All of it is the main thread's, but for ``_wrap`` and ``_unwrap``, which change nothing.
 """
 
+import functools
 import signal
 import sys
 import threading
@@ -17,8 +18,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from .._interruption import (
+    _call_handler,
     _foreign_signals,
-    _Handler,
     _hook_signals,
     _leave_word_by,
     _set_handler,
@@ -57,6 +58,21 @@ class _Now:
     by_ctrl_c: int | None = None  # the signal that was passed on as Ctrl-C
     word: int | None = None  # the signal that tells of those which handlers in C have
     owed: BaseException | None = None  # what the event loop was not left by, as it ended before
+
+
+class _Handler(functools.partial[Any]):
+    """Stands in Python's table around the program's handler. No frame is made when it is called."""
+
+    __slots__ = ()
+
+    def __new__(cls, program: Any) -> "_Handler":  # noqa: PYI034  (a subclass adds no argument)
+        """Around that one, which may be a number."""
+        return super().__new__(cls, _call_handler, program)
+
+    @property
+    def program(self) -> Any:
+        """The handler that the program has set."""
+        return self.args[0]
 
 
 def _is_main_thread() -> bool:
@@ -114,7 +130,7 @@ def _forget_word() -> None:
         _Now.word = None
 
 
-def _see(handler: _Handler, signum: int, frame: FrameType | None) -> Any:
+def _see(program: Any, signum: int, frame: FrameType | None) -> Any:
     """See to a signal: what is to be called now, by C, or to be raised; or None."""
     listener = _Now.listener
     owed, _Now.owed = _Now.owed, None
@@ -129,7 +145,6 @@ def _see(handler: _Handler, signum: int, frame: FrameType | None) -> Any:
             alone = listener.on_signal(signum, frame)
     finally:
         _signal_is_answered()
-    program = handler.program
     if not _is_default(program) and program is not signal.default_int_handler:
         return program
     if not (alone and listener.may_raise(frame)):

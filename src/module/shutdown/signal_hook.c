@@ -6,8 +6,6 @@
 
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <structmember.h>
 
 #include "cpython/compat.h"
 #include "interpose/interpose.h"
@@ -37,11 +35,6 @@ function_of(int which)
     return function;
 }
 
-/* What stands in Python's table. */
-typedef struct {
-    PyObject_HEAD PyObject *program; /* the program's handler; strong */
-} wrapped_handler;
-
 /* The interposed functions. -------------------------------------------------------------------- */
 
 static bool
@@ -70,12 +63,17 @@ get_handler(const mod_call *call)
     return unwrap(mod_call_original(call));
 }
 
-/* Does it stand around the system's action, which ends the process? */
+/* Does a _Handler stand around the system's action, which ends the process? It is a
+   functools.partial of the program's, of which this runs no Python code. */
 static bool
 is_fatal(PyObject *set)
 {
-    PyObject *program = ((wrapped_handler *)set)->program;
-    return PyLong_Check(program) && PyLong_AsLong(program) == (long)SIG_DFL;
+    PyObject *args = PyObject_GetAttrString(set, "args");
+    PyObject *program = args == NULL ? Py_None : PyTuple_GET_ITEM(args, 0);
+    bool fatal = PyLong_Check(program) && PyLong_AsLong(program) == (long)SIG_DFL;
+    Py_XDECREF(args);
+    PyErr_Clear();
+    return fatal;
 }
 
 /* Let every signal be told of; what has just been set, a handler of ours, is below Python's own. */
@@ -233,37 +231,17 @@ mod_set_word(PyObject *Py_UNUSED(module), PyObject *args)
     return before;
 }
 
-/* What stands in Python's table. --------------------------------------------------------------- */
-
-static PyObject *
-handler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+PyObject *
+mod_call_handler(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    static char *names[] = {"program", NULL};
-    PyObject *program;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:_Handler", names, &program)) {
+    PyObject *program, *number, *frame, *see;
+    if (!PyArg_ParseTuple(args, "OOO:_call_handler", &program, &number, &frame)) {
         return NULL;
     }
-    wrapped_handler *made = (wrapped_handler *)type->tp_alloc(type, 0);
-    if (made != NULL) {
-        made->program = Py_NewRef(program);
-    }
-    return (PyObject *)made;
-}
-
-/* In C, so that no frame of ours is between the program and what it is told by an exception. */
-static PyObject *
-handler_call(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"signum", "frame", NULL};
-    PyObject *number, *frame;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:_Handler", names, &number, &frame)) {
-        return NULL;
-    }
-    PyObject *see = function_of(SEE);
-    if (see == NULL) {
+    if ((see = function_of(SEE)) == NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *next = PyObject_CallFunctionObjArgs(see, self, number, frame, NULL);
+    PyObject *next = PyObject_CallFunctionObjArgs(see, program, number, frame, NULL);
     Py_DECREF(see);
     if (next == NULL || next == Py_None) {
         return next;
@@ -277,59 +255,4 @@ handler_call(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     Py_DECREF(next);
     return result;
-}
-
-static int
-handler_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((wrapped_handler *)self)->program);
-    return 0;
-}
-
-static int
-handler_clear(PyObject *self)
-{
-    Py_CLEAR(((wrapped_handler *)self)->program);
-    return 0;
-}
-
-static void
-handler_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)handler_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyMemberDef handler_members[] = {
-    {"program", T_OBJECT, offsetof(wrapped_handler, program), READONLY,
-     "The handler that the program has set."},
-    {NULL, 0, 0, 0, NULL},
-};
-
-PyDoc_STRVAR(handler_doc, "_Handler(program)\n"
-                          "--\n\n"
-                          "Stands in Python's table of handlers around the program's.");
-
-static PyType_Slot handler_slots[] = {
-    {Py_tp_doc, (void *)handler_doc},   {Py_tp_new, handler_new},
-    {Py_tp_call, handler_call},         {Py_tp_members, handler_members},
-    {Py_tp_traverse, handler_traverse}, {Py_tp_clear, handler_clear},
-    {Py_tp_dealloc, handler_dealloc},   {0, NULL},
-};
-
-static PyType_Spec handler_spec = {
-    .name = "interruption._interruption._Handler",
-    .basicsize = sizeof(wrapped_handler),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .slots = handler_slots,
-};
-
-int
-mod_signal_hook_init(PyObject *module)
-{
-    return mod_add_type(module, &handler_spec);
 }

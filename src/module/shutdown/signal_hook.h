@@ -14,10 +14,13 @@
 #include "state.h"
 
 /* _hook_signals(wrap, unwrap, see): interpose. `wrap(number, handler)` is what is to be set in the
-   place of what the program sets, `unwrap(handler)` what the program is shown. A _Handler that is
-   called calls `see(itself, number, frame)`, which returns what else is to be called, or raised, or
-   None. None: undo it. */
+   place of what the program sets, `unwrap(handler)` what the program is shown. None: undo it. */
 PyObject *mod_hook_signals(PyObject *module, PyObject *functions);
+
+/* _call_handler(program, number, frame): what a _Handler around the program's does: call
+   `see(program, number, frame)`, which returns what else is to be called, or raised, or None. In C,
+   so that no frame of ours is between the program and what it is told by an exception. */
+PyObject *mod_call_handler(PyObject *module, PyObject *args);
 
 /* _leave_word_by(number, handler, left): set that in Python only. From then on, or if not `left` no
    more, it is called after each signal that a handler in C has. */
@@ -27,8 +30,5 @@ PyObject *mod_set_word(PyObject *module, PyObject *args);
    that is not Python's stays. looked_after: every signal is told of from now on (signal_handler.h).
  */
 PyObject *mod_set_handler(PyObject *module, PyObject *args);
-
-/* The type of what stands in Python's table around the program's handler. */
-int mod_signal_hook_init(PyObject *module);
 
 #endif
