@@ -184,7 +184,7 @@ watch_forks(void)
 }
 
 int
-mod_lifecycle_init(PyObject *module, mod_state *state)
+mod_lifecycle_init(mod_state *state)
 {
     static const mod_life life = {mod_ask_late_thread, thread_ends};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -194,7 +194,7 @@ mod_lifecycle_init(PyObject *module, mod_state *state)
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (mod_current_init(module, state, &life) < 0) {
+    if (mod_current_init(state, &life) < 0) {
         return -1;
     }
     mod_rearm_init(state, mod_arm_again, mod_finish_request);

@@ -10,7 +10,7 @@
 
 /* See to them from now on; once an interpreter. After the core has been started. 0, or -1 with an
    exception set. */
-int mod_lifecycle_init(PyObject *module, mod_state *state);
+int mod_lifecycle_init(mod_state *state);
 
 /* _after_fork_in_child(): the hook of Python's, which the package registers. So it does, for the
    interpreter's exit, with _stop_rearming: what looks again has to end before threads cannot attach

@@ -153,6 +153,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_start_thread", mod_start_thread, METH_O, ", function"),
     PRIVATE("_make_daemon", mod_make_daemon, METH_O, ", ident"),
     PRIVATE("_inspect", mod_inspect, METH_O, ", thread"),
+    PRIVATE("_left_places", mod_left_places, METH_O, ", left"),
     PRIVATE("_scopes", mod_scopes_in_force, METH_NOARGS, ""),
     PRIVATE("_switch", mod_switch, METH_VARARGS, ", thread, async_interrupt, io_interrupt"),
     PRIVATE("_after_fork_in_child", mod_after_fork_in_child, METH_NOARGS, ""),
@@ -237,9 +238,9 @@ module_exec(PyObject *module)
         PyModule_AddObjectRef(module, "_refused", Py_None) < 0 || mod_check_frames() < 0 ||
         mod_code_init() < 0 || mod_names_init() < 0 || mod_protected_init(state) < 0 ||
         mod_thread_exit_init(module, state) < 0 || mod_with_blocks_init(module) < 0 ||
-        mod_left_init(module, state) < 0 || mod_scope_types_init(module) < 0 ||
-        mod_group_init(module) < 0 || mod_on_interrupt_init(module) < 0 ||
-        mod_lifecycle_init(module, state) < 0 || mod_capi_init(module) < 0) {
+        mod_scope_types_init(module) < 0 || mod_group_init(module) < 0 ||
+        mod_on_interrupt_init(module) < 0 || mod_lifecycle_init(state) < 0 ||
+        mod_capi_init(module) < 0) {
         return -1;
     }
     state->threading = PyImport_ImportModule("threading");
@@ -261,12 +262,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     mod_state *state = mod_get_state(module);
     Py_VISIT(state->thread_exit);
-    Py_VISIT(state->anchor_type);
     Py_VISIT(state->anchor_key);
     Py_VISIT(state->threading);
     Py_VISIT(state->thread_type);
     Py_VISIT(state->excepthook);
-    Py_VISIT(state->left_type);
     return 0;
 }
 
@@ -280,12 +279,10 @@ module_clear(PyObject *module)
     mod_events_stop();
     atomic_store_explicit(&mod_state_now, NULL, memory_order_release);
     Py_CLEAR(state->thread_exit);
-    Py_CLEAR(state->anchor_type);
     Py_CLEAR(state->anchor_key);
     Py_CLEAR(state->threading);
     Py_CLEAR(state->thread_type);
     Py_CLEAR(state->excepthook);
-    Py_CLEAR(state->left_type);
     return 0;
 }
 

@@ -19,12 +19,10 @@
 typedef struct {
     PyObject *module;          /* this module; borrowed: it is freed with this */
     PyTypeObject *thread_exit; /* interruption.ThreadExit */
-    PyTypeObject *anchor_type; /* see current.c */
-    PyObject *anchor_key;      /* its key in a thread state's dictionary */
+    PyObject *anchor_key;      /* see current.c: in a thread state's dictionary */
     PyObject *threading;       /* the standard library's module */
     PyObject *thread_type;     /* threading.Thread */
     PyObject *excepthook;      /* this module's _excepthook */
-    PyTypeObject *left_type;   /* see left_locked.c */
 
     /* see protected.h; outlives the others: until the module is freed */
     struct mod_protected *protected_code;

@@ -3,7 +3,7 @@
  *
  * A thread of the operating system can be several Python threads one after the other: each callback
  * of a C library's thread is one. So the record must end with the Python thread, not only with the
- * system's. Each thread that looks gets an *anchor*, an object in its thread state's dictionary
+ * system's. Each thread that looks gets an *anchor*, a capsule in its thread state's dictionary
  * that nobody else sees; when CPython clears the state, the anchor goes, and says that the thread
  * has ended. It knows the thread by its names only: it may outlive the record (in the child of a
  * fork), and may be cleared by another thread (at interpreter exit).
@@ -15,10 +15,6 @@
 #include "cpython/compat.h"
 #include "thread/payload.h"
 
-typedef struct {
-    PyObject_HEAD itr_thread thread;
-} anchor;
-
 static const mod_life *life; /* written once an interpreter, before it is read */
 
 /* The serial of the calling thread whose anchor has gone, 0 before: its state is being cleared, and
@@ -26,43 +22,25 @@ static const mod_life *life; /* written once an interpreter, before it is read *
 static ITR_TLS uint64_t ended_serial;
 
 static void
-anchor_dealloc(PyObject *self)
+anchor_goes(PyObject *anchor)
 {
-    itr_thread thread = ((anchor *)self)->thread;
-    PyTypeObject *type = Py_TYPE(self);
-    itr_record *own = itr_current();
-    if (own != NULL && own->serial == thread.serial) {
-        ended_serial = thread.serial;
+    itr_thread *thread = PyCapsule_GetPointer(anchor, NULL);
+    const itr_record *own = itr_current();
+    if (own != NULL && own->serial == thread->serial) {
+        ended_serial = thread->serial;
     }
-    life->ends(thread.serial);
-    itr_end(thread);
-    type->tp_free(self);
-    Py_DECREF(type);
+    life->ends(thread->serial);
+    itr_end(*thread);
+    PyMem_RawFree(thread);
     mod_payload_drop_orphans();
 }
 
-static PyType_Slot anchor_slots[] = {
-    {Py_tp_dealloc, anchor_dealloc},
-    {0, NULL},
-};
-
-static PyType_Spec anchor_spec = {
-    .name = "interruption._interruption._Anchor",
-    .basicsize = sizeof(anchor),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = anchor_slots,
-};
-
 int
-mod_current_init(PyObject *module, mod_state *state, const mod_life *told)
+mod_current_init(mod_state *state, const mod_life *told)
 {
     life = told;
     state->anchor_key = PyUnicode_InternFromString("interruption._interruption._Anchor");
-    if (state->anchor_key == NULL) {
-        return -1;
-    }
-    state->anchor_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &anchor_spec, NULL);
-    return state->anchor_type == NULL ? -1 : 0;
+    return state->anchor_key == NULL ? -1 : 0;
 }
 
 /* See to it that the dictionary of the calling thread's state holds an anchor. It holds one already
@@ -70,18 +48,20 @@ mod_current_init(PyObject *module, mod_state *state, const mod_life *told)
 static int
 drop_anchor(mod_state *state, PyObject *dictionary, itr_thread self)
 {
-    /* No step runs Python code, so nobody else adopts meanwhile: the garbage collector does not
-       know the type. */
+    /* No step runs Python code, so nobody else adopts meanwhile: a capsule is none that the garbage
+       collector runs for. */
     int there = PyDict_Contains(dictionary, state->anchor_key);
     if (there != 0) {
         return there < 0 ? -1 : 0;
     }
-    anchor *made = PyObject_New(anchor, state->anchor_type);
+    itr_thread *names = PyMem_RawMalloc(sizeof(*names));
+    PyObject *made = names == NULL ? PyErr_NoMemory() : PyCapsule_New(names, NULL, anchor_goes);
     if (made == NULL) {
+        PyMem_RawFree(names);
         return -1;
     }
-    made->thread = self;
-    int status = PyDict_SetItem(dictionary, state->anchor_key, (PyObject *)made);
+    *names = self;
+    int status = PyDict_SetItem(dictionary, state->anchor_key, made);
     Py_DECREF(made);
     return status;
 }
@@ -93,7 +73,7 @@ mod_current_slow(mod_state *state)
     if (ended_serial == self.serial && itr_current() != NULL) {
         return itr_current(); /* ended: asked for nothing, and cannot be asked */
     }
-    if (state->anchor_type == NULL) {
+    if (state->anchor_key == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "interruption: the interpreter is exiting");
         return NULL;
     }

@@ -28,7 +28,7 @@ typedef struct {
                                       about to. By that thread or, at interpreter exit, another */
 } mod_life;
 
-/* Add the type that this file needs to the state. 0, or -1 with an exception set. */
-int mod_current_init(PyObject *module, mod_state *state, const mod_life *told);
+/* Add what this file needs to the state. 0, or -1 with an exception set. */
+int mod_current_init(mod_state *state, const mod_life *told);
 
 #endif

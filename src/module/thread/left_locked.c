@@ -5,29 +5,28 @@
 #include "cpython/frame.h"
 #include "cpython/main_thread.h"
 
-/* What one region was left with. Immutable, but that others release what is in it. */
+/* What one region was left with: in a capsule. Immutable, but that others release what is in it. */
 typedef struct {
-    PyObject_HEAD mod_lockset locks;
+    mod_lockset locks;
     unsigned long ident; /* of the thread */
-    PyObject *name;      /* its name; strong, or NULL: it has no `Thread` */
 } left;
 
+static const char capsule_name[] = "interruption._left";
+
 static void
-left_dealloc(PyObject *self)
+left_goes(PyObject *capsule)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    mod_lockset_destroy(&((left *)self)->locks);
-    Py_XDECREF(((left *)self)->name);
-    type->tp_free(self);
-    Py_DECREF(type);
+    left *of = PyCapsule_GetPointer(capsule, capsule_name);
+    mod_lockset_destroy(&of->locks);
+    PyMem_RawFree(of);
 }
 
-static PyObject *
-left_places(PyObject *self, PyObject *Py_UNUSED(unused))
+PyObject *
+mod_left_places(PyObject *Py_UNUSED(module), PyObject *capsule)
 {
-    const left *of = (left *)self;
-    PyObject *list = PyList_New(0);
-    const mod_held_lock *held = of->locks.innermost;
+    const left *of = PyCapsule_GetPointer(capsule, capsule_name);
+    PyObject *list = of == NULL ? NULL : PyList_New(0);
+    const mod_held_lock *held = of == NULL ? NULL : of->locks.innermost;
     for (; list != NULL && held != NULL; held = held->outer) {
         if (held->code == NULL || !mod_is_left(&of->locks, held, of->ident)) {
             continue;
@@ -42,50 +41,6 @@ left_places(PyObject *self, PyObject *Py_UNUSED(unused))
         Py_CLEAR(list);
     }
     return list;
-}
-
-static PyObject *
-left_name(PyObject *self, void *Py_UNUSED(closure))
-{
-    PyObject *name = ((left *)self)->name;
-    return Py_NewRef(name == NULL ? Py_None : name);
-}
-
-PyDoc_STRVAR(places_doc,
-             "places($self, /)\n"
-             "--\n\n"
-             "Where the locks were taken that are still locked, and that anybody knows: a\n"
-             "list of (filename, line, function).");
-
-static PyMethodDef left_methods[] = {
-    {"places", left_places, METH_NOARGS, places_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyGetSetDef left_getset[] = {
-    {"name", left_name, NULL, PyDoc_STR("The thread's; None if it has no `Thread`."), NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot left_slots[] = {
-    {Py_tp_dealloc, left_dealloc},
-    {Py_tp_methods, left_methods},
-    {Py_tp_getset, left_getset},
-    {0, NULL},
-};
-
-static PyType_Spec left_spec = {
-    .name = "interruption._interruption._Left",
-    .basicsize = sizeof(left),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = left_slots,
-};
-
-int
-mod_left_init(PyObject *module, mod_state *state)
-{
-    state->left_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &left_spec, NULL);
-    return state->left_type == NULL ? -1 : PyModule_AddType(module, state->left_type);
 }
 
 /* Keeping. ------------------------------------------------------------------------------------ */
@@ -125,13 +80,13 @@ static PyObject *
 add_to(PyObject *before, PyObject *made)
 {
     Py_ssize_t count = before == NULL ? 0 : PyTuple_GET_SIZE(before), kept = 0;
-    PyObject *all = PyTuple_New(count + 1);
+    PyObject *all = made == NULL ? NULL : PyTuple_New(count + 1);
     if (all == NULL) {
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *each = PyTuple_GET_ITEM(before, i);
-        if (is_any_left((left *)each)) {
+        if (is_any_left(PyCapsule_GetPointer(PyTuple_GET_ITEM(each, 1), capsule_name))) {
             PyTuple_SET_ITEM(all, kept++, Py_NewRef(each));
         }
     }
@@ -140,19 +95,23 @@ add_to(PyObject *before, PyObject *made)
     return all;
 }
 
-/* Where `_left.py` finds it, and in the thread for its end. Without memory it is not told. */
+/* With the thread's name, or None: it has no `Thread`. Where `_left.py` finds it, and in the thread
+   for its end. Without memory it is not told. */
 static void
-keep(mod_state *state, mod_thread *thread, left *made)
+keep(mod_state *state, mod_thread *thread, PyObject *capsule)
 {
     PyObject *attributes = attributes_of_thread(state);
-    made->name = mod_find_named(attributes, "_name");
-    PyObject *all = add_to(thread->left, (PyObject *)made);
+    PyObject *name = mod_find_named(attributes, "_name");
+    PyObject *made = PyTuple_Pack(2, name == NULL ? Py_None : name, capsule);
+    PyObject *all = add_to(thread->left, made);
     PyObject *key = all == NULL ? NULL : PyUnicode_InternFromString("_interruption_left");
     if (key != NULL && attributes != NULL) {
         (void)PyDict_SetItem(attributes, key, all);
     }
     PyErr_Clear();
     Py_XDECREF(key);
+    Py_XDECREF(made);
+    Py_XDECREF(name);
     Py_XDECREF(attributes);
     if (all != NULL) {
         Py_XSETREF(thread->left, all);
@@ -162,20 +121,20 @@ keep(mod_state *state, mod_thread *thread, left *made)
 void
 mod_leave_locked(mod_state *state, mod_thread *thread)
 {
-    left *made = state->left_type == NULL ? NULL : PyObject_New(left, state->left_type);
-    if (made == NULL) {
-        PyErr_Clear(); /* no memory, or the interpreter exits: nobody is told, then */
+    left *made = PyMem_RawCalloc(1, sizeof(*made));
+    PyObject *capsule = made == NULL ? NULL : PyCapsule_New(made, capsule_name, left_goes);
+    if (capsule == NULL) {
+        PyMem_RawFree(made);
+        PyErr_Clear(); /* no memory: nobody is told, then */
         return;
     }
-    made->locks = (mod_lockset){.count = 0};
     made->ident = PyThread_get_thread_ident();
-    made->name = NULL;
     if (mod_lockset_leave(&thread->lockset, &made->locks)) {
         int enabled = mod_pause_collector();
-        keep(state, thread, made);
+        keep(state, thread, capsule);
         mod_resume_collector(enabled);
     }
-    Py_DECREF(made);
+    Py_DECREF(capsule);
 }
 
 void

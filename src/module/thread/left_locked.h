@@ -12,8 +12,9 @@
 
 #include "thread/thread.h"
 
-/* 0, or -1 with an exception set. */
-int mod_left_init(PyObject *module, mod_state *state);
+/* _left_places(left): where the locks were taken that are still locked, and that anybody knows: a
+   list of (filename, line, function). */
+PyObject *mod_left_places(PyObject *module, PyObject *capsule);
 
 /* The owner has left its outermost region by an exception, and has been asked to stop: what it
    still holds is noted. Sets no exception, and runs no Python code: what a signal handler raises
