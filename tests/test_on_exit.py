@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 import threading
@@ -262,6 +263,22 @@ def test_who_begins_late_is_waited_for_although_another_is_not():
         sys.exit(3)
     """)
     assert (status, said) == (3, ["ended"])
+
+
+def test_one_that_is_just_beginning_is_waited_for():  # S30
+    """Ctrl-C leaves its start(), and the program, when it has an id and has not said so yet."""
+    status, said, _ = run("""
+        interrupt_on_exit()
+        begins = threading.Thread._set_native_id
+        def slowly(thread):
+            if thread.name == "last":
+                kill(signal.SIGINT)
+                time.sleep(0.5)
+            begins(thread)
+        threading.Thread._set_native_id = slowly
+        threading.Thread(target=say, args=["ran"], name="last").start()
+    """)
+    assert (status, said) == (-signal.SIGINT, ["ran"])
 
 
 @pytest.mark.skipif(not hasattr(threading, "_start_joinable_thread"), reason="from 3.13")

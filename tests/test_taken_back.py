@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import signal
+import textwrap
 import threading
 
 import pytest
@@ -104,37 +105,143 @@ def test_it_goes_on_when_the_block_of_a_signal_is_left():
     assert said[3:] == ["fine"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_it_is_asked_again_if_the_program_ends_by_the_signal(number, wrapped):
-    """The exit waits for it: it had not come to its region when the block was left."""
-    status, said, _ = run(f"""
-        def late():
-            try:
-                in_place.acquire()
-                with allow_interruption:
-                    begun.release()
-                    threading.Event().wait(60)
-            except ThreadExit as error:
-                say(f"stopped by {{error.reason}}")
-        in_place = threading.Semaphore(0)
-        worker = threading.Thread(target=late)
-        worker.start()
+# A worker that has not come to its region when the block is left; the exit waits for it.
+LATE = """
+    def late():
         try:
-            with interrupt_on_signal(timeout=30):
-                kill(signal.{number.name})
-                time.sleep(60)
-        except BaseException as error:
-            in_place.release()
-            begun.acquire()                 # in its region, where it goes on
-            {"raise RuntimeError from error" if wrapped else "raise"}
-    """)
-    assert (status, said) == (1 if wrapped else -number, [f"stopped by {number.name}"])
+            left.wait()
+            with allow_interruption:
+                threading.Event().wait()
+        except ThreadExit as error:
+            say(f"late stopped by {error.reason}")
+    left = threading.Event()
+    threading.Thread(target=late).start()
+    def body(number=signal.SIGTERM):
+        kill(number)
+        time.sleep(60)
+"""
 
 
-def test_what_could_not_be_asked_again_in_time_is_given_up():
+@pytest.mark.parametrize(
+    ("left_by", "status"),
+    [
+        ("with interrupt_on_signal(): body(signal.SIGINT)", -signal.SIGINT),
+        ("with interrupt_on_signal(): body()", -signal.SIGTERM),
+        ("with contextlib.closing(interrupt_on_signal()): body()", -signal.SIGTERM),
+        ("asyncio.run(main())", -signal.SIGTERM),
+        ("exits()", 3),
+    ],
+)
+def test_it_is_asked_again_if_the_program_ends(left_by, status):
+    assert run(
+        textwrap.dedent(LATE)
+        + textwrap.dedent(f"""
+        import asyncio, contextlib
+        async def main():
+            with interrupt_on_signal():
+                kill()
+                await asyncio.sleep(60)
+        def exits():
+            try:
+                with interrupt_on_signal(): body()
+            except SignalExit:
+                sys.exit(3)
+        try:
+            {left_by}
+        finally:
+            left.set()
+        """)
+    )[:2] == (status, [f"late stopped by {'SIGINT' if 'SIGINT' in left_by else 'SIGTERM'}"])
+
+
+def test_it_is_not_asked_again_if_the_program_has_gone_on():
+    """Its main thread ends plainly, or has put the next one in force."""
+    for goes_on in ("", "interrupt_on_signal().close(); sys.exit(3)"):
+        status, said, _ = run(
+            textwrap.dedent(LATE)
+            + textwrap.dedent(f"""
+            def late_end():
+                time.sleep(0.3)
+                say(explain(threads[0]).state)
+                interrupt(threads[0])
+            threads = [each for each in threading.enumerate() if each.name.endswith("(late)")]
+            try:
+                with interrupt_on_signal():
+                    body()
+            except SignalExit:
+                left.set()
+            threading.Thread(target=late_end).start()
+            {goes_on}
+            """)
+        )
+        assert (status, said) == (3 if goes_on else 0, ["not asked", "late stopped by None"])
+
+
+def test_who_is_asked_again_is_nobody_else():
+    """Neither who cleans up since the signal, nor what cleanup has started (S8, S30)."""
+    status, said, _ = run(
+        textwrap.dedent(LATE)
+        + textwrap.dedent("""
+        def saves():
+            try:
+                with allow_interruption:
+                    try:
+                        begun.release()
+                        threading.Event().wait()
+                    finally:
+                        time.sleep(0.5)
+                        say("saved")
+            except ThreadExit:
+                pass
+        def uploads():
+            with allow_interruption:
+                time.sleep(0.5)
+                say("uploaded")
+        start(saves)
+        if "exit" in sys.argv:
+            interrupt_on_exit()
+        try:
+            with interrupt_on_signal(timeout=60):
+                body()
+        finally:
+            threading.Thread(target=uploads).start()
+            left.set()
+        """)
+    )
+    assert (status, sorted(said)) == (
+        -signal.SIGTERM,
+        ["late stopped by SIGTERM", "saved", "uploaded"],
+    )
+
+
+def test_an_exit_does_not_ask_again_who_cleans_up_for_a_signal():  # S8
     status, said, _ = run("""
-        worker = start(lambda: (begun.release(), time.sleep(60)))
+        def saves():
+            try:
+                with allow_interruption:
+                    try:
+                        begun.release()
+                        threading.Event().wait()
+                    finally:
+                        time.sleep(0.5)
+                        say("saved")
+            except ThreadExit:
+                pass
+        interrupt_on_exit()
+        start(saves)
+        with interrupt_on_signal(timeout=60):
+            kill()
+            time.sleep(60)
+    """)
+    assert (status, said) == (-signal.SIGTERM, ["saved"])
+
+
+def test_who_is_asked_again_and_stays_is_given_up():
+    status, said, _ = run("""
+        def stays():
+            begun.release()
+            time.sleep(60)
+        worker = start(stays)
         with interrupt_on_signal(timeout=0.2, report_after=None):
             kill()
             time.sleep(60)

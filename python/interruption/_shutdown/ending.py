@@ -193,10 +193,13 @@ def _is_to_begin(thread: threading.Thread, patience: float) -> bool:
 
 
 def _join(thread: threading.Thread) -> None:
-    if thread.ident is None:
-        time.sleep(0.001)  # it is being started
-    else:
-        thread.join()
+    try:
+        if thread.ident is not None:
+            thread.join()
+            return
+    except RuntimeError:
+        pass  # it has an ident, but has not said yet that it is started
+    time.sleep(0.001)  # it is being started
 
 
 def is_given_up(thread: threading.Thread) -> bool:

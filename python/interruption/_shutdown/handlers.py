@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
@@ -213,8 +212,14 @@ def forget() -> None:
     _Now.leaving = _Now.by_ctrl_c = _Now.owed = None
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """That exception, and those that it came of: in a group, or as the cause of another."""
+def signal_that_ends(error: BaseException | None) -> int | None:
+    """The signal that the main program has been ended by, if any.
+
+    error: the exception that it ended with, which nobody has handled; or None. What was raised
+        for a signal may come out of it in a group, or as the cause of another.
+    """
+    if _Now.leaving is not None:
+        return _Now.leaving
     seen: set[int] = set()
     left = [error]
     while left:
@@ -222,25 +227,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         if found is None or id(found) in seen:
             continue
         seen.add(id(found))
-        yield found
-        left += [found.__cause__, found.__context__]
-        if isinstance(found, BaseExceptionGroup):
-            left += found.exceptions
-
-
-def signal_that_ends(error: BaseException | None) -> int | None:
-    """The signal that the main program has been ended by, if any.
-
-    error: the exception that it ended with, which nobody has handled; or None.
-    """
-    if _Now.leaving is not None:
-        return _Now.leaving
-    for found in chain(error):
         signum = getattr(found, "signum", None)
         if isinstance(found, SystemExit) and isinstance(signum, int):
             return signum
         if isinstance(found, KeyboardInterrupt) and _Now.by_ctrl_c is not None:
             return _Now.by_ctrl_c
+        left += [found.__cause__, found.__context__]
+        if isinstance(found, BaseExceptionGroup):
+            left += found.exceptions
     return None
 
 

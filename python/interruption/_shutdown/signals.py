@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from _weakrefset import WeakSet
 from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, cast
@@ -37,9 +38,6 @@ _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _RELOADING = getattr(signal, "SIGHUP", None)
 
 _GIVE_UP = 3  # what the third signal means
-
-# The attribute of an exception that a block was left by, which has a _Spared.
-_SPARED = "_interruption_spared"
 
 _plain_code: Any = vars(SystemExit)["code"]
 
@@ -71,7 +69,6 @@ class SignalExit(SystemExit):
             sys._getframe(1)  # noqa: SLF001  (documented as such)
         except ValueError:
             # No Python code has asked for it: it is the interpreter, which exits by this exception.
-            _state.exits_by = self
             if code == 128 + self.signum:
                 _end_as(self.signum)
         return code
@@ -102,17 +99,6 @@ def _name(signum: int) -> str:
         return f"signal {signum}"
 
 
-class _Spared:
-    """Signals for which threads are no longer asked, unless the program ends by who has this."""
-
-    def __init__(self, signals: list[tuple[Options, int]]) -> None:
-        self.signals = signals
-
-    def __del__(self) -> None:
-        """The exception has been handled."""
-        _state.goes_on(self)
-
-
 class State:
     """What has come so far, and what is installed: of the main thread.
 
@@ -133,8 +119,9 @@ class State:
         self.unaware = False  # the program does not know of SignalExit
         self._raised_for: int | None = None  # the signal that has raised one
         self._origin = _new_origin()  # of what is asked because of signals
-        self.exits_by: SignalExit | None = None  # which has left the main program
-        self._spared = 0  # the id of the last _Spared while there is one
+        # Who is no longer asked since the program has left a block that signals had come in: the
+        # options of the first of these, what it is called, and the threads.
+        self._spared: tuple[Options, str, WeakSet[threading.Thread]] | None = None
 
     def begin(self, options: Options, reason: str, *, goes_on: bool = False) -> None:
         """Ask all threads, and wait for them in the background.
@@ -237,8 +224,7 @@ class State:
     def main_has_ended(self, *, by_exception: bool) -> None:
         """Ask, if that is wanted: the threads are waited for next, whoever has asked them."""
         self.past_end = True
-        error = _unhandled() if by_exception else None
-        signum = handlers.signal_that_ends(error)
+        signum = handlers.signal_that_ends(_unhandled() if by_exception else None)
         if self.unaware and not by_exception:
             signum = signum or self._raised_for
         if signum is not None and self.signals:
@@ -250,17 +236,26 @@ class State:
         for installation in reversed(self.installed):
             if installation.on_exit is not None:
                 if by_exception or installation.at_end:
-                    self.begin(installation.on_exit, "exit")
+                    self.begin_exit(installation.on_exit)
                     self._bound_process(0)
                 return
-        for each in handlers.chain(self.exits_by or error):
-            spared = getattr(each, _SPARED, None)
-            if spared is not None and id(spared) == self._spared:
-                self.signals = spared.signals  # and with them their deadline
-                options, signum = self.signals[0]
-                self.begin(options, _name(signum))
-                self._bound_process(signum)
-                return
+        if by_exception and not hasattr(sys, "ps1"):  # the end of a prompt is that of no statement
+            self._ask_spared()
+
+    def begin_exit(self, options: Options) -> None:
+        """The program ends: ask all threads, but for those that clean up since a signal (S8)."""
+        self.begin(options, "exit", goes_on=not all(each.is_done() for each in self._begun))
+
+    def _ask_spared(self) -> None:
+        """Ask those again who are no longer asked: the program has not gone on, it ends."""
+        if self._spared is None:
+            return
+        options, reason, spared = self._spared
+        under_way = UnderWay(options, reason, self._origin)
+        under_way.let_be(thread for thread in threading.enumerate() if thread not in spared)
+        under_way.go_on()
+        under_way.leave_newcomers_alone()
+        under_way.begin(self._begun, goes_on=True)
 
     def threads_have_ended(self) -> None:
         """Nobody is waited for any more: what runs now, runs as if we were not there.
@@ -276,28 +271,18 @@ class State:
         for installation in tuple(self.installed):
             installation.close()
 
-    def leave(self, installation: "Installation", error: BaseException | None) -> None:
-        """That one is no more. With the last for signals, everything begins anew.
-
-        error: the exception that its block was left by.
-        """
+    def leave(self, installation: "Installation") -> None:
+        """That one is no more. With the last for signals, everything begins anew."""
         if installation in self.installed:
             self.installed.remove(installation)
         if not any(each.signals for each in self.installed):
-            self._forget_signals(error)
-        self._stop_watching()
-
-    def _stop_watching(self) -> None:
+            self._forget_signals()
         done = all(each.is_done() for each in self._begun)
         if done and not (self.installed or self._spared):
             ending.stop_watching()
 
-    def _forget_signals(self, error: BaseException | None) -> None:
-        """The program goes on: nobody is asked any more, nor will be (S29).
-
-        error: if the program ends by that one, it does not go on. Whoever is no longer asked then,
-            is asked again at the end, which waits for it.
-        """
+    def _forget_signals(self) -> None:
+        """The program goes on: nobody is asked any more, nor will be (S29)."""
         came, self.signals, self._done = self.signals, [], 0
         self._raised_for = None
         handlers.forget()
@@ -310,20 +295,15 @@ class State:
             self.under_way.leave_newcomers_alone()
         if came and not self.past_end:
             origin, self._origin = self._origin, _new_origin()
-            spared = take_back(origin, who_polls=False)
+            spared = WeakSet(take_back(origin, who_polls=False))
             for each in tuple(self._begun):
                 each.let_be(spared)
-            if spared and error is not None:
-                mark = _Spared(came)
-                self._spared = id(mark)
-                setattr(error, _SPARED, mark)
+            if spared:
+                self._spared = came[0][0], _name(came[0][1]), spared
 
-    def goes_on(self, mark: "_Spared") -> None:
-        """Nobody has the exception any more that a block was left by. In any thread."""
-        if self._spared == id(mark):
-            self._spared = 0
-            if threading.current_thread() is threading.main_thread() and not self.past_end:
-                self._stop_watching()
+    def go_on(self) -> None:
+        """The program has gone on: what signals have asked before is over for good."""
+        self._spared = None
 
     def after_fork_in_child(self) -> None:
         """The child has no other threads, and no part in what is done about the parent's."""
@@ -412,12 +392,9 @@ class Installation:
 
         RuntimeError: called in another thread than the main one.
         """
-        self._close(None)
-
-    def _close(self, error: BaseException | None) -> None:
         _check_main_thread("close()")
         self.put_back()
-        _state.leave(self, error)
+        _state.leave(self)
 
     def put_back(self) -> None:
         """Leave the signals to the program's handlers. In the main thread."""
@@ -441,8 +418,8 @@ class Installation:
         """The end of the block is that of the program, for what asks on exit."""
         asks = exc_type is not None or self.at_end
         if asks and self.on_exit is not None and self in _state.installed and not _state.signals:
-            _state.begin(self.on_exit, "exit")
-        self._close(exc_value)
+            _state.begin_exit(self.on_exit)
+        self.close()
 
 
 def _check_main_thread(what: str) -> None:
@@ -489,6 +466,7 @@ def _heed(signals: tuple[signal.Signals, ...], options: Options) -> Installation
     heeded = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
     prepare_log()
     installation = Installation(heeded, on_signal=options)
+    _state.go_on()
     _state.installed.append(installation)
     ending.watch(_state)
     try:

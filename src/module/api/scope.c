@@ -405,8 +405,8 @@ mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if ((left.ends || opens) && mod_deliver(state_of_scope(of), thread, here) < 0) {
         return NULL;
     }
-    if (left.ends && left.expired &&
-        (of->kind == MOD_SCOPE_TIMEOUT || of->kind == MOD_SCOPE_TIMEOUT_AT)) {
+    bool raises = of->kind == MOD_SCOPE_TIMEOUT || of->kind == MOD_SCOPE_TIMEOUT_AT;
+    if (left.ends && left.expired && raises && exception != NULL) { /* nothing else ends */
         raise_timeout(of, exception);
         return NULL;
     }

@@ -8,7 +8,7 @@
 PyObject *mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames);
 PyObject *mod_scope_when(PyObject *self, PyObject *unused);
-PyObject *mod_scope_reschedule(PyObject *self, PyObject *when);
+PyObject *mod_scope_reschedule(PyObject *self, PyObject *given);
 PyObject *mod_scope_expired(PyObject *self, PyObject *unused);
 
 /* current_deadline(): a method of the module. */

@@ -102,8 +102,12 @@ mod_scope_copy_threads(const mod_scope *of, uintptr_t **threads, size_t *count)
     /* The first is asked first: tasks of a group that it has opened are in it, too, and when they
        have ended for it, it has been asked. */
     *count = of->count + (of->first != 0);
-    *threads = *count == 0 ? NULL : PyMem_RawMalloc(*count * sizeof(**threads));
-    if (*count > 0 && *threads == NULL) {
+    *threads = NULL;
+    if (*count == 0) {
+        return 0;
+    }
+    *threads = PyMem_RawMalloc(*count * sizeof(**threads));
+    if (*threads == NULL) {
         return -1;
     }
     size_t first = 0;
