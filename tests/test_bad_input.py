@@ -94,14 +94,14 @@ BAD_CALLS = [
     (lambda _: interrupt_all_threads(3), TypeError, "reason must be a str or None, not int"),
     # the call
     (lambda t: interrupt(t, ThreadExit, "r"), TypeError, "at most 2 positional arguments"),
-    (lambda t: interrupt(t, thread=t), TypeError, "multiple values for argument 'thread'"),
-    (lambda t: interrupt(t, why="r"), TypeError, "unexpected keyword argument 'why'"),
-    (lambda _: interrupt_all_threads("r", "s"), TypeError, "at most 1 positional argument "),
+    (lambda t: interrupt(t, thread=t), TypeError, "'thread'"),
+    (lambda t: interrupt(t, why="r"), TypeError, "'why'"),
+    (lambda _: interrupt_all_threads("r", "s"), TypeError, "at most 1 "),
     (lambda _: interruption.interruption_requested(1), TypeError, "no arguments"),
     (lambda _: interruption.check_interrupt(1), TypeError, "no arguments"),
     (lambda _: interruption.clear_interrupt(1), TypeError, "no arguments"),
     (lambda _: interruption.interruption_fd(1), TypeError, "no arguments"),
-    (lambda _: interruption.wait_for_interruption(1, 2), TypeError, "at most 1 positional"),
+    (lambda _: interruption.wait_for_interruption(1, 2), TypeError, "at most 1 "),
 ]
 
 

@@ -1,7 +1,7 @@
 /*
  * The module `interruption._interruption`: its methods, its parts put together, and its end.
  */
-#include "cpython/fastcall.h"
+#include "cpython/seconds.h"
 #include "blocking/families.h"
 #include "api/on_interrupt.h"
 #include "api/capi.h"
@@ -115,16 +115,15 @@ PyDoc_STRVAR(current_deadline_doc,
    It has the signature that the stubs are checked against. */
 #define PRIVATE(name, function, flags, arguments)                                                  \
     {name, function, flags, name "($module" arguments ", /)\n--\n\n"}
-#define FASTCALL_KEYWORDS(function) _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS
+#define KEYWORDS(function) _PyCFunction_CAST(function), METH_VARARGS | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
-    {"interrupt", FASTCALL_KEYWORDS(mod_interrupt), interrupt_doc},
-    {"interrupt_all_threads", FASTCALL_KEYWORDS(mod_interrupt_all_threads),
-     interrupt_all_threads_doc},
+    {"interrupt", KEYWORDS(mod_interrupt), interrupt_doc},
+    {"interrupt_all_threads", KEYWORDS(mod_interrupt_all_threads), interrupt_all_threads_doc},
     {"interruption_requested", mod_requested, METH_NOARGS, mod_requested_doc},
     {"check_interrupt", mod_check_interrupt, METH_NOARGS, check_interrupt_doc},
     {"clear_interrupt", mod_clear_interrupt, METH_NOARGS, clear_interrupt_doc},
-    {"wait_for_interruption", FASTCALL_KEYWORDS(mod_wait), wait_for_interruption_doc},
+    {"wait_for_interruption", KEYWORDS(mod_wait), wait_for_interruption_doc},
     {"current_deadline", mod_current_deadline, METH_NOARGS, current_deadline_doc},
     {"interruption_fd", mod_fd, METH_NOARGS, mod_fd_doc},
     PRIVATE("_new_origin", mod_new_origin, METH_NOARGS, ""),

@@ -178,12 +178,16 @@ static int
 api_interrupt_scope(PyObject *scope, PyObject *exc_type, PyObject *reason)
 {
     mod_raised raised = mod_put_aside();
-    PyObject *names = check_scope(scope) < 0 ? NULL : Py_BuildValue("(s)", "reason");
-    PyObject *args[] = {exc_type == NULL ? Py_None : exc_type, reason == NULL ? Py_None : reason};
-    PyObject *reached = names == NULL ? NULL : mod_scope_interrupt(scope, args, 1, names);
+    PyObject *kwargs = NULL, *reached = NULL;
+    PyObject *args = Py_BuildValue("(O)", exc_type == NULL ? Py_None : exc_type);
+    if (args != NULL && check_scope(scope) == 0) {
+        kwargs = Py_BuildValue("{sO}", "reason", reason == NULL ? Py_None : reason);
+        reached = kwargs == NULL ? NULL : mod_scope_interrupt(scope, args, kwargs);
+    }
     int status = reached == NULL ? -1 : reached == Py_True;
     Py_XDECREF(reached);
-    Py_XDECREF(names);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
     put_back_if_any(raised);
     return status;
 }

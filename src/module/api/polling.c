@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "api/scope_state.h"
-#include "cpython/fastcall.h"
+#include "cpython/seconds.h"
 #include "thread/current.h"
 #include "thread/payload.h"
 #include "delivery/raise.h"
@@ -142,13 +142,12 @@ wait_for_request(itr_record *record, itr_deadline deadline)
 }
 
 PyObject *
-mod_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+mod_wait(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"timeout", NULL};
-    static const mod_signature signature = {"wait_for_interruption", names, .positional = 1};
-    PyObject *timeout;
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = NULL;
     itr_deadline deadline;
-    if (mod_sort_arguments(&signature, args, nargs, kwnames, &timeout) < 0 ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait_for_interruption", names, &timeout) ||
         deadline_after(timeout, &deadline) < 0) {
         return NULL;
     }

@@ -20,7 +20,7 @@ mod_nothing_asked(void)
 PyObject *mod_requested(PyObject *module, PyObject *unused);
 PyObject *mod_check_interrupt(PyObject *module, PyObject *unused);
 PyObject *mod_clear_interrupt(PyObject *module, PyObject *unused);
-PyObject *mod_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mod_wait(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *mod_fd(PyObject *module, PyObject *unused);
 
 /* Raise if the calling thread has a request and no shield is on (S5): 0, or -1 with an exception

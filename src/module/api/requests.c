@@ -3,7 +3,6 @@
 
 #include <sched.h>
 
-#include "cpython/fastcall.h"
 #include "delivery/arming.h"
 #include "api/on_interrupt.h"
 #include "cpython/compat.h"
@@ -125,17 +124,14 @@ mod_ask_scope(mod_state *state, uintptr_t thread_id, uint64_t scope, PyObject *e
 }
 
 PyObject *
-mod_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+mod_interrupt(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"thread", "exc_type", "reason", NULL};
-    static const mod_signature signature = {"interrupt", names, .required = 1, .positional = 2};
+    static char *names[] = {"thread", "exc_type", "reason", NULL};
     mod_state *state = mod_get_state(module);
-    PyObject *places[3];
-    if (mod_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
-        return NULL;
-    }
-    PyObject *thread = places[0], *exc_type = places[1], *reason = places[2];
-    if (mod_check_request(state, &exc_type, &reason) < 0) {
+    PyObject *thread, *exc_type = NULL, *reason = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$O:interrupt", names, &thread, &exc_type,
+                                     &reason) ||
+        mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
     mod_target target;
@@ -292,14 +288,12 @@ ask_all(mod_state *state, const asked_with *with, bool and_late_threads)
 }
 
 PyObject *
-mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames)
+mod_interrupt_all_threads(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"reason", NULL};
-    static const mod_signature signature = {"interrupt_all_threads", names, .positional = 1};
+    static char *names[] = {"reason", NULL};
     mod_state *state = mod_get_state(module);
-    PyObject *reason, *exc_type = NULL;
-    if (mod_sort_arguments(&signature, args, nargs, kwnames, &reason) < 0 ||
+    PyObject *reason = NULL, *exc_type = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:interrupt_all_threads", names, &reason) ||
         mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }

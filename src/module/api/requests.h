@@ -7,10 +7,8 @@
 #include "state.h"
 #include "thread/target.h"
 
-PyObject *mod_interrupt(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                        PyObject *kwnames);
-PyObject *mod_interrupt_all_threads(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                                    PyObject *kwnames);
+PyObject *mod_interrupt(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *mod_interrupt_all_threads(PyObject *module, PyObject *args, PyObject *kwargs);
 
 /* _requested_of(thread): has that thread been asked to stop? What is named by `thread`, and errors,
    here and below: as interrupt(). */

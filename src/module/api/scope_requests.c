@@ -8,7 +8,7 @@
 #include "api/requests.h"
 #include "api/scope.h"
 #include "api/scope_state.h"
-#include "cpython/fastcall.h"
+#include "cpython/seconds.h"
 #include "itr_timer.h"
 #include "thread/thread.h"
 
@@ -56,17 +56,16 @@ raise_first(mod_raised error)
 }
 
 PyObject *
-mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+mod_scope_interrupt(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"exc_type", "reason", NULL};
-    static const mod_signature signature = {"interrupt", names, .positional = 1};
+    static char *names[] = {"exc_type", "reason", NULL};
     mod_scope *of = (mod_scope *)self;
     mod_state *state = PyType_GetModuleState(Py_TYPE(self));
-    PyObject *places[2];
-    if (mod_sort_arguments(&signature, args, nargs, kwnames, places) < 0) {
+    PyObject *exc_type = NULL, *reason = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$O:interrupt", names, &exc_type, &reason)) {
         return NULL;
     }
-    PyObject *exc_type = places[0] == Py_None ? NULL : places[0], *reason = places[1];
+    exc_type = exc_type == Py_None ? NULL : exc_type;
     if (mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }

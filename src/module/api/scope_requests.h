@@ -5,8 +5,7 @@
 #include "state.h"
 
 /* Methods of all scopes. What they do: their docstrings in scope_types.c. */
-PyObject *mod_scope_interrupt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                              PyObject *kwnames);
+PyObject *mod_scope_interrupt(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mod_scope_when(PyObject *self, PyObject *unused);
 PyObject *mod_scope_reschedule(PyObject *self, PyObject *given);
 PyObject *mod_scope_expired(PyObject *self, PyObject *unused);

@@ -8,7 +8,7 @@
 #include "api/scope.h"
 #include "api/scope_requests.h"
 #include "api/scope_state.h"
-#include "cpython/fastcall.h"
+#include "cpython/seconds.h"
 #include "itr_record.h"
 
 /* Making. -------------------------------------------------------------------------------------- */
@@ -62,28 +62,38 @@ make_scope(PyTypeObject *type, mod_scope_kind kind)
 }
 
 static PyObject *
-scope_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+scope_new(PyObject *type, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *kwnames)
 {
-    static const char *const names[] = {NULL};
-    static const mod_signature signature = {"Scope", names};
-    PyObject *none;
-    if (PyVectorcall_NARGS(nargsf) > 0) {
+    if (PyVectorcall_NARGS(nargsf) > 0 || kwnames != NULL) {
         PyErr_SetString(PyExc_TypeError,
                         "Scope() takes no arguments: timeout(seconds) and move_on_after(seconds) "
                         "have a limit, and decorate functions");
         return NULL;
     }
-    if (mod_sort_arguments(&signature, args, 0, kwnames, &none) < 0) {
-        return NULL;
-    }
     return (PyObject *)make_scope((PyTypeObject *)type, MOD_SCOPE_PLAIN);
+}
+
+/* Arguments that are not one thing by position: Python sorts them, has words for what is wrong with
+   them, and makes the same of that. */
+MOD_SELDOM static PyObject *
+sort_arguments(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    const char *name = strrchr(((PyTypeObject *)type)->tp_name, '.') + 1;
+    PyObject *module = PyImport_ImportModule("interruption._arguments");
+    PyObject *made = NULL, *maker = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    if (maker != NULL) {
+        made = PyObject_Vectorcall(maker, args, nargsf, kwnames);
+        Py_DECREF(maker);
+    }
+    Py_XDECREF(module);
+    return made;
 }
 
 /* Instead of an error about a number: it was written above a function, as `@timeout`. */
 MOD_SELDOM static PyObject *
 explain_decorating(PyObject *type, PyObject *given)
 {
-    if (given != NULL && PyCallable_Check(given) && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    if (PyCallable_Check(given) && PyErr_ExceptionMatches(PyExc_TypeError)) {
         const char *name = strrchr(((PyTypeObject *)type)->tp_name, '.') + 1;
         PyErr_Format(PyExc_TypeError,
                      "%s() takes a number of seconds or None, not %R: to limit the time of each "
@@ -96,14 +106,12 @@ explain_decorating(PyObject *type, PyObject *given)
 static PyObject *
 timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    static const char *const names[] = {"delay", NULL};
-    static const mod_signature signature = {"timeout", names, .required = 1, .positional = 1};
-    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    PyObject *delay = nargs == 1 && kwnames == NULL ? args[0] : NULL; /* as nearly always */
     double seconds;
-    if ((delay == NULL && mod_sort_arguments(&signature, args, nargs, kwnames, &delay) < 0) ||
-        mod_seconds(delay, "delay", &seconds) < 0) {
-        return explain_decorating(type, delay);
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+        return sort_arguments(type, args, nargsf, kwnames);
+    }
+    if (mod_seconds(args[0], "delay", &seconds) < 0) {
+        return explain_decorating(type, args[0]);
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT);
     if (made != NULL) {
@@ -115,13 +123,12 @@ timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwna
 static PyObject *
 timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    static const char *const names[] = {"when", NULL};
-    static const mod_signature signature = {"timeout_at", names, .required = 1, .positional = 1};
-    PyObject *given = NULL;
     double when;
-    if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, &given) < 0 ||
-        mod_moment_of(given, "when", &when) < 0) {
-        return explain_decorating(type, given);
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+        return sort_arguments(type, args, nargsf, kwnames);
+    }
+    if (mod_moment_of(args[0], "when", &when) < 0) {
+        return explain_decorating(type, args[0]);
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT_AT);
     if (made != NULL) {
@@ -133,22 +140,27 @@ timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *k
 static PyObject *
 move_on_after_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    static const char *const names[] = {"delay", "shield", NULL};
-    static const mod_signature signature = {"move_on_after", names, .required = 1, .positional = 1};
-    PyObject *places[2] = {NULL};
     double seconds;
-    if (mod_sort_arguments(&signature, args, PyVectorcall_NARGS(nargsf), kwnames, places) < 0 ||
-        mod_seconds(places[0], "delay", &seconds) < 0) {
-        return explain_decorating(type, places[0]);
+    PyObject *shield = Py_False;
+    if (kwnames != NULL && PyTuple_GET_SIZE(kwnames) == 1 &&
+        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "shield") == 0) {
+        shield = args[PyVectorcall_NARGS(nargsf)];
+        kwnames = PyVectorcall_NARGS(nargsf) == 1 ? NULL : kwnames;
     }
-    if (places[1] != NULL && !PyBool_Check(places[1])) {
-        PyErr_Format(PyExc_TypeError, "shield is True or False, not %R", places[1]);
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+        return sort_arguments(type, args, nargsf, kwnames);
+    }
+    if (mod_seconds(args[0], "delay", &seconds) < 0) {
+        return explain_decorating(type, args[0]);
+    }
+    if (!PyBool_Check(shield)) {
+        PyErr_Format(PyExc_TypeError, "shield is True or False, not %R", shield);
         return NULL;
     }
     mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_MOVE_ON);
     if (made != NULL) {
         made->delay = seconds;
-        made->shield = places[1] == Py_True;
+        made->shield = shield == Py_True;
     }
     return (PyObject *)made;
 }
@@ -317,7 +329,7 @@ PyDoc_STRVAR(raise_asked_doc,
 static PyMethodDef scope_methods[] = {
     {"__enter__", mod_scope_enter_with, METH_NOARGS, enter_with_doc},
     {"__exit__", _PyCFunction_CAST(mod_scope_exit), METH_FASTCALL, exit_doc},
-    {"interrupt", _PyCFunction_CAST(mod_scope_interrupt), METH_FASTCALL | METH_KEYWORDS,
+    {"interrupt", _PyCFunction_CAST(mod_scope_interrupt), METH_VARARGS | METH_KEYWORDS,
      interrupt_doc},
     {"when", mod_scope_when, METH_NOARGS, when_doc},
     {"reschedule", mod_scope_reschedule, METH_O, reschedule_doc},
