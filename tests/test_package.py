@@ -73,6 +73,7 @@ def test_importing_it_imports_little_besides():
         "interruption._monitoring",
         "interruption._protected",
         "interruption._self_test",
+        "interruption._thread_exit",
     }
 
 

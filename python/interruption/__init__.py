@@ -44,6 +44,7 @@ import os as _os
 from . import _monitoring as _monitoring  # called by the compiled part, in the first region
 from . import _protected as _protected  # tells the compiled part what is never interrupted
 from . import _self_test as _self_test  # the same
+from . import _thread_exit as _thread_exit  # called by it, also in __del__ and signal handlers
 from ._interruption import (
     _C_API as _C_API,  # found here by the C header
 )

@@ -158,7 +158,7 @@ static PyMethodDef methods[] = {
     PRIVATE("_after_fork_in_child", mod_after_fork_in_child, METH_NOARGS, ""),
     PRIVATE("_stop_rearming", mod_rearm_stop, METH_NOARGS, ""),
     PRIVATE("_requested_of", mod_requested_of, METH_O, ", thread"),
-    PRIVATE("_excepthook", mod_excepthook, METH_O, ", args"),
+    PRIVATE("_make_exception", mod_make_exception, METH_VARARGS, ", exc_type, reason"),
     PRIVATE("_set_protected", mod_set_protected, METH_O, ", homes"),
     PRIVATE("_protect", mod_protect, METH_O, ", name"),
     PRIVATE("_unprotect", mod_unprotect, METH_O, ", name"),
@@ -248,8 +248,7 @@ module_exec(PyObject *module)
     }
     mod_locksets_init(state->threading);
     state->thread_type = PyObject_GetAttrString(state->threading, "Thread");
-    state->excepthook = PyObject_GetAttrString(module, "_excepthook");
-    if (state->thread_type == NULL || state->excepthook == NULL) {
+    if (state->thread_type == NULL) {
         return -1;
     }
     atomic_store_explicit(&mod_state_now, state, memory_order_release);
@@ -264,7 +263,6 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->anchor_key);
     Py_VISIT(state->threading);
     Py_VISIT(state->thread_type);
-    Py_VISIT(state->excepthook);
     return 0;
 }
 
@@ -281,7 +279,6 @@ module_clear(PyObject *module)
     Py_CLEAR(state->anchor_key);
     Py_CLEAR(state->threading);
     Py_CLEAR(state->thread_type);
-    Py_CLEAR(state->excepthook);
     return 0;
 }
 

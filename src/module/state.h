@@ -22,7 +22,6 @@ typedef struct {
     PyObject *anchor_key;      /* see current.c: in a thread state's dictionary */
     PyObject *threading;       /* the standard library's module */
     PyObject *thread_type;     /* threading.Thread */
-    PyObject *excepthook;      /* this module's _excepthook */
 
     /* see protected.h; outlives the others: until the module is freed */
     struct mod_protected *protected_code;

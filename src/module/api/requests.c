@@ -26,7 +26,7 @@ mod_check_request(mod_state *state, PyObject **exc_type, PyObject **reason)
     if (*exc_type == (PyObject *)state->thread_exit) {
         *exc_type = NULL;
     }
-    return *exc_type == NULL ? 0 : mod_check_exc_type(state, *exc_type, *reason);
+    return *exc_type == NULL ? 0 : mod_check_exc_type(*exc_type, *reason);
 }
 
 PyObject *

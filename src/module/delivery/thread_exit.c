@@ -75,20 +75,23 @@ set_reason(PyObject *self, PyObject *reason, void *Py_UNUSED(closure))
 static int
 keep_threads_silent(mod_state *state)
 {
-    if (state == NULL || state->threading == NULL || state->excepthook == NULL) {
+    if (state == NULL || state->threading == NULL) {
         return 0; /* exiting: no thread ends by an exception any more */
     }
     PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
-    if (standard == NULL) {
-        return -1;
-    }
     PyObject *hook = PyObject_GetAttrString(state->threading, "excepthook");
-    int status = hook == NULL ? -1 : 0;
-    if (hook == standard) {
-        status = PyObject_SetAttrString(state->threading, "excepthook", state->excepthook);
+    int status = standard == NULL || hook == NULL ? -1 : 0;
+    if (status == 0 && hook == standard) {
+        PyObject *module = PyImport_ImportModule("interruption._thread_exit");
+        PyObject *ours = module == NULL ? NULL : PyObject_GetAttrString(module, "excepthook");
+        if (ours == NULL || PyObject_SetAttrString(state->threading, "excepthook", ours) < 0) {
+            PyErr_Clear(); /* exiting, or no memory: the next one tries again */
+        }
+        Py_XDECREF(ours);
+        Py_XDECREF(module);
     }
     Py_XDECREF(hook);
-    Py_DECREF(standard);
+    Py_XDECREF(standard);
     return status;
 }
 
@@ -140,29 +143,6 @@ mod_thread_exit_init(PyObject *module, mod_state *state)
     state->thread_exit =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &thread_exit_spec, PyExc_SystemExit);
     return state->thread_exit == NULL ? -1 : PyModule_AddType(module, state->thread_exit);
-}
-
-PyObject *
-mod_excepthook(PyObject *module, PyObject *args)
-{
-    mod_state *state = mod_get_state(module);
-    PyObject *exc_type = PyObject_GetAttrString(args, "exc_type");
-    if (exc_type == NULL) {
-        return NULL;
-    }
-    int ours = PyType_Check(exc_type) && state->thread_exit != NULL &&
-               PyType_IsSubtype((PyTypeObject *)exc_type, state->thread_exit);
-    Py_DECREF(exc_type);
-    if (ours || state->threading == NULL) {
-        Py_RETURN_NONE;
-    }
-    PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
-    if (standard == NULL) {
-        return NULL;
-    }
-    PyObject *result = PyObject_CallOneArg(standard, args);
-    Py_DECREF(standard);
-    return result;
 }
 
 /* Give an exception of somebody else's class its `.reason`; what it has already stays, if there is
@@ -221,48 +201,24 @@ mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason)
     return exception;
 }
 
-/* Replace the pending Exception by a TypeError that it caused. Others (KeyboardInterrupt) stay, and
-   a lack of memory, for which the class is not to blame. */
-static void
-blame_exc_type(PyObject *exc_type)
+PyObject *
+mod_make_exception(PyObject *module, PyObject *args)
 {
-    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        return;
+    PyObject *exc_type, *reason;
+    if (!PyArg_ParseTuple(args, "OO:_make_exception", &exc_type, &reason)) {
+        return NULL;
     }
-    PyObject *type, *cause, *traceback;
-    PyErr_Fetch(&type, &cause, &traceback);
-    PyErr_NormalizeException(&type, &cause, &traceback);
-    PyErr_Format(
-        PyExc_TypeError,
-        "exc_type cannot be raised in the thread: it is called without arguments and given "
-        "a .reason, which failed for %R; give a class that allows both",
-        exc_type);
-    PyObject *error_type, *error, *error_traceback;
-    PyErr_Fetch(&error_type, &error, &error_traceback);
-    PyErr_NormalizeException(&error_type, &error, &error_traceback);
-    PyException_SetCause(error, cause); /* takes our reference */
-    PyErr_Restore(error_type, error, error_traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
+    return make_exception(mod_get_state(module), exc_type, reason == Py_None ? NULL : reason);
 }
 
 int
-mod_check_exc_type(mod_state *state, PyObject *exc_type, PyObject *reason)
+mod_check_exc_type(PyObject *exc_type, PyObject *reason)
 {
-    if (!PyExceptionClass_Check(exc_type)) {
-        const char *hint = PyExceptionInstance_Check(exc_type)
-                               ? " (give the class, not an instance)"
-                           : PyUnicode_Check(exc_type) ? " (a text goes into reason=)"
-                                                       : "";
-        PyErr_Format(PyExc_TypeError, "exc_type must be a subclass of BaseException, not %R%s",
-                     exc_type, hint);
-        return -1;
-    }
-    PyObject *trial = make_exception(state, exc_type, reason);
-    if (trial == NULL) {
-        blame_exc_type(exc_type);
-        return -1;
-    }
-    Py_DECREF(trial);
-    return 0;
+    PyObject *module = PyImport_ImportModule("interruption._thread_exit");
+    PyObject *good = module == NULL ? NULL
+                                    : PyObject_CallMethod(module, "check_exc_type", "OO", exc_type,
+                                                          reason == NULL ? Py_None : reason);
+    Py_XDECREF(good);
+    Py_XDECREF(module);
+    return good == NULL ? -1 : 0;
 }

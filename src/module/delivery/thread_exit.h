@@ -21,9 +21,9 @@ PyObject *mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason);
  * takes a `.reason`; it is tried once. Returns 0, or -1 with TypeError set, caused by what went
  * wrong.
  */
-int mod_check_exc_type(mod_state *state, PyObject *exc_type, PyObject *reason);
+int mod_check_exc_type(PyObject *exc_type, PyObject *reason);
 
-/* The hook that keeps ThreadExit silent: see thread_exit.c. A method of the module. */
-PyObject *mod_excepthook(PyObject *module, PyObject *args);
+/* _make_exception(exc_type, reason): what mod_raise raises. */
+PyObject *mod_make_exception(PyObject *module, PyObject *args);
 
 #endif
