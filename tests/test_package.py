@@ -69,6 +69,7 @@ def test_importing_it_imports_little_besides():
         "atexit",
         "interruption",
         "interruption._arguments",
+        "interruption._broken_off",
         "interruption._interruption",
         "interruption._monitoring",
         "interruption._protected",

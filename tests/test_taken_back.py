@@ -132,7 +132,7 @@ LATE = """
         ("exits()", 3),
     ],
 )
-def test_it_is_asked_again_if_the_program_ends(left_by, status):
+def test_it_is_asked_again_if_the_program_ends(left_by, status):  # S29, S30
     assert run(
         textwrap.dedent(LATE)
         + textwrap.dedent(f"""

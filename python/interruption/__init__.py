@@ -41,6 +41,7 @@ are none here; and a program that has imported this package before it runs pytes
 import atexit as _atexit
 import os as _os
 
+from . import _broken_off as _broken_off  # called by the compiled part, wherever it waits
 from . import _monitoring as _monitoring  # called by the compiled part, in the first region
 from . import _protected as _protected  # tells the compiled part what is never interrupted
 from . import _self_test as _self_test  # the same

@@ -346,51 +346,23 @@ mod_makers_check(mod_maker maker)
 
 /* Breaking off. ------------------------------------------------------------------------------- */
 
-/* Call its close(), again if a signal handler breaks that off; `*later`: what it has raised. What
-   else goes wrong is nobody's: it has been closed already. Returns whether it is closed now. */
-static bool
-close_in_any_case(mod_state *state, PyObject *closed, PyObject **later)
+/* Close what the row says, of `self`: again if a signal handler breaks that off; `*later`: what it
+   has raised. What else goes wrong is nobody's: it has been closed already. */
+static void
+close_what_breaks(mod_state *state, PyObject *self, const char *path, PyObject **later)
 {
     enum { TRIES = 5 };
-    for (int i = 0; i < TRIES; i++) {
-        PyObject *done = PyObject_CallMethod(closed, "close", NULL);
-        if (done != NULL) {
-            Py_DECREF(done);
-            return true;
-        }
-        if (!mod_raised_later(state, later)) {
+    PyObject *module = PyImport_ImportModule("interruption._broken_off");
+    PyObject *done = NULL;
+    for (int i = 0; module != NULL && done == NULL && i < TRIES; i++) {
+        done = PyObject_CallMethod(module, "close", "Oz", self, path);
+        if (done == NULL && !mod_raised_later(state, later)) {
             break;
         }
     }
     PyErr_Clear();
-    return false;
-}
-
-/* Close what the row says, of `self`. */
-static void
-close_what_breaks(mod_state *state, PyObject *self, const char *path, PyObject **later)
-{
-    PyObject *holder = Py_NewRef(self);
-    const char *dot = path == NULL ? NULL : strchr(path, '.');
-    if (dot != NULL) {
-        char name[64];
-        (void)PyOS_snprintf(name, sizeof(name), "%.*s", (int)(dot - path), path);
-        Py_SETREF(holder, PyObject_GetAttrString(self, name));
-        path = dot + 1;
-    }
-    PyObject *closed = NULL;
-    if (holder != NULL) {
-        closed = path == NULL ? Py_NewRef(holder) : PyObject_GetAttrString(holder, path);
-    }
-    PyErr_Clear();
-    bool done = closed != NULL && close_in_any_case(state, closed, later);
-    if (done && path != NULL) {
-        (void)(dot != NULL ? PyObject_DelAttrString(holder, path)
-                           : PyObject_SetAttrString(holder, path, Py_None));
-    }
-    PyErr_Clear();
-    Py_XDECREF(closed);
-    Py_XDECREF(holder);
+    Py_XDECREF(done);
+    Py_XDECREF(module);
 }
 
 static bool
