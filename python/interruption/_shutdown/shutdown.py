@@ -1,6 +1,7 @@
 """Ask all threads to stop, wait for them with one deadline, and tell what became of each."""
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,6 @@ from .._interruption import (
     _end_shutdown,
     _inspect,
     _is_helper,
-    _new_origin,
     _requested_of,
     _seconds,
     _take_back,
@@ -30,6 +30,11 @@ REPORT_AFTER = 5.0
 # No event tells that one of many threads has ended, so they are looked at: at first at once, later
 # when a tenth more of the time has gone by, and at least so often (in seconds).
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
+
+
+def new_origin() -> int:
+    """A number by which requests can be taken back; no two are the same, and none is 0."""
+    return 1 + int.from_bytes(os.urandom(7))
 
 
 @dataclass(frozen=True)
@@ -352,7 +357,7 @@ def shutdown(
 
     TypeError, ValueError: an argument of another type, or negative; then nobody is asked.
     """
-    origin = _new_origin()
+    origin = new_origin()
     under_way = Shutdown(
         reason, timeout, report_after, daemon=flag(daemon, "daemon"), origin=origin
     )

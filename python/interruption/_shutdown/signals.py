@@ -24,11 +24,10 @@ from .._interruption import (
     _end_by_signal,
     _end_shutdown,
     _end_within,
-    _new_origin,
     _watch_signal,
 )
 from . import ending, handlers
-from .shutdown import REPORT_AFTER, prepare_log, take_back
+from .shutdown import REPORT_AFTER, new_origin, prepare_log, take_back
 from .under_way import MARGIN, Options, UnderWay
 
 # The signals that mean "stop", on systems that have them.
@@ -118,7 +117,7 @@ class State:
         self.installed: list[Installation] = []  # the latest last
         self.unaware = False  # the program does not know of SignalExit
         self._raised_for: int | None = None  # the signal that has raised one
-        self._origin = _new_origin()  # of what is asked because of signals
+        self._origin = new_origin()  # of what is asked because of signals
         # Who is no longer asked since the program has left a block that signals had come in: the
         # options of the first of these, what it is called, and the threads.
         self._spared: tuple[Options, str, WeakSet[threading.Thread]] | None = None
@@ -294,7 +293,7 @@ class State:
         if self.under_way is not None:
             self.under_way.leave_newcomers_alone()
         if came and not self.past_end:
-            origin, self._origin = self._origin, _new_origin()
+            origin, self._origin = self._origin, new_origin()
             spared = WeakSet(take_back(origin, who_polls=False))
             for each in tuple(self._begun):
                 each.let_be(spared)

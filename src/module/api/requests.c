@@ -300,14 +300,6 @@ mod_interrupt_all_threads(PyObject *module, PyObject *args, PyObject *kwargs)
     return ask_all(state, &(asked_with){reason, 0}, false);
 }
 
-PyObject *
-mod_new_origin(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
-{
-    static _Atomic uint64_t newest; /* relaxed: only that no two are the same counts */
-    return PyLong_FromUnsignedLongLong(1 +
-                                       atomic_fetch_add_explicit(&newest, 1, memory_order_relaxed));
-}
-
 /* (reason, origin, and_late_threads) */
 PyObject *
 mod_begin_shutdown(PyObject *module, PyObject *args)

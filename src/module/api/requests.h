@@ -21,13 +21,10 @@ PyObject *mod_until_all_are_asked(PyObject *module, PyObject *unused);
 /* In the child of a fork whoever did is not there. */
 void mod_requests_after_fork_child(void);
 
-/* _new_origin(): a number by which requests can be taken back; no two are the same, and 0 is none.
- */
-PyObject *mod_new_origin(PyObject *module, PyObject *unused);
-
 /* _begin_shutdown(reason, origin, and_late_threads): interrupt_all_threads(reason), which can be
-   taken back by that number. and_late_threads: threads that are born from now on are born asked,
-   until _end_shutdown(), which is to be called as many times, unless this raises TypeError. */
+   taken back by that number, which is the caller's and not 0. and_late_threads: threads that are
+   born from now on are born asked, until _end_shutdown(), which is to be called as many times,
+   unless this raises TypeError. */
 PyObject *mod_begin_shutdown(PyObject *module, PyObject *args);
 PyObject *mod_end_shutdown(PyObject *module, PyObject *unused);
 

@@ -316,16 +316,6 @@ mod_is_installed_method(PyObject *module, PyObject *args)
     return PyBool_FromLong(is_installed(mod_get_state(module), (PyCodeObject *)code, globals));
 }
 
-PyObject *
-mod_is_import_machinery_method(PyObject *Py_UNUSED(module), PyObject *code)
-{
-    if (!PyCode_Check(code)) {
-        return PyErr_Format(PyExc_TypeError, "code must be a code object, not %.100s",
-                            Py_TYPE(code)->tp_name);
-    }
-    return PyBool_FromLong(mod_is_import_machinery((PyCodeObject *)code));
-}
-
 int
 mod_protected_init(mod_state *state)
 {

@@ -64,9 +64,6 @@ PyObject *mod_unprotect(PyObject *module, PyObject *name);
 /* _is_protected(code, namespace): when it runs with those globals (a dict)? */
 PyObject *mod_is_protected_method(PyObject *module, PyObject *args);
 
-/* _is_import_machinery(code): the above as a function. */
-PyObject *mod_is_import_machinery_method(PyObject *module, PyObject *code);
-
 /* Make the state's part, and give it back. 0, or -1 with an exception set. */
 int mod_protected_init(mod_state *state);
 void mod_protected_free(mod_state *state);
