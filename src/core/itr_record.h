@@ -118,9 +118,9 @@ itr_requested(const itr_record *record)
     return (itr_flags(record) & ITR_REQUESTED) != 0;
 }
 
-/* As itr_request and itr_request_scope, of the level of that number. `once`: if somebody has asked
-   it already, who is not its deadline, nothing more is asked: ITR_WAITING. For what the thread may
-   have been told in another way. */
+/* As itr_request, of the level of that number; ITR_FINISHED also if the thread is not in that
+   scope. `once`: if somebody has asked it already, who is not its deadline, nothing more is asked:
+   ITR_WAITING. For what the thread may have been told in another way. */
 itr_answer itr_request_level(itr_record *record, uint64_t number, itr_payload *payload, bool once);
 
 /*
@@ -165,42 +165,23 @@ bool itr_clear(itr_record *record, itr_payload **dropped);
 
 /*
  * Owner only. A scope is a stretch of the thread's life that can be asked to stop by itself. It is
- * entered inside of those that the thread is in. False: there is no memory, nothing has changed.
- * With a deadline (or ITR_NEVER): then itr_watch_deadline is to be called.
+ * entered inside of those that the thread is in, and requests are let in (itr_enable_cancel).
+ * Returns the flags before that; -1: there is no memory, nothing has changed. With a deadline (or
+ * ITR_NEVER): then itr_watch_deadline is to be called.
  *
  * Leaving it, nearly always the innermost, forgets what was asked of it, and nothing else; so what
- * comes too late for it reaches nobody. Returns whether that has changed the flags. A scope that
- * the thread is not in: nothing. `was_asked` (or NULL): whether somebody has asked the scope;
- * payloads come back through `dropped`.
+ * comes too late for it reaches nobody. If it `disables`, requests are let in no more
+ * (itr_disable_cancel). Returns the flags before that. A scope that the thread is not in: nothing.
+ * `was_asked`: whether somebody has asked the scope; payloads come back through `dropped`.
  */
-bool itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline);
-bool itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped);
+int64_t itr_enter_scope(itr_record *record, uint64_t scope, itr_deadline deadline);
+uint32_t itr_leave_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
+                         itr_payload **dropped);
 
 /* Owner only. As if it were entered only now, with that deadline; then itr_watch_deadline. What was
    asked of it is forgotten. */
 void itr_begin_scope_anew(itr_record *record, uint64_t scope, itr_deadline deadline,
                           itr_payload **dropped);
-
-static inline bool
-itr_enter_scope(itr_record *record, uint64_t scope)
-{
-    return itr_enter_scope_until(record, scope, ITR_NEVER);
-}
-
-/* itr_enter_scope_until and itr_enable_cancel in one. Returns the flags before that, or -1. */
-int64_t itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline);
-
-/* itr_leave_scope and, if `disables`, itr_disable_cancel in one. The flags before that. */
-uint32_t itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
-                         itr_payload **dropped);
-
-/* Any thread that holds a reference. As itr_request, to the scope of that number: ITR_FINISHED if
-   the thread is not in it. */
-static inline itr_answer
-itr_request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
-{
-    return itr_request_level(record, scope, payload, false);
-}
 
 /* By the owner, or while it cannot run: what has been asked of that level, as bits of its own; 0 if
    the thread is not in it. */

@@ -1,5 +1,5 @@
 /*
- * The timer: when a scope's deadline has passed, it asks the scope to stop (itr_request_scope).
+ * The timer: when a scope's deadline has passed, it asks the scope to stop (itr_request_level).
  *
  * One thread does it, which runs while there is a deadline to look after, and ends a moment later.
  * It keeps a heap of records, each by the time of its next *look* at it, not of deadlines: those
@@ -7,7 +7,7 @@
  * costs neither the timer's mutex nor a system call, nor does leaving its scope; a look that finds
  * nothing due is done for nothing, and says when the next one is. Nothing wakes up otherwise.
  *
- *     itr_enter_scope_until(record, scope, deadline)  or  itr_reschedule(...)
+ *     itr_enter_scope(record, scope, deadline)  or  itr_reschedule(...)
  *     itr_watch_deadline(record, deadline, &asked)
  *
  * The timer's mutex is taken after the registry's and before a record's.

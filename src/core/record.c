@@ -80,7 +80,7 @@ unlock_record(itr_record *record)
 static uint32_t
 count_of_levels(const itr_record *record)
 {
-    /* Acquire: pairs with the release in enter. */
+    /* Acquire: pairs with the release in itr_enter_scope. */
     return atomic_load_explicit(&record->level_count, memory_order_acquire);
 }
 
@@ -98,7 +98,8 @@ static uint32_t
 lock_levels(itr_record *record)
 {
     lock_record(record);
-    /* Acquire: pairs with the release in enter and leave. Release: with the acquire there. */
+    /* Acquire: pairs with the release in itr_enter_scope and itr_leave_scope. Release: with the
+     * acquire there. */
     (void)atomic_fetch_or_explicit(&record->flags, ITR_UNBIASED, memory_order_acq_rel);
     return count_of_levels(record);
 }
@@ -138,9 +139,8 @@ forget_levels(itr_record *record, itr_payload **dropped)
     }
 }
 
-/* Let `flags` say what so many levels say. Under the mutex. Returns whether that has changed them.
- */
-static bool
+/* Let `flags` say what so many levels say. Under the mutex. */
+static void
 sum_levels(itr_record *record, uint32_t count)
 {
     uint32_t sum = 0;
@@ -150,13 +150,12 @@ sum_levels(itr_record *record, uint32_t count)
     }
     uint32_t before = flags_locked(record) & ITR_OF_REQUESTS;
     if (sum == before) {
-        return false;
+        return;
     }
     change_flags(record, sum & ~before, before & ~sum);
     if (before & ~sum & ITR_REQUESTED) {
         itr_wake_fd_drain(&record->wake_fd);
     }
-    return true;
 }
 
 /* Let a poll() of the owner's end, or its next. Under the mutex. */
@@ -182,7 +181,7 @@ accept(itr_record *record, uint32_t count, itr_level *level, itr_payload *payloa
             level->pending->origin = 0; /* it stands for this one, too */
         }
         level->flags |= ITR_REQUESTED_AGAIN;
-        (void)sum_levels(record, count);
+        sum_levels(record, count);
         return ITR_WAITING;
     }
     if (payload != NULL && (level->flags & ITR_REQUESTED)) {
@@ -192,7 +191,7 @@ accept(itr_record *record, uint32_t count, itr_level *level, itr_payload *payloa
     level->timed = false;
     level->flags |= level->flags & ITR_REQUESTED ? ITR_PENDING | ITR_REQUESTED_AGAIN
                                                  : ITR_PENDING | ITR_REQUESTED;
-    (void)sum_levels(record, count);
+    sum_levels(record, count);
     return ITR_NEW;
 }
 
@@ -266,9 +265,8 @@ turn_flag(itr_record *record, uint32_t flag, bool up)
     return atomic_fetch_add_explicit(&record->flags, added, memory_order_acq_rel);
 }
 
-/* `up`: a flag to put up, too, or 0. Returns the flags before that, or -1: there is no memory. */
-static inline int64_t
-enter(itr_record *record, uint64_t scope, itr_deadline deadline, uint32_t up)
+int64_t
+itr_enter_scope(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
     assert(scope != ITR_THREAD && scope != ITR_NOBODY);
     /* Relaxed: only the owner writes it. */
@@ -286,86 +284,49 @@ enter(itr_record *record, uint64_t scope, itr_deadline deadline, uint32_t up)
        that who looks from here on finds the level, or the owner what the timer has written before
        it looked (itr_watch_deadline). */
     atomic_store_explicit(&record->level_count, count + 1, memory_order_release);
-    return turn_flag(record, up, true);
+    return turn_flag(record, ITR_CANCELABLE, true);
 }
 
-bool
-itr_enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline)
-{
-    return enter(record, scope, deadline, 0) >= 0;
-}
-
-int64_t
-itr_open_scope(itr_record *record, uint64_t scope, itr_deadline deadline)
-{
-    return enter(record, scope, deadline, ITR_CANCELABLE);
-}
-
-/* The rest of leaving it, if it may have been asked, or looked at, or is not the innermost.
-   Returns whether the flags have changed. */
+/* The rest of leaving it, if it may have been asked, or looked at, or is not the innermost. Returns
+   whether it was asked. */
 static bool
-leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, bool *was_asked,
-               itr_payload **dropped)
+leave_by_mutex(itr_record *record, uint64_t scope, bool innermost, itr_payload **dropped)
 {
     lock_record(record);
     /* Release, acquire: as in lock_levels. */
     (void)atomic_fetch_and_explicit(&record->flags, ~(uint32_t)ITR_UNBIASED, memory_order_acq_rel);
     uint32_t count = count_of_levels(record);
     itr_level *left = innermost ? &record->levels[count] : find_level(record, scope);
-    bool changed = false;
+    bool was_asked = left != NULL && left->flags != 0;
     if (left != NULL) {
-        *was_asked = left->flags != 0;
         itr_forget_level(left, dropped);
         if (!innermost) {
             itr_level *end = &record->levels[count - 1];
             memmove(left, left + 1, (size_t)(end - left) * sizeof(*left));
             atomic_store_explicit(&record->level_count, --count, memory_order_relaxed);
         }
-        changed = sum_levels(record, count);
+        sum_levels(record, count);
     }
     unlock_record(record);
-    return changed;
+    return was_asked;
 }
 
-/* `down`: a flag to put down, too, or 0. Returns the flags before that; `*changed`: whether those
-   of requests have changed. */
-static inline uint32_t
-leave(itr_record *record, uint64_t scope, uint32_t down, bool *changed, bool *was_asked,
-      itr_payload **dropped)
+uint32_t
+itr_leave_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
+                itr_payload **dropped)
 {
     assert(scope != ITR_THREAD);
     uint32_t count = atomic_load_explicit(&record->level_count, memory_order_relaxed);
     bool innermost = record->levels[count - 1].number == scope;
-    *changed = *was_asked = false;
     if (innermost) {
         /* Relaxed: who looks after the next line sees it by that. */
         atomic_store_explicit(&record->level_count, count - 1, memory_order_relaxed);
     }
     /* Acquire: what others did who have looked before. Release: pairs with lock_levels. */
-    uint32_t flags = turn_flag(record, down, false);
-    if (!innermost || (flags & (ITR_UNBIASED | ITR_OF_REQUESTS))) {
-        *changed = leave_by_mutex(record, scope, innermost, was_asked, dropped);
-    }
+    uint32_t flags = turn_flag(record, disables ? ITR_CANCELABLE : 0, false);
+    *was_asked = (!innermost || (flags & (ITR_UNBIASED | ITR_OF_REQUESTS))) &&
+                 leave_by_mutex(record, scope, innermost, dropped);
     return flags;
-}
-
-bool
-itr_leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
-{
-    bool changed, asked;
-    (void)leave(record, scope, 0, &changed, &asked, dropped);
-    if (was_asked != NULL) {
-        *was_asked = asked;
-    }
-    return changed;
-}
-
-uint32_t
-itr_close_scope(itr_record *record, uint64_t scope, bool disables, bool *was_asked,
-                itr_payload **dropped)
-{
-    bool changed;
-    return leave(record, scope, disables ? ITR_CANCELABLE : 0, &changed, was_asked, dropped);
 }
 
 void
@@ -378,7 +339,7 @@ itr_begin_scope_anew(itr_record *record, uint64_t scope, itr_deadline deadline,
         itr_forget_level(level, dropped);
         level->expired = false;
         level->deadline = deadline;
-        (void)sum_levels(record, count_of_levels(record));
+        sum_levels(record, count_of_levels(record));
     }
     unlock_record(record);
 }
@@ -413,7 +374,7 @@ itr_look_at_deadlines(itr_record *record, itr_deadline now)
 {
     itr_look look = {.next = ITR_NEVER};
     /* Relaxed, as the next one: whoever enters a scope meanwhile, and reads this, asks the timer;
-       who reads what was there before is found below (see `enter`). */
+       who reads what was there before is found below (see itr_enter_scope). */
     atomic_store_explicit(&record->looked_at, ITR_NEVER, memory_order_relaxed);
     uint32_t count = lock_levels(record);
     for (uint32_t i = 0; i < count; i++) {
@@ -456,7 +417,7 @@ itr_open_from(itr_record *record, uint64_t level)
     lock_record(record);
     const itr_level *found = find_level(record, level);
     record->open_from = found == NULL ? UINT32_MAX : (uint32_t)(found - record->levels);
-    (void)sum_levels(record, count_of_levels(record));
+    sum_levels(record, count_of_levels(record));
     uint32_t flags = itr_flags(record);
     unlock_record(record);
     return flags;
@@ -471,7 +432,7 @@ itr_take_back(itr_record *record, uint64_t origin, itr_payload **dropped)
     bool taken = thread->pending != NULL && thread->pending->origin == origin;
     if (taken) {
         itr_forget_level(thread, dropped);
-        (void)sum_levels(record, count);
+        sum_levels(record, count);
     }
     unlock_record(record);
     return taken;
@@ -499,7 +460,7 @@ itr_deliver(itr_record *record, uint64_t level, itr_payload **dropped)
         found->was_timed = found->timed;
         found->timed = false;
         found->flags = ITR_REQUESTED;
-        (void)sum_levels(record, count_of_levels(record));
+        sum_levels(record, count_of_levels(record));
     }
     unlock_record(record);
     return asked;
@@ -541,7 +502,7 @@ itr_clear(itr_record *record, itr_payload **dropped)
     lock_record(record);
     uint32_t flags = flags_locked(record);
     forget_levels(record, dropped);
-    (void)sum_levels(record, count_of_levels(record));
+    sum_levels(record, count_of_levels(record));
     unlock_record(record);
     return (flags & ITR_REQUESTED) != 0;
 }

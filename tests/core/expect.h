@@ -28,6 +28,44 @@
         printf("ok: %s\n", #test);                                                                 \
     } while (0)
 
+/* A scope by itself, without what a block does besides: whether requests are let in stays as it
+ * was.
+ */
+static inline bool
+enter_scope_until(itr_record *record, uint64_t scope, itr_deadline deadline)
+{
+    int64_t before = itr_enter_scope(record, scope, deadline);
+    if (before >= 0 && !(before & ITR_CANCELABLE)) {
+        (void)itr_disable_cancel(record);
+    }
+    return before >= 0;
+}
+
+static inline bool
+enter_scope(itr_record *record, uint64_t scope)
+{
+    return enter_scope_until(record, scope, ITR_NEVER);
+}
+
+/* Returns whether that has changed the flags of requests. */
+static inline bool
+leave_scope(itr_record *record, uint64_t scope, bool *was_asked, itr_payload **dropped)
+{
+    bool asked;
+    uint32_t before = itr_flags(record) & ITR_OF_REQUESTS;
+    (void)itr_leave_scope(record, scope, false, &asked, dropped);
+    if (was_asked != NULL) {
+        *was_asked = asked;
+    }
+    return (itr_flags(record) & ITR_OF_REQUESTS) != before;
+}
+
+static inline itr_answer
+request_scope(itr_record *record, uint64_t scope, itr_payload *payload)
+{
+    return itr_request_level(record, scope, payload, false);
+}
+
 static inline pthread_t
 start(void *(*body)(void *), void *argument)
 {

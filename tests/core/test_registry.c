@@ -155,10 +155,10 @@ be_asked_by_the_name_of_another_state(void *argument)
 {
     itr_thread self = *(itr_thread *)argument, other_state = imagine(self.thread_id);
     itr_record *record = itr_adopt(self);
-    EXPECT(itr_enter_scope(record, 7));
+    EXPECT(enter_scope(record, 7));
     EXPECT(itr_ask(other_state, NULL, NULL) == ITR_FINISHED && itr_flags(record) == 0);
     itr_record *found = itr_find(self.thread_id);
-    EXPECT(found == record && itr_request_scope(found, 7, NULL) == ITR_NEW);
+    EXPECT(found == record && request_scope(found, 7, NULL) == ITR_NEW);
     itr_release(found);
     EXPECT(itr_ask(self, NULL, NULL) == ITR_NEW);
     return NULL;

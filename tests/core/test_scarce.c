@@ -187,20 +187,20 @@ a_deadline_that_cannot_be_watched_is_told_and_leaves_nothing_behind(void)
     itr_payload *dropped = NULL;
     bool asked;
     for (refused = HEAPS; refused <= THREADS; refused++) {
-        EXPECT(itr_enter_scope_until(record, 7, deadline));
+        EXPECT(enter_scope_until(record, 7, deadline));
         EXPECT(itr_watch_deadline(record, deadline, &asked) ==
                (refused == HEAPS ? ENOMEM : EAGAIN));
         EXPECT(!asked && is_not_watched(record, 0) && !itr_timer_count().runs);
-        EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
+        EXPECT(!leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
     }
     refused = NOTHING;
     for (uint64_t i = 0; i < FULL; i++) { /* the heap is full */
         others[i] = new_record();
-        EXPECT(itr_enter_scope_until(others[i], 7, deadline + (itr_deadline)i));
+        EXPECT(enter_scope_until(others[i], 7, deadline + (itr_deadline)i));
         EXPECT(itr_watch_deadline(others[i], deadline, &asked) == 0 && !asked);
     }
     refused = HEAPS;
-    EXPECT(itr_enter_scope_until(record, 8, deadline));
+    EXPECT(enter_scope_until(record, 8, deadline));
     EXPECT(itr_watch_deadline(record, deadline, &asked) == ENOMEM);
     EXPECT(is_not_watched(record, FULL));
     refused = NOTHING;
@@ -208,7 +208,7 @@ a_deadline_that_cannot_be_watched_is_told_and_leaves_nothing_behind(void)
     EXPECT(itr_reschedule(record, 8, deadline));
     EXPECT(itr_watch_deadline(record, deadline, &asked) == 0);
     EXPECT(itr_wait(record, ITR_NEVER) == ITR_WAIT_REQUESTED && itr_has_expired(record, 8));
-    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && dropped == NULL);
+    EXPECT(leave_scope(record, 8, NULL, &dropped) && dropped == NULL);
     for (size_t i = 0; i < FULL; i++) {
         itr_record_end(others[i], &dropped);
         itr_unwatch_deadlines(others[i]);
@@ -225,17 +225,17 @@ a_level_that_there_is_no_memory_for_is_not_entered(void)
     uint64_t scope = 0;
     for (int growths = 0; growths < 3; growths++) {
         while (record->level_count < record->level_capacity) {
-            EXPECT(itr_enter_scope(record, ++scope));
+            EXPECT(enter_scope(record, ++scope));
         }
         refused = LEVELS;
-        EXPECT(!itr_enter_scope(record, ++scope) && itr_open_scope(record, scope, ITR_NEVER) < 0);
-        EXPECT(itr_request_scope(record, scope, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+        EXPECT(!enter_scope(record, ++scope) && itr_enter_scope(record, scope, ITR_NEVER) < 0);
+        EXPECT(request_scope(record, scope, NULL) == ITR_FINISHED && itr_flags(record) == 0);
         refused = NOTHING;
-        EXPECT(itr_enter_scope(record, scope) && itr_level_flags(record, scope) == 0);
+        EXPECT(enter_scope(record, scope) && itr_level_flags(record, scope) == 0);
     }
-    EXPECT(itr_request_scope(record, scope, NULL) == ITR_NEW);
+    EXPECT(request_scope(record, scope, NULL) == ITR_NEW);
     for (; scope > 0; scope--) {
-        (void)itr_leave_scope(record, scope, NULL, &dropped);
+        (void)leave_scope(record, scope, NULL, &dropped);
     }
     EXPECT(itr_flags(record) == 0 && dropped == NULL);
 }

@@ -15,17 +15,17 @@ a_scope_is_asked_while_the_thread_is_in_it(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED);
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 6, NULL) == ITR_FINISHED && itr_flags(record) == 0);
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(request_scope(record, 7, NULL) == ITR_FINISHED);
+    EXPECT(enter_scope(record, 7));
+    EXPECT(request_scope(record, 6, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_WAITING);
+    EXPECT(request_scope(record, 7, NULL) == ITR_WAITING);
     EXPECT(itr_flags(record) & ITR_REQUESTED_AGAIN);
-    EXPECT(!itr_leave_scope(record, 6, NULL, &dropped) && itr_requested(record)); /* not that one */
-    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == 0);
-    EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, NULL, &dropped));
+    EXPECT(!leave_scope(record, 6, NULL, &dropped) && itr_requested(record)); /* not that one */
+    EXPECT(leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0);
+    EXPECT(request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == 0);
+    EXPECT(enter_scope(record, 8) && !leave_scope(record, 8, NULL, &dropped));
     dispose_empty(record);
 }
 
@@ -35,14 +35,14 @@ what_was_delivered_of_a_scope_is_forgotten_when_it_is_left(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     int fd = itr_wait_fd(record);
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW && readable(fd));
+    EXPECT(enter_scope(record, 7));
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW && readable(fd));
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == NULL);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW); /* again */
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW); /* again */
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
     EXPECT(itr_deliver(record, 7, &dropped));
-    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
+    EXPECT(leave_scope(record, 7, NULL, &dropped) && itr_flags(record) == 0 && !readable(fd));
     dispose_empty(record);
 }
 
@@ -52,11 +52,11 @@ a_request_to_the_thread_outlives_the_scope(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     int fd = itr_wait_fd(record);
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(enter_scope(record, 7));
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_request(record, &first) == ITR_NEW); /* new, though the scope's waits */
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
-    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped));
+    EXPECT(!leave_scope(record, 7, NULL, &dropped));
     EXPECT((itr_flags(record) & (ITR_REQUESTED | ITR_PENDING)) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(readable(fd));
     EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
@@ -71,12 +71,11 @@ each_level_keeps_its_own_request(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8));
-    EXPECT(itr_request_scope(record, 8, &third) == ITR_NEW);
+    EXPECT(enter_scope(record, 7) && enter_scope(record, 8));
+    EXPECT(request_scope(record, 8, &third) == ITR_NEW);
     EXPECT(itr_level_flags(record, ITR_THREAD) == 0 && itr_level_flags(record, 7) == 0);
     EXPECT(itr_level_flags(record, 8) & ITR_PENDING);
-    EXPECT(itr_request(record, &first) == ITR_NEW &&
-           itr_request_scope(record, 7, &second) == ITR_NEW);
+    EXPECT(itr_request(record, &first) == ITR_NEW && request_scope(record, 7, &second) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING)); /* each for the first time */
     EXPECT(itr_level_flags(record, ITR_THREAD) & ITR_PENDING);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &second);
@@ -86,12 +85,12 @@ each_level_keeps_its_own_request(void)
     EXPECT(itr_deliver(record, 8, &dropped) && itr_delivered(record, 8) == &third);
     EXPECT(itr_deliver(record, ITR_THREAD, &dropped));
     EXPECT(itr_delivered(record, ITR_THREAD) == &first && dropped == NULL);
-    EXPECT(itr_request_scope(record, 8, NULL) == ITR_NEW);
+    EXPECT(request_scope(record, 8, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
-    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && dropped == &third);
+    EXPECT(leave_scope(record, 8, NULL, &dropped) && dropped == &third);
     EXPECT(itr_flags(record) == ITR_REQUESTED);
     dropped = NULL;
-    EXPECT(!itr_leave_scope(record, 7, NULL, &dropped) && dropped == &second);
+    EXPECT(!leave_scope(record, 7, NULL, &dropped) && dropped == &second);
     EXPECT(itr_flags(record) == ITR_REQUESTED && itr_delivered(record, ITR_THREAD) == &first);
     dropped = NULL;
     EXPECT(itr_clear(record, &dropped) && dropped == &first && itr_flags(record) == 0);
@@ -105,21 +104,21 @@ levels_outside_of_a_shield_wait(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     int fd = itr_wait_fd(record);
-    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8));
+    EXPECT(enter_scope(record, 7) && enter_scope(record, 8));
     EXPECT(itr_open_from(record, 8) == 0);
-    EXPECT(itr_request(record, NULL) == ITR_NEW && itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(itr_request(record, NULL) == ITR_NEW && request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_request(record, NULL) == ITR_WAITING);
     EXPECT(itr_flags(record) == ITR_REQUESTED && readable(fd));
-    EXPECT(itr_request_scope(record, 8, NULL) == ITR_NEW);
+    EXPECT(request_scope(record, 8, NULL) == ITR_NEW);
     EXPECT(itr_flags(record) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(itr_open_from(record, ITR_NOBODY) == ITR_REQUESTED);
     EXPECT(itr_open_from(record, 8) == (ITR_REQUESTED | ITR_PENDING));
-    EXPECT(itr_leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
+    EXPECT(leave_scope(record, 8, NULL, &dropped) && itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_open_from(record, 7) == (ITR_REQUESTED | ITR_PENDING));
     EXPECT(itr_deliver(record, 7, &dropped) && itr_flags(record) == ITR_REQUESTED);
     EXPECT(itr_open_from(record, ITR_THREAD) ==
            (ITR_REQUESTED | ITR_PENDING | ITR_REQUESTED_AGAIN));
-    (void)itr_leave_scope(record, 7, NULL, &dropped);
+    (void)leave_scope(record, 7, NULL, &dropped);
     EXPECT(itr_deliver(record, ITR_THREAD, &dropped) && itr_clear(record, &dropped));
     dispose_empty(record);
 }
@@ -132,19 +131,19 @@ scopes_are_left_in_any_order(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     for (uint64_t scope = 1; scope <= MANY; scope++) {
-        EXPECT(itr_enter_scope(record, scope));
-        EXPECT(itr_request_scope(record, scope, scope == 3 ? &first : NULL) == ITR_NEW);
+        EXPECT(enter_scope(record, scope));
+        EXPECT(request_scope(record, scope, scope == 3 ? &first : NULL) == ITR_NEW);
     }
     for (uint64_t scope = 2; scope <= MANY; scope += 2) {
         bool asked;
-        EXPECT(!itr_leave_scope(record, scope, &asked, &dropped) && asked && dropped == NULL);
+        EXPECT(!leave_scope(record, scope, &asked, &dropped) && asked && dropped == NULL);
     }
     for (uint64_t scope = 1; scope <= MANY; scope++) {
         EXPECT((itr_level_flags(record, scope) != 0) == (scope % 2 == 1));
     }
     EXPECT(itr_deliver(record, 3, &dropped) && itr_delivered(record, 3) == &first);
     for (uint64_t scope = 1; scope <= MANY; scope += 2) {
-        EXPECT(itr_leave_scope(record, scope, NULL, &dropped) == (scope == MANY - 1));
+        EXPECT(leave_scope(record, scope, NULL, &dropped) == (scope == MANY - 1));
     }
     EXPECT(dropped == &first && itr_flags(record) == 0);
     dispose_empty(record);
@@ -156,20 +155,20 @@ a_scope_carries_a_payload(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     bool asked = false;
-    EXPECT(itr_request_scope(record, 7, &first) == ITR_FINISHED); /* the caller keeps it */
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7, &first) == ITR_NEW);
-    EXPECT(itr_request_scope(record, 7, &second) == ITR_WAITING);
+    EXPECT(request_scope(record, 7, &first) == ITR_FINISHED); /* the caller keeps it */
+    EXPECT(enter_scope(record, 7));
+    EXPECT(request_scope(record, 7, &first) == ITR_NEW);
+    EXPECT(request_scope(record, 7, &second) == ITR_WAITING);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &first);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &first); /* by a check */
-    EXPECT(itr_request_scope(record, 7, &second) == ITR_NEW && dropped == NULL);
+    EXPECT(request_scope(record, 7, &second) == ITR_NEW && dropped == NULL);
     EXPECT(itr_delivered(record, 7) == &first);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_delivered(record, 7) == &second);
     EXPECT(dropped == &first && itr_delivered(record, ITR_THREAD) == NULL);
     dropped = NULL;
-    EXPECT(itr_leave_scope(record, 7, &asked, &dropped) && asked);
+    EXPECT(leave_scope(record, 7, &asked, &dropped) && asked);
     EXPECT(dropped == &second && second.next == NULL);
-    EXPECT(itr_enter_scope(record, 8) && !itr_leave_scope(record, 8, &asked, &dropped) && !asked);
+    EXPECT(enter_scope(record, 8) && !leave_scope(record, 8, &asked, &dropped) && !asked);
     dispose_empty(record);
 }
 
@@ -179,12 +178,12 @@ what_the_thread_was_asked_is_taken_back_whatever_a_scope_was_asked(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     first.origin = second.origin = 9;
-    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, &second) == ITR_NEW);
+    EXPECT(enter_scope(record, 7) && request_scope(record, 7, &second) == ITR_NEW);
     EXPECT(itr_deliver(record, 7, &dropped) && itr_request(record, &first) == ITR_NEW);
     EXPECT(itr_take_back(record, 9, &dropped) && dropped == &first);
     EXPECT(itr_flags(record) == ITR_REQUESTED && !itr_take_back(record, 9, &dropped));
     dropped = NULL;
-    EXPECT(itr_leave_scope(record, 7, NULL, &dropped) && dropped == &second);
+    EXPECT(leave_scope(record, 7, NULL, &dropped) && dropped == &second);
     first.origin = second.origin = 0;
     dispose_empty(record);
 }
@@ -195,12 +194,12 @@ what_a_scope_was_not_told_any_more_is_given_back(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     bool asked = false;
-    EXPECT(itr_enter_scope(record, 7) && itr_request_scope(record, 7, &first) == ITR_NEW);
-    EXPECT(itr_leave_scope(record, 7, &asked, &dropped) && asked && dropped == &first);
+    EXPECT(enter_scope(record, 7) && request_scope(record, 7, &first) == ITR_NEW);
+    EXPECT(leave_scope(record, 7, &asked, &dropped) && asked && dropped == &first);
     dropped = NULL;
-    EXPECT(itr_enter_scope(record, 8) && itr_request_scope(record, 8, &second) == ITR_NEW);
+    EXPECT(enter_scope(record, 8) && request_scope(record, 8, &second) == ITR_NEW);
     EXPECT(itr_clear(record, &dropped) && dropped == &second);
-    EXPECT(itr_request_scope(record, 8, &third) == ITR_NEW);
+    EXPECT(request_scope(record, 8, &third) == ITR_NEW);
     dropped = NULL;
     itr_record_end(record, &dropped);
     EXPECT(dropped == &third);
@@ -212,10 +211,10 @@ an_ended_record_takes_nothing(void)
 {
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
-    EXPECT(itr_enter_scope(record, 7));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(enter_scope(record, 7));
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW);
     itr_record_end(record, &dropped);
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == ITR_ENDED);
+    EXPECT(request_scope(record, 7, NULL) == ITR_FINISHED && itr_flags(record) == ITR_ENDED);
     itr_release(record);
 }
 
@@ -238,7 +237,7 @@ ask_scopes(void *unused)
     (void)unused;
     while (!atomic_load(&over)) {
         uint64_t scope = atomic_load_explicit(&current, memory_order_acquire);
-        if (scope != 0 && itr_request_scope(shared, scope, NULL) != ITR_FINISHED) {
+        if (scope != 0 && request_scope(shared, scope, NULL) != ITR_FINISHED) {
             (void)atomic_fetch_add_explicit(&accepted, 1, memory_order_relaxed);
         }
     }
@@ -275,14 +274,14 @@ late_requests_reach_nobody_and_requests_to_the_thread_are_kept(void)
     for (uint64_t scope = 1;
          scope <= count || atomic_load(&accepted) < ENOUGH || atomic_load(&to_thread) < ENOUGH;
          scope++) {
-        EXPECT(itr_enter_scope(shared, scope));
+        EXPECT(enter_scope(shared, scope));
         atomic_store_explicit(&current, scope, memory_order_release);
         bool threads = itr_level_flags(shared, ITR_THREAD) & ITR_PENDING;
         uint64_t level = threads ? ITR_THREAD : scope;
         if (itr_level_flags(shared, level) & ITR_PENDING) {
             EXPECT((itr_flags(shared) & ITR_PENDING) && itr_deliver(shared, level, &dropped));
         }
-        (void)itr_leave_scope(shared, scope, NULL, &dropped);
+        (void)leave_scope(shared, scope, NULL, &dropped);
         if (itr_requested(shared)) {
             EXPECT(itr_clear(shared, &dropped)); /* the thread's: no scope's is left */
             cleared++;
@@ -304,9 +303,9 @@ what_a_fork_has_cut_gives_each_payload_back_once(void)
 {
     itr_payload one = {.next = NULL}, other = {.next = NULL}, *dropped = NULL;
     itr_record *record = new_record();
-    EXPECT(itr_enter_scope(record, 7) && itr_enter_scope(record, 8) && itr_enter_scope(record, 9));
-    EXPECT(itr_request_scope(record, 8, &one) == ITR_NEW);
-    EXPECT(itr_request_scope(record, 9, &other) == ITR_NEW);
+    EXPECT(enter_scope(record, 7) && enter_scope(record, 8) && enter_scope(record, 9));
+    EXPECT(request_scope(record, 8, &one) == ITR_NEW);
+    EXPECT(request_scope(record, 9, &other) == ITR_NEW);
     record->levels[1] = record->levels[2]; /* 7 is being left */
     record->levels[3].delivered = record->levels[3].pending;
     itr_record_abandon(record, &dropped);

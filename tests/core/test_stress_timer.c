@@ -39,7 +39,7 @@ visit(itr_record *record, place *at, uint64_t *seed)
     int64_t within = SOONEST + random_next(seed) % LONGEST;
     bool is_moved = random_next(seed) % 2 == 0;
     itr_deadline deadline = itr_deadline_after(within);
-    EXPECT(itr_enter_scope_until(record, scope, deadline));
+    EXPECT(enter_scope_until(record, scope, deadline));
     watch_it(record, deadline);
     if (is_moved) {
         atomic_store(&at->scope, scope);
@@ -55,7 +55,7 @@ visit(itr_record *record, place *at, uint64_t *seed)
         atomic_fetch_add(&left_in_time, !itr_has_expired(record, scope));
     }
     atomic_store(&at->scope, 0);
-    (void)itr_leave_scope(record, scope, NULL, &dropped);
+    (void)leave_scope(record, scope, NULL, &dropped);
     EXPECT(itr_flags(record) == 0 && dropped == NULL);
 }
 
@@ -71,7 +71,7 @@ live(void *argument)
     }
     if (random_next(&seed) % 2 == 0) { /* it ends within one */
         itr_deadline deadline = itr_deadline_after(random_next(&seed) % LONGEST);
-        EXPECT(itr_enter_scope_until(record, 1 + atomic_fetch_add(&newest_scope, 1), deadline));
+        EXPECT(enter_scope_until(record, 1 + atomic_fetch_add(&newest_scope, 1), deadline));
         watch_it(record, deadline);
     }
     return NULL;
@@ -119,20 +119,20 @@ meet_the_timer(void)
     itr_record *record = new_record();
     itr_payload *dropped = NULL;
     for (uint64_t scope = 3; scope < AROUND; scope++) {
-        EXPECT(itr_enter_scope(record, scope));
+        EXPECT(enter_scope(record, scope));
     }
     for (long turn = scaled(TURNS); turn > 0; turn--) {
         itr_deadline looks = itr_deadline_after(SOONEST), deadline;
-        EXPECT(itr_enter_scope_until(record, 1, looks));
+        EXPECT(enter_scope_until(record, 1, looks));
         watch_it(record, looks);
-        (void)itr_leave_scope(record, 1, NULL, &dropped);
+        (void)leave_scope(record, 1, NULL, &dropped);
         while (!(atomic_load(&record->flags) & ITR_UNBIASED) && record->looked_at == looks) {
         }
         deadline = itr_deadline_after(SOONEST);
-        EXPECT(itr_enter_scope_until(record, 2, deadline));
+        EXPECT(enter_scope_until(record, 2, deadline));
         watch_it(record, deadline);
         EXPECT(wait_on(record, ITR_NEVER) == ITR_WAIT_REQUESTED);
-        (void)itr_leave_scope(record, 2, NULL, &dropped);
+        (void)leave_scope(record, 2, NULL, &dropped);
         EXPECT(itr_flags(record) == 0 && dropped == NULL);
     }
     itr_record_end(record, &dropped);
@@ -161,9 +161,9 @@ leave_while_looked_at(void)
     for (long turn = scaled(TURNS); turn > 0; turn--) {
         uint64_t scope = (uint64_t)turn;
         itr_payload *dropped = NULL;
-        EXPECT(itr_enter_scope_until(record, scope, itr_deadline_after(turn % 40 * STEP)));
+        EXPECT(enter_scope_until(record, scope, itr_deadline_after(turn % 40 * STEP)));
         bool asked;
-        (void)itr_leave_scope(record, scope, &asked, &dropped);
+        (void)leave_scope(record, scope, &asked, &dropped);
         EXPECT(itr_flags(record) == 0 && dropped == NULL);
         EXPECT(turn % 64 > 0 || poll(&end, 1, 0) == 0);
     }

@@ -12,7 +12,7 @@ static bool
 enter(itr_record *record, uint64_t scope, itr_deadline deadline)
 {
     bool asked;
-    EXPECT(itr_enter_scope_until(record, scope, deadline));
+    EXPECT(enter_scope_until(record, scope, deadline));
     EXPECT(itr_watch_deadline(record, deadline, &asked) == 0);
     return asked;
 }
@@ -23,7 +23,7 @@ leave(itr_record *record, uint64_t scope)
 {
     itr_payload *dropped = NULL;
     bool asked;
-    (void)itr_leave_scope(record, scope, &asked, &dropped);
+    (void)leave_scope(record, scope, &asked, &dropped);
     EXPECT(dropped == NULL);
     return asked;
 }
@@ -174,18 +174,18 @@ what_the_deadline_has_asked_is_told_from_what_others_have(void)
     bool asked, timed;
     /* Somebody first, */
     EXPECT(!enter(record, 7, itr_deadline_after(LATE)));
-    EXPECT(itr_request_scope(record, 7, NULL) == ITR_NEW);
+    EXPECT(request_scope(record, 7, NULL) == ITR_NEW);
     EXPECT(itr_reschedule(record, 7, 1) && itr_watch_deadline(record, 1, &asked) == 0);
     EXPECT(itr_has_expired(record, 7) && itr_asked_for(record, 7, &timed) == NULL && !timed);
     EXPECT(itr_deliver(record, 7, &dropped) && !itr_was_timed(record, 7) && leave(record, 7));
     /* or the deadline first, and again somebody when it has been delivered. */
-    EXPECT(enter(record, 8, 0) && itr_request_scope(record, 8, &payload) == ITR_WAITING);
+    EXPECT(enter(record, 8, 0) && request_scope(record, 8, &payload) == ITR_WAITING);
     EXPECT(itr_asked_for(record, 8, &timed) == NULL && timed);
     EXPECT(itr_deliver(record, 8, &dropped) && itr_was_timed(record, 8));
-    EXPECT(itr_request_scope(record, 8, &payload) == ITR_NEW && itr_was_timed(record, 8));
+    EXPECT(request_scope(record, 8, &payload) == ITR_NEW && itr_was_timed(record, 8));
     EXPECT(itr_asked_for(record, 8, &timed) == &payload && !timed);
     EXPECT(itr_deliver(record, 8, &dropped) && !itr_was_timed(record, 8) && dropped == NULL);
-    (void)itr_leave_scope(record, 8, NULL, &dropped);
+    (void)leave_scope(record, 8, NULL, &dropped);
     EXPECT(dropped == &payload && !itr_was_timed(record, 8));
     dispose_left(record);
 }

@@ -360,7 +360,7 @@ mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
         return -1;
     }
     /* Nothing is inside of it yet that could keep a request out. */
-    if (itr_open_scope(record, number, deadline) < 0) {
+    if (itr_enter_scope(record, number, deadline) < 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -371,8 +371,9 @@ mod_enter_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     made->entered = entered;
     int64_t flags = fill_block(tstate, blocks, record, made, object);
     if (flags < 0) {
+        bool was_asked;
         itr_payload *dropped = NULL;
-        (void)itr_leave_scope(record, number, NULL, &dropped);
+        (void)itr_leave_scope(record, number, false, &was_asked, &dropped);
         (void)update_record(blocks, record);
         mod_payload_drop(dropped);
     }
@@ -462,7 +463,7 @@ leave_found(mod_blocks *blocks, itr_record *record, mod_context *context, bool *
     mod_block left = *innermost(context);
     itr_payload *dropped = NULL;
     if (left.kind & MOD_BLOCK_SCOPE) {
-        (void)itr_leave_scope(record, left.number, was_asked, &dropped);
+        (void)itr_leave_scope(record, left.number, false, was_asked, &dropped);
     }
     context->count--;
     count_block(blocks, context, left.kind, (uint32_t)-1);
@@ -486,7 +487,7 @@ leave_wrapped(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, PyO
               void *frame)
 {
     mod_context *context = (mod_context *)find_left(tstate, blocks, object, frame);
-    return context == NULL ? -1 : leave_found(blocks, record, context, NULL);
+    return context == NULL ? -1 : leave_found(blocks, record, context, &(bool){false});
 }
 
 /* Does the exception that leaves the innermost block, a scope, end there: was it raised for what
@@ -539,7 +540,7 @@ mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *record, P
     PyCodeObject *code = inner->code;
     itr_payload *dropped = NULL;
     bool closes = blocks->regions == 1;
-    uint32_t flags = itr_close_scope(record, inner->number, closes, &left->asked, &dropped);
+    uint32_t flags = itr_leave_scope(record, inner->number, closes, &left->asked, &dropped);
     blocks->open = !closes;
     own->count--;
     count_block(blocks, own, MOD_BLOCK_SCOPE, (uint32_t)-1);
