@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -377,7 +378,9 @@ def test_the_report_is_on_stderr_once_however_logging_is_configured(configuratio
 
 def test_a_closed_stderr_changes_nothing(tmp_path):
     source = STUCK + "threading.Thread(target=stuck).start()\nready(1)\nsys.exit(3)\n"
-    process = start(tmp_path, source, "--grace=0.3")
+    # What a stream keeps that cannot be written is written again at the exit.
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    process = start(tmp_path, source, "--grace=0.3", env=buffered)
     process.stderr.close()
     with process:
         assert process.stdout.read() == "ready\n"

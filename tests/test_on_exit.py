@@ -93,17 +93,19 @@ def test_it_may_be_called_deep_inside_and_seen_from_a_module(tmp_path):
 
 def test_a_stuck_thread_is_reported_and_not_waited_for_longer():
     status, said, told = run("""
-        interrupt_on_exit(timeout=0.05)
+        interrupt_on_exit(timeout=0.5)
         atexit.register(say, "atexit")
         def stuck():
             try:
                 with defer_interruption:
+                    begun.release()
                     threading.Event().wait()
             finally:
                 say("never")
         start(stuck, name="stuck one")
         start(work)
-        time.sleep(0.05)
+        for _ in range(2):
+            begun.acquire()
         sys.exit(3)
     """)
     assert (status, said) == (3, ["stopped by exit", "atexit"])

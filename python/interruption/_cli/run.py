@@ -5,7 +5,6 @@ there on. What is done about its threads is in ``run_threads``.
 """
 
 import atexit
-import contextlib
 import io
 import logging
 import os
@@ -195,9 +194,13 @@ def _write_on_stderr(level: int, text: str, report: ShutdownReport) -> None:
     if logged or level < logging.WARNING or sys.stderr is None:
         return
     # Nobody reads it any more, or it is closed: then there is nobody to tell.
-    with contextlib.suppress(OSError, ValueError):
+    try:
         sys.stderr.write(f"interruption: {text % run_threads.without_our_frames(report)}\n")
         sys.stderr.flush()
+    except BrokenPipeError:
+        sys.stderr = None  # what it keeps would fail again at the exit, whose status is 120 then
+    except (OSError, ValueError):
+        pass
 
 
 class Wanted(NamedTuple):
