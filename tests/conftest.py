@@ -1,6 +1,8 @@
 """Every test starts and ends with a main thread that is not asked to stop."""
 
 import contextlib
+import gc
+import importlib
 import os
 import signal
 import sys
@@ -38,6 +40,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("percent", [short, full])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """A worker of pytest-xdist reads its share of the modules first, in which pytest has assertions
+    rewritten. The bytecode that it leaves is the others'; else each would make all of it.
+    """
+    config = session.config
+    worker = getattr(config, "workerinput", None)
+    if worker is None or sys.dont_write_bytecode or config.args != config.getini("testpaths"):
+        return
+    number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for file in sorted(Path(__file__).parent.glob("test_*.py"))[number::workers]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # collecting it tells
+            importlib.import_module(file.stem)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A test that fails tells how it is run again with the same chance."""
@@ -61,6 +78,14 @@ def switching_often() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(interval)
+
+
+@pytest.fixture
+def collecting_fast() -> Iterator[None]:
+    """Who collects garbage does not look through all that there was before: a tenth of a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import gc
 import linecache
 import queue
@@ -39,6 +40,11 @@ class BrokenError(Exception):
     pass
 
 
+@functools.cache
+def is_head(file, line):
+    return linecache.getline(file, line).strip().startswith(("with ", "try:"))
+
+
 class Breaker:
     """Raises at the event of that number in the calling thread: where a function of the group is
     called, or a line of it begins; or one of the standard library that it calls, or the block that
@@ -53,15 +59,16 @@ class Breaker:
     def end(self):
         sys.settrace(None)
 
-    def trace(self, frame, event, _):
-        if not self.is_looked_at(frame):
-            return None
+    def trace(self, frame, event, argument):
+        return self.count(frame, event, argument) if self.is_looked_at(frame) else None
+
+    def count(self, frame, event, _):
         if event in self.events and not self.is_with(frame):
             self.left -= 1
             if self.left == 0:
                 self.place = f"{event} {frame.f_code.co_name}:{frame.f_lineno}"
                 return self.break_off(frame)
-        return self.trace
+        return self.count
 
     events = ("call", "line")
 
@@ -74,8 +81,7 @@ class Breaker:
 
     def is_with(self, frame):
         """Between a block and its entry or exit no handler runs, but a trace function does."""
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno or 0)
-        return line.strip().startswith(("with ", "try:"))
+        return is_head(frame.f_code.co_filename, frame.f_lineno or 0)
 
     def break_off(self, _):
         raise self.error
@@ -105,7 +111,9 @@ class Signal(Breaker):
         return False
 
     def trace(self, frame, event, argument):
-        frame.f_trace_opcodes = self.is_looked_at(frame)
+        if self.is_looked_at(frame):
+            frame.f_trace = self.count  # which 3.13 wants to be there before the next line
+            frame.f_trace_opcodes = True
         return super().trace(frame, event, argument)
 
     def break_off(self, frame):
@@ -124,10 +132,13 @@ class Signal(Breaker):
         # Nor in the trace function, which is called where no handler runs.
         tracing, by = False, runs
         while by is not None and not tracing:
-            tracing, by = by.f_code is Signal.trace.__code__, by.f_back
+            tracing, by = by.f_code in TRACING, by.f_back
         self.spared = ours or entering or tracing
         if not self.spared:
             raise self.error
+
+
+TRACING = (Signal.trace.__code__, Signal.count.__code__)
 
 
 class Waiter(Signal):

@@ -58,7 +58,7 @@ TIMES = scaled(300)
 
 
 @pytest.fixture(autouse=True)
-def _dropped_here() -> Iterator[None]:
+def _dropped_here(collecting_fast: None) -> Iterator[None]:  # noqa: ARG001  (left after this)
     yield
     gc.collect()
 

@@ -209,21 +209,28 @@ def _descriptors():
 def _fuzz(name, examples):
     _try(name, [], {})
     before = threading.active_count(), _descriptors()
-    for positional, named in arguments(examples):
+    for positional, named in examples:
         with told(f"{name}(*{positional}, **{named})"):
             values = [fresh(value) for value in positional]
             _try(name, values, {key: fresh(value) for key, value in named.items()})
     assert (threading.active_count(), _descriptors()) == before
 
 
+@pytest.fixture
+def examples(request):
+    """Made before the garbage is frozen, as hypothesis asks the collector who refers to what."""
+    return arguments(scaled(SLOW.get(request.getfixturevalue("name"), 300)))
+
+
 @pytest.mark.parametrize("name", CALLS)
-def test_arguments_of_every_kind_are_answered_in_words(name):  # S1, S2, S14, S20
+@pytest.mark.usefixtures("examples", "collecting_fast")
+def test_arguments_of_every_kind_are_answered_in_words(name, examples):  # S1, S2, S14, S20
     bystander = threading.Thread(target=(stop := threading.Event()).wait)
     bystander.start()
     if name == "run_in_process":
         interruption.run_in_process(int)  # what multiprocessing begins with it, stays
     try:
-        _fuzz(name, scaled(SLOW.get(name, 300)))
+        _fuzz(name, examples)
         if name not in ("interrupt_all_threads", "shutdown"):
             assert interruption.explain(bystander).state == "not asked"
     finally:

@@ -128,13 +128,18 @@ def test_many_threads_may_be_the_first():
     )
 
 
+def follow(program):
+    """What its imports lead to; not through the standard library, which never comes back to us."""
+    finder = modulefinder.ModuleFinder(excludes=[*sys.stdlib_module_names, *NOT_OURS])
+    finder.run_script(str(program))
+    return finder
+
+
 def found_by_following(statement, folder):
     """Modules of ours that those find who make one file of a program: they read its bytecode."""
     program = folder / "program.py"
     program.write_text(statement)
-    excluded = ["asyncio", "concurrent", "logging", "test", *NOT_OURS]
-    finder = modulefinder.ModuleFinder(excludes=excluded)
-    finder.run_script(str(program))
+    finder = follow(program)
     return {name for name in finder.modules if name.partition(".")[0] == "interruption"}
 
 
@@ -217,11 +222,9 @@ def test_a_program_of_the_modules_that_were_found_runs(tmp_path):
         print(explain(thread).state)
         """)
     )
-    finder = modulefinder.ModuleFinder(excludes=["asyncio", "test"])
-    finder.run_script(str(program))
     only = tmp_path / "only"
     package = Path(interruption.__file__).parent
-    for name, module in finder.modules.items():
+    for name, module in follow(program).modules.items():
         if name.startswith("interruption"):
             copy = only / Path(module.__file__).relative_to(package.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,10 @@ pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_swallowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_swallowed(
+    monkeypatch: pytest.MonkeyPatch,
+    collecting_fast: None,  # noqa: ARG001  (it is left after this)
+) -> Iterator[None]:
     """No exception of any thread's gets lost in a ``__del__``, a callback, or at its end."""
     lost: list[Any] = []
 
@@ -92,14 +95,11 @@ def is_in_region(line: int, *, entered: bool) -> bool:
 def _collecting_often() -> Iterator[None]:
     """The garbage collector begins anywhere; and coroutines may be left that nobody awaits."""
     threshold = gc.get_threshold()
-    gc.collect()
-    gc.freeze()  # or each collection looks at all there is
     gc.set_threshold(15, 5, 5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
     gc.set_threshold(*threshold)
-    gc.unfreeze()
 
 
 def sources(seed: int, size: int) -> Iterator[str]:
