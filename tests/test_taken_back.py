@@ -129,10 +129,9 @@ LATE = """
         ("with interrupt_on_signal(): body()", -signal.SIGTERM),
         ("with contextlib.closing(interrupt_on_signal()): body()", -signal.SIGTERM),
         ("asyncio.run(main())", -signal.SIGTERM),
-        ("exits()", 3),
     ],
 )
-def test_it_is_asked_again_if_the_program_ends(left_by, status):  # S29, S30
+def test_it_is_asked_again_if_the_program_ends_by_the_signal(left_by, status):  # S29, S30
     assert run(
         textwrap.dedent(LATE)
         + textwrap.dedent(f"""
@@ -141,11 +140,6 @@ def test_it_is_asked_again_if_the_program_ends(left_by, status):  # S29, S30
             with interrupt_on_signal():
                 kill()
                 await asyncio.sleep(60)
-        def exits():
-            try:
-                with interrupt_on_signal(): body()
-            except SignalExit:
-                sys.exit(3)
         try:
             {left_by}
         finally:
@@ -154,30 +148,38 @@ def test_it_is_asked_again_if_the_program_ends(left_by, status):  # S29, S30
     )[:2] == (status, [f"late stopped by {'SIGINT' if 'SIGINT' in left_by else 'SIGTERM'}"])
 
 
-def test_it_is_not_asked_again_if_the_program_has_gone_on():
-    """Its main thread ends plainly, or has put the next one in force."""
-    for goes_on in ("", "interrupt_on_signal().close(); sys.exit(3)"):
-        status, said, _ = run(
-            textwrap.dedent(LATE)
-            + textwrap.dedent(f"""
-            def late_end():
-                time.sleep(0.3)
-                say(explain(threads[0]).state)
-                interrupt(threads[0])
-            threads = [each for each in threading.enumerate() if each.name.endswith("(late)")]
-            try:
-                with interrupt_on_signal():
-                    body()
-            except SignalExit:
-                left.set()
-            threading.Thread(target=late_end).start()
-            {goes_on}
-            """)
-        )
-        assert (status, said) == (3 if goes_on else 0, ["not asked", "late stopped by None"])
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        "",
+        "sys.exit(0)",
+        "interrupt_on_signal().close(); os.kill(os.getpid(), signal.SIGINT)",
+    ],
+)
+def test_it_is_not_asked_again_if_the_program_has_gone_on(goes_on):
+    """It ends by something else, or has put the next one in force since."""
+    status, said, _ = run(
+        textwrap.dedent(LATE)
+        + textwrap.dedent(f"""
+        def late_end():
+            time.sleep(0.5)
+            say(explain(worker).state)
+            interrupt(worker)
+        [worker] = [each for each in threading.enumerate() if "late" in each.name]
+        try:
+            with interrupt_on_signal(timeout=0.1):
+                body()
+        except SignalExit:
+            left.set()
+        threading.Thread(target=late_end).start()
+        {goes_on}
+        """)
+    )
+    assert status == (-signal.SIGINT if "SIGINT" in goes_on else 0)
+    assert said == ["not asked", "late stopped by None"]
 
 
-def test_who_is_asked_again_is_nobody_else():
+def test_nobody_else_is_asked_again():
     """Neither who cleans up since the signal, nor what cleanup has started (S8, S30)."""
     status, said, _ = run(
         textwrap.dedent(LATE)
@@ -198,8 +200,6 @@ def test_who_is_asked_again_is_nobody_else():
                 time.sleep(0.5)
                 say("uploaded")
         start(saves)
-        if "exit" in sys.argv:
-            interrupt_on_exit()
         try:
             with interrupt_on_signal(timeout=60):
                 body()
@@ -236,17 +236,32 @@ def test_an_exit_does_not_ask_again_who_cleans_up_for_a_signal():  # S8
     assert (status, said) == (-signal.SIGTERM, ["saved"])
 
 
-def test_who_is_asked_again_and_stays_is_given_up():
-    status, said, _ = run("""
-        def stays():
+@pytest.mark.parametrize("daemon", [False, True])
+def test_an_exit_asks_who_has_not_been_asked_while_a_block_before_it_is_waited_for(daemon):  # S3
+    """The main thread has been a helper since that block, and so is what it starts."""
+    status, said, _ = run(f"""
+        def saves():
+            try:
+                work()
+            finally:
+                time.sleep(1)
+                say("saved")
+        def works():
             begun.release()
-            time.sleep(60)
-        worker = start(stays)
-        with interrupt_on_signal(timeout=0.2, report_after=None):
-            kill()
-            time.sleep(60)
+            work()
+            ended.set()
+        ended = threading.Event()
+        interrupt_on_signal()
+        with interrupt_on_exit(at_end=True):
+            start(saves)
+        interrupt_on_exit()
+        start(works, daemon={daemon})
+        try:
+            sys.exit(3)
+        finally:
+            threading._register_atexit(ended.wait)  # before the threads are waited for
     """)
-    assert (status, said) == (-signal.SIGTERM, [])
+    assert (status, sorted(said)) == (3, ["saved", "stopped by exit", "stopped by exit"])
 
 
 def test_it_goes_on_although_the_exit_is_looked_after_still():

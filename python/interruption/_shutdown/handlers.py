@@ -209,7 +209,7 @@ def let_go(signum: int) -> None:
 
 def forget() -> None:
     """Nothing is on its way any more."""
-    _Now.leaving = _Now.by_ctrl_c = _Now.owed = None
+    _Now.by_ctrl_c = _Now.owed = None
 
 
 def signal_that_ends(error: BaseException | None) -> int | None:

@@ -173,10 +173,13 @@ class Shutdown:
         self._asked = False
         self._alone = False  # set by any thread: whoever is new has nothing to do with it
 
-    def ask(self) -> None:
-        """Ask all threads but the calling one; those that are born from now on are born asked."""
+    def ask(self, *, once: bool = False) -> None:
+        """Ask all threads but the calling one; those that are born from now on are born asked.
+
+        once: but for those that somebody has asked already.
+        """
         self._note()
-        _begin_shutdown(self.reason, self._origin, True)  # noqa: FBT003  (a function in C)
+        _begin_shutdown(self.reason, self._origin, True, once)  # noqa: FBT003  (in C)
         self._asked = True
 
     def go_on(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Self, cast
 
 from .._arguments import flag
 from .._interruption import (
+    _ask,
     _begin_shutdown,
     _end_by_signal,
     _end_shutdown,
@@ -68,6 +69,7 @@ class SignalExit(SystemExit):
             sys._getframe(1)  # noqa: SLF001  (documented as such)
         except ValueError:
             # No Python code has asked for it: it is the interpreter, which exits by this exception.
+            _state.exits_by = self
             if code == 128 + self.signum:
                 _end_as(self.signum)
         return code
@@ -118,14 +120,18 @@ class State:
         self.unaware = False  # the program does not know of SignalExit
         self._raised_for: int | None = None  # the signal that has raised one
         self._origin = new_origin()  # of what is asked because of signals
-        # Who is no longer asked since the program has left a block that signals had come in: the
-        # options of the first of these, what it is called, and the threads.
-        self._spared: tuple[Options, str, WeakSet[threading.Thread]] | None = None
+        # Who is no longer asked since a block was left that signals had come in, and for what.
+        self._spared: WeakSet[threading.Thread] = WeakSet()
+        self._reason = ""
+        self.exits_by: SignalExit | None = None  # what has left the main program, if it was one
 
-    def begin(self, options: Options, reason: str, *, goes_on: bool = False) -> None:
+    def begin(
+        self, options: Options, reason: str, *, goes_on: bool = False, once: bool = False
+    ) -> None:
         """Ask all threads, and wait for them in the background.
 
         goes_on: for whom has come since an earlier one has ended.
+        once: but for those that have been asked already.
         """
         earlier = self.under_way if self.signals else None
         under_way = UnderWay(options, reason, self._origin if self.signals else 0)
@@ -136,7 +142,7 @@ class State:
             if each.is_done():
                 with contextlib.suppress(ValueError):  # a handler has just done so
                     self._begun.remove(each)
-        under_way.begin(self._begun, goes_on=goes_on)
+        under_way.begin(self._begun, goes_on=goes_on, once=once)
         self.under_way = under_way
 
     def count(self) -> int:
@@ -196,7 +202,7 @@ class State:
             self.begin(options, _name(signum))
             self._bound_process(signum)
         else:
-            _begin_shutdown(options.reason or _name(signum), self._origin, False)  # noqa: FBT003
+            _begin_shutdown(options.reason or _name(signum), self._origin, False, False)  # noqa: FBT003
         if self._done == _GIVE_UP:
             if self.under_way is not None:
                 self.under_way.stop_waiting()
@@ -223,7 +229,8 @@ class State:
     def main_has_ended(self, *, by_exception: bool) -> None:
         """Ask, if that is wanted: the threads are waited for next, whoever has asked them."""
         self.past_end = True
-        signum = handlers.signal_that_ends(_unhandled() if by_exception else None)
+        error = _unhandled() if by_exception else None
+        signum = handlers.signal_that_ends(error)
         if self.unaware and not by_exception:
             signum = signum or self._raised_for
         if signum is not None and self.signals:
@@ -238,23 +245,19 @@ class State:
                     self.begin_exit(installation.on_exit)
                     self._bound_process(0)
                 return
-        if by_exception and not hasattr(sys, "ps1"):  # the end of a prompt is that of no statement
-            self._ask_spared()
+        self._ask_spared(error)
 
     def begin_exit(self, options: Options) -> None:
         """The program ends: ask all threads, but for those that clean up since a signal (S8)."""
-        self.begin(options, "exit", goes_on=not all(each.is_done() for each in self._begun))
+        self.begin(options, "exit", once=not all(each.is_done() for each in self._begun))
 
-    def _ask_spared(self) -> None:
-        """Ask those again who are no longer asked: the program has not gone on, it ends."""
-        if self._spared is None:
-            return
-        options, reason, spared = self._spared
-        under_way = UnderWay(options, reason, self._origin)
-        under_way.let_be(thread for thread in threading.enumerate() if thread not in spared)
-        under_way.go_on()
-        under_way.leave_newcomers_alone()
-        under_way.begin(self._begun, goes_on=True)
+    def _ask_spared(self, error: BaseException | None) -> None:
+        """Ask those again who are no longer asked: the program ends by what a signal has raised."""
+        ended_by = None if hasattr(sys, "ps1") else self.exits_by or error  # else a statement
+        if isinstance(ended_by, (SignalExit, KeyboardInterrupt)):
+            for thread in tuple(self._spared):
+                with contextlib.suppress(RuntimeError, ValueError):  # it has just ended
+                    _ask(thread, self._reason, self._origin)
 
     def threads_have_ended(self) -> None:
         """Nobody is waited for any more: what runs now, runs as if we were not there.
@@ -274,7 +277,7 @@ class State:
         """That one is no more. With the last for signals, everything begins anew."""
         if installation in self.installed:
             self.installed.remove(installation)
-        if not any(each.signals for each in self.installed):
+        if not any(each.signals and each.in_force for each in self.installed):
             self._forget_signals()
         done = all(each.is_done() for each in self._begun)
         if done and not (self.installed or self._spared):
@@ -294,15 +297,14 @@ class State:
             self.under_way.leave_newcomers_alone()
         if came and not self.past_end:
             origin, self._origin = self._origin, new_origin()
-            spared = WeakSet(take_back(origin, who_polls=False))
+            self._spared = WeakSet(take_back(origin, who_polls=False))
+            self._reason = came[0][0].reason or _name(came[0][1])
             for each in tuple(self._begun):
-                each.let_be(spared)
-            if spared:
-                self._spared = came[0][0], _name(came[0][1]), spared
+                each.let_be(self._spared)
 
     def go_on(self) -> None:
         """The program has gone on: what signals have asked before is over for good."""
-        self._spared = None
+        self._spared.clear()
 
     def after_fork_in_child(self) -> None:
         """The child has no other threads, and no part in what is done about the parent's."""

@@ -72,16 +72,17 @@ class UnderWay(Shutdown):
         self._stop.acquire()
         self._done = _thread.allocate_lock()  # held until the thread has said its last word
 
-    def begin(self, begun: "list[UnderWay]", *, goes_on: bool) -> None:
+    def begin(self, begun: "list[UnderWay]", *, goes_on: bool, once: bool) -> None:
         """Ask all threads, and let a thread wait for them. Safe in a signal handler (S20).
 
         begun: where it is noted before the thread starts.
         goes_on: all have been asked by an earlier one, which has ended.
+        once: those who have been asked already are not asked again.
         """
         if goes_on:
             self.go_on()
         else:
-            self.ask()
+            self.ask(once=once)
         self._done.acquire()
         begun.append(self)
         try:

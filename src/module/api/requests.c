@@ -147,6 +147,7 @@ mod_interrupt(PyObject *module, PyObject *args, PyObject *kwargs)
 typedef struct {
     PyObject *reason; /* borrowed; or NULL */
     uint64_t origin;
+    bool once; /* who has been asked already is not asked again */
 } asked_with;
 
 /* One of many that are asked. */
@@ -173,7 +174,8 @@ prepare(const itr_thread *threads, size_t count, const asked_with *with, asking 
     uint64_t self = mod_self().serial;
     size_t prepared = 0;
     for (size_t i = 0; i < count; i++) {
-        if (threads[i].serial == self || is_of_ours(threads[i].thread_id)) {
+        if (threads[i].serial == self || is_of_ours(threads[i].thread_id) ||
+            (with->once && itr_asked(threads[i]))) {
             continue;
         }
         all[prepared] = (asking){.thread = threads[i]};
@@ -297,22 +299,23 @@ mod_interrupt_all_threads(PyObject *module, PyObject *args, PyObject *kwargs)
         mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    return ask_all(state, &(asked_with){reason, 0}, false);
+    return ask_all(state, &(asked_with){.reason = reason}, false);
 }
 
-/* (reason, origin, and_late_threads) */
+/* (reason, origin, and_late_threads, once) */
 PyObject *
 mod_begin_shutdown(PyObject *module, PyObject *args)
 {
     mod_state *state = mod_get_state(module);
     PyObject *exc_type = NULL, *reason;
     unsigned long long origin;
-    int and_late_threads;
-    if (!PyArg_ParseTuple(args, "OKp:_begin_shutdown", &reason, &origin, &and_late_threads) ||
+    int and_late_threads, once;
+    if (!PyArg_ParseTuple(args, "OKpp:_begin_shutdown", &reason, &origin, &and_late_threads,
+                          &once) ||
         mod_check_request(state, &exc_type, &reason) < 0) {
         return NULL;
     }
-    return ask_all(state, &(asked_with){reason, origin}, and_late_threads);
+    return ask_all(state, &(asked_with){reason, origin, once}, and_late_threads);
 }
 
 /* (thread, reason, origin) */
