@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from support import PATIENCE
 
 from .base import Call, leave_out
-from .locks import BarrierWait, ConditionWait, ConditionWaitFor, EventWait
+from .locks import BarrierWait, ConditionWait, ConditionWaitFor, EventWait, QueueGet
 
 fork = multiprocessing.get_context("fork" if sys.platform != "win32" else "spawn")
 
@@ -182,7 +182,7 @@ class ProcessBarrierWait(BarrierWait):
         assert sleepers(self.barrier._cond) == 0  # noqa: SLF001
 
 
-class ProcessQueueGetBehindAnother(Call):
+class ProcessQueueGetBehindAnother(QueueGet):
     """The other one holds the lock while it waits for an item."""
 
     forks = False  # parent and child share it
@@ -193,14 +193,8 @@ class ProcessQueueGetBehindAnother(Call):
         assert self.queue._rlock.acquire()  # noqa: SLF001
         self.held = True
 
-    def wait(self) -> Any:
-        return self.queue.get()
-
-    def timed(self, seconds: float) -> Any:
-        return self.queue.get(timeout=seconds)
-
     def end(self) -> None:
-        self.queue.put("item")
+        super().end()
         self.queue._poll(PATIENCE)  # noqa: SLF001  (another thread sends it)
         if self.held:
             self.queue._rlock.release()  # noqa: SLF001
