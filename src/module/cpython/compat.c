@@ -44,15 +44,22 @@ serial_of(PyThreadState *tstate)
            PyThreadState_GetID(tstate);
 }
 
-int
-mod_new_interpreter(void)
+PyObject *
+mod_interpreter_dict(void)
 {
     PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
     if (marks == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this interpreter has no dictionary for extensions");
-        return -1;
     }
-    PyObject *mark = PyUnicode_InternFromString("interruption._interruption");
+    return marks;
+}
+
+int
+mod_new_interpreter(void)
+{
+    PyObject *marks = mod_interpreter_dict();
+    PyObject *mark =
+        marks == NULL ? NULL : PyUnicode_InternFromString("interruption._interruption");
     if (mark == NULL) {
         return -1;
     }

@@ -288,6 +288,9 @@ void mod_count_as_daemon(uintptr_t thread_id);
    after it has released the lock, calls `tell` with it: a function that is always the same. */
 void mod_watch_end(const PyObject *lock, void (*tell)(const void *lock));
 
+/* The interpreter's dictionary for extensions, borrowed; or NULL with RuntimeError set. */
+PyObject *mod_interpreter_dict(void);
+
 /*
  * To be called once for each interpreter, before the rest. Python may be finalized and started
  * again in one process; thread state ids begin again then, and this keeps serials from repeating.

@@ -25,12 +25,9 @@ free_code(void *code)
 int
 mod_code_init(void)
 {
-    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    PyObject *marks = mod_interpreter_dict();
     PyObject *name = marks == NULL ? NULL : PyUnicode_FromString("interruption._code_slot");
     if (name == NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_RuntimeError, "the interpreter has no dictionary for extensions");
-        }
         return -1;
     }
     PyObject *mark = PyDict_GetItemWithError(marks, name);

@@ -212,17 +212,9 @@ find_inner_code(PyObject *outer, const char *qualified)
 static PyObject *
 find_in(PyObject *holder, const char *name)
 {
-    PyObject *found = NULL;
-    if (PyType_Check(holder)) {
-        return mod_find_in_class((PyTypeObject *)holder, name);
-    }
-    PyObject *key = PyUnicode_FromString(name);
-    if (key != NULL && PyModule_Check(holder)) {
-        (void)mod_get_item(PyModule_GetDict(holder), key, &found);
-    }
-    Py_XDECREF(key);
-    PyErr_Clear();
-    return found;
+    return PyType_Check(holder)     ? mod_find_in_class((PyTypeObject *)holder, name)
+           : PyModule_Check(holder) ? mod_find_named(PyModule_GetDict(holder), name)
+                                    : NULL;
 }
 
 /* A function's code, in whatever it is wrapped: takes the reference, a new one or NULL. */
@@ -297,12 +289,7 @@ has_variable(PyObject *function, const row *of)
 static PyObject *
 find_module(const char *name)
 {
-    PyObject *text = PyUnicode_FromString(name);
-    PyObject *modules = PyImport_GetModuleDict();
-    PyObject *module = NULL;
-    if (text != NULL && modules != NULL && PyDict_CheckExact(modules)) {
-        (void)mod_get_item(modules, text, &module);
-    }
+    PyObject *module = mod_find_named(PyImport_GetModuleDict(), name);
     PyObject *spec = module == NULL ? NULL : find_in(module, "__spec__");
     PyObject *begun = spec == NULL ? NULL : PyObject_GetAttrString(spec, "_initializing");
     if (begun == Py_True) {
@@ -310,7 +297,6 @@ find_module(const char *name)
     }
     Py_XDECREF(begun);
     Py_XDECREF(spec);
-    Py_XDECREF(text);
     PyErr_Clear();
     return module;
 }

@@ -163,46 +163,19 @@ mod_view_level(PyThreadState *tstate, const mod_blocks *blocks, mod_level level,
 
 /* Looking for what is suspended. -------------------------------------------------------------- */
 
-typedef struct {
-    PyThreadState *tstate;
-    const mod_blocks *blocks;
-    const mod_block *region;
-} search;
-
-static bool
-runs(PyThreadState *tstate, const mod_blocks *blocks, const mod_context *context)
-{
-    bool found = context == mod_context_of_stack(tstate, blocks);
-    for (const void *running = mod_generator_now(tstate); running != NULL && !found;
-         running = mod_generator_below(tstate, running)) {
-        found = context->key == running;
-    }
-    if (found) {
-        return true;
-    }
-    mod_walk walk = mod_walk_begin(tstate);
-    for (; walk.frame != NULL && !found; mod_walk_on(&walk)) {
-        found = context->key == mod_frame_address(walk.frame);
-    }
-    mod_walk_end(&walk);
-    return found;
-}
-
 static void
-note_suspended(const mod_context *context, void *arg)
+note_region(const mod_context *context, void *arg)
 {
-    search *of = arg;
-    if (of->region == NULL && !runs(of->tstate, of->blocks, context)) {
-        of->region = outermost(context, false);
-    }
+    const mod_block **region = arg;
+    *region = *region == NULL ? outermost(context, false) : *region;
 }
 
 const mod_block *
 mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks)
 {
-    search of = {.tstate = tstate, .blocks = blocks};
-    mod_visit_contexts(tstate, blocks, note_suspended, &of);
-    return of.region;
+    const mod_block *region = NULL;
+    mod_visit_contexts(tstate, blocks, note_region, &region);
+    return region;
 }
 
 /* Levels. ------------------------------------------------------------------------------------- */

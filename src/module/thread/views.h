@@ -81,8 +81,8 @@ bool mod_is_frame_of(const mod_block *block, PyFrameObject *frame);
    is further out is outside of the block. `*lasti`: where it has been entered there, or -1. */
 bool mod_is_entered_in(const mod_block *block, PyFrameObject *frame, int *lasti);
 
-/* The outermost region of those that are not in force, because who entered it is suspended; or
-   NULL. By the owner, or while the owner cannot run. */
+/* Where no region is in force: one that is not because who entered it is suspended, or NULL. By the
+   owner, or while the owner cannot run. */
 const mod_block *mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks);
 
 /* The context of the stack that the calling thread is on, or NULL. */
