@@ -22,7 +22,7 @@ from coexistence_parts import (
     spin,
     work,
 )
-from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt
+from interruption import ThreadExit, allow_interruption, clear_interrupt, interrupt, timeout
 from support import Started, in_thread
 
 
@@ -202,3 +202,24 @@ def test_f_trace_opcodes_is_as_it_was():  # S9
 
     assert in_thread(lambda: run(False)) == (False, None, None)
     assert in_thread(lambda: run(True)) == (True, None, None)
+
+
+def test_a_loop_whose_instructions_a_tool_is_told_is_left():  # S8, S9
+    def trace(frame, *_):
+        frame.f_trace_opcodes = True
+        return trace
+
+    def loops():
+        while True:
+            pass
+
+    def run():
+        sys.settrace(trace)
+        try:
+            with timeout(0.02):
+                loops()
+        finally:
+            sys.settrace(None)
+
+    with pytest.raises(TimeoutError):
+        in_thread(run)

@@ -11,13 +11,16 @@ import tracemalloc
 import pytest
 from delivery_parts import ask_myself, statements
 from interruption import (
+    Scope,
     ThreadExit,
     allow_interruption,
     check_interrupt,
     clear_interrupt,
     defer_interruption,
     explain,
+    timeout,
 )
+from interruption._interruption import _scopes
 from region_parts import stopped
 from support import Started, in_thread
 
@@ -205,6 +208,26 @@ def test_through_a_context_manager_it_lasts_until_its_exit(how):  # S21
         return order
 
     assert in_thread(body) == ["in", "raised"]
+
+
+@pytest.mark.parametrize("outer", [lambda: allow_interruption, Scope, lambda: timeout(1000)])
+@pytest.mark.parametrize("inner", [lambda: defer_interruption, Scope, lambda: timeout(1000)])
+def test_a_block_that_an_exception_has_come_before_is_left_with_the_one_around_it(outer, inner):
+    """As a handler does that raises just behind an `__enter__`, where it can (gh-148874)."""
+
+    def body():
+        inside = inner()
+        with pytest.raises(KeyError), outer():
+            inside.__enter__()
+            raise KeyError
+        with pytest.raises(RuntimeError, match="not entered"):
+            inside.__exit__(None, None, None)
+        with allow_interruption, pytest.raises(ThreadExit):
+            ask_myself()
+            statements()
+        return _scopes()[0], len(_scopes()[2])
+
+    assert in_thread(body) == (False, 0)
 
 
 @pytest.mark.parametrize("place", ["entry", "exit", "finally"])

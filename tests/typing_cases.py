@@ -76,6 +76,13 @@ def groups(number: int) -> None:
     assert_type(explain(number).groups, tuple[str, ...])
 
 
+def of_one(number: int) -> list[Any]:
+    """A group may be left by a return, and swallows no exception."""
+    with ThreadGroup() as group:
+        group.submit(divmod, number, 2)
+        return group.results()
+
+
 def pooled() -> str:
     """A pool may be left by an exception, and swallows none."""
     with ThreadPoolExecutor(2) as executor:

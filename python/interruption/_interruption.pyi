@@ -85,7 +85,7 @@ class _Group:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> bool: ...
+    ) -> None: ...  # it swallows nothing that the block has raised
 
 @final
 class Scope:

@@ -394,6 +394,9 @@ mod_scope_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     mod_thread *thread = thread_of_now(of);
     PyObject *exception = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
     mod_left left;
+    if (thread != NULL) {
+        mod_leave_lost(thread, self, args, nargs);
+    }
     if (thread == NULL || leave_block(thread, of, exception, &left) < 0) {
         return NULL;
     }

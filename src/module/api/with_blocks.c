@@ -180,6 +180,27 @@ mod_left_regions(mod_state *state, mod_thread *thread, bool stopped)
     left_regions(state, thread, stopped);
 }
 
+/* So many blocks a frame may have lost; one that could not be left is not tried for ever. */
+enum { MOST_LOST = 100 };
+
+void
+mod_leave_lost(mod_thread *thread, const PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs < 3 || args[0] == Py_None) {
+        return;
+    }
+    for (int most = MOST_LOST; most > 0; most--) {
+        PyObject *lost = mod_lost_block(thread->tstate, &thread->blocks, self);
+        if (lost == NULL) {
+            return;
+        }
+        /* What it would make of the exception is not for who has not come to its block. */
+        Py_XDECREF(PyObject_CallMethod(lost, "__exit__", "OOO", args[0], args[1], args[2]));
+        PyErr_Clear();
+        Py_DECREF(lost);
+    }
+}
+
 static PyObject *
 block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -190,6 +211,7 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             return NULL;
         }
     }
+    mod_leave_lost(thread, self, args, nargs);
     int64_t flags = mod_leave_block(thread->tstate, &thread->blocks, thread->record, self);
     if (flags < 0) {
         return NULL;

@@ -20,6 +20,11 @@ PyObject *mod_switch(PyObject *module, PyObject *args);
    to be called between statements, and where calls block. NULL with an exception set. */
 mod_thread *mod_prepare_blocks(mod_state *state, uint8_t kind);
 
+/* An exception leaves that object's block, by those arguments of `__exit__`: leave those inside of
+   it that its frame has lost (mod_lost_block). No exception is set. */
+void mod_leave_lost(mod_thread *thread, const PyObject *self, PyObject *const *args,
+                    Py_ssize_t nargs);
+
 /* The calling thread has left its outermost region; `stopped`: by an exception, having been asked.
    Drops references. */
 void mod_left_regions(mod_state *state, mod_thread *thread, bool stopped);

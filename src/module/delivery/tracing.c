@@ -36,7 +36,8 @@ static int
 trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 {
     mod_thread *thread = mod_thread_self;
-    bool ours = what == PyTrace_OPCODE && thread != NULL && thread->traced == frame;
+    bool jump = what == PyTrace_OPCODE; /* perhaps; asked for by us, or by another tool */
+    bool ours = jump && thread != NULL && thread->traced == frame;
     if (thread != NULL && thread->chained != NULL && !ours) {
         int status = ((Py_tracefunc)thread->chained)(object, frame, what, arg);
         if (status != 0) {
@@ -46,16 +47,16 @@ trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
     if (what == PyTrace_RETURN && thread != NULL && thread->traced == frame) {
         let_go(thread, frame);
     }
-    if (thread == NULL || !(what == PyTrace_LINE || ours) || state_of_trace == NULL ||
+    if (thread == NULL || !(what == PyTrace_LINE || jump) || state_of_trace == NULL ||
         !(itr_flags(thread->record) & ITR_PENDING)) {
         return 0;
     }
-    if (ours && PyFrame_GetLineNumber(frame) <= 0) {
+    if (jump && PyFrame_GetLineNumber(frame) <= 0) {
         return 0; /* a traceback would tell no line; where it jumps to is told as one */
     }
     const mod_moment point = {
-        .moment = ours ? MOD_AT_JUMP : MOD_AT_LINE,
-        .destination = ours ? PyFrame_GetLasti(frame) : -1,
+        .moment = jump ? MOD_AT_JUMP : MOD_AT_LINE,
+        .destination = jump ? PyFrame_GetLasti(frame) : -1,
     };
     return deliver_in_trace(state_of_trace, thread, point);
 }

@@ -267,3 +267,21 @@ mod_forget_passed(mod_blocks *blocks)
             (uint8_t)~(MOD_BLOCK_PASSED_BY_SCOPE | MOD_BLOCK_PASSED_BY_THREAD);
     }
 }
+
+PyObject *
+mod_lost_block(PyThreadState *tstate, const mod_blocks *blocks, const PyObject *object)
+{
+    const mod_context *context = mod_context_of_stack(tstate, blocks);
+    const void *frame = mod_frame_now(tstate);
+    for (uint32_t i = context == NULL ? 0 : context->count; i-- > 0;) {
+        const mod_block *block = &context->blocks[i];
+        if (block->loose || block->frame != frame) {
+            break;
+        }
+        if (block->object == object) {
+            return i + 1 == context->count ? NULL
+                                           : Py_NewRef(context->blocks[context->count - 1].object);
+        }
+    }
+    return NULL;
+}

@@ -88,6 +88,13 @@ const mod_block *mod_suspended_region(PyThreadState *tstate, const mod_blocks *b
 /* The context of the stack that the calling thread is on, or NULL. */
 const mod_context *mod_context_of_stack(PyThreadState *tstate, const mod_blocks *blocks);
 
+/*
+ * Owner. An exception leaves that object's block. The innermost one that is inside of it and was
+ * entered by the same frame, which has lost it: what a signal handler raises just behind an
+ * `__enter__` comes before the `with` (gh-148874). A new reference, or NULL.
+ */
+PyObject *mod_lost_block(PyThreadState *tstate, const mod_blocks *blocks, const PyObject *object);
+
 /* Owner. Tell the record which levels let requests in, as far as its own blocks say. Returns its
    flags: but for those of requests, of before that. */
 uint32_t mod_tell_levels(mod_blocks *blocks, itr_record *record);
