@@ -36,12 +36,12 @@ typedef struct {
 } origin;
 
 static bool
-is_wrapper_frame(PyFrameObject *frame)
+runs_code(PyFrameObject *frame, bool (*such)(const PyCodeObject *code))
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool wrapper = mod_is_wrapper(code);
+    bool answer = such(code);
     Py_DECREF(code);
-    return wrapper;
+    return answer;
 }
 
 /* The frame is that of a generator which a wrapper drives. */
@@ -53,15 +53,6 @@ note_driven(mod_wrapped *wrapped, PyFrameObject *frame)
         wrapped->driven[wrapped->count].lasti = PyFrame_GetLasti(frame);
         wrapped->count++;
     }
-}
-
-static bool
-is_generator_frame(PyFrameObject *frame)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    bool generator = mod_is_generator_code(code);
-    Py_DECREF(code);
-    return generator;
 }
 
 /* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
@@ -112,17 +103,18 @@ find_origin(PyThreadState *tstate, origin *found)
     *found = (origin){.loose = false};
     const void *running = mod_generator_now(tstate);
     PyFrameObject *frame = mod_frame_innermost(tstate, &found->lost);
-    if (frame != NULL && mod_compiled_generator_runs(tstate) && is_wrapper_frame(frame) &&
+    if (frame != NULL && mod_compiled_generator_runs(tstate) && runs_code(frame, mod_is_wrapper) &&
         drives(frame, running)) {
         running = mod_generator_below(tstate, running);
     }
     while (frame != NULL && found->generator == NULL && found->compiled == NULL) {
         PyFrameObject *back =
             mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
-        bool generator = is_generator_frame(frame);
-        bool named = is_wrapper_frame(frame);
+        bool generator = runs_code(frame, mod_is_generator_code);
+        bool named = runs_code(frame, mod_is_wrapper);
         bool own = named && found->wrapped.base == NULL && !found->loose && is_at_with(frame);
-        bool wrapper = !own && (named || (generator && back != NULL && is_wrapper_frame(back)));
+        bool wrapper =
+            !own && (named || (generator && back != NULL && runs_code(back, mod_is_wrapper)));
         bool runs = generator && mod_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
