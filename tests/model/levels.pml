@@ -189,7 +189,7 @@ inline tell_levels()
 
 /* Blocks. ------------------------------------------------------------------------------------- */
 
-/* src/core/record.c: enter */
+/* src/core/record.c: itr_enter_scope */
 /* src/module/api/scope.c: enter_scope, enter_block */
 inline enter_scope()
 {
@@ -205,7 +205,7 @@ inline enter_scope()
     tell_levels()
 }
 
-/* src/core/record.c: leave, leave_by_mutex */
+/* src/core/record.c: itr_leave_scope, leave_by_mutex */
 /* src/core/itr_level.h: itr_forget_level */
 inline leave_level()
 {

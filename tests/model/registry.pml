@@ -365,7 +365,7 @@ inline look()
 }
 
 /* src/core/registry.c: itr_end */
-/* src/module/thread/current.c: anchor_dealloc */
+/* src/module/thread/current.c: anchor_goes */
 inline itr_end()
 {
 #ifndef MUTATION_not_ended_before_its_successor

@@ -10,6 +10,7 @@ LEFT_LOCKED = "src/module/thread/left_locked.c"
 SIGNALS = "src/module/shutdown/signal_handler.c"
 FUTURE = "python/interruption/_future.py"
 ENDING = "python/interruption/_shutdown/ending.py"
+STATE = "python/interruption/_shutdown/signals.py"
 FIRE = "test_scopes_stress.py"
 
 
@@ -526,18 +527,46 @@ MUTATIONS = [
         tests="test_on_exit.py",
     ),
     Mutation(
-        "who has not begun cannot be joined",
+        "who has an id may not have begun yet",
         ENDING,
-        "        time.sleep(0.001)  # it is being started",
-        "        thread.join()",
+        "    except RuntimeError:\n        pass  # it has an ident",
+        "    except MemoryError:\n        pass  # it has an ident",
         tests="test_on_exit.py",
     ),
     Mutation(
-        "who has is joined",
+        "who has begun is joined",
         ENDING,
-        "    else:\n        thread.join()\n",
-        "",
+        "            thread.join()\n            return\n",
+        "            return\n",
         unseen="it is looked at again and again, and only that is worse",
+    ),
+    Mutation(
+        "who is no longer asked is asked again if the program ends by the signal",
+        STATE,
+        "                    _ask(thread, self._reason, self._origin)\n",
+        "                    pass\n",
+        tests="test_taken_back.py",
+    ),
+    Mutation(
+        "an exit asks once who cleans up since a signal",
+        STATE,
+        "once=not all(each.is_done() for each in self._begun)",
+        "once=False",
+        tests="test_taken_back.py",
+    ),
+    Mutation(
+        "a generator of a context manager has regions of its own",
+        "src/module/thread/regions.c",
+        "                note_driven(&found->wrapped, frame);\n",
+        "",
+        tests="test_scopes_inside.py test_regions_generators.py",
+    ),
+    Mutation(
+        "a block that its frame has lost is left with the one around it",
+        "src/module/api/scope.c",
+        "        mod_leave_lost(thread, self, args, nargs);\n",
+        "",
+        tests="test_regions_generators.py",
     ),
     Mutation(
         "who is given up is waited for by nobody",
@@ -724,8 +753,8 @@ MUTATIONS = [
     Mutation(
         "what was asked of a scope is forgotten when it is left",
         "src/core/record.c",
-        "        changed = sum_levels(record, count);\n",
-        "",
+        "        sum_levels(record, count);\n    }\n    unlock_record(record);\n    return was_asked",
+        "    }\n    unlock_record(record);\n    return was_asked",
         tests=FIRE,
     ),
     Mutation(

@@ -79,8 +79,11 @@ keep_threads_silent(mod_state *state)
         return 0; /* exiting: no thread ends by an exception any more */
     }
     PyObject *standard = PyObject_GetAttrString(state->threading, "__excepthook__");
+    if (standard == NULL) {
+        return -1;
+    }
     PyObject *hook = PyObject_GetAttrString(state->threading, "excepthook");
-    int status = standard == NULL || hook == NULL ? -1 : 0;
+    int status = hook == NULL ? -1 : 0;
     if (status == 0 && hook == standard) {
         PyObject *module = PyImport_ImportModule("interruption._thread_exit");
         PyObject *ours = module == NULL ? NULL : PyObject_GetAttrString(module, "excepthook");
@@ -91,7 +94,7 @@ keep_threads_silent(mod_state *state)
         Py_XDECREF(module);
     }
     Py_XDECREF(hook);
-    Py_XDECREF(standard);
+    Py_DECREF(standard);
     return status;
 }
 
