@@ -753,8 +753,8 @@ MUTATIONS = [
     Mutation(
         "what was asked of a scope is forgotten when it is left",
         "src/core/record.c",
-        "        sum_levels(record, count);\n    }\n    unlock_record(record);\n    return was_asked",
-        "    }\n    unlock_record(record);\n    return was_asked",
+        "        sum_levels(record, count);\n    }\n    unlock_record(record);\n    return was",
+        "    }\n    unlock_record(record);\n    return was",
         tests=FIRE,
     ),
     Mutation(
