@@ -21,10 +21,10 @@ PyObject *mod_until_all_are_asked(PyObject *module, PyObject *unused);
 /* In the child of a fork whoever did is not there. */
 void mod_requests_after_fork_child(void);
 
-/* _begin_shutdown(reason, origin, and_late_threads): interrupt_all_threads(reason), which can be
-   taken back by that number, which is the caller's and not 0. and_late_threads: threads that are
+/* _begin_shutdown(reason, origin, and_late_threads, once): interrupt_all_threads(reason), which can
+   be taken back by that number, which is the caller's and not 0. and_late_threads: threads that are
    born from now on are born asked, until _end_shutdown(), which is to be called as many times,
-   unless this raises TypeError. */
+   unless this raises TypeError. once: not of those that have been asked already. */
 PyObject *mod_begin_shutdown(PyObject *module, PyObject *args);
 PyObject *mod_end_shutdown(PyObject *module, PyObject *unused);
 
