@@ -106,64 +106,19 @@ def in_an_exit(body):
     return manager.done
 
 
-@contextlib.contextmanager
-def limits_by_itself(place, body, limit):
-    """A generator whose own block the limit is."""
-    if place == "entry":
-        with limit:
-            body()
-    try:
-        yield
-    finally:
-        if place == "finally":
-            with limit:
-                body()
-    if place == "exit":
-        with limit:
-            body()
-
-
-def in_the_entry_of_a_context_manager(body, place="entry"):
-    limit = move_on_after(SOON)
-    with limits_by_itself(place, body, limit):
-        pass
-    return limit.expired() and not limit.interrupt()
-
-
 def in_the_exit_of_a_context_manager(body):
-    return in_the_entry_of_a_context_manager(body, "exit")
-
-
-def in_the_finally_of_a_context_manager(body):
-    return in_the_entry_of_a_context_manager(body, "finally")
-
-
-def in_the_exit_of_a_stack(body):
-    limit = move_on_after(SOON)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(limits_by_itself("finally", body, limit))
-    return limit.expired()
-
-
-@contextlib.contextmanager
-def spans(limit):
-    with limit:
-        yield
-
-
-def through_two_context_managers(body):
-    """The limit of the one is around what the other does by itself."""
-    limit = move_on_after(SOON)
+    done = []
 
     @contextlib.contextmanager
-    def outer():
-        with spans(limit):
-            body()
-        yield
+    def manager():
+        try:
+            yield
+        finally:
+            done.append(limited(body))
 
-    with outer():
+    with manager():
         pass
-    return limit.expired()
+    return done[0]
 
 
 def under_a_lock(body):
@@ -207,11 +162,7 @@ PLACES = [
     in_except,
     in_an_entry,
     in_an_exit,
-    in_the_entry_of_a_context_manager,
     in_the_exit_of_a_context_manager,
-    in_the_finally_of_a_context_manager,
-    in_the_exit_of_a_stack,
-    through_two_context_managers,
     under_a_lock,
     under_a_condition,
     under_a_lock_in_an_outer_scope,
@@ -267,29 +218,6 @@ def test_what_is_inside_of_a_limit_delays_it(cleanup):  # S9, S12, S24
             cleanup(order, limit)
             statements()
             order.append("not reached")
-        return limit.expired()
-
-    assert in_thread(run) is True
-    assert order == ["whole"]
-
-
-def test_the_cleanup_of_a_context_manager_inside_of_a_limit_that_it_enters_delays_it():  # S9, S24
-    order: list[str] = []
-
-    @contextlib.contextmanager
-    def manager(limit):
-        with limit:
-            try:
-                yield
-            finally:
-                cleanup_in_finally(order, limit)
-            statements()
-            order.append("not reached")
-
-    def run():
-        limit = move_on_after(1000)
-        with manager(limit):
-            pass
         return limit.expired()
 
     assert in_thread(run) is True

@@ -52,6 +52,7 @@ see_frame(const region_walk *of, const mod_code *known, frame_view *at)
     at->points = known->points;
     at->maker = known->maker;
     at->lasti = PyFrame_GetLasti(at->frame);
+    at->since = mod_is_frame_of(of->blocks.region, at->frame) ? of->blocks.region->lasti : -1;
     return of->see(of->arg, at);
 }
 
@@ -70,11 +71,10 @@ walk_region(region_walk *of)
     for (; walk.frame != NULL && !(enough && of->programs); mod_walk_on(&walk)) {
         at.frame = walk.frame;
         at.code = walk.code;
-        bool last = mod_is_entered_in(of->blocks.region, walk.frame, &at.since);
         const mod_code *known = enough ? NULL : code_in_walk(&at);
         of->unknown = !enough && known == NULL;
         enough = enough || (known != NULL && see_frame(of, known, &at));
-        if (of->unknown || last) {
+        if (of->unknown || mod_is_frame_of(of->blocks.region, walk.frame)) {
             break;
         }
         of->programs = of->programs || mod_is_programs_frame(of->state, walk.frame, walk.code);

@@ -36,8 +36,7 @@ mod_drop_block(const mod_block *block)
     Py_DECREF(block->object);
     Py_XDECREF(block->code);
     if (block->loose) {
-        Py_XDECREF(block->wrapped->base);
-        PyMem_RawFree(block->wrapped);
+        Py_XDECREF(block->base);
     }
 }
 

@@ -23,20 +23,6 @@ enum {
     MOD_BLOCK_PASSED_BY_THREAD = 1U << 6,
 };
 
-/* Of a block that a wrapper has entered: whose it is, and who has on behalf of that. */
-enum { MOD_MOST_DRIVEN = 4 };
-typedef struct {
-    PyFrameObject *base; /* the frame whose block it is, or NULL; strong */
-    /* Generators that wrappers drive, innermost first, as far as there is room: the address of the
-       frame, and where it was. Each waits at its `yield` while the block is its base's; what is
-       between, when it runs, is in the block by itself. */
-    struct {
-        const void *frame;
-        int lasti;
-    } driven[MOD_MOST_DRIVEN];
-    uint32_t count;
-} mod_wrapped;
-
 typedef struct {
     PyObject *object;   /* what was entered; strong */
     PyCodeObject *code; /* where it was entered: strong, */
@@ -44,8 +30,8 @@ typedef struct {
     uint8_t kind;
     bool loose; /* entered by a wrapper's __enter__, so not by the frame whose block it is */
     union {
-        void *frame;          /* the frame that entered it: an address */
-        mod_wrapped *wrapped; /* if loose: owned */
+        void *frame;         /* the frame that entered it: an address */
+        PyFrameObject *base; /* if loose: the frame whose block it is, or NULL; strong */
     };
     /* Of scopes only: */
     uint64_t number;  /* see itr_enter_scope */

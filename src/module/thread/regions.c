@@ -30,7 +30,7 @@ mod_is_entering(const PyCodeObject *code)
 typedef struct {
     PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
     const void *compiled;     /* the compiled generator it belongs to, or NULL */
-    mod_wrapped wrapped;      /* the frame whose block it is, and what stands between if .. */
+    PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
     bool loose;
     bool lost; /* there was no memory to look further */
 } origin;
@@ -42,17 +42,6 @@ runs_code(PyFrameObject *frame, bool (*such)(const PyCodeObject *code))
     bool answer = such(code);
     Py_DECREF(code);
     return answer;
-}
-
-/* The frame is that of a generator which a wrapper drives. */
-static void
-note_driven(mod_wrapped *wrapped, PyFrameObject *frame)
-{
-    if (wrapped->count < MOD_MOST_DRIVEN) {
-        wrapped->driven[wrapped->count].frame = mod_frame_address(frame);
-        wrapped->driven[wrapped->count].lasti = PyFrame_GetLasti(frame);
-        wrapped->count++;
-    }
 }
 
 /* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
@@ -112,18 +101,15 @@ find_origin(PyThreadState *tstate, origin *found)
             mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = runs_code(frame, mod_is_generator_code);
         bool named = runs_code(frame, mod_is_wrapper);
-        bool own = named && found->wrapped.base == NULL && !found->loose && is_at_with(frame);
+        bool own = named && found->base == NULL && !found->loose && is_at_with(frame);
         bool wrapper =
             !own && (named || (generator && back != NULL && runs_code(back, mod_is_wrapper)));
         bool runs = generator && mod_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
-            if (!named) {
-                note_driven(&found->wrapped, frame);
-            }
         }
-        else if (found->wrapped.base == NULL) {
-            found->wrapped.base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
+        else if (found->base == NULL) {
+            found->base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
         }
         if (generator && !runs && running != NULL) {
             found->compiled = running;
@@ -147,7 +133,7 @@ static void
 release_origin(origin *found)
 {
     Py_XDECREF(found->generator);
-    Py_XDECREF(found->wrapped.base);
+    Py_XDECREF(found->base);
 }
 
 /* Entering. ----------------------------------------------------------------------------------- */
@@ -234,8 +220,8 @@ make_context_of_stack(PyThreadState *tstate, mod_blocks *blocks)
 static bool
 belong_to_generator(const origin *from)
 {
-    bool theirs = from->generator != NULL && from->generator == from->wrapped.base;
-    if (!theirs && !(from->compiled != NULL && from->wrapped.base == NULL)) {
+    bool theirs = from->generator != NULL && from->generator == from->base;
+    if (!theirs && !(from->compiled != NULL && from->base == NULL)) {
         return false;
     }
     PyCodeObject *code = theirs ? PyFrame_GetCode(from->generator) : NULL;
@@ -273,25 +259,20 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
             ? mod_make_context(blocks, mod_frame_address(from.generator), from.generator)
         : from.compiled != NULL ? mod_make_context(blocks, from.compiled, NULL)
                                 : make_context_of_stack(tstate, blocks);
-    mod_wrapped *wrapped = from.loose ? PyMem_RawMalloc(sizeof(*wrapped)) : NULL;
-    if (context == NULL || grow_context(context) < 0 || (from.loose && wrapped == NULL)) {
+    if (context == NULL || grow_context(context) < 0) {
         if (context != NULL) {
             mod_drop_empty(blocks, context);
         }
-        PyMem_RawFree(wrapped);
         release_origin(&from);
-        PyErr_NoMemory();
         return -1;
     }
     PyCodeObject *left_out = NULL;
     if (from.loose) {
-        *wrapped = from.wrapped;
-        Py_XINCREF(wrapped->base);
         block.loose = true;
-        block.wrapped = wrapped;
+        block.base = (PyFrameObject *)Py_XNewRef((PyObject *)from.base);
         left_out = block.code;
-        block.code = from.wrapped.base == NULL ? NULL : PyFrame_GetCode(from.wrapped.base);
-        block.lasti = from.wrapped.base == NULL ? -1 : PyFrame_GetLasti(from.wrapped.base);
+        block.code = from.base == NULL ? NULL : PyFrame_GetCode(from.base);
+        block.lasti = from.base == NULL ? -1 : PyFrame_GetLasti(from.base);
     }
     context->blocks[context->count++] = block;
     blocks->several = blocks->several || mod_context_of_stack(tstate, blocks) != &blocks->own;

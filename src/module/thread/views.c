@@ -17,25 +17,7 @@ mod_context_of_stack(PyThreadState *tstate, const mod_blocks *blocks)
 bool
 mod_is_frame_of(const mod_block *block, PyFrameObject *frame)
 {
-    return block->loose ? block->wrapped->base == frame : block->frame == mod_frame_address(frame);
-}
-
-bool
-mod_is_entered_in(const mod_block *block, PyFrameObject *frame, int *lasti)
-{
-    *lasti = block->lasti;
-    if (mod_is_frame_of(block, frame)) {
-        return true;
-    }
-    const void *address = mod_frame_address(frame);
-    for (uint32_t i = 0; block->loose && i < block->wrapped->count; i++) {
-        if (block->wrapped->driven[i].frame == address) {
-            *lasti = block->wrapped->driven[i].lasti;
-            return true;
-        }
-    }
-    *lasti = -1;
-    return false;
+    return block->loose ? block->base == frame : block->frame == mod_frame_address(frame);
 }
 
 static const mod_block *

@@ -77,10 +77,6 @@ mod_view_blocks(PyThreadState *tstate, const mod_blocks *blocks, mod_view *view)
 /* Is the block's frame this one? */
 bool mod_is_frame_of(const mod_block *block, PyFrameObject *frame);
 
-/* The same; or is it a generator's that has entered the block for that frame, and runs itself? What
-   is further out is outside of the block. `*lasti`: where it has been entered there, or -1. */
-bool mod_is_entered_in(const mod_block *block, PyFrameObject *frame, int *lasti);
-
 /* Where no region is in force: one that is not because who entered it is suspended, or NULL. By the
    owner, or while the owner cannot run. */
 const mod_block *mod_suspended_region(PyThreadState *tstate, const mod_blocks *blocks);
