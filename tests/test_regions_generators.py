@@ -230,6 +230,38 @@ def test_a_block_that_an_exception_has_come_before_is_left_with_the_one_around_i
     assert in_thread(body) == (False, 0)
 
 
+@pytest.mark.parametrize("place", ["entry", "exit", "finally"])
+def test_a_region_that_a_context_manager_has_for_itself_lets_in_what_is_asked(place):  # S7, S21
+    order = []
+
+    @contextlib.contextmanager
+    def manager():
+        if place == "entry":
+            with allow_interruption:
+                ask_myself()
+                statements()
+                order.append("not reached")
+        try:
+            yield
+        finally:
+            if place == "finally":
+                with allow_interruption:
+                    ask_myself()
+                    statements()
+                    order.append("not reached")
+        with allow_interruption:
+            ask_myself()
+            statements()
+            order.append("not reached")
+
+    def body():
+        with pytest.raises(ThreadExit), manager():
+            pass
+        return order
+
+    assert in_thread(body) == []
+
+
 @pytest.mark.parametrize("how", ["contextmanager", "asynccontextmanager", "AsyncExitStack"])
 def test_through_a_context_manager_in_a_coroutine_it_does_not_leak_into_the_loop(how):  # S21
     async def in_region(entered, leave):

@@ -106,19 +106,43 @@ def in_an_exit(body):
     return manager.done
 
 
-def in_the_exit_of_a_context_manager(body):
-    done = []
+@contextlib.contextmanager
+def limits_by_itself(place, body, limit):
+    """A generator whose own block the limit is."""
+    if place == "entry":
+        with limit:
+            body()
+    try:
+        yield
+    finally:
+        if place == "finally":
+            with limit:
+                body()
+    if place == "exit":
+        with limit:
+            body()
 
-    @contextlib.contextmanager
-    def manager():
-        try:
-            yield
-        finally:
-            done.append(limited(body))
 
-    with manager():
+def in_the_entry_of_a_context_manager(body, place="entry"):
+    limit = move_on_after(SOON)
+    with limits_by_itself(place, body, limit):
         pass
-    return done[0]
+    return limit.expired() and not limit.interrupt()
+
+
+def in_the_exit_of_a_context_manager(body):
+    return in_the_entry_of_a_context_manager(body, "exit")
+
+
+def in_the_finally_of_a_context_manager(body):
+    return in_the_entry_of_a_context_manager(body, "finally")
+
+
+def in_the_exit_of_a_stack(body):
+    limit = move_on_after(SOON)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(limits_by_itself("finally", body, limit))
+    return limit.expired()
 
 
 def under_a_lock(body):
@@ -162,7 +186,10 @@ PLACES = [
     in_except,
     in_an_entry,
     in_an_exit,
+    in_the_entry_of_a_context_manager,
     in_the_exit_of_a_context_manager,
+    in_the_finally_of_a_context_manager,
+    in_the_exit_of_a_stack,
     under_a_lock,
     under_a_condition,
     under_a_lock_in_an_outer_scope,
@@ -222,6 +249,67 @@ def test_what_is_inside_of_a_limit_delays_it(cleanup):  # S9, S12, S24
 
     assert in_thread(run) is True
     assert order == ["whole"]
+
+
+def test_the_cleanup_of_a_context_manager_inside_of_a_limit_that_it_enters_delays_it():  # S9, S24
+    order: list[str] = []
+
+    @contextlib.contextmanager
+    def manager(limit):
+        with limit:
+            try:
+                yield
+            finally:
+                cleanup_in_finally(order, limit)
+
+    def run():
+        limit = move_on_after(1000)
+        with manager(limit):
+            pass
+        return limit.expired()
+
+    assert in_thread(run) is True
+    assert order == ["whole"]
+
+
+def test_a_limit_around_the_yield_of_a_context_manager_does_not_stop_its_entry_or_exit():  # S9
+    """The generator would not yield; and what it does behind that is the other's cleanup."""
+    order: list[str] = []
+
+    @contextlib.contextmanager
+    def manager(limit):
+        with limit:
+            limit.reschedule(0)
+            statements()
+            order.append("entered")
+            yield
+            statements()
+            order.append("left")
+
+    def run():
+        with contextlib.suppress(TimeoutError), manager(move_on_after(1000)):
+            order.append("begun")
+            statements()
+            order.append("not reached")
+        limit = move_on_after(1000)
+        stack = contextlib.ExitStack()
+        stack.enter_context(manager_of(limit))
+        try:
+            statements()
+        finally:
+            limit.reschedule(0)
+            stack.close()
+            order.append("whole")
+
+    @contextlib.contextmanager
+    def manager_of(limit):
+        with limit:
+            yield
+            statements()
+            order.append("left")
+
+    in_thread(run)
+    assert order == ["entered", "left", "whole"]
 
 
 def test_a_limit_in_a_shield_comes_first_and_the_threads_request_at_its_end():  # S24

@@ -557,8 +557,8 @@ MUTATIONS = [
     Mutation(
         "a generator of a context manager has regions of its own",
         "src/module/thread/regions.c",
-        "                note_driven(&found->wrapped, frame);\n",
-        "",
+        "bool wrapper = !own && (named || driven);",
+        "bool wrapper = (!own || driven) && (named || driven);",
         tests="test_scopes_inside.py test_regions_generators.py",
     ),
     Mutation(

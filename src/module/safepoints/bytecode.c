@@ -266,6 +266,7 @@ decode(mod_instruction *instruction, int opcode, int oparg)
     instruction->oparg = oparg;
     instruction->action = (uint8_t)action;
     instruction->calls = (actions[opcode] & CALLS) != 0;
+    instruction->yields = opcode == YIELD_VALUE;
     instruction->effect = effect;
     instruction->target = -1;
     instruction->range = -1;

@@ -53,6 +53,7 @@ typedef struct {
     int line;       /* -1: none */
     uint8_t action; /* mod_action */
     bool calls;     /* may run Python code because of what it is, not behind the program's back */
+    bool yields;    /* the frame is suspended there */
 } mod_instruction;
 
 /* An entry of the exception table. */

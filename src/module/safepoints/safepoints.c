@@ -41,6 +41,8 @@ typedef struct {
     uint64_t finallys; /* that it is in, by its line */
     uint64_t turned;   /* those out of whose bodies a jump leads back to it */
     int covers_from;   /* of a handler: the first instruction that it covers; else 0 */
+    int covers_to;     /* the last one */
+    int yields;        /* how many instructions up to it suspend the frame */
     bool looped;       /* a jump back, or where one goes to */
     bool headed;       /* where a jump back goes to */
     bool cleanup_loop; /* one leads back to it, with nothing but cleanup between */
@@ -239,8 +241,13 @@ find_loops_and_covers(analysis *at)
     for (int i = bytecode->range_count; i-- > 0;) { /* they are sorted: the first is what stays */
         at->notes[bytecode->ranges[i].handler].covers_from = bytecode->ranges[i].first;
     }
-    for (int i = 0; i < bytecode->count; i++) {
-        int target = bytecode->instructions[i].target;
+    for (int i = 0, yields = 0; i < bytecode->count; i++) {
+        int range = bytecode->instructions[i].range, target = bytecode->instructions[i].target;
+        yields += bytecode->instructions[i].yields;
+        at->notes[i].yields = yields;
+        if (range >= 0) {
+            at->notes[bytecode->ranges[range].handler].covers_to = i;
+        }
         if (target >= 0 && target <= i) {
             at->notes[i].looped = at->notes[target].looped = at->notes[target].headed = true;
             if (i > 0) {
@@ -372,6 +379,17 @@ find_with(const analysis *at, int number, place *into)
     }
 }
 
+/* Is the frame suspended in the block of the `with` that the instruction enters? What cannot be
+   told of is taken to be. */
+static bool
+block_yields(const analysis *at, int entry)
+{
+    const mod_bytecode *bytecode = &at->flow.bytecode;
+    int handler = entry + 1 < bytecode->count ? handler_of(bytecode, entry + 1) : -1;
+    return handler < 0 || kind_of_handler(bytecode, handler) != MOD_IN_WITH_EXIT ||
+           at->notes[at->notes[handler].covers_to].yields != at->notes[entry].yields;
+}
+
 static place
 place_of_instruction(const analysis *at, int number)
 {
@@ -382,6 +400,9 @@ place_of_instruction(const analysis *at, int number)
         .known = true,
     };
     find_with(at, number, &found);
+    if (found.with == MOD_IN_WITH_ENTRY && !block_yields(at, number)) {
+        found.flags |= MOD_SAFEPOINT_NO_YIELD;
+    }
     return found;
 }
 

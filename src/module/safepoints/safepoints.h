@@ -34,6 +34,8 @@ enum {
     MOD_SAFEPOINT_GAP = 8,
     /* As LOOP, of where a jump back goes to only; also where a JUMP event may not raise. */
     MOD_SAFEPOINT_HEAD = 16,
+    /* The entry of a `with` in whose block the frame is not suspended. */
+    MOD_SAFEPOINT_NO_YIELD = 32,
 };
 
 /* What an instruction is within. */

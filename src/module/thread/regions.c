@@ -31,6 +31,7 @@ typedef struct {
     PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
     const void *compiled;     /* the compiled generator it belongs to, or NULL */
     PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
+    bool whole; /* that is a generator's which a wrapper drives, and is not suspended in it */
     bool loose;
     bool lost; /* there was no memory to look further */
 } origin;
@@ -66,15 +67,19 @@ drives(PyFrameObject *frame, const void *generator)
     return inside;
 }
 
-/* Is the frame, which is the innermost, at the entry of a `with` statement of its own? */
+/* Is the frame, which is the innermost, at the entry of a `with` statement of its own? Of a
+   generator: of one that it is not suspended in. */
 static bool
-is_at_with(PyFrameObject *frame)
+is_at_with(PyFrameObject *frame, bool generator)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
     const mod_code *known = mod_code_of(code);
     PyErr_Clear(); /* no memory: then it is not known to be */
-    bool answer = known != NULL && mod_safepoint_cleanup(known->points, PyFrame_GetLasti(frame),
-                                                         -1) == MOD_IN_WITH_ENTRY;
+    int lasti = PyFrame_GetLasti(frame);
+    bool answer =
+        known != NULL &&
+        (generator ? (mod_safepoint_flags(known->points, lasti) & MOD_SAFEPOINT_NO_YIELD) != 0
+                   : mod_safepoint_cleanup(known->points, lasti, -1) == MOD_IN_WITH_ENTRY);
     Py_DECREF(code);
     return answer;
 }
@@ -82,9 +87,10 @@ is_at_with(PyFrameObject *frame)
 /*
  * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
  * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
- * has them. (A frame of that name whose own `with` statement it is is none.) What comes first then
- * is the frame whose block it is. If that or one below it is a generator, the block belongs to the
- * generator; and to a compiled one, which has no frame, if that runs above all others.
+ * has them. (A frame of that name whose own `with` statement it is is none; nor a generator's that
+ * is not suspended in it.) What comes first then is the frame whose block it is. If that or one
+ * below it is a generator, the block belongs to the generator; and to a compiled one, which has no
+ * frame, if that runs above all others.
  */
 static void
 find_origin(PyThreadState *tstate, origin *found)
@@ -101,9 +107,11 @@ find_origin(PyThreadState *tstate, origin *found)
             mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = runs_code(frame, mod_is_generator_code);
         bool named = runs_code(frame, mod_is_wrapper);
-        bool own = named && found->base == NULL && !found->loose && is_at_with(frame);
-        bool wrapper =
-            !own && (named || (generator && back != NULL && runs_code(back, mod_is_wrapper)));
+        bool driven = generator && back != NULL && runs_code(back, mod_is_wrapper);
+        bool own =
+            (named || driven) && found->base == NULL && !found->loose && is_at_with(frame, !named);
+        bool wrapper = !own && (named || driven);
+        found->whole = found->whole || (own && driven);
         bool runs = generator && mod_is_generator_of(running, frame);
         if (wrapper) {
             found->loose = true;
@@ -221,6 +229,9 @@ static bool
 belong_to_generator(const origin *from)
 {
     bool theirs = from->generator != NULL && from->generator == from->base;
+    if (theirs && from->whole) {
+        return false;
+    }
     if (!theirs && !(from->compiled != NULL && from->base == NULL)) {
         return false;
     }
