@@ -147,3 +147,48 @@ def test_unhandled_in_the_main_thread_it_ends_the_program_in_silence():  # S13
         check_interrupt()
         print("not reached")
     """)
+
+
+def test_what_is_raised_imports_nothing():  # S2, S13
+    """By an `__import__` of the program's, which would run in the midst of a delivery."""
+    expect_script(
+        """
+        import builtins, threading
+        from interruption import *
+
+        class Slow(Exception):
+            pass
+
+        def work():
+            with allow_interruption:
+                started.set()
+                threading.Event().wait()
+
+        def waits_for(exc_type):
+            try:
+                work()
+            except exc_type:
+                print("stopped")
+
+        def no_import(name, *rest):
+            raise ImportError(name)
+
+        for exc_type in (Slow, ThreadExit):
+            started = threading.Event()
+            thread = threading.Thread(target=waits_for, args=[exc_type])
+            thread.start()
+            started.wait()
+            before, builtins.__import__ = builtins.__import__, no_import
+            assert interrupt(thread, exc_type)
+            thread.join()
+            builtins.__import__ = before
+        started = threading.Event()
+        thread = threading.Thread(target=work)  # it ends in silence
+        thread.start()
+        started.wait()
+        builtins.__import__ = no_import
+        assert interrupt(thread)
+        thread.join()
+    """,
+        stdout="stopped\nstopped\n",
+    )

@@ -221,7 +221,7 @@ def signal_that_ends(error: BaseException | None) -> int | None:
     if _Now.leaving is not None:
         return _Now.leaving
     seen: set[int] = set()
-    left = [error]
+    left = [error, _Now.owed]  # which the program has ended before
     while left:
         found = left.pop()
         if found is None or id(found) in seen:

@@ -45,6 +45,15 @@ serial_of(PyThreadState *tstate)
 }
 
 PyObject *
+mod_module_of_ours(const char *name)
+{
+    PyObject *key = PyUnicode_FromString(name);
+    PyObject *module = key == NULL ? NULL : PyImport_GetModule(key);
+    Py_XDECREF(key);
+    return module != NULL || PyErr_Occurred() ? module : PyImport_ImportModule(name);
+}
+
+PyObject *
 mod_interpreter_dict(void)
 {
     PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get());

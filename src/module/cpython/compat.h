@@ -288,6 +288,10 @@ void mod_count_as_daemon(uintptr_t thread_id);
    after it has released the lock, calls `tell` with it: a function that is always the same. */
 void mod_watch_end(const PyObject *lock, void (*tell)(const void *lock));
 
+/* A module that is imported with this package: a new reference, or NULL with an exception set.
+   While it is there, `__import__` is not called, which may be the program's and in Python. */
+PyObject *mod_module_of_ours(const char *name);
+
 /* The interpreter's dictionary for extensions, borrowed; or NULL with RuntimeError set. */
 PyObject *mod_interpreter_dict(void);
 

@@ -12,6 +12,8 @@
  */
 #include "delivery/thread_exit.h"
 
+#include "cpython/compat.h"
+
 PyDoc_STRVAR(
     thread_exit_doc,
     "ThreadExit(reason=None)\n"
@@ -85,7 +87,7 @@ keep_threads_silent(mod_state *state)
     PyObject *hook = PyObject_GetAttrString(state->threading, "excepthook");
     int status = hook == NULL ? -1 : 0;
     if (status == 0 && hook == standard) {
-        PyObject *module = PyImport_ImportModule("interruption._thread_exit");
+        PyObject *module = mod_module_of_ours("interruption._thread_exit");
         PyObject *ours = module == NULL ? NULL : PyObject_GetAttrString(module, "excepthook");
         if (ours == NULL || PyObject_SetAttrString(state->threading, "excepthook", ours) < 0) {
             PyErr_Clear(); /* exiting, or no memory: the next one tries again */
@@ -217,7 +219,7 @@ mod_make_exception(PyObject *module, PyObject *args)
 int
 mod_check_exc_type(PyObject *exc_type, PyObject *reason)
 {
-    PyObject *module = PyImport_ImportModule("interruption._thread_exit");
+    PyObject *module = mod_module_of_ours("interruption._thread_exit");
     PyObject *good = module == NULL ? NULL
                                     : PyObject_CallMethod(module, "check_exc_type", "OO", exc_type,
                                                           reason == NULL ? Py_None : reason);

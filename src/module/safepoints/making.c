@@ -338,7 +338,7 @@ static void
 close_what_breaks(mod_state *state, PyObject *self, const char *path, PyObject **later)
 {
     enum { TRIES = 5 };
-    PyObject *module = PyImport_ImportModule("interruption._broken_off");
+    PyObject *module = mod_module_of_ours("interruption._broken_off");
     PyObject *done = NULL;
     for (int i = 0; module != NULL && done == NULL && i < TRIES; i++) {
         done = PyObject_CallMethod(module, "close", "Oz", self, path);
