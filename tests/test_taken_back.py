@@ -179,22 +179,28 @@ def test_it_is_not_asked_again_if_the_program_has_gone_on(goes_on):
     assert said == ["not asked", "late stopped by None"]
 
 
+# One that cleans up for a while.
+SAVES = """
+    def saves():
+        try:
+            with allow_interruption:
+                try:
+                    begun.release()
+                    threading.Event().wait()
+                finally:
+                    time.sleep(0.5)
+                    say("saved")
+        except ThreadExit:
+            pass
+"""
+
+
 def test_nobody_else_is_asked_again():
     """Neither who cleans up since the signal, nor what cleanup has started (S8, S30)."""
     status, said, _ = run(
         textwrap.dedent(LATE)
+        + textwrap.dedent(SAVES)
         + textwrap.dedent("""
-        def saves():
-            try:
-                with allow_interruption:
-                    try:
-                        begun.release()
-                        threading.Event().wait()
-                    finally:
-                        time.sleep(0.5)
-                        say("saved")
-            except ThreadExit:
-                pass
         def uploads():
             with allow_interruption:
                 time.sleep(0.5)
@@ -215,24 +221,16 @@ def test_nobody_else_is_asked_again():
 
 
 def test_an_exit_does_not_ask_again_who_cleans_up_for_a_signal():  # S8
-    status, said, _ = run("""
-        def saves():
-            try:
-                with allow_interruption:
-                    try:
-                        begun.release()
-                        threading.Event().wait()
-                    finally:
-                        time.sleep(0.5)
-                        say("saved")
-            except ThreadExit:
-                pass
+    status, said, _ = run(
+        textwrap.dedent(SAVES)
+        + textwrap.dedent("""
         interrupt_on_exit()
         start(saves)
         with interrupt_on_signal(timeout=60):
             kill()
             time.sleep(60)
-    """)
+        """)
+    )
     assert (status, said) == (-signal.SIGTERM, ["saved"])
 
 

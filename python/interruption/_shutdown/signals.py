@@ -302,7 +302,7 @@ class State:
             for each in tuple(self._begun):
                 each.let_be(self._spared)
 
-    def go_on(self) -> None:
+    def forget_spared(self) -> None:
         """The program has gone on: what signals have asked before is over for good."""
         self._spared.clear()
 
@@ -467,7 +467,7 @@ def _heed(signals: tuple[signal.Signals, ...], options: Options) -> Installation
     heeded = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
     prepare_log()
     installation = Installation(heeded, on_signal=options)
-    _state.go_on()
+    _state.forget_spared()
     _state.installed.append(installation)
     ending.watch(_state)
     try:
