@@ -103,7 +103,7 @@ def app(environ, start_response):
         {{"/wait": never.wait, "/spin": spin, "/sleep": lambda: time.sleep(3600),
           "/mine": raises_mine}}[path]()
     finally:
-        print("cleaned up", path, flush=True)
+        print(f"cleaned up {{path}}", flush=True)  # in one piece: requests print side by side
 
 limited = RequestTimeout(app, {LIMIT}, report_after=0.1)
 patient = RequestTimeout(app, {PATIENCE})
