@@ -128,7 +128,7 @@ static PyMethodDef methods[] = {
     {"interruption_fd", mod_fd, METH_NOARGS, mod_fd_doc},
     PRIVATE("_until_all_are_asked", mod_until_all_are_asked, METH_NOARGS, ""),
     PRIVATE("_begin_shutdown", mod_begin_shutdown, METH_VARARGS,
-            ", reason, origin, and_late_threads"),
+            ", reason, origin, and_late_threads, once"),
     PRIVATE("_ask", mod_ask_in_shutdown, METH_VARARGS, ", thread, reason, origin"),
     PRIVATE("_take_back", mod_take_back, METH_VARARGS, ", thread, origin, also_who_polls"),
     PRIVATE("_end_shutdown", mod_end_shutdown, METH_NOARGS, ""),
