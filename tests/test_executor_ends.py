@@ -316,6 +316,37 @@ def test_a_worker_that_forks_and_returns_ends_in_the_child():  # S18
     )
 
 
+def test_a_worker_that_forks_ends_in_the_child_whatever_others_held_then():  # S18
+    expect_script(
+        """
+        import os, threading
+        from concurrent.futures import _base
+        from interruption import ThreadPoolExecutor
+
+        begun, go, has_forked = (threading.Event() for _ in range(3))
+        os.register_at_fork(after_in_parent=has_forked.set)
+
+        def fork():
+            begun.set()
+            go.wait()
+            return os.fork()
+
+        with ThreadPoolExecutor(1) as executor:
+            future = executor.submit(fork)
+            begun.wait()
+            (worker,) = executor._threads
+            waiter = _base._AsCompletedWaiter()     # of as_completed()
+            future._waiters.append(waiter)
+            # As result(), as_completed() and shutdown() have them, each for a moment.
+            with future._condition, waiter.lock, worker.ended._cond:
+                go.set()
+                has_forked.wait()
+            assert os.waitpid(future.result(), 0)[1] == 0
+            assert waiter.finished_futures == [future]
+        """
+    )
+
+
 def test_a_worker_that_forks_takes_no_task_of_an_executor_that_was_dropped():  # S18
     expect_script(
         """

@@ -196,6 +196,12 @@ class _Worker(threading.Thread):
         self.future: Future[Any] | None = None  # of the task that it is at; read by others
         self.ended = threading.Event()
 
+    def forget_others(self) -> None:
+        """It has forked, and is in the child: what others held of its locks stays held for ever."""
+        self.ended = threading.Event()
+        if self.future is not None:
+            self.future.forget_others()
+
     def run(self) -> None:
         """Initialize, and run tasks."""
         try:
@@ -495,6 +501,9 @@ def _forget_workers() -> None:
             executor._shutdown_lock = threading.Lock()
             executor._threads = set()
             executor._pool = _Pool(executor, pool.context)
+    worker = threading.current_thread()
+    if isinstance(worker, _Worker):
+        worker.forget_others()
 
 
 os.register_at_fork(after_in_child=_forget_workers)

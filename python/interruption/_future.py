@@ -8,6 +8,7 @@ nobody.
 
 import concurrent.futures
 import sys
+import threading
 from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -72,6 +73,11 @@ class Future(concurrent.futures.Future[_Result]):
                 if awaited.cancelled() and awaited.get_loop() is loop:
                     return True
         return False
+
+    def forget_others(self) -> None:
+        """In the child of a fork: nobody waits for it, or has its lock."""
+        self._condition = threading.Condition()
+        self._waiters = []
 
     def _is_done(self) -> bool:
         """As ``done()``, without the lock, which somebody may have left taken."""
