@@ -29,7 +29,6 @@ extern mod_family mod_tls_sections; /* what must not see what that does: net/tls
                                        Has to be found before the one above */
 
 extern mod_family mod_child_waits; /* os.waitpid and its like: process/children.c */
-extern mod_family mod_signals;     /* Linux: signal.sigwait and its like: process/signals.c */
 extern mod_family mod_greenlets;   /* greenlets' switches: greenlets.c */
 
 #endif
