@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -100,6 +101,44 @@ def test_others_write_while_one_waits_to_read() -> None:  # S10
             reader.until_blocked()
             far.sendall(far.recv(100))
             assert reader.finish() == (b"%06d" % number, 1)
+
+
+def test_who_reads_outside_does_not_see_a_section() -> None:  # S30
+    """It was told SSLWantReadError, with a timeout, of another thread's writes in a region."""
+    near, far = connected()
+    count = scaled(200_000)
+    before = sys.getswitchinterval()
+
+    def read(one: Any) -> int:
+        received = 0
+        while received < count:
+            received += len(one.recv(1000))
+        return received
+
+    def write(one: Any) -> None:
+        for _ in range(count):
+            one.send(b"x")
+
+    def write_in_region(_: Started) -> None:
+        with waits:
+            write(near)
+
+    with closing(near, far):
+        near.settimeout(PATIENCE)
+        with waits:
+            pass  # the calls are interposed from now on
+        sys.setswitchinterval(1e-5)
+        try:
+            reader = Started(lambda started: (started.ready.set(), read(near))).until_blocked()
+            others = [
+                Started(write_in_region),
+                Started(lambda _: write(far)),
+                Started(lambda _: read(far)),
+            ]
+            for other in (reader, *others):
+                other.finish()
+        finally:
+            sys.setswitchinterval(before)
 
 
 WHERE = ["inside", "outside"]

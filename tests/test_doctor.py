@@ -18,7 +18,7 @@ from interruption._cli.doctor import Patient
 from support import PATIENCE, run_python
 
 # Families that nothing waits in: there is nothing to be woken from.
-NO_WAITS = {"imports", "timeouts of TLS"}
+NO_WAITS = {"imports"}
 
 
 def doctor(*arguments, folder=None):

@@ -64,7 +64,6 @@ static entry all_families[] = {
     {.family = &mod_select},
     {.family = &mod_poll},
     {.family = &mod_epoll},
-    {.family = &mod_tls_sections},
     {.family = &mod_tls},
     {.family = &mod_greenlets},
 };

@@ -21,14 +21,15 @@ extern mod_family mod_select;      /* io/select.c, and: */
 extern mod_family mod_poll;
 extern mod_family mod_epoll;
 
-extern mod_family mod_sockets;      /* bytes: net/sockets.c */
-extern mod_family mod_messages;     /* with addresses and ancillary data: net/messages.c */
-extern mod_family mod_connections;  /* accept, connect: net/connections.c */
-extern mod_family mod_tls;          /* _ssl._SSLSocket: net/tls.c */
-extern mod_family mod_tls_sections; /* what must not see what that does: net/tls_section.c.
-                                       Has to be found before the one above */
+extern mod_family mod_sockets;     /* bytes: net/sockets.c */
+extern mod_family mod_messages;    /* with addresses and ancillary data: net/messages.c */
+extern mod_family mod_connections; /* accept, connect: net/connections.c */
+extern mod_family mod_tls;         /* _ssl._SSLSocket: net/tls.c */
 
 extern mod_family mod_child_waits; /* os.waitpid and its like: process/children.c */
 extern mod_family mod_greenlets;   /* greenlets' switches: greenlets.c */
+
+/* In the child of a fork: other threads' calls are not there. */
+void mod_tls_forget_calls(void);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * What _ssl does on a blocking socket, one call or many of the system, cannot be told
  * beforehand: a record comes in parts, some are not for the program, a handshake goes to and fro.
- * So the original is called in a non-blocking section (tls_section.h), and where it would wait we
- * wait, and call it again with the same arguments, as OpenSSL wants it. The socket's timeout is for
- * all of it.
+ * So the original is called in a non-blocking section: the socket's timeout is 0 there and its
+ * descriptor non-blocking, and _ssl raises SSLWantReadError or SSLWantWriteError where it would
+ * wait. Then we wait, and call it again with the same arguments, as OpenSSL wants it. The socket's
+ * timeout is for all of it.
  *
  * A read that was interrupted has lost nothing: the parts are kept by OpenSSL for the next one. A
  * write waits for room before it begins; interrupted then, nothing was written. After a write
@@ -11,17 +12,271 @@
  * with the same data: the connection is good for being closed. A handshake and a shutdown may be
  * called again.
  *
- * Threads outside of regions that come to a socket which others have sections of do likewise,
- * though nobody interrupts them.
+ * A section has an owner, who is alone in OpenSSL. That is not made for two at a time in one
+ * object; CPython lets them, and gets errors of it at times. Whoever comes first to an object
+ * (_ssl._SSLSocket) decides how its calls are made until nobody is in one: a thread in a region, in
+ * sections, and others that come do likewise, though nobody interrupts those outside of regions;
+ * any other, as CPython makes them, and they may block in OpenSSL, so nobody has a section
+ * meanwhile. A call that was under way when calls were interposed is not known here: one without a
+ * timeout goes round and round in a section.
  */
 #include "blocking/interposed.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
 
 #include "cpython/compat.h"
-#include "blocking/net/tls_section.h"
 #include "blocking/wait.h"
+#include "interpose/originals.h"
+
+enum {
+    BUCKETS = 64,         /* a power of 2 */
+    FIRST_SLEEP = 20000,  /* ns */
+    LAST_SLEEP = 1000000, /* ns */
+    PATIENCE = 1000000000 /* ns; no section takes so long, but for callbacks of Python's */
+};
+
+/* The socket. --------------------------------------------------------------------------------- */
+
+/* How a socket begins, as in Modules/socketmodule.h. Its timeout is changed in place: settimeout()
+   lets go of the GIL, which may take long to come back, and so others would see it half changed. */
+typedef struct {
+    PyObject_HEAD int fd; /* -1: it is closed */
+    int family, type, protocol;
+    PyObject *(*fail)(void);
+    int64_t timeout; /* ns; below 0: there is none, 0: not to wait */
+} tls_socket;
+
+/* _socket.socket: a reference, for as long as the process lives. Written by find_socket_type before
+   anything is interposed. */
+static PyTypeObject *socket_type;
+
+/* Is that what a socket looks like? As one does that has not been opened yet. */
+static bool
+find_socket_type(void)
+{
+    PyTypeObject *type = mod_find_type(&(mod_row){"_socket", "socket", NULL, NULL, false});
+    if (type == NULL) {
+        return false;
+    }
+    PyObject *made = PyObject_CallMethod((PyObject *)type, "__new__", "O", type);
+    const tls_socket *new = (const tls_socket *)made;
+    if (made != NULL && type->tp_basicsize >= (Py_ssize_t)sizeof(*new) && new->fd == -1 &&
+        new->timeout == -INT64_C(1000000000)) {
+        Py_XSETREF(socket_type, (PyTypeObject *)Py_NewRef(type));
+    }
+    else if (made != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a socket's timeout is not found");
+    }
+    Py_XDECREF(made);
+    Py_DECREF(type);
+    return !PyErr_Occurred();
+}
+
+/* Relaxed: CPython's own accesses are plain. */
+static int
+descriptor_now(const tls_socket *socket)
+{
+    return __atomic_load_n(&socket->fd, __ATOMIC_RELAXED);
+}
+
+static int64_t
+timeout_now(const tls_socket *socket)
+{
+    return __atomic_load_n(&socket->timeout, __ATOMIC_RELAXED);
+}
+
+static void
+set_timeout_now(tls_socket *socket, int64_t timeout)
+{
+    __atomic_store_n(&socket->timeout, timeout, __ATOMIC_RELAXED);
+}
+
+/* The descriptor cannot be closed meanwhile with a GIL, as the socket forgets it before it closes
+   it and lets go of the GIL. */
+static void
+set_blocking(const tls_socket *socket, bool blocking)
+{
+    int fd = descriptor_now(socket), non_blocking = !blocking;
+    if (fd >= 0) {
+        (void)ioctl(fd, FIONBIO, &non_blocking);
+    }
+}
+
+/* The calls of one object. -------------------------------------------------------------------- */
+
+/* What is known of one object while there are calls of it. */
+typedef struct tls_calls {
+    struct tls_calls *next; /* guarded by the mutex */
+    PyObject *object;       /* constant; held by those who call */
+    unsigned users;         /* guarded by the mutex */
+    unsigned readers;       /* guarded by the mutex: those of them who read */
+    unsigned long owner;    /* guarded by the mutex: who is in a section, or 0 */
+    tls_socket *socket;     /* guarded by the mutex: while there is an owner, its */
+    int64_t timeout;        /* guarded by the mutex: that the socket has otherwise */
+    bool sections;          /* constant: how the calls are made */
+} tls_calls;
+
+/* By the object's address; guarded by the mutex. */
+static tls_calls *tls_buckets[BUCKETS];
+
+/* Under the mutex. The link to the object's, or to the NULL at the end. */
+static tls_calls **
+find_calls(PyObject *object)
+{
+    tls_calls **link = &tls_buckets[(uintptr_t)object / 64 % BUCKETS];
+    while (*link != NULL && (*link)->object != object) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static tls_calls *
+enter_calls(PyObject *object, bool reads, bool in_sections, bool *others_read)
+{
+    mod_mutex_lock(&mod_mutexes.tls);
+    tls_calls **link = find_calls(object);
+    if (*link == NULL) {
+        *link = PyMem_RawMalloc(sizeof(**link));
+        if (*link != NULL) {
+            **link = (tls_calls){.object = object, .sections = in_sections};
+        }
+    }
+    tls_calls *calls = *link;
+    if (calls != NULL) {
+        *others_read = calls->readers > 0;
+        calls->users++;
+        calls->readers += reads;
+    }
+    mod_mutex_unlock(&mod_mutexes.tls);
+    return calls;
+}
+
+static void
+leave_calls(tls_calls *calls, bool reads)
+{
+    mod_mutex_lock(&mod_mutexes.tls);
+    calls->readers -= reads;
+    bool last = --calls->users == 0;
+    tls_calls **link = find_calls(calls->object);
+    if (last && *link == calls) { /* not in the child of a fork that was made in it */
+        *link = calls->next;
+    }
+    mod_mutex_unlock(&mod_mutexes.tls);
+    if (last) {
+        PyMem_RawFree(calls);
+    }
+}
+
+/* Sections. ----------------------------------------------------------------------------------- */
+
+/* Under the mutex. */
+static void
+open_section(tls_calls *calls, tls_socket *socket, unsigned long self)
+{
+    int64_t timeout = timeout_now(socket);
+    if (calls->owner == 0 || timeout != 0) { /* else it is taken over as it is */
+        calls->timeout = timeout;
+        set_timeout_now(socket, 0);
+        if (timeout < 0) {
+            set_blocking(socket, false);
+        }
+    }
+    calls->socket = socket;
+    calls->owner = self;
+}
+
+/* Under the mutex. */
+static void
+close_section(tls_calls *calls)
+{
+    calls->owner = 0;
+    if (timeout_now(calls->socket) != 0) {
+        return; /* somebody has set it meanwhile */
+    }
+    set_timeout_now(calls->socket, calls->timeout);
+    if (calls->timeout < 0) {
+        set_blocking(calls->socket, true);
+    }
+}
+
+/* The timeout that it has outside of sections. */
+static int64_t
+timeout_outside(PyObject *object, const tls_socket *socket)
+{
+    mod_mutex_lock(&mod_mutexes.tls);
+    const tls_calls *calls = *find_calls(object);
+    int64_t timeout = timeout_now(socket);
+    if (timeout == 0 && calls != NULL && calls->owner != 0) {
+        timeout = calls->timeout;
+    }
+    mod_mutex_unlock(&mod_mutexes.tls);
+    return timeout;
+}
+
+/* Who was in one: 0, nobody. It is ours now if so, or if we have waited too long. */
+static unsigned long
+try_to_open(tls_calls *calls, tls_socket *socket, unsigned long self, bool too_long)
+{
+    mod_mutex_lock(&mod_mutexes.tls);
+    unsigned long owner = calls->owner;
+    if (owner == 0 || (too_long && owner != self)) {
+        open_section(calls, socket, self);
+        owner = 0;
+    }
+    mod_mutex_unlock(&mod_mutexes.tls);
+    return owner;
+}
+
+static bool
+begin_section(tls_calls *calls, tls_socket *socket)
+{
+    unsigned long self = PyThread_get_thread_ident();
+    long slept = 0, duration = FIRST_SLEEP;
+    for (;;) {
+        unsigned long owner = try_to_open(calls, socket, self, slept >= PATIENCE);
+        if (owner == 0 || owner == self) {
+            return owner == 0;
+        }
+        struct timespec time = {.tv_nsec = duration};
+        Py_BEGIN_ALLOW_THREADS(void)
+        nanosleep(&time, NULL);
+        Py_END_ALLOW_THREADS
+        slept += duration;
+        duration = duration < LAST_SLEEP / 2 ? 2 * duration : LAST_SLEEP;
+    }
+}
+
+static void
+end_section(tls_calls *calls)
+{
+    mod_mutex_lock(&mod_mutexes.tls);
+    if (calls->owner == PyThread_get_thread_ident()) {
+        close_section(calls);
+    }
+    mod_mutex_unlock(&mod_mutexes.tls);
+}
+
+/* The other threads are not there; one that has forked in a signal handler finds its section
+   closed, and leaves its call. What the others had is lost. Whether a descriptor blocks is the
+   parent's, who shares it. */
+void
+mod_tls_forget_calls(void)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (tls_calls *of = tls_buckets[i]; of != NULL; of = of->next) {
+            if (of->owner != 0 && timeout_now(of->socket) == 0) {
+                set_timeout_now(of->socket, of->timeout);
+            }
+            of->owner = 0;
+        }
+        tls_buckets[i] = NULL;
+    }
+}
+
+/* What must not see them. --------------------------------------------------------------------- */
 
 /* What differs between the calls. */
 typedef struct {
@@ -34,13 +289,12 @@ typedef struct {
 typedef struct {
     const mod_call *call;
     const operation *what;
-    PyObject *socket; /* a reference */
+    tls_socket *socket; /* a reference */
     int fd;
-    mod_tls_calls *calls;
+    tls_calls *calls;
     bool others_read;        /* when it joined them */
     bool has_begun;          /* to wait */
     bool may_be_interrupted; /* when it has begun */
-    bool has_timeout;
     itr_deadline deadline;
     mod_waiting waiting;
 } tls_call;
@@ -62,12 +316,12 @@ wanted_by(const PyObject *result)
 
 /* The socket of an _SSLSocket: its owner, if that is an ssl.SSLSocket. NULL: another shape, or none
    (ssl.SSLObject never waits). */
-static PyObject *
+static tls_socket *
 socket_of(PyObject *self)
 {
     PyObject *owner = PyObject_GetAttrString(self, "owner");
     PyObject *back = NULL;
-    if (owner != NULL && mod_tls_is_socket(owner)) {
+    if (owner != NULL && PyObject_TypeCheck(owner, socket_type)) {
         back = PyObject_GetAttrString(owner, "_sslobj");
     }
     Py_XDECREF(back);
@@ -75,7 +329,7 @@ socket_of(PyObject *self)
     if (back != self) {
         Py_CLEAR(owner);
     }
-    return owner;
+    return (tls_socket *)owner;
 }
 
 /* False: it never waits, or we do not know it; that is the original's. */
@@ -87,14 +341,13 @@ begin_tls_call(tls_call *of, const mod_call *call, const operation *what)
     if (of->socket == NULL) {
         return false;
     }
-    int64_t timeout = mod_tls_timeout(of->socket);
-    of->fd = mod_tls_descriptor(of->socket);
+    int64_t timeout = timeout_outside(call->self, of->socket);
+    of->fd = descriptor_now(of->socket);
     if (timeout == 0 || of->fd < 0) {
         Py_CLEAR(of->socket);
         return false;
     }
-    of->has_timeout = timeout > 0;
-    if (of->has_timeout) {
+    if (timeout > 0) {
         of->deadline = itr_deadline_after(timeout);
     }
     return true;
@@ -104,11 +357,11 @@ begin_tls_call(tls_call *of, const mod_call *call, const operation *what)
 static PyObject *
 call_in_section(const tls_call *of)
 {
-    bool ours = mod_tls_begin_section(of->calls, of->socket);
+    bool ours = begin_section(of->calls, of->socket);
     PyObject *result = mod_call_original(of->call);
     if (ours) {
         mod_raised raised = mod_put_aside();
-        mod_tls_end_section(of->calls);
+        end_section(of->calls);
         mod_put_back(raised);
     }
     return result;
@@ -150,7 +403,7 @@ wait_for_tls(tls_call *of, short events)
         fail_late(of, events);
     }
     /* OpenSSL would go on using the number. */
-    if (status > 0 && mod_tls_descriptor(of->socket) != of->fd) {
+    if (status > 0 && descriptor_now(of->socket) != of->fd) {
         errno = EBADF;
         (void)PyErr_SetFromErrno(PyExc_OSError);
         status = -1;
@@ -206,19 +459,13 @@ wanted_before(const tls_call *of)
 }
 
 static bool
-join_tls_call(tls_call *of)
+join_calls(tls_call *of)
 {
-    of->calls = mod_tls_enter(of->call->self, of->what->takes, true, &of->others_read);
+    of->calls = enter_calls(of->call->self, of->what->takes, true, &of->others_read);
     if (of->calls == NULL) {
         (void)PyErr_NoMemory();
     }
     return of->calls != NULL;
-}
-
-static void
-leave_tls_call(const tls_call *of)
-{
-    mod_tls_leave(of->calls, of->what->takes);
 }
 
 /* Join when it can go on. Where others are in OpenSSL as CPython makes their calls, that is when it
@@ -229,14 +476,14 @@ static bool
 join_when_ready(tls_call *of)
 {
     int64_t slice = 0;
-    for (unsigned tries = of->what->takes ? 3 : 0; join_tls_call(of); tries -= tries > 0) {
+    for (unsigned tries = of->what->takes ? 3 : 0; join_calls(of); tries -= tries > 0) {
         bool in_sections = of->calls->sections;
         short events = in_sections ? 0 : wanted_before(of);
         bool gives_way = !in_sections && of->what->takes && (of->others_read || tries > 0);
         if ((events == 0 && !gives_way) || !may_be_interrupted(of)) {
             return true;
         }
-        leave_tls_call(of); /* so as not to be one of the users */
+        leave_calls(of->calls, of->what->takes); /* so as not to be one of the users */
         if ((events != 0 && !wait_for_tls(of, events)) ||
             (gives_way && mod_wait_slice(&of->waiting, &slice, ITR_NEVER) < 0)) {
             break;
@@ -259,13 +506,10 @@ call_inside(const mod_call *call, const operation *what)
         return NULL;
     }
     PyObject *result = NULL;
-    /* With a timeout nobody blocks in OpenSSL, the descriptor being non-blocking: then ours may be
-       in sections beside others, as well as those are there beside each other. */
-    if (of.has_timeout ? join_tls_call(&of) : join_when_ready(&of)) {
-        result = of.calls->sections || of.has_timeout
-                     ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
-                     : mod_call_original(call);
-        leave_tls_call(&of);
+    if (join_when_ready(&of)) {
+        result = of.calls->sections ? try_until_done(&of, needs_room(&of) ? POLLOUT : 0)
+                                    : mod_call_original(call);
+        leave_calls(of.calls, what->takes);
     }
     Py_DECREF(of.socket);
     return result;
@@ -276,7 +520,7 @@ static PyObject *
 call_outside(const mod_call *call, const operation *what)
 {
     bool others_read;
-    mod_tls_calls *calls = mod_tls_enter(call->self, what->takes, false, &others_read);
+    tls_calls *calls = enter_calls(call->self, what->takes, false, &others_read);
     if (calls == NULL) {
         return PyErr_NoMemory();
     }
@@ -291,7 +535,7 @@ call_outside(const mod_call *call, const operation *what)
         result = try_until_done(&of, 0);
         Py_DECREF(of.socket);
     }
-    mod_tls_leave(calls, what->takes);
+    leave_calls(calls, what->takes);
     return result;
 }
 
@@ -346,14 +590,4 @@ static const mod_row tls_rows[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
-static bool
-find_sections(void)
-{
-    if (!mod_tls_sections_work()) {
-        PyErr_SetString(PyExc_RuntimeError, "a socket's timeout is not found");
-        return false;
-    }
-    return true;
-}
-
-mod_family mod_tls = {.name = "TLS", .rows = tls_rows, .check = find_sections};
+mod_family mod_tls = {.name = "TLS", .rows = tls_rows, .check = find_socket_type};
