@@ -512,31 +512,15 @@ mod_get_item(PyObject *dict, PyObject *key, PyObject **item)
 }
 #endif
 
-/* The dictionary of a type: a new reference, or NULL. */
-static PyObject *
-type_dict(PyTypeObject *type)
-{
-#if PY_VERSION_HEX >= 0x030C0000 /* gh-105227: built-in types have one an interpreter */
-    return PyType_GetDict(type);
-#else
-    return Py_XNewRef(type->tp_dict);
-#endif
-}
-
 PyObject *
 mod_find_in_class(PyTypeObject *type, const char *name)
 {
     PyObject *key = PyUnicode_InternFromString(name);
-    PyObject *mro = key == NULL ? NULL : Py_XNewRef(type->tp_mro);
-    PyObject *found = NULL;
-    for (Py_ssize_t i = 0; mro != NULL && found == NULL && i < PyTuple_GET_SIZE(mro); i++) {
-        PyObject *dict = type_dict((PyTypeObject *)PyTuple_GET_ITEM(mro, i));
-        if (dict != NULL) {
-            (void)mod_get_item(dict, key, &found);
-            Py_DECREF(dict);
-        }
-    }
-    Py_XDECREF(mro);
+#if PY_VERSION_HEX >= 0x030D0000 /* gh-106004: it returns a new reference */
+    PyObject *found = key == NULL ? NULL : _PyType_LookupRef(type, key);
+#else
+    PyObject *found = key == NULL ? NULL : Py_XNewRef(_PyType_Lookup(type, key));
+#endif
     Py_XDECREF(key);
     PyErr_Clear();
     return found;

@@ -372,43 +372,24 @@ read_ranges(mod_bytecode *bytecode, const uint8_t *from, const uint8_t *end)
     return 1;
 }
 
-/* A signed number of the line table: six bits a byte, the least significant first, the sign last.
- */
+/* -1: no memory. */
 static int
-read_line_delta(const uint8_t *from, const uint8_t *end)
+read_lines(mod_bytecode *bytecode, PyCodeObject *code)
 {
-    unsigned value = 0;
-    for (int shift = 0; from != end && shift < 30; shift += 6) {
-        value |= (unsigned)(*from & 0x3F) << shift;
-        if ((*from++ & 0x40) == 0) {
-            break;
+    PyObject *ranges = PyObject_CallMethod((PyObject *)code, "co_lines", NULL), *range;
+    for (int i = 0; ranges != NULL && (range = PyIter_Next(ranges)) != NULL;) {
+        long end = PyLong_AsLong(PyTuple_GET_ITEM(range, 1)); /* in bytes */
+        PyObject *line = PyTuple_GET_ITEM(range, 2);
+        int number = line == Py_None ? -1 : (int)PyLong_AsLong(line);
+        for (; i < bytecode->count && 2 * bytecode->instructions[i].unit < end; i++) {
+            bytecode->instructions[i].line = number;
         }
+        Py_DECREF(range);
     }
-    return (value & 1) != 0 ? -(int)(value >> 1) : (int)(value >> 1);
-}
-
-/* The line table: each entry begins with a byte that has its high bit set; what its kind is and how
- * many units it is for are in there. */
-static void
-read_lines(mod_bytecode *bytecode, int line, const uint8_t *from, const uint8_t *end)
-{
-    for (int unit = 0, i = 0; from != end;) {
-        int kind = *from >> 3 & 15;
-        unit += (*from & 7) + 1;
-        from++;
-        if (kind == 13 || kind == 14) {
-            line += read_line_delta(from, end);
-        }
-        else if (kind >= 10 && kind <= 12) {
-            line += kind - 10;
-        }
-        for (; i < bytecode->count && bytecode->instructions[i].unit < unit; i++) {
-            bytecode->instructions[i].line = kind == 15 || line < 0 ? -1 : line;
-        }
-        while (from != end && (*from & 0x80) == 0) {
-            from++;
-        }
-    }
+    Py_XDECREF(ranges);
+    bool failed = PyErr_Occurred() != NULL;
+    PyErr_Clear();
+    return failed ? -1 : 1;
 }
 
 static int
@@ -431,9 +412,7 @@ read_bytes_of_code(mod_bytecode *bytecode, PyCodeObject *code, PyObject *bytes)
         !read_ranges(bytecode, table, table + table_size)) {
         return 0;
     }
-    const uint8_t *lines = (const uint8_t *)PyBytes_AS_STRING(code->co_linetable);
-    read_lines(bytecode, code->co_firstlineno, lines, lines + PyBytes_GET_SIZE(code->co_linetable));
-    return 1;
+    return read_lines(bytecode, code);
 }
 
 typedef struct {
