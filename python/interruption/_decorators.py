@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
-from ._interruption import allow_interruption, defer_interruption
+from ._interruption import defer_interruption
 
 _Function = TypeVar("_Function")
 _Region = AbstractContextManager[Any, bool | None]
@@ -171,23 +171,3 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> Any:
         return generator.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
-
-
-# Regions and shields as objects. ------------------------------------------------------------------
-
-
-def configured(async_interrupt: bool, io_interrupt: bool, /) -> _Region:  # noqa: FBT001
-    """A region with these options: what one is pickled and copied by."""
-    return allow_interruption(async_interrupt=async_interrupt, io_interrupt=io_interrupt)
-
-
-def signature_of(region: _Region) -> inspect.Signature:
-    """How it is called."""
-    parameter = inspect.Parameter
-    options = () if region is defer_interruption else ("async_interrupt", "io_interrupt")
-    return inspect.Signature(
-        [
-            parameter("function", parameter.POSITIONAL_ONLY, default=None),
-            *(parameter(name, parameter.KEYWORD_ONLY, default=True) for name in options),
-        ]
-    )

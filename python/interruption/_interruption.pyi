@@ -39,7 +39,7 @@ class _AllowInterruption:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def __reduce__(self) -> str | tuple[Any, ...]: ...
+    def __reduce__(self) -> str: ...
     @property
     def __signature__(self) -> Signature: ...
     @overload
@@ -57,7 +57,7 @@ class _DeferInterruption:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def __reduce__(self) -> str | tuple[Any, ...]: ...
+    def __reduce__(self) -> str: ...
     @property
     def __signature__(self) -> Signature: ...
     @overload
@@ -151,6 +151,9 @@ _magic_number: int
 _refused: str | None
 
 allow_interruption: _AllowInterruption
+_allow_waits: _AllowInterruption
+_allow_statements: _AllowInterruption
+_allow_neither: _AllowInterruption
 _allow_in_program: _AllowInterruption
 defer_interruption: _DeferInterruption
 

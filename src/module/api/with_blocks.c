@@ -23,7 +23,23 @@
 
 typedef struct {
     PyObject_HEAD uint8_t kind; /* MOD_BLOCK_... */
+    uint8_t number;             /* in all_blocks */
 } block;
+
+/* All that there are. `_arguments.py` finds by its options the one that a call is to return. */
+static const struct {
+    const char *name; /* in the module */
+    const char *repr;
+    uint8_t kind;
+} all_blocks[] = {
+    {"allow_interruption", "allow_interruption", 0},
+    {"_allow_waits", "allow_interruption(async_interrupt=False)", MOD_BLOCK_NO_STATEMENTS},
+    {"_allow_statements", "allow_interruption(io_interrupt=False)", MOD_BLOCK_NO_WAITS},
+    {"_allow_neither", "allow_interruption(async_interrupt=False, io_interrupt=False)",
+     MOD_BLOCK_NO_STATEMENTS | MOD_BLOCK_NO_WAITS},
+    {"_allow_in_program", "_allow_in_program", MOD_BLOCK_PROGRAM},
+    {"defer_interruption", "defer_interruption", MOD_BLOCK_SHIELD},
+};
 
 static mod_state *
 state_of(PyObject *self)
@@ -229,142 +245,43 @@ block_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 /* Options, decorating. ------------------------------------------------------------------------ */
 
-/* What the Python part has, by its name. */
+/* Call the Python part of that name with the block, and what else is not NULL. */
 static PyObject *
-in_python(const char *name)
+in_python(const char *name, PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *decorators = PyImport_ImportModule("interruption._decorators");
-    PyObject *found = decorators == NULL ? NULL : PyObject_GetAttrString(decorators, name);
-    Py_XDECREF(decorators);
-    return found;
-}
-
-static PyObject *
-decorate(PyObject *self, PyObject *function)
-{
-    PyObject *decorator = in_python("decorate");
-    PyObject *decorated =
-        decorator == NULL ? NULL : PyObject_CallFunctionObjArgs(decorator, self, function, NULL);
-    Py_XDECREF(decorator);
-    return decorated;
-}
-
-/* Called with one thing, it decorates that. 1, 0 if it was called with options, -1 with TypeError
-   set. */
-static int
-is_decorating(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    Py_ssize_t given = PyTuple_GET_SIZE(args);
-    if (given == 0) {
-        return 0;
-    }
-    if (given > 1 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) {
-        PyErr_Format(PyExc_TypeError, "%R takes either one function to decorate or options by name",
-                     self);
-        return -1;
-    }
-    return 1;
-}
-
-/* An option: True or False, for PyArg_Parse. */
-static int
-flag(PyObject *given, void *option)
-{
-    if (!PyBool_Check(given)) {
-        PyErr_Format(PyExc_TypeError, "an option is True or False, not %R", given);
-        return 0;
-    }
-    *(int *)option = given == Py_True;
-    return 1;
+    PyObject *module = mod_module_of_ours("interruption._arguments");
+    PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    PyObject *result =
+        function == NULL ? NULL : PyObject_CallFunctionObjArgs(function, self, args, kwargs, NULL);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    return result;
 }
 
 static PyObject *
-allow_call(PyObject *self, PyObject *args, PyObject *kwargs)
+block_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"async_interrupt", "io_interrupt", NULL};
-    int decorating = is_decorating(self, args, kwargs);
-    if (decorating != 0) {
-        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
-    }
-    const block *from = (block *)self;
-    int statements = !(from->kind & MOD_BLOCK_NO_STATEMENTS);
-    int waits = !(from->kind & MOD_BLOCK_NO_WAITS);
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O&O&:allow_interruption", names, flag,
-                                     &statements, flag, &waits)) {
-        return NULL;
-    }
-    uint8_t kind =
-        (uint8_t)((statements ? 0 : MOD_BLOCK_NO_STATEMENTS) | (waits ? 0 : MOD_BLOCK_NO_WAITS));
-    if (kind == from->kind) {
-        return Py_NewRef(self);
-    }
-    if (kind == 0) {
-        return PyObject_GetAttrString(state_of(self)->module, "allow_interruption");
-    }
-    block *made = PyObject_New(block, Py_TYPE(self));
-    if (made != NULL) {
-        made->kind = kind;
-    }
-    return (PyObject *)made;
-}
-
-static PyObject *
-defer_call(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {NULL};
-    int decorating = is_decorating(self, args, kwargs);
-    if (decorating != 0) {
-        return decorating < 0 ? NULL : decorate(self, PyTuple_GET_ITEM(args, 0));
-    }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":defer_interruption", names)) {
-        return NULL;
-    }
-    return Py_NewRef(self);
+    return in_python("call_block", self, args, kwargs);
 }
 
 static PyObject *
 block_repr(PyObject *self)
 {
-    const block *of = (block *)self;
-    if (of->kind & MOD_BLOCK_SHIELD) {
-        return PyUnicode_FromString("defer_interruption");
-    }
-    if (of->kind == 0) {
-        return PyUnicode_FromString("allow_interruption");
-    }
-    if (of->kind & MOD_BLOCK_PROGRAM) {
-        return PyUnicode_FromString("_allow_in_program");
-    }
-    bool no_statements = of->kind & MOD_BLOCK_NO_STATEMENTS;
-    bool no_waits = of->kind & MOD_BLOCK_NO_WAITS;
-    return PyUnicode_FromFormat(
-        "allow_interruption(%s%s%s)", no_statements ? "async_interrupt=False" : "",
-        no_statements && no_waits ? ", " : "", no_waits ? "io_interrupt=False" : "");
+    return PyUnicode_FromString(all_blocks[((block *)self)->number].repr);
 }
 
-/* Pickled, and copied: the two objects by their names, others by their options. */
+/* Pickled, and copied, by its name. */
 static PyObject *
 block_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    uint8_t kind = ((block *)self)->kind;
-    if (kind == 0 || (kind & MOD_BLOCK_SHIELD)) {
-        return block_repr(self);
-    }
-    PyObject *maker = in_python("configured");
-    return maker == NULL
-               ? NULL
-               : Py_BuildValue("N(NN)", maker, PyBool_FromLong(!(kind & MOD_BLOCK_NO_STATEMENTS)),
-                               PyBool_FromLong(!(kind & MOD_BLOCK_NO_WAITS)));
+    return PyUnicode_FromString(all_blocks[((block *)self)->number].name);
 }
 
 /* What inspect.signature() finds. */
 static PyObject *
 block_signature(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *maker = in_python("signature_of");
-    PyObject *signature = maker == NULL ? NULL : PyObject_CallOneArg(maker, self);
-    Py_XDECREF(maker);
-    return signature;
+    return in_python("signature_of_block", self, NULL, NULL);
 }
 
 static void
@@ -480,57 +397,26 @@ static PyGetSetDef block_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot allow_slots[] = {
-    {Py_tp_doc, (void *)allow_doc},
-    {Py_tp_methods, block_methods},
-    {Py_tp_getset, block_getset},
-    {Py_tp_call, allow_call},
-    {Py_tp_repr, block_repr},
-    {Py_tp_dealloc, block_dealloc},
-    {0, NULL},
-};
-
-static PyType_Slot defer_slots[] = {
-    {Py_tp_doc, (void *)defer_doc},
-    {Py_tp_methods, block_methods},
-    {Py_tp_getset, block_getset},
-    {Py_tp_call, defer_call},
-    {Py_tp_repr, block_repr},
-    {Py_tp_dealloc, block_dealloc},
-    {0, NULL},
-};
-
-static PyType_Spec allow_spec = {
-    .name = "interruption._interruption._AllowInterruption",
-    .basicsize = sizeof(block),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = allow_slots,
-};
-
-static PyType_Spec defer_spec = {
-    .name = "interruption._interruption._DeferInterruption",
-    .basicsize = sizeof(block),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = defer_slots,
-};
-
-static int
-add_block(PyObject *module, PyTypeObject *type, const char *name, uint8_t kind)
-{
-    block *made = type == NULL ? NULL : PyObject_New(block, type);
-    if (made == NULL) {
-        return -1;
-    }
-    made->kind = kind;
-    int status = PyModule_AddObjectRef(module, name, (PyObject *)made);
-    Py_DECREF(made);
-    return status;
-}
-
+/* One of the types: a new reference, or NULL with an exception set. */
 static PyTypeObject *
-add_type(PyObject *module, PyType_Spec *spec)
+add_block_type(PyObject *module, const char *name, const char *doc)
 {
-    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)doc},
+        {Py_tp_methods, block_methods},
+        {Py_tp_getset, block_getset},
+        {Py_tp_call, block_call},
+        {Py_tp_repr, block_repr},
+        {Py_tp_dealloc, block_dealloc},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = name,
+        .basicsize = sizeof(block),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
     if (type != NULL && PyModule_AddType(module, type) < 0) {
         Py_CLEAR(type);
     }
@@ -540,12 +426,23 @@ add_type(PyObject *module, PyType_Spec *spec)
 int
 mod_with_blocks_init(PyObject *module)
 {
-    PyTypeObject *allow = add_type(module, &allow_spec);
-    PyTypeObject *defer = allow == NULL ? NULL : add_type(module, &defer_spec);
-    int status = -1;
-    if (defer != NULL && add_block(module, allow, "allow_interruption", 0) == 0 &&
-        add_block(module, allow, "_allow_in_program", MOD_BLOCK_PROGRAM) == 0) {
-        status = add_block(module, defer, "defer_interruption", MOD_BLOCK_SHIELD);
+    PyTypeObject *allow =
+        add_block_type(module, "interruption._interruption._AllowInterruption", allow_doc);
+    PyTypeObject *defer =
+        allow == NULL
+            ? NULL
+            : add_block_type(module, "interruption._interruption._DeferInterruption", defer_doc);
+    int status = defer == NULL ? -1 : 0;
+    for (size_t i = 0; status == 0 && i < sizeof(all_blocks) / sizeof(*all_blocks); i++) {
+        uint8_t kind = all_blocks[i].kind;
+        block *made = PyObject_New(block, kind & MOD_BLOCK_SHIELD ? defer : allow);
+        status = -1;
+        if (made != NULL) {
+            made->kind = kind;
+            made->number = (uint8_t)i;
+            status = PyModule_AddObjectRef(module, all_blocks[i].name, (PyObject *)made);
+            Py_DECREF(made);
+        }
     }
     Py_XDECREF(allow);
     Py_XDECREF(defer);
