@@ -2,8 +2,6 @@
    asked pays a thread-local load, a load and a branch. */
 #include "api/polling.h"
 
-#include <math.h>
-
 #include "api/scope_state.h"
 #include "cpython/seconds.h"
 #include "thread/current.h"
@@ -109,9 +107,7 @@ deadline_after(PyObject *timeout, itr_deadline *deadline)
     if (mod_seconds(timeout, "timeout", &seconds) < 0) {
         return -1;
     }
-    double nanoseconds = ceil(seconds * 1e9); /* up: a wait is never shorter than asked for */
-    *deadline =
-        nanoseconds >= (double)INT64_MAX ? ITR_NEVER : itr_deadline_after((int64_t)nanoseconds);
+    *deadline = itr_deadline_after(mod_nanoseconds_up(seconds)); /* never shorter than asked for */
     return 0;
 }
 

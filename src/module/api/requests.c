@@ -18,9 +18,7 @@ mod_check_request(mod_state *state, PyObject **exc_type, PyObject **reason)
     if (*reason == Py_None) {
         *reason = NULL;
     }
-    if (*reason != NULL && !PyUnicode_Check(*reason)) {
-        PyErr_Format(PyExc_TypeError, "reason must be a str or None, not %.200s",
-                     Py_TYPE(*reason)->tp_name);
+    if (*reason != NULL && mod_check_reason(*reason) < 0) {
         return -1;
     }
     if (*exc_type == (PyObject *)state->thread_exit) {

@@ -481,9 +481,8 @@ mod_scope_raise_asked(PyObject *self, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-/* Is the level open where the thread is, and has it not been stopped yet? */
-static bool
-is_in_force(mod_thread *thread, mod_level level)
+bool
+mod_scope_is_in_force(mod_thread *thread, mod_level level)
 {
     mod_view view;
     mod_view_level(thread->tstate, &thread->blocks, level, &view);
@@ -506,7 +505,7 @@ mod_scopes_in_force(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
         while (scopes != NULL && mod_next_level(thread->tstate, &thread->blocks, &level)) {
             PyObject *scope = mod_scope_of_level(thread->tstate, &thread->blocks, level);
             if (PyList_Append(all, scope) < 0 ||
-                (is_in_force(thread, level) && PyList_Append(scopes, scope) < 0)) {
+                (mod_scope_is_in_force(thread, level) && PyList_Append(scopes, scope) < 0)) {
                 Py_CLEAR(scopes);
             }
         }

@@ -5,7 +5,7 @@
 #ifndef MOD_SCOPE_H
 #define MOD_SCOPE_H
 
-#include "state.h"
+#include "thread/thread.h"
 
 /* Methods of all scopes. What they do: their docstrings in scope_types.c. */
 PyObject *mod_scope_enter(PyObject *self, PyObject *unused);
@@ -25,6 +25,9 @@ extern void (*mod_scope_entering)(void);
 /* _scopes(): is the calling thread shielded, and in which scopes is it, outermost first? First
    without those that a shield is inside of, or that have stopped it already; then all. */
 PyObject *mod_scopes_in_force(PyObject *module, PyObject *unused);
+
+/* Is the level open where the thread is, and has it not been stopped yet? */
+bool mod_scope_is_in_force(mod_thread *thread, mod_level level);
 
 /* The thread that watches deadlines could not be started, or there is no memory: returns -1, with
    an exception set. */

@@ -227,14 +227,7 @@ when_in_force(mod_thread *thread, mod_level level)
     mod_scope_lock(of);
     double when = mod_scope_is_limited(of) ? mod_scope_moment(of) : Py_HUGE_VAL;
     mod_scope_unlock(of);
-    if (isinf(when)) {
-        return when;
-    }
-    mod_view view;
-    mod_view_level(thread->tstate, &thread->blocks, level, &view);
-    uint32_t flags = mod_level_flags(&thread->blocks, thread->record, level);
-    bool over = (flags & ITR_REQUESTED) && !(flags & ITR_PENDING);
-    return view.shields > 0 || over ? Py_HUGE_VAL : when;
+    return isinf(when) || mod_scope_is_in_force(thread, level) ? when : Py_HUGE_VAL;
 }
 
 PyObject *

@@ -103,66 +103,59 @@ explain_decorating(PyObject *type, PyObject *given)
     return NULL;
 }
 
+/* With one thing by position, and perhaps `shield`: those that decorate have a limit. */
 static PyObject *
-timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+make_limit(mod_scope_kind kind, PyObject *type, PyObject *const *args, size_t nargsf,
+           PyObject *kwnames)
 {
-    double seconds;
-    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
-        return sort_arguments(type, args, nargsf, kwnames);
-    }
-    if (mod_seconds(args[0], "delay", &seconds) < 0) {
-        return explain_decorating(type, args[0]);
-    }
-    mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT);
-    if (made != NULL) {
-        made->delay = seconds;
-    }
-    return (PyObject *)made;
-}
-
-static PyObject *
-timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    double when;
-    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
-        return sort_arguments(type, args, nargsf, kwnames);
-    }
-    if (mod_moment_of(args[0], "when", &when) < 0) {
-        return explain_decorating(type, args[0]);
-    }
-    mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_TIMEOUT_AT);
-    if (made != NULL) {
-        mod_scope_set_deadline(made, when, mod_nanoseconds_up(when));
-    }
-    return (PyObject *)made;
-}
-
-static PyObject *
-move_on_after_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    double seconds;
+    bool at = kind == MOD_SCOPE_TIMEOUT_AT;
+    double limit;
     PyObject *shield = Py_False;
-    if (kwnames != NULL && PyTuple_GET_SIZE(kwnames) == 1 &&
+    if (kind == MOD_SCOPE_MOVE_ON && PyVectorcall_NARGS(nargsf) == 1 && kwnames != NULL &&
+        PyTuple_GET_SIZE(kwnames) == 1 &&
         PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "shield") == 0) {
-        shield = args[PyVectorcall_NARGS(nargsf)];
-        kwnames = PyVectorcall_NARGS(nargsf) == 1 ? NULL : kwnames;
+        shield = args[1];
+        kwnames = NULL;
     }
     if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
         return sort_arguments(type, args, nargsf, kwnames);
     }
-    if (mod_seconds(args[0], "delay", &seconds) < 0) {
+    if (at ? mod_moment_of(args[0], "when", &limit) : mod_seconds(args[0], "delay", &limit)) {
         return explain_decorating(type, args[0]);
     }
     if (!PyBool_Check(shield)) {
         PyErr_Format(PyExc_TypeError, "shield is True or False, not %R", shield);
         return NULL;
     }
-    mod_scope *made = make_scope((PyTypeObject *)type, MOD_SCOPE_MOVE_ON);
+    mod_scope *made = make_scope((PyTypeObject *)type, kind);
     if (made != NULL) {
-        made->delay = seconds;
         made->shield = shield == Py_True;
+        if (at) {
+            mod_scope_set_deadline(made, limit, mod_nanoseconds_up(limit));
+        }
+        else {
+            made->delay = limit;
+        }
     }
     return (PyObject *)made;
+}
+
+static PyObject *
+timeout_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return make_limit(MOD_SCOPE_TIMEOUT, type, args, nargsf, kwnames);
+}
+
+static PyObject *
+timeout_at_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return make_limit(MOD_SCOPE_TIMEOUT_AT, type, args, nargsf, kwnames);
+}
+
+static PyObject *
+move_on_after_new(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return make_limit(MOD_SCOPE_MOVE_ON, type, args, nargsf, kwnames);
 }
 
 static int

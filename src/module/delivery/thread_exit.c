@@ -33,8 +33,8 @@ base_args(PyObject *self)
     return ((PyBaseExceptionObject *)self)->args;
 }
 
-static int
-check_reason(PyObject *reason)
+int
+mod_check_reason(PyObject *reason)
 {
     if (reason != Py_None && !PyUnicode_Check(reason)) {
         PyErr_Format(PyExc_TypeError, "reason must be a str or None, not %.200s",
@@ -71,7 +71,7 @@ set_reason(PyObject *self, PyObject *reason, void *Py_UNUSED(closure))
     if (reason == NULL) {
         reason = Py_None;
     }
-    return check_reason(reason) < 0 ? -1 : set_args(self, reason);
+    return mod_check_reason(reason) < 0 ? -1 : set_args(self, reason);
 }
 
 static int
@@ -106,7 +106,7 @@ thread_exit_init(PyObject *self, PyObject *args, PyObject *kwargs)
     static char *names[] = {"reason", NULL};
     PyObject *reason = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:ThreadExit", names, &reason) ||
-        check_reason(reason) < 0 || set_args(self, reason) < 0) {
+        mod_check_reason(reason) < 0 || set_args(self, reason) < 0) {
         return -1;
     }
     return keep_threads_silent(atomic_load_explicit(&mod_state_now, memory_order_acquire));

@@ -23,6 +23,9 @@ PyObject *mod_raise(mod_state *state, PyObject *exc_type, PyObject *reason);
  */
 int mod_check_exc_type(PyObject *exc_type, PyObject *reason);
 
+/* A reason that a user has given: 0, or -1 with TypeError set if it is neither str nor None. */
+int mod_check_reason(PyObject *reason);
+
 /* _make_exception(exc_type, reason): what mod_raise raises. */
 PyObject *mod_make_exception(PyObject *module, PyObject *args);
 
