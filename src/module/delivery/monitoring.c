@@ -94,7 +94,7 @@ arm_code(const connection *to, mod_thread *thread, PyCodeObject *code, bool prot
     if (info == NULL) {
         return false;
     }
-    if (mod_armed_add(&thread->armed, code, &info->armed) && info->armed == 1) {
+    if (mod_armed_add(&thread->armed, code, &info->armed) && info->armed.sets == 1) {
         bool heads = mod_safepoints_have_eventless_loops(info->points);
         set_events(to, code, protected ? to->calls : heads ? to->heads : to->all);
     }
@@ -109,7 +109,7 @@ disarm_codes(const connection *to, mod_armed *armed)
     PyCodeObject *code;
     while ((code = mod_armed_next(armed)) != NULL) {
         mod_code *info = mod_code_known(code); /* since it was armed */
-        if (info->armed == 1 && to != NULL) {
+        if (info->armed.sets == 1 && to != NULL) {
             set_events(to, code, 0);
         }
         mod_armed_remove(armed, code, &info->armed);

@@ -8,10 +8,16 @@
 #include "safepoints/making.h"
 #include "safepoints/safepoints.h"
 
+/* Of the sets of armed code (armed.h) that it is in. Guarded by the mutex of thread.h. */
+typedef struct {
+    unsigned sets;   /* how many */
+    const void *one; /* of them, or NULL */
+} mod_armed_in;
+
 typedef struct {
     mod_safepoints *points; /* does not change */
     mod_maker maker;        /* the same */
-    unsigned armed;         /* guarded by the mutex of thread.h: see monitoring.c */
+    mod_armed_in armed;
 } mod_code;
 
 /* To be called while the module is being executed. -1 with an exception set. */

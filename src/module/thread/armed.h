@@ -13,30 +13,25 @@
 
 #include <stdbool.h>
 
-#include "state.h"
+#include "safepoints/code.h"
 
 typedef struct {
-    const void *key;     /* the code's address; NULL: the place is free */
-    PyObject *reference; /* a weak reference to it, or itself once it was taken out */
-} mod_armed_entry;
-
-typedef struct {
-    mod_armed_entry *entries; /* by the hash of the key, else in the next free place */
-    size_t count;             /* dead ones among them */
-    size_t capacity;          /* a power of two, more than `count`; or 0 */
-    size_t taken;             /* so many places were taken out, from the first one on */
+    PyObject **references; /* weak ones, or the code itself once it was taken out */
+    size_t count;          /* dead ones among them */
+    size_t capacity;
+    size_t taken; /* so many were taken out, from the first one on */
 } mod_armed;
 
-/* Attached, with no exception set. Adds one to the code's counter if the code was added. Returns
+/* Attached, with no exception set. Adds one to the code's sets if the code was added. Returns
    whether it was: false if it was in the set, or there is no memory. */
-bool mod_armed_add(mod_armed *set, PyCodeObject *code, unsigned *counter);
+bool mod_armed_add(mod_armed *set, PyCodeObject *code, mod_armed_in *in);
 
 /* One that is in the set and alive: a new reference. NULL: there is none any more. To be called
    until then, with mod_armed_remove in between; nothing may be added meanwhile. */
 PyCodeObject *mod_armed_next(mod_armed *set);
 
-/* Take out what mod_armed_next gave, whose reference it takes, and one off its counter. */
-void mod_armed_remove(mod_armed *set, PyCodeObject *code, unsigned *counter);
+/* Take out what mod_armed_next gave, whose reference it takes, and one off its sets. */
+void mod_armed_remove(mod_armed *set, PyCodeObject *code, mod_armed_in *in);
 
 /* Empty the set, when there is no next. What is returned keeps what was removed, and is to be freed
    by mod_armed_free when the mutex is not held any more. */
