@@ -111,7 +111,10 @@ def limits_by_itself(place, body, limit):
     """A generator whose own block the limit is."""
     if place == "entry":
         with limit:
-            body()
+            try:
+                body()
+            finally:
+                statements()
     try:
         yield
     finally:

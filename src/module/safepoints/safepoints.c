@@ -41,11 +41,10 @@ typedef struct {
     uint64_t finallys; /* that it is in, by its line */
     uint64_t turned;   /* those out of whose bodies a jump leads back to it */
     int covers_from;   /* of a handler: the first instruction that it covers; else 0 */
-    int covers_to;     /* the last one */
-    int yields;        /* how many instructions up to it suspend the frame */
     bool looped;       /* a jump back, or where one goes to */
     bool headed;       /* where a jump back goes to */
     bool cleanup_loop; /* one leads back to it, with nothing but cleanup between */
+    bool yields;       /* of a handler: the frame is suspended in what it covers */
 } note;
 
 /* While a code object is being analysed. */
@@ -241,13 +240,8 @@ find_loops_and_covers(analysis *at)
     for (int i = bytecode->range_count; i-- > 0;) { /* they are sorted: the first is what stays */
         at->notes[bytecode->ranges[i].handler].covers_from = bytecode->ranges[i].first;
     }
-    for (int i = 0, yields = 0; i < bytecode->count; i++) {
-        int range = bytecode->instructions[i].range, target = bytecode->instructions[i].target;
-        yields += bytecode->instructions[i].yields;
-        at->notes[i].yields = yields;
-        if (range >= 0) {
-            at->notes[bytecode->ranges[range].handler].covers_to = i;
-        }
+    for (int i = 0; i < bytecode->count; i++) {
+        int target = bytecode->instructions[i].target;
         if (target >= 0 && target <= i) {
             at->notes[i].looped = at->notes[target].looped = at->notes[target].headed = true;
             if (i > 0) {
@@ -379,6 +373,20 @@ find_with(const analysis *at, int number, place *into)
     }
 }
 
+/* What is raised where the frame is suspended comes to a handler, be it by way of others. */
+static void
+find_yields(analysis *at)
+{
+    const mod_bytecode *bytecode = &at->flow.bytecode;
+    for (int i = 0; i < bytecode->count; i++) {
+        int handler = bytecode->instructions[i].yields ? next_handler(bytecode, i) : -1;
+        while (handler >= 0 && !at->notes[handler].yields) {
+            at->notes[handler].yields = true;
+            handler = next_handler(bytecode, handler);
+        }
+    }
+}
+
 /* Is the frame suspended in the block of the `with` that the instruction enters? What cannot be
    told of is taken to be. */
 static bool
@@ -387,7 +395,7 @@ block_yields(const analysis *at, int entry)
     const mod_bytecode *bytecode = &at->flow.bytecode;
     int handler = entry + 1 < bytecode->count ? handler_of(bytecode, entry + 1) : -1;
     return handler < 0 || kind_of_handler(bytecode, handler) != MOD_IN_WITH_EXIT ||
-           at->notes[at->notes[handler].covers_to].yields != at->notes[entry].yields;
+           at->notes[handler].yields;
 }
 
 static place
@@ -482,6 +490,7 @@ fill(analysis *at, mod_safepoints *points)
     }
     find_loops_and_covers(at);
     find_finallys(at);
+    find_yields(at);
     describe_points(at, points);
     find_eventless_loops(at, points);
     points->chains = at->flow.chains;
