@@ -262,6 +262,135 @@ def test_a_region_that_a_context_manager_has_for_itself_lets_in_what_is_asked(pl
     assert in_thread(body) == []
 
 
+class Limits:
+    """Its methods, and what they await, have limits of their own."""
+
+    def __init__(self, limited, *, awaits):
+        self.limited = limited
+        self.awaits = awaits
+
+    async def work(self):
+        with self.limited():
+            if self.awaits:
+                await asyncio.sleep(0)
+
+    async def __aenter__(self):
+        with self.limited():
+            if self.awaits:
+                await asyncio.sleep(0)
+
+    async def __aexit__(self, *exc_info):
+        await self.__aenter__()
+
+    @contextlib.asynccontextmanager
+    async def managed(self):
+        with self.limited():
+            await asyncio.sleep(0)
+        yield
+
+
+class Calls:
+    def __init__(self, calls):
+        self.calls = calls
+
+    async def __aenter__(self):
+        await self.calls()
+
+    async def __aexit__(self, *exc_info):
+        pass
+
+
+async def in_with(limits):
+    async with limits:
+        pass
+
+
+async def in_stack(limits):
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(limits)
+
+
+async def in_exit_of_stack(limits):
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(limits)
+
+
+async def in_another_entry(limits):
+    async with Calls(limits.__aenter__):
+        pass
+
+
+async def in_what_an_entry_awaits(limits):
+    async with Calls(limits.work):
+        pass
+
+
+async def in_a_task(limits):
+    await asyncio.create_task(limits.__aenter__())
+
+
+async def in_a_context_manager(limits):
+    async with limits.managed():
+        pass
+
+
+@contextlib.contextmanager
+def limit_of_a_manager():
+    with timeout(1000):
+        yield
+
+
+@pytest.mark.parametrize("limited", [lambda: timeout(1000), limit_of_a_manager])
+@pytest.mark.parametrize("awaits", [True, False])
+@pytest.mark.parametrize(
+    "way",
+    [
+        in_with,
+        in_stack,
+        in_exit_of_stack,
+        in_another_entry,
+        in_what_an_entry_awaits,
+        in_a_task,
+        in_a_context_manager,
+    ],
+)
+def test_a_limit_in_a_coroutine_is_an_error_whatever_that_is_called(way, awaits, limited):  # S26
+    async def main():
+        with pytest.raises(RuntimeError, match=r"asyncio\.timeout"):
+            await way(Limits(limited, awaits=awaits))
+
+    in_thread(lambda: asyncio.run(main()))
+
+
+def test_a_region_in_what_an_entry_awaits_is_its_own():  # S21
+    async def work():
+        with allow_interruption:
+            await asyncio.sleep(0)
+            ask_myself()
+            statements()
+
+    async def main():
+        with pytest.raises(ThreadExit):
+            await in_with(Calls(work))
+
+    in_thread(lambda: asyncio.run(main()))
+
+
+def test_a_limit_in_an_asynchronous_context_manager_that_is_not_suspended_in_it():  # S24
+    @contextlib.asynccontextmanager
+    async def manager():
+        with timeout(1000) as limit:
+            limit.reschedule(0)
+            statements()
+        yield
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await in_with(manager())
+
+    in_thread(lambda: asyncio.run(main()))
+
+
 @pytest.mark.parametrize("how", ["contextmanager", "asynccontextmanager", "AsyncExitStack"])
 def test_through_a_context_manager_in_a_coroutine_it_does_not_leak_into_the_loop(how):  # S21
     async def in_region(entered, leave):

@@ -212,6 +212,68 @@ def test_what_is_outside_of_a_limit_does_not_delay_it(place, region, body):  # S
     assert in_thread(run) is True
 
 
+@contextlib.contextmanager
+def in_a_generator(limit):
+    with limit:
+        yield
+
+
+class InAClass:
+    def __init__(self, limit):
+        self.limit = limit
+
+    def __enter__(self):
+        self.limit.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self.limit.__exit__(*exc_info)
+
+
+class InAStack(contextlib.ExitStack):
+    def __init__(self, limit):
+        super().__init__()
+        self.enter = limit
+
+    def __enter__(self):
+        self.enter_context(in_a_generator(self.enter))
+        return super().__enter__()
+
+
+class LeavesInExit:
+    def __init__(self, limited, body):
+        self.limited = limited
+        self.body = body
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *exc_info):
+        with self.limited:
+            self.body()
+
+
+@contextlib.contextmanager
+def leaves_in_finally(limited, body):
+    try:
+        yield
+    finally:
+        with limited:
+            body()
+
+
+@pytest.mark.parametrize("body", [wait, wait_for_a_lock, run_for_ever])
+@pytest.mark.parametrize("wrapper", [in_a_generator, InAClass, InAStack])
+@pytest.mark.parametrize("cleanup", [LeavesInExit, leaves_in_finally])
+def test_a_limit_of_a_cleanup_through_a_manager_stops_it(cleanup, wrapper, body):  # S24
+    def run():
+        limit = move_on_after(SOON)
+        with cleanup(wrapper(limit), body):
+            pass
+        return limit.expired() and not limit.interrupt()
+
+    assert in_thread(run) is True
+
+
 def cleanup_in_finally(order, limit):
     try:
         statements()

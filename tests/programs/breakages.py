@@ -557,9 +557,16 @@ MUTATIONS = [
     Mutation(
         "a generator of a context manager has regions of its own",
         "src/module/thread/regions.c",
-        "bool wrapper = !own && (named || driven);",
-        "bool wrapper = (!own || driven) && (named || driven);",
+        "bool own = wrapper && searched && is_at_with(frame, generator);",
+        "bool own = wrapper && searched && !generator && is_at_with(frame, false);",
         tests="test_scopes_inside.py test_regions_generators.py",
+    ),
+    Mutation(
+        "what a coroutine enters for another is a coroutine's",
+        "src/module/thread/regions.c",
+        "found->coroutine = found->coroutine || (coroutine && searched);",
+        "found->coroutine = false;",
+        tests="test_regions_generators.py",
     ),
     Mutation(
         "a block that its frame has lost is left with the one around it",

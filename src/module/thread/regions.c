@@ -31,7 +31,7 @@ typedef struct {
     PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
     const void *compiled;     /* the compiled generator it belongs to, or NULL */
     PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
-    bool whole; /* that is a generator's which a wrapper drives, and is not suspended in it */
+    bool coroutine;           /* that is a coroutine's, or was entered by one on its behalf */
     bool loose;
     bool lost; /* there was no memory to look further */
 } origin;
@@ -43,6 +43,19 @@ runs_code(PyFrameObject *frame, bool (*such)(const PyCodeObject *code))
     bool answer = such(code);
     Py_DECREF(code);
     return answer;
+}
+
+static bool
+is_coroutine(const PyCodeObject *code)
+{
+    return (code->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE)) != 0;
+}
+
+/* One that is called so and is a generator is no method that a `with` statement calls. */
+static bool
+enters_for_others(const PyCodeObject *code)
+{
+    return mod_is_wrapper(code) && (!mod_is_generator_code(code) || is_coroutine(code));
 }
 
 /* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
@@ -67,19 +80,18 @@ drives(PyFrameObject *frame, const void *generator)
     return inside;
 }
 
-/* Is the frame, which is the innermost, at the entry of a `with` statement of its own? Of a
-   generator: of one that it is not suspended in. */
+/* Is the frame at the entry of a `with` statement of its own? `whole`: of one in whose block it is
+   not suspended. */
 static bool
-is_at_with(PyFrameObject *frame, bool generator)
+is_at_with(PyFrameObject *frame, bool whole)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
     const mod_code *known = mod_code_of(code);
     PyErr_Clear(); /* no memory: then it is not known to be */
     int lasti = PyFrame_GetLasti(frame);
-    bool answer =
-        known != NULL &&
-        (generator ? (mod_safepoint_flags(known->points, lasti) & MOD_SAFEPOINT_NO_YIELD) != 0
-                   : mod_safepoint_cleanup(known->points, lasti, -1) == MOD_IN_WITH_ENTRY);
+    bool answer = known != NULL &&
+                  (whole ? (mod_safepoint_flags(known->points, lasti) & MOD_SAFEPOINT_NO_YIELD) != 0
+                         : mod_safepoint_cleanup(known->points, lasti, -1) == MOD_IN_WITH_ENTRY);
     Py_DECREF(code);
     return answer;
 }
@@ -87,10 +99,11 @@ is_at_with(PyFrameObject *frame, bool generator)
 /*
  * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
  * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
- * has them. (A frame of that name whose own `with` statement it is is none; nor a generator's that
- * is not suspended in it.) What comes first then is the frame whose block it is. If that or one
- * below it is a generator, the block belongs to the generator; and to a compiled one, which has no
- * frame, if that runs above all others.
+ * has them. (But not one at a `with` statement of its own, if a generator is not suspended in that;
+ * nor a coroutine that has entered by it what nobody else leaves.) What comes first then is the
+ * frame whose block it is. If that or one below it is a generator, the block belongs to the
+ * generator; and to a compiled one, which has no frame, if that runs above all others. A wrapper is
+ * no such generator, whatever its own block: it is passed over when that is left.
  */
 static void
 find_origin(PyThreadState *tstate, origin *found)
@@ -106,17 +119,20 @@ find_origin(PyThreadState *tstate, origin *found)
         PyFrameObject *back =
             mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
         bool generator = runs_code(frame, mod_is_generator_code);
-        bool named = runs_code(frame, mod_is_wrapper);
-        bool driven = generator && back != NULL && runs_code(back, mod_is_wrapper);
-        bool own =
-            (named || driven) && found->base == NULL && !found->loose && is_at_with(frame, !named);
-        bool wrapper = !own && (named || driven);
-        found->whole = found->whole || (own && driven);
+        bool coroutine = runs_code(frame, is_coroutine);
+        bool searched = found->base == NULL, innermost = searched && !found->loose;
+        bool wrapper = runs_code(frame, enters_for_others) ||
+                       (generator && back != NULL && runs_code(back, enters_for_others));
+        if (wrapper && coroutine && innermost && is_at_with(frame, false)) {
+            wrapper = false;
+        }
+        bool own = wrapper && searched && is_at_with(frame, generator);
+        found->coroutine = found->coroutine || (coroutine && searched);
         bool runs = generator && mod_is_generator_of(running, frame);
-        if (wrapper) {
+        if (wrapper && !own) {
             found->loose = true;
         }
-        else if (found->base == NULL) {
+        else if (searched) {
             found->base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
         }
         if (generator && !runs && running != NULL) {
@@ -229,17 +245,13 @@ static bool
 belong_to_generator(const origin *from)
 {
     bool theirs = from->generator != NULL && from->generator == from->base;
-    if (theirs && from->whole) {
-        return false;
-    }
-    if (!theirs && !(from->compiled != NULL && from->base == NULL)) {
+    if (!from->coroutine && !theirs && !(from->compiled != NULL && from->base == NULL)) {
         return false;
     }
     PyCodeObject *code = theirs ? PyFrame_GetCode(from->generator) : NULL;
-    const int coroutines = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE;
     PyErr_SetString(
         PyExc_RuntimeError,
-        code != NULL && (code->co_flags & coroutines)
+        from->coroutine || (code != NULL && (code->co_flags & CO_ASYNC_GENERATOR))
             ? "a scope or time limit of a thread cannot be entered by a coroutine, which "
               "others run in between: use asyncio.timeout(), or asyncio.TaskGroup"
             : "a scope or time limit of a thread cannot be entered by a generator, which "
