@@ -1,4 +1,4 @@
-"""ThreadPoolExecutor: cancels at the wrong moment, and workers whose thread is asked to stop."""
+"""ThreadPoolExecutor: cancels at the wrong moment, and what fails."""
 
 # ruff: noqa: SLF001  (the standard executor's names)
 
@@ -25,12 +25,11 @@ from interruption import (
     check_interrupt,
     defer_interruption,
     interrupt,
-    interrupt_all_threads,
     interruption_requested,
     protect,
     unprotect,
 )
-from support import PATIENCE, Started, in_thread, until, until_blocked
+from support import PATIENCE, Started, in_thread
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
 
@@ -169,138 +168,7 @@ def test_who_asks_is_told_by_the_exception(single):  # S2
     assert outcome(future) == "cancelled"
 
 
-# When the worker's thread is asked. ---------------------------------------------------------------
-
-
-def test_a_worker_that_is_asked_ends_and_its_task_is_cancelled(pool):
-    first, second = Busy(), Busy(result=2)
-    asked, other = first.submitted(pool), second.submitted(pool)
-    assert interrupt(first.thread, reason="why") is True
-    with pytest.raises(CancelledError):  # not ThreadExit, which would end the caller
-        asked.result(PATIENCE)
-    first.thread.join(PATIENCE)
-    assert not first.thread.is_alive()
-    assert pool._threads == {second.thread}
-    second.go.set()
-    assert other.result(PATIENCE) == 2
-    barrier = threading.Barrier(2)  # there are two workers again when two are needed
-    for future in [pool.submit(barrier.wait, PATIENCE) for _ in range(2)]:
-        future.result(PATIENCE)
-
-
-def test_what_it_is_asked_to_raise_is_the_outcome(single):  # S2
-    class TooSlow(Exception):
-        pass
-
-    busy = Busy()
-    future = busy.submitted(single)
-    interrupt(busy.thread, TooSlow)
-    with pytest.raises(TooSlow):
-        future.result(PATIENCE)
-    busy.thread.join(PATIENCE)
-    assert not busy.thread.is_alive()
-
-
-def test_an_idle_worker_that_is_asked_ends(single, caplog):
-    (worker,) = {single.submit(threading.current_thread).result(PATIENCE)}
-    until_blocked(worker)
-    interrupt(worker, LookupError)
-    worker.join(PATIENCE)
-    assert not worker.is_alive()
-    assert single._threads == set()
-    assert single.submit(pow, 2, 2).result(PATIENCE) == 4
-    assert not caplog.records
-
-
-def test_the_last_worker_that_is_asked_cancels_what_waits(pool):
-    tasks = [Busy(), Busy()]
-    running = [task.submitted(pool) for task in tasks]
-    pending = [pool.submit(int) for _ in range(5)]
-    told = []
-    pending[0].add_done_callback(lambda _: sys.exit("callback"))  # harms no other
-    pending[-1].add_done_callback(lambda _: told.append(pool.submit(pow, 2, 2)))  # no deadlock
-    for task in tasks:
-        interrupt(task.thread)
-    assert wait([*running, *pending], PATIENCE).not_done == set()
-    assert {outcome(future) for future in running + pending} == {"cancelled"}
-    until(lambda: told)
-    assert told[0].result(PATIENCE) == 4
-
-
-def test_others_go_on_with_what_waits(pool):
-    first, second = Busy(), Busy()
-    first.submitted(pool)
-    second.submitted(pool)
-    pending = [pool.submit(pow, 2, number) for number in range(5)]
-    interrupt(first.thread)
-    first.thread.join(PATIENCE)
-    second.go.set()
-    assert [future.result(PATIENCE) for future in pending] == [1, 2, 4, 8, 16]
-
-
-def test_a_task_given_to_a_worker_that_ends_is_run(single):
-    """A worker is asked while it idles, and a task is put for it, again and again."""
-    for number in range(scaled(300)):
-        (worker,) = {single.submit(threading.current_thread).result(PATIENCE)}
-        asker = Started(lambda _, worker=worker: interrupt(worker))
-        future = single.submit(pow, number, 2)
-        asker.finish()
-        wait([future], PATIENCE)
-        assert future.cancelled() or future.result(0) == number**2
-        worker.join(PATIENCE)
-        assert not worker.is_alive()
-
-
-def test_a_worker_waits_for_no_lock_when_it_gets_a_task_while_it_is_asked(single, monkeypatch):
-    """The order that the test above may miss: the task is put when the worker has given up."""
-    worker = single.submit(threading.current_thread).result(PATIENCE)
-    until_blocked(worker)
-    original = _executor._Pool._stop_waiting
-    gave_up, go = threading.Event(), threading.Event()
-
-    def halt(of):
-        gave_up.set()
-        assert go.wait(PATIENCE)
-        original(of)
-
-    monkeypatch.setattr(_executor._Pool, "_stop_waiting", halt)
-    interrupt(worker)
-    assert gave_up.wait(PATIENCE)
-    future = single.submit(pow, 2, 2)  # for the worker that idles, as far as anybody can know
-    assert single._threads == {worker}
-    go.set()
-    assert future.result(PATIENCE) == 4
-    worker.join(PATIENCE)
-    assert not worker.is_alive()
-
-
-def test_all_threads_asked_at_once_end_an_executor_s_work(pool):
-    tasks = [Busy(), Busy()]
-    futures = [task.submitted(pool) for task in tasks] + [pool.submit(int) for _ in range(3)]
-    assert interrupt_all_threads() >= 2
-    assert wait(futures, PATIENCE).not_done == set()
-    assert {outcome(future) for future in futures} == {"cancelled"}
-    for task in tasks:
-        task.thread.join(PATIENCE)
-        assert not task.thread.is_alive()
-
-
-def test_an_initializer_is_interrupted_and_the_executor_is_not_broken():
-    begun = threading.Event()
-
-    def initialize():
-        if not begun.is_set():
-            begun.set()
-            while True:
-                pass
-
-    with ThreadPoolExecutor(1, initializer=initialize) as executor:
-        future = executor.submit(pow, 2, 2)
-        assert begun.wait(PATIENCE)
-        interrupt(*executor._threads)
-        wait([future], PATIENCE)
-        assert outcome(future) == "cancelled"
-        assert executor.submit(pow, 2, 3).result(PATIENCE) == 8
+# What fails. --------------------------------------------------------------------------------------
 
 
 def test_an_initializer_that_fails_breaks_the_executor(caplog):

@@ -2,6 +2,8 @@
 
 The queue, the lock, the set of threads and the way that an interpreter's exit ends the workers are
 the standard executor's own; submitting, the workers' loop and shutting down are made anew here.
+A worker that idles waits at an inbox of its own: so it is known who gets a task, and whether that
+thread had been asked to stop before.
 
 A task runs in a region, and in a scope of its own: see ``_future``. All else that a worker does
 runs outside of both.
@@ -9,6 +11,7 @@ runs outside of both.
 
 # ruff: noqa: SLF001  (_check_standard says what of the standard library's is used)
 
+import collections
 import concurrent.futures
 import concurrent.futures.thread
 import contextlib
@@ -27,6 +30,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from ._future import Future, Task
 from ._interruption import (
+    _requested_of,
     _seconds,
     allow_interruption,
     defer_interruption,
@@ -74,54 +78,53 @@ class _Pool:
         self.broken_error = getattr(executor, "BROKEN", _standard.BrokenThreadPool)  # constant
         self.started = 0  # guarded by lock: how many workers there have been
         self.guard = threading.Lock()  # held for a moment; a worker does not wait for a submit()
-        self.tasks: Any = executor._work_queue  # put into under guard; but for None, which wakes
-        # Guarded by guard: workers that wait, and that no task in the queue is for. A worker that
-        # waits has found the queue empty under the guard; each task that is put takes one off.
-        self.idle = 0
+        self.tasks: Any = executor._work_queue  # put into under guard; nobody waits at it
+        # Guarded by guard: workers that wait, each at its inbox. One that waits has found the queue
+        # empty under the guard, and is taken out when something is put for it, or when it ends.
+        self.idle: collections.deque[_Worker] = collections.deque()
 
-        def wake(_: object, tasks: Any = self.tasks) -> None:
-            tasks.put(None)
+        def wake(_: object, threads: Any = self.threads) -> None:
+            for worker in threads.copy():
+                worker.inbox.put(None)
 
         self.executor: Callable[[], ThreadPoolExecutor | None] = weakref.ref(executor, wake)
         _pools.add(self)
 
-    def take(self) -> Task | None:
-        """Wait for a task; None: look whether there is to be an end.
+    def give(self, task: Task) -> bool:
+        """Whether a worker waited for it; else it is in the queue. Under the lock."""
+        with self.guard:
+            while self.idle:
+                worker = self.idle.popleft()
+                if not _requested_of(worker.ident or 0):
+                    worker.inbox.put(task)
+                    return True
+                # It has been asked before the task came: for the task it has ended already. It
+                # ends, too, if what it was asked is taken back before it wakes.
+                self.threads.discard(worker)
+                worker.inbox.put(None)
+            self.tasks.put(task)
+        return False
 
-        Raises what the thread is asked to, and has taken nothing then.
+    def take(self, worker: "_Worker") -> Task | None:
+        """Wait for a task of that worker, the caller; None: it is to end.
+
+        Raises what the thread is asked to. Then there is no task for it, and there will be none.
         """
-        while True:
+        with self.guard:
             try:
                 return cast("Task | None", self.tasks.get_nowait())
             except queue.Empty:
-                pass
-            with self.guard:
-                waits = self.tasks.empty()
-                self.idle += waits
-            if waits:
-                return self._wait()
-
-    def _wait(self) -> Task | None:
+                self.idle.append(worker)
         try:
             with allow_interruption:
-                return cast("Task | None", self.tasks.get())
+                return worker.inbox.get()
         except BaseException:
-            self._stop_waiting()
-            raise
-
-    def _stop_waiting(self) -> None:
-        """The calling worker, which waited, ends without having taken anything."""
-        with self.guard:
-            counted = self.idle > 0
-            self.idle -= counted
-        if counted:
-            return
-        # A task has been put for it: it is as if that had been put after its end.
-        with self.lock, _standard._global_shutdown_lock:
-            self.threads.discard(threading.current_thread())
-            executor = self.executor()
-            if executor is not None and not executor._shutdown and not _standard._shutdown:
-                executor._start_worker()
+            with self.lock, self.guard:
+                if worker in self.idle:
+                    self.idle.remove(worker)
+                    self.threads.discard(worker)
+                    raise
+        return worker.inbox.get_nowait()  # it was put before the request; or None, see give()
 
     def is_over(self) -> bool:
         """Whether there is to be an end."""
@@ -141,24 +144,19 @@ class _Pool:
 
     def drain_given_up(self, loop: Any) -> list[Task]:
         """Take those out that are given up in that event loop. Under the lock."""
+        given_up: list[Task] = []
         with self.guard:  # or a worker would find the queue empty
-            tasks = self.drain()
-            given_up = [task for task in tasks if task.future.is_given_up(loop)]
-            for task in tasks:
-                if task not in given_up:
-                    self.tasks.put(task)
+            for tasks in self.queues():
+                for task in _drain(tasks):
+                    if task.future.is_given_up(loop):
+                        given_up.append(task)
+                    else:
+                        tasks.put(task)
         return given_up
 
-    def drain(self) -> list[Task]:
-        """Take all tasks out of the queue. Under the lock."""
-        tasks: list[Task] = []
-        while True:
-            try:
-                task = self.tasks.get_nowait()
-            except queue.Empty:
-                return tasks
-            if task is not None:
-                tasks.append(task)
+    def queues(self) -> list[Any]:
+        """All that a task may be in that has not begun. Under the lock."""
+        return [self.tasks, *(worker.inbox for worker in self.threads)]
 
     def break_down(self) -> None:
         """An initializer has failed: no task is run any more."""
@@ -167,9 +165,7 @@ class _Pool:
             executor = self.executor()
             if executor is not None:
                 executor._broken = reason
-            tasks = self.drain()
-            if self.is_over():
-                self.tasks.put(None)  # it has been drained; other workers need it
+            tasks = _drain(self.tasks)
         for task in tasks:
             task.fail(self.broken_error(reason))
 
@@ -180,9 +176,21 @@ class _Pool:
         """
         with self.lock:
             self.threads.discard(threading.current_thread())
-            tasks = [] if self.threads else self.drain()
+            tasks = [] if self.threads else _drain(self.tasks)
         for task in tasks:
             task.cancel()
+
+
+def _drain(tasks: Any) -> list[Task]:
+    """Take all tasks out of a queue."""
+    drained: list[Task] = []
+    while True:
+        try:
+            task = tasks.get_nowait()
+        except queue.Empty:
+            return drained
+        if task is not None:
+            drained.append(task)
 
 
 class _Worker(threading.Thread):
@@ -193,6 +201,8 @@ class _Worker(threading.Thread):
     def __init__(self, pool: _Pool, name: str) -> None:
         super().__init__(name=name)
         self.__pool = pool
+        # A task for it, while it idles; None: it is to look whether there is an end.
+        self.inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.future: Future[Any] | None = None  # of the task that it is at; read by others
         self.ended = threading.Event()
 
@@ -231,13 +241,11 @@ class _Worker(threading.Thread):
         pool = self.__pool
         try:
             while not interruption_requested():
-                task = pool.take()
-                if task is not None:
-                    self._run_task(task)
-                    del task  # its references
-                elif pool.is_over():
-                    pool.tasks.put(None)  # for the next worker
-                    return True
+                task = pool.take(self)
+                if task is None:
+                    return pool.is_over()
+                self._run_task(task)
+                del task  # its references
         except BaseException:  # noqa: BLE001  (it ends the worker; as the standard executor)
             if not interruption_requested():
                 _base.LOGGER.critical("Exception in worker", exc_info=True)
@@ -280,7 +288,8 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     A worker whose *thread* is asked to stop, by ``interrupt()`` or ``interrupt_all_threads()``,
     ends: its task is cancelled as above, and it takes no other one. The others go on; when the
-    last one ends, what is in the queue is cancelled. What is submitted later starts a new worker.
+    last one ends, what is in the queue is cancelled. What is submitted later starts a new worker;
+    so does what is submitted when all that idle have been asked.
     """
 
     _broken: Any
@@ -316,12 +325,8 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             future: Future[_Result] = Future()
             task = Task(future, (fn, args, kwargs))
-            pool = self._pool
-            with pool.guard:
-                pool.tasks.put(task)
-                somebody = pool.idle > 0
-                pool.idle -= somebody
-            if not somebody and len(self._threads) < self._max_workers:
+            given = self._pool.give(task)
+            if not given and len(self._threads) < self._max_workers:
                 try:
                     self._start_worker()
                 except BaseException:
@@ -338,7 +343,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         worker.start()
         pool.started += 1
         self._threads.add(worker)
-        _standard._threads_queues[worker] = self._work_queue
+        _standard._threads_queues[worker] = worker.inbox  # where the interpreter's exit puts None
 
     def shutdown(  # type: ignore[override]  # (more than None)
         self,
@@ -380,11 +385,14 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         with defer_interruption:  # else what has been taken out of the queue might be forgotten
             with self._shutdown_lock:
                 self._shutdown = True
-                tasks = self._pool.drain() if cancel_futures else []
+                tasks = []
+                if cancel_futures:
+                    tasks = [task for tasks in self._pool.queues() for task in _drain(tasks)]
                 if loop is not None:
                     tasks += self._pool.drain_given_up(loop)
                 workers = list(self._threads)
-                self._work_queue.put(None)
+                for worker in workers:
+                    worker.inbox.put(None)
             for task in tasks:
                 task.cancel()
         for worker in workers:
@@ -424,13 +432,12 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     def __repr__(self) -> str:
         """How many workers it has, and what they have to do."""
-        busy = sum(worker.future is not None for worker in tuple(self._threads))
-        tasks = self._work_queue.qsize() - self._shutdown  # shut down, there is a mark in it
+        busy = sum(worker.future is not None for worker in self._threads.copy())
         state = ", shut down" if self._shutdown else ""
         return (
             f"<{type(self).__name__} {self._thread_name_prefix!r}: {busy} of "
             f"{len(self._threads)} workers at work (at most {self._max_workers}), "
-            f"{max(tasks, 0)} tasks in the queue{state}>"
+            f"{self._work_queue.qsize()} tasks in the queue{state}>"
         )
 
 
