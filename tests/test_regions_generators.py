@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import threading
 import tracemalloc
 
@@ -16,6 +17,7 @@ from interruption import (
     allow_interruption,
     check_interrupt,
     clear_interrupt,
+    current_deadline,
     defer_interruption,
     explain,
     timeout,
@@ -260,6 +262,72 @@ def test_a_region_that_a_context_manager_has_for_itself_lets_in_what_is_asked(pl
         return order
 
     assert in_thread(body) == []
+
+
+def in_a_block(block):
+    with block:
+        yield
+
+
+@contextlib.contextmanager
+def delegates(block):
+    yield from in_a_block(block)
+
+
+def deeper(block):
+    with contextlib.nullcontext():
+        yield from in_a_block(block)
+
+
+@contextlib.contextmanager
+def delegates_twice(block):
+    try:
+        yield from deeper(block)
+    finally:
+        statements()
+
+
+@contextlib.contextmanager
+def iterates(block):
+    for each in in_a_block(block):  # noqa: UP028  (that is what is tried)
+        yield each
+
+
+@pytest.mark.parametrize("manager", [delegates, delegates_twice])
+def test_a_block_that_a_context_manager_leaves_to_another_generator(manager):  # S21
+    def body():
+        order = []
+        with manager(allow_interruption):
+            order.append("entered")
+        with contextlib.suppress(ThreadExit), manager(allow_interruption):
+            ask_myself()
+            statements()
+            order.append("not reached")
+        statements()  # in no region any more
+        clear_interrupt()
+        limit = timeout(1000)
+        with contextlib.suppress(KeyError), manager(limit):
+            raise KeyError
+        with pytest.raises(TimeoutError), manager(limit := timeout(1000)):
+            limit.reschedule(0)
+            statements()
+            order.append("not reached")
+        return order, current_deadline()
+
+    assert in_thread(body) == (["entered"], math.inf)
+
+
+def test_a_generator_that_a_context_manager_reads_from_has_its_own():  # S21
+    def body():
+        with iterates(allow_interruption):
+            ask_myself()
+            statements()
+        clear_interrupt()
+        with pytest.raises(RuntimeError, match="entered by a generator"), iterates(timeout(1000)):
+            pass
+        return current_deadline()
+
+    assert in_thread(body) == math.inf
 
 
 class Limits:

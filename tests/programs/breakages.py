@@ -556,14 +556,21 @@ MUTATIONS = [
     ),
     Mutation(
         "a generator of a context manager has regions of its own",
-        "src/module/thread/regions.c",
+        "src/module/thread/origins.c",
         "bool own = wrapper && searched && is_at_with(frame, generator);",
         "bool own = wrapper && searched && !generator && is_at_with(frame, false);",
         tests="test_scopes_inside.py test_regions_generators.py",
     ),
     Mutation(
+        "a context manager that delegates to another generator is that one's driver",
+        "src/module/thread/origins.c",
+        "while (frame != NULL && delegates(frame)) {",
+        "while (frame != NULL && !frame && delegates(frame)) {",
+        tests="test_regions_generators.py",
+    ),
+    Mutation(
         "what a coroutine enters for another is a coroutine's",
-        "src/module/thread/regions.c",
+        "src/module/thread/origins.c",
         "found->coroutine = found->coroutine || (coroutine && searched);",
         "found->coroutine = false;",
         tests="test_regions_generators.py",

@@ -6,6 +6,7 @@
 #include "cpython/compat.h"
 #include "safepoints/protected.h"
 #include "safepoints/self_test.h"
+#include "thread/origins.h"
 
 /* The frames of a region. --------------------------------------------------------------------- */
 

@@ -303,6 +303,10 @@ read_instructions(mod_bytecode *bytecode, const uint8_t *bytes)
         mod_instruction *instruction = &bytecode->instructions[bytecode->count];
         decode(instruction, opcode, (int)oparg);
         instruction->unit = unit;
+        /* SEND, YIELD_VALUE, RESUME: when it is thrown at, the frame is where it was suspended. */
+        instruction->delegates =
+            opcode == SEND || (bytecode->count > 0 && instruction[-1].delegates &&
+                               (opcode == YIELD_VALUE || opcode == RESUME));
         do {
             bytecode->at[unit++] = bytecode->count;
         } while (unit < bytecode->units && bytes[2 * unit] == CACHE);

@@ -54,6 +54,7 @@ typedef struct {
     uint8_t action; /* mod_action */
     bool calls;     /* may run Python code because of what it is, not behind the program's back */
     bool yields;    /* the frame is suspended there */
+    bool delegates; /* part of `yield from` or `await`: another one runs for the frame there */
 } mod_instruction;
 
 /* An entry of the exception table. */

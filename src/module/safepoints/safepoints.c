@@ -349,6 +349,7 @@ flags_of(const analysis *at, int number)
         flags |= at->notes[number].headed ? MOD_SAFEPOINT_HEAD : 0;
     }
     flags |= instruction->calls ? MOD_SAFEPOINT_CALLS : 0;
+    flags |= instruction->delegates ? MOD_SAFEPOINT_DELEGATES : 0;
     flags |= is_gap(at, number) && !at->notes[number].cleanup_loop ? MOD_SAFEPOINT_GAP : 0;
     return flags;
 }

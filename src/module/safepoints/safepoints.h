@@ -36,6 +36,8 @@ enum {
     MOD_SAFEPOINT_HEAD = 16,
     /* The entry of a `with` in whose block the frame is not suspended. */
     MOD_SAFEPOINT_NO_YIELD = 32,
+    /* The frame is at a `yield from` or `await`. */
+    MOD_SAFEPOINT_DELEGATES = 64,
 };
 
 /* What an instruction is within. */

@@ -1,164 +1,10 @@
 /* See regions.h. */
 #include "thread/regions.h"
 
-#include "safepoints/code.h"
 #include "thread/contexts.h"
 #include "thread/marks.h"
+#include "thread/origins.h"
 #include "thread/payload.h"
-
-bool
-mod_is_wrapper(const PyCodeObject *code)
-{
-    static const enum mod_name names[] = {MOD_ENTER, MOD_EXIT,          MOD_AENTER,
-                                          MOD_AEXIT, MOD_ENTER_CONTEXT, MOD_ENTER_ASYNC_CONTEXT};
-    size_t i = 0, count = sizeof(names) / sizeof(*names);
-    while (i < count && !mod_is_named(code, (int)names[i])) {
-        i++;
-    }
-    return i < count;
-}
-
-bool
-mod_is_entering(const PyCodeObject *code)
-{
-    return !mod_is_named(code, MOD_EXIT) && !mod_is_named(code, MOD_AEXIT);
-}
-
-/* Whose block is it? -------------------------------------------------------------------------- */
-
-/* Where a block is entered or left: seen from the calling thread's innermost frame. */
-typedef struct {
-    PyFrameObject *generator; /* the generator it belongs to, or NULL; strong */
-    const void *compiled;     /* the compiled generator it belongs to, or NULL */
-    PyFrameObject *base;      /* the frame whose block it is, or NULL; strong */
-    bool coroutine;           /* that is a coroutine's, or was entered by one on its behalf */
-    bool loose;
-    bool lost; /* there was no memory to look further */
-} origin;
-
-static bool
-runs_code(PyFrameObject *frame, bool (*such)(const PyCodeObject *code))
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    bool answer = such(code);
-    Py_DECREF(code);
-    return answer;
-}
-
-static bool
-is_coroutine(const PyCodeObject *code)
-{
-    return (code->co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE)) != 0;
-}
-
-/* One that is called so and is a generator is no method that a `with` statement calls. */
-static bool
-enters_for_others(const PyCodeObject *code)
-{
-    return mod_is_wrapper(code) && (!mod_is_generator_code(code) || is_coroutine(code));
-}
-
-/* Is the innermost generator, a compiled one, what the frame drives, as an `__enter__` or
-   `__exit__` of contextlib.contextmanager does? Else it has called the frame. */
-static bool
-drives(PyFrameObject *frame, const void *generator)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *manager = code->co_argcount > 0 ? mod_frame_argument(frame, code, 0) : NULL;
-    const char *type = manager == NULL ? "" : Py_TYPE(manager)->tp_name;
-    PyObject *driven = NULL;
-    if (strcmp(type, "_GeneratorContextManager") == 0 ||
-        strcmp(type, "_AsyncGeneratorContextManager") == 0) {
-        driven = PyObject_GetAttrString(manager, "gen");
-        PyErr_Clear();
-    }
-    const char *begin = (const char *)driven, *place = generator;
-    bool inside = driven != NULL && place > begin && place < begin + Py_TYPE(driven)->tp_basicsize;
-    Py_XDECREF(driven);
-    Py_XDECREF(manager);
-    Py_DECREF(code);
-    return inside;
-}
-
-/* Is the frame at the entry of a `with` statement of its own? `whole`: of one in whose block it is
-   not suspended. */
-static bool
-is_at_with(PyFrameObject *frame, bool whole)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    const mod_code *known = mod_code_of(code);
-    PyErr_Clear(); /* no memory: then it is not known to be */
-    int lasti = PyFrame_GetLasti(frame);
-    bool answer = known != NULL &&
-                  (whole ? (mod_safepoint_flags(known->points, lasti) & MOD_SAFEPOINT_NO_YIELD) != 0
-                         : mod_safepoint_cleanup(known->points, lasti, -1) == MOD_IN_WITH_ENTRY);
-    Py_DECREF(code);
-    return answer;
-}
-
-/*
- * Outwards from the innermost frame, wrappers are passed over: frames of `__enter__`, `__exit__`
- * and ExitStack's methods, and generators that such a frame drives, as contextlib.contextmanager
- * has them. (But not one at a `with` statement of its own, if a generator is not suspended in that;
- * nor a coroutine that has entered by it what nobody else leaves.) What comes first then is the
- * frame whose block it is. If that or one below it is a generator, the block belongs to the
- * generator; and to a compiled one, which has no frame, if that runs above all others. A wrapper is
- * no such generator, whatever its own block: it is passed over when that is left.
- */
-static void
-find_origin(PyThreadState *tstate, origin *found)
-{
-    *found = (origin){.loose = false};
-    const void *running = mod_generator_now(tstate);
-    PyFrameObject *frame = mod_frame_innermost(tstate, &found->lost);
-    if (frame != NULL && mod_compiled_generator_runs(tstate) && runs_code(frame, mod_is_wrapper) &&
-        drives(frame, running)) {
-        running = mod_generator_below(tstate, running);
-    }
-    while (frame != NULL && found->generator == NULL && found->compiled == NULL) {
-        PyFrameObject *back =
-            mod_frame_back((PyFrameObject *)Py_NewRef((PyObject *)frame), &found->lost);
-        bool generator = runs_code(frame, mod_is_generator_code);
-        bool coroutine = runs_code(frame, is_coroutine);
-        bool searched = found->base == NULL, innermost = searched && !found->loose;
-        bool wrapper = runs_code(frame, enters_for_others) ||
-                       (generator && back != NULL && runs_code(back, enters_for_others));
-        if (wrapper && coroutine && innermost && is_at_with(frame, false)) {
-            wrapper = false;
-        }
-        bool own = wrapper && searched && is_at_with(frame, generator);
-        found->coroutine = found->coroutine || (coroutine && searched);
-        bool runs = generator && mod_is_generator_of(running, frame);
-        if (wrapper && !own) {
-            found->loose = true;
-        }
-        else if (searched) {
-            found->base = (PyFrameObject *)Py_NewRef((PyObject *)frame);
-        }
-        if (generator && !runs && running != NULL) {
-            found->compiled = running;
-        }
-        else if (generator && !wrapper) {
-            found->generator = (PyFrameObject *)Py_NewRef((PyObject *)frame);
-        }
-        else if (runs) {
-            running = mod_generator_below(tstate, running);
-        }
-        Py_DECREF(frame);
-        frame = back;
-    }
-    Py_XDECREF(frame);
-    if (found->generator == NULL && found->compiled == NULL) {
-        found->compiled = running; /* nearly always NULL: none */
-    }
-}
-
-static void
-release_origin(origin *found)
-{
-    Py_XDECREF(found->generator);
-    Py_XDECREF(found->base);
-}
 
 /* Entering. ----------------------------------------------------------------------------------- */
 
@@ -242,7 +88,7 @@ make_context_of_stack(PyThreadState *tstate, mod_blocks *blocks)
 /* A scope is nobody's who can be suspended in it: what it is asked would reach whoever runs then.
    RuntimeError is set if it would be. */
 static bool
-belong_to_generator(const origin *from)
+belong_to_generator(const mod_origin *from)
 {
     bool theirs = from->generator != NULL && from->generator == from->base;
     if (!from->coroutine && !theirs && !(from->compiled != NULL && from->base == NULL)) {
@@ -265,15 +111,15 @@ belong_to_generator(const origin *from)
 MOD_SELDOM static int
 enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
 {
-    origin from;
-    find_origin(tstate, &from);
+    mod_origin from;
+    mod_find_origin(tstate, &from);
     if (from.lost && from.generator == NULL) {
         PyErr_NoMemory();
-        release_origin(&from);
+        mod_release_origin(&from);
         return -1;
     }
     if ((block.kind & MOD_BLOCK_SCOPE) && belong_to_generator(&from)) {
-        release_origin(&from);
+        mod_release_origin(&from);
         return -1;
     }
     mod_context *context =
@@ -286,7 +132,7 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
         if (context != NULL) {
             mod_drop_empty(blocks, context);
         }
-        release_origin(&from);
+        mod_release_origin(&from);
         return -1;
     }
     PyCodeObject *left_out = NULL;
@@ -302,7 +148,7 @@ enter_wrapped(PyThreadState *tstate, mod_blocks *blocks, mod_block block)
     blocks->unusual = blocks->unusual || blocks->several;
     count_block(blocks, context, block.kind, 1);
     Py_XDECREF(left_out);
-    release_origin(&from);
+    mod_release_origin(&from);
     return 0;
 }
 
@@ -423,7 +269,7 @@ complain(PyObject *object, const mod_block *inner)
 
 /* The context of who is found to enter or leave, or NULL. */
 static const mod_context *
-context_of_origin(PyThreadState *tstate, const mod_blocks *blocks, const origin *from)
+context_of_origin(PyThreadState *tstate, const mod_blocks *blocks, const mod_origin *from)
 {
     if (from->generator != NULL) {
         return mod_context_of(blocks, mod_frame_address(from->generator));
@@ -452,8 +298,8 @@ find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, voi
     }
     /* Not by the frame that entered, or a generator's. Without memory to look, the stack's own
        is taken for the one: a block that could not be left would stay for ever. */
-    origin from;
-    find_origin(tstate, &from);
+    mod_origin from;
+    mod_find_origin(tstate, &from);
     context = context_of_origin(tstate, blocks, &from);
     inner = innermost(context);
     /* A generator's frame that is not found in its context entered in another thread: whatever else
@@ -463,7 +309,7 @@ find_left(PyThreadState *tstate, const mod_blocks *blocks, PyObject *object, voi
     bool strange = code != NULL && mod_is_generator_code(code) && inner != NULL && !inner->loose &&
                    inner->frame != frame && from.compiled == NULL;
     Py_XDECREF(code);
-    release_origin(&from);
+    mod_release_origin(&from);
     if (inner == NULL || inner->object != object || strange) {
         (void)complain(object, strange ? NULL : inner);
         return NULL;

@@ -48,10 +48,4 @@ int64_t mod_leave_scope(PyThreadState *tstate, mod_blocks *blocks, itr_record *r
 /* Let go of all. The owner can run no more, or is the caller. */
 void mod_drop_blocks(mod_blocks *blocks);
 
-/* Is the code a wrapper's: does a frame of it enter or leave blocks for another frame? */
-bool mod_is_wrapper(const PyCodeObject *code);
-
-/* Of a wrapper's: does it enter them? */
-bool mod_is_entering(const PyCodeObject *code);
-
 #endif
