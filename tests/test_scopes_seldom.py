@@ -240,6 +240,48 @@ def test_the_child_of_a_fork_has_nobody_who_is_entering(entered):  # S18, S22
     )
 
 
+HELPED = """
+class Helped:
+    def __enter__(self, {sized}):
+        self.help()
+        return self
+
+    def help(self):
+        self.limit = move_on_after(1000)
+        self.limit.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self.limit.__exit__(*exc_info)
+"""
+
+
+def test_a_frame_at_the_place_of_one_that_has_entered_a_limit_and_is_gone_is_another():  # S9
+    """It would be taken for the outermost in the limit, and nobody look at its caller's cleanup."""
+
+    def work(limit, order):
+        limit.reschedule(0)
+        statements()
+        order.append("whole")
+
+    def cleanup(limit, order):
+        try:
+            statements()
+        finally:
+            work(limit, order)
+
+    def run(kind):
+        order = []
+        with kind() as helped:
+            cleanup(helped.limit, order)
+        return order
+
+    for size in range(24):
+        names = {"move_on_after": move_on_after}
+        sized = ", ".join(f"x{i}=None" for i in range(size))
+        exec(HELPED.format(sized=sized), names)  # noqa: S102
+        assert in_thread(lambda kind=names["Helped"]: run(kind)) == ["whole"], size
+
+
 def test_a_limit_whose_entry_has_failed_is_as_it_was():  # S7, S26
     """It may be entered later, and its time begins then."""
 

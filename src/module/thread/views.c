@@ -17,7 +17,13 @@ mod_context_of_stack(PyThreadState *tstate, const mod_blocks *blocks)
 bool
 mod_is_frame_of(const mod_block *block, PyFrameObject *frame)
 {
-    return block->loose ? block->base == frame : block->frame == mod_frame_address(frame);
+    if (block->loose || block->frame != mod_frame_address(frame)) {
+        return block->loose && block->base == frame;
+    }
+    /* One that has not left what it entered may be gone, and another be where it was. */
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    Py_DECREF(code);
+    return code == block->code;
 }
 
 static const mod_block *
