@@ -36,6 +36,7 @@ from chance import seeded
 LIMIT = 0.004
 ATTEMPTS = 8  # each twice as long: on a loaded machine the limit comes at a chance moment
 SKIPPED = {
+    "_signal.sigwait",  # no handler ends it: see blocking_calls/signals.py
     "_imp.exec_dynamic",
     "_imp.exec_builtin",
     "greenlet._greenlet.greenlet.switch",
@@ -149,7 +150,7 @@ def on_descriptor(arena: Arena, name: str) -> Made:
     readable, writable = arena.readable, arena.writable
     file = os.open(arena.path, os.O_RDWR)
     arena.stack.callback(shut, file)
-    _, theirs = arena.pair()
+    ours, theirs = arena.pair()
     state = arena.state("ready", "empty", "full", "closed", "empty, does not wait")
     if "empty" in state:
         os.read(readable, 5)
@@ -164,6 +165,7 @@ def on_descriptor(arena: Arena, name: str) -> Made:
     valid = {
         "read": (readable, 3),
         "write": (writable, b"abc"),
+        "sendfile": (ours.fileno(), file, 1, 4),
         "scandir": (arena.folder,),
         "listdir": (arena.folder,),
     }
@@ -215,6 +217,22 @@ def on_file_lock(arena: Arena, name: str) -> Made:
         return "locked"
 
     return getattr(fcntl, name), (file, fcntl.LOCK_EX), look
+
+
+def on_signal(arena: Arena, name: str) -> Made:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    arena.stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+    if arena.state("pending", "none") == "pending":
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def look() -> Any:
+        pending = signal.sigpending()
+        if signal.SIGUSR1 in pending:
+            signal.sigtimedwait([signal.SIGUSR1], 0)
+        return pending
+
+    valid = ([signal.SIGUSR1],) + ((0.001,) if name == "sigtimedwait" else ())
+    return getattr(signal, name), valid, look
 
 
 def on_queue(arena: Arena, name: str) -> Made:
@@ -339,6 +357,7 @@ PLACES: dict[str, Callable[[Arena, str], Made]] = {
     "posix": on_descriptor,
     "_io.FileIO": on_file,
     "fcntl": on_file_lock,
+    "_signal": on_signal,
     "_queue.SimpleQueue": on_queue,
     "time": on_sleep,
     "_socket.socket": on_socket,

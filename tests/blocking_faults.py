@@ -200,7 +200,8 @@ def ended(memory: Memory, call: Call, count: int, expected: Any) -> bool:
 def check_result(attempt: Attempt, call: Call, expected: Any) -> bool:
     if attempt.raised is None:
         result = call.shown(attempt.returned)
-        assert result == expected
+        # What it sends in several pieces may end after one of them.
+        assert result == expected or (type(call).__name__ == "Sendfile" and 0 < result < expected)
         return False
     lock = isinstance(attempt.raised, RuntimeError) and "can't allocate" in str(attempt.raised)
     assert lock or isinstance(attempt.raised, errors_of(call)), repr(attempt.raised)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from chance import scaled
+from interruption import allow_interruption
 from support import PATIENCE, run_python
 
 PROGRAM = Path(__file__).with_name("arguments_program.py")
@@ -24,3 +26,13 @@ def test_arguments_of_every_kind_come_to_the_same_inside_and_outside(part):  # S
     calls, made = map(int, last.split())
     assert calls > 50 // PARTS
     assert made > calls * scaled(100)
+
+
+@pytest.mark.parametrize("arguments", [([0],), ([-1],), ([10**10],), (["x"],), (3,), ()])
+def test_what_sigwait_refuses_it_refuses_in_a_region(arguments):  # S10
+    """The program leaves it out: no signal handler ends it."""
+    with pytest.raises((ValueError, TypeError, OSError, OverflowError)) as outside:
+        signal.sigwait(*arguments)
+    with allow_interruption, pytest.raises(outside.type) as inside:
+        signal.sigwait(*arguments)
+    assert str(inside.value) == str(outside.value)

@@ -7,12 +7,14 @@ import io
 import os
 import pty
 import shutil
+import socket
 import threading
 from pathlib import Path
 
 import pytest
+from chance import seeded
 from interruption import ThreadExit, interrupt
-from region_parts import interrupted, waits
+from region_parts import interrupted, waiting, waits
 from support import expect_script, in_thread
 
 HERE = str(Path(__file__).parent)
@@ -88,6 +90,22 @@ def test_files_are_read_as_outside(tmp_path):
     expected = read()
     with waits:
         assert read() == expected
+
+
+def test_sendfile_sends_all(tmp_path):
+    data = seeded(3).randbytes(1_000_003)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    one, other = socket.socketpair()
+    with path.open("rb") as file:
+        started = waiting(lambda: os.sendfile(one.fileno(), file.fileno(), 5, len(data)))
+        got = b""
+        while len(got) < len(data) - 5:
+            got += other.recv(100_000)
+        assert started.finish() == len(data) - 5
+    assert got == data[5:]
+    one.close()
+    other.close()
 
 
 # In slices. ---------------------------------------------------------------------------------------

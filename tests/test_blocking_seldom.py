@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import interruption
 import pytest
 from blocking_calls.tls import CERTIFICATE, connected, unconnected
 from chance import scaled, seeded
@@ -73,6 +74,41 @@ def stream() -> Iterator[tuple[socket.socket, socket.socket]]:
     near, far = socket.socketpair()
     with near, far:
         yield near, far
+
+
+def test_a_file_is_sent_from_where_it_stands(stream: Any, tmp_path: Any) -> None:
+    near, far = stream
+    data = seeded(SEED).randbytes(20_000)
+    (tmp_path / "file").write_bytes(data)
+    with open(tmp_path / "file", "rb", buffering=0) as file:
+        file.seek(5000)
+        assert in_region(lambda: os.sendfile(near.fileno(), file.fileno(), None, 10_000)) == 10_000
+        assert file.tell() == 15_000
+    assert far.recv(20_000, socket.MSG_WAITALL | socket.MSG_DONTWAIT) == data[5000:15_000]
+
+
+def test_the_part_of_a_file_that_was_sent_is_the_result(stream: Any, tmp_path: Any) -> None:
+    """S10a: it is interrupted where there is no more room. The request stays."""
+    near, far = stream
+    data = seeded(SEED).randbytes(3_000_000)
+    (tmp_path / "file").write_bytes(data)
+
+    def body(started: Started) -> Any:
+        with open(tmp_path / "file", "rb", buffering=0) as file, waits:
+            started.ready.set()
+            sent = os.sendfile(near.fileno(), file.fileno(), 0, len(data))
+            near.close()
+            return sent, interruption.interruption_requested()
+
+    sender = Started(body).until_blocked()
+    interrupt(sender.thread)
+    sent, asked = sender.finish()  # before there is room
+    assert 0 < sent < len(data)
+    received = bytearray()
+    while some := far.recv(100_000):
+        received += some
+    assert received == data[:sent]
+    assert asked
 
 
 def test_a_write_that_fails_after_a_part_tells_the_part() -> None:  # S10a

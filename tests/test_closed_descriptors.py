@@ -51,6 +51,8 @@ WAYS = [
     "FileRead",
     "Waitpid",
     "PopenWait",
+    "Sigwait",
+    "Sigtimedwait",
 ]
 KINDS = [kind for kind in CALLS if kind.__name__ in WAYS]
 
@@ -240,7 +242,7 @@ def test_a_wait_whose_descriptors_are_closed_still_ends_by_itself(call: Call) ->
 
 
 # Those that wait for a file of the library's own, beside the sockets that all are woken by.
-OWN = ["Waitpid", "PopenWait"]
+OWN = ["Waitpid", "PopenWait", "Sigwait", "Sigtimedwait"]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -208,6 +209,15 @@ def of_children(stack: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str,
     }
 
 
+def of_signals(_: contextlib.ExitStack) -> tuple[dict[str, Call], dict[str, Call]]:
+    blocked = {signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    return {"sigtimedwait": lambda: signal.sigtimedwait(blocked, 0)}, {
+        "sigtimedwait": lambda: signal.sigtimedwait(blocked, 60),
+        "sigwait": lambda: signal.sigwait(blocked),
+    }
+
+
 FAMILIES = (
     of_locks,
     of_process_locks,
@@ -216,6 +226,7 @@ FAMILIES = (
     of_watching,
     of_descriptors,
     of_children,
+    of_signals,
 )
 
 

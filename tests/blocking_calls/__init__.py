@@ -4,6 +4,7 @@ from . import children as children
 from . import files as files
 from . import locks as locks
 from . import process_locks as process_locks
+from . import signals as signals
 from . import sockets as sockets
 from . import tls as tls
 from . import waits as waits

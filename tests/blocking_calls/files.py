@@ -225,6 +225,21 @@ class FileWrite(_Write):
         return self.file.write(b"x")
 
 
+class Sendfile(_Write):
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = tempfile.TemporaryFile()  # noqa: SIM115
+        self.source.write(b"z" * 3 * 4096)
+        self.source.flush()
+
+    def wait(self) -> Any:
+        return os.sendfile(self.writer, self.source.fileno(), 100, 5000)
+
+    def close(self) -> None:
+        super().close()
+        self.source.close()
+
+
 class _FileLock(Call):
     """Of a file that this has locked."""
 

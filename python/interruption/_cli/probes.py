@@ -10,6 +10,7 @@ import io
 import os
 import queue
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -134,6 +135,17 @@ def _child(stack: ExitStack) -> Callable[[], object]:
     return lambda: os.waitpid(child.pid, 0)
 
 
+def _signal(_: ExitStack) -> Callable[[], object]:
+    _need("signal", "sigwait")
+
+    def wait() -> None:
+        # In this thread alone: the program's signals are none of our business.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        signal.sigwait([signal.SIGUSR2])
+
+    return wait
+
+
 def _queue(_: ExitStack) -> Callable[[], object]:
     return queue.SimpleQueue[None]().get
 
@@ -210,6 +222,7 @@ PROBES = (
     Probe("os.listdir", "folders", _scan),
     Probe("fcntl.flock", "file locks", _file_lock),
     Probe("os.waitpid", "children", _child),
+    Probe("signal.sigwait", "signals", _signal),
     Probe("SimpleQueue.get", "queues", _queue),
     Probe("time.sleep", "sleep", _sleep),
     Probe("socket.recv", "sockets", _receive),

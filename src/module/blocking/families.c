@@ -55,6 +55,9 @@ static entry all_families[] = {
     {.family = &mod_folders},
     {.family = &mod_file_locks},
     {.family = &mod_child_waits},
+#ifdef __linux__
+    {.family = &mod_signals},
+#endif
     {.family = &imports},
     {.family = &mod_queues},
     {.family = &mod_sleeps},

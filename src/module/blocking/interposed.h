@@ -27,6 +27,7 @@ extern mod_family mod_connections; /* accept, connect: net/connections.c */
 extern mod_family mod_tls;         /* _ssl._SSLSocket: net/tls.c */
 
 extern mod_family mod_child_waits; /* os.waitpid and its like: process/children.c */
+extern mod_family mod_signals;     /* Linux: signal.sigwait and its like: process/signals.c */
 extern mod_family mod_greenlets;   /* greenlets' switches: greenlets.c */
 
 /* In the child of a fork: other threads' calls are not there. */

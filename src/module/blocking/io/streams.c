@@ -25,9 +25,8 @@ typedef struct {
     itr_deadline deadline;
 } transfer;
 
-/* What a step of it comes to, besides counts and -1. OVER: the end of the wait has been asked for,
-   so the part that is done is the result. */
-enum { OVER = -3, AGAIN = -4, NOT_SUPPORTED = -5 };
+/* What a step of it comes to, besides counts and -1. */
+enum { AGAIN = -4, NOT_SUPPORTED = -5 };
 
 /* Looking at a descriptor. -------------------------------------------------------------------- */
 
@@ -125,12 +124,12 @@ begin_transfer(transfer *of)
     return true;
 }
 
-/* It would have to wait. AGAIN; OVER; or -1 with an exception set. */
+/* It would have to wait. AGAIN; MOD_OVER; or -1 with an exception set. */
 static Py_ssize_t
 wait_for_descriptor(transfer *of)
 {
     if (of->done > 0 && mod_wait_asked(&of->waiting)) {
-        return OVER;
+        return MOD_OVER;
     }
     if (mod_wait_check(&of->waiting) < 0) {
         return -1;
@@ -143,7 +142,7 @@ wait_for_descriptor(transfer *of)
         return -1;
     }
     if (ready > 0 && fds[0].revents == 0) {
-        return OVER;
+        return MOD_OVER;
     }
     errno = ready == 0 ? EAGAIN : EBADF;
     if (ready == 0 || !is_same(of->stream)) {
@@ -151,6 +150,17 @@ wait_for_descriptor(transfer *of)
         return -1;
     }
     return AGAIN;
+}
+
+int
+mod_stream_wait(mod_stream *stream, short events, bool partly)
+{
+    transfer of = {.stream = stream, .writes = events == POLLOUT, .done = partly};
+    if (!begin_transfer(&of)) {
+        return MOD_ORIGINALS;
+    }
+    Py_ssize_t step = wait_for_descriptor(&of);
+    return step == AGAIN ? 1 : (int)step;
 }
 
 /* Trying. ------------------------------------------------------------------------------------- */
@@ -265,7 +275,7 @@ wait_for_transfer(transfer *of)
         return of->done > 0 ? finish_transfer(of) : MOD_ORIGINALS;
     }
     Py_ssize_t step = wait_for_descriptor(of);
-    return step == OVER ? (Py_ssize_t)of->done : step;
+    return step == MOD_OVER ? (Py_ssize_t)of->done : step;
 }
 
 static Py_ssize_t

@@ -25,6 +25,7 @@ typedef struct {
 /* What the functions below return, besides a count, and -1 with an exception set. */
 enum {
     MOD_ORIGINALS = -2, /* the call is the original's, and nothing has happened yet */
+    MOD_OVER = -3,      /* see mod_stream_wait */
 };
 
 /* The time limit that a blocking socket has by SO_RCVTIMEO (POLLIN) or SO_SNDTIMEO (POLLOUT), after
@@ -44,6 +45,12 @@ Py_ssize_t mod_stream_read(mod_stream *stream, void *buffer, size_t size);
 /* As write(): returns when all is written, or when a request comes after a part was: then the
    request stays pending. */
 Py_ssize_t mod_stream_write(mod_stream *stream, const void *buffer, size_t size);
+
+/* Wait until a read (POLLIN) or write (POLLOUT) of it is worth another try. 1; -1 with an exception
+   set; MOD_ORIGINALS: the descriptor is not to be waited for, or the wait cannot be
+   interrupted here. If a part is done, MOD_OVER, too: the end of the wait has been asked
+   for, so that part is the result. */
+int mod_stream_wait(mod_stream *stream, short events, bool partly);
 
 /* The call reads so many bytes, or writes what that object has in it: do it, or let the original.
  */
