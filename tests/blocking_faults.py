@@ -426,15 +426,11 @@ def handled_with_few(kind: type[Call]) -> None:
 
 
 def first_region_without_descriptors() -> None:
-    """What needs one to be interposed is told, and interposed when it is asked for again."""
+    """Nothing needs one to be interposed."""
     descriptors = Descriptors(0)
     with waits:
         pass
-    status = blocking.status()
-    descriptors.give_back()
-    assert "TLS: not interposed" in str(status)
-    assert "Too many open files" in str(status)
-    blocking.enable()
     left = [family.name for family in blocking.status().families if not family.interposed]
+    descriptors.give_back()
     assert left == ["greenlet switches"]  # which has not been imported
     print("done")  # noqa: T201

@@ -80,7 +80,7 @@ def test_without_descriptors_it_is_woken_all_the_same(
     run_part(part, *names)
 
 
-def test_what_is_not_interposed_for_want_of_descriptors_can_be_later() -> None:
+def test_calls_are_interposed_without_a_free_descriptor() -> None:
     run_part("first_region_without_descriptors")
 
 

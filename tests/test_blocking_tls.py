@@ -103,25 +103,33 @@ def test_others_write_while_one_waits_to_read() -> None:  # S10
             assert reader.finish() == (b"%06d" % number, 1)
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13),
+    reason="CPython's own reader may be told EAGAIN of another thread's write, seldom or often",
+)
 def test_who_reads_outside_does_not_see_a_section() -> None:  # S30
     """It was told SSLWantReadError, with a timeout, of another thread's writes in a region."""
     near, far = connected()
     count = scaled(200_000)
     before = sys.getswitchinterval()
 
-    def read(one: Any) -> int:
+    def read(started: Started) -> None:
+        started.ready.set()
         received = 0
         while received < count:
-            received += len(one.recv(1000))
-        return received
-
-    def write(one: Any) -> None:
-        for _ in range(count):
-            one.send(b"x")
+            received += len(near.recv(1000))
 
     def write_in_region(_: Started) -> None:
         with waits:
-            write(near)
+            for _ in range(count):
+                near.send(b"x")
+
+    def answer(_: Started) -> None:
+        received = 0
+        for _ in range(count):
+            far.send(b"x")
+            if received < count:
+                received += len(far.recv(1000))
 
     with closing(near, far):
         near.settimeout(PATIENCE)
@@ -129,12 +137,8 @@ def test_who_reads_outside_does_not_see_a_section() -> None:  # S30
             pass  # the calls are interposed from now on
         sys.setswitchinterval(1e-5)
         try:
-            reader = Started(lambda started: (started.ready.set(), read(near))).until_blocked()
-            others = [
-                Started(write_in_region),
-                Started(lambda _: write(far)),
-                Started(lambda _: read(far)),
-            ]
+            reader = Started(read).until_blocked()
+            others = [Started(write_in_region), Started(answer)]
             for other in (reader, *others):
                 other.finish()
         finally:
