@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
 # Long enough for a loaded machine, a debug build, valgrind: reached only when something hangs.
 PATIENCE = float(os.environ.get("INTERRUPTION_PATIENCE", "120"))
 

@@ -21,7 +21,7 @@ from interruption import (
 )
 from interruption._interruption import _switch
 from region_parts import inside, spin, stopped
-from support import PATIENCE, Started, expect_script, in_thread, until_blocked
+from support import HAS_GIL, PATIENCE, Started, expect_script, in_thread, until_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -473,6 +473,7 @@ def test_a_method_that_somebody_else_has_replaced_is_left_to_him():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not HAS_GIL, reason="CPython's lock for stopping the world is not made anew")
 def test_the_child_of_a_fork_can_switch_it():  # S18
     alone("""
         import os, threading, time

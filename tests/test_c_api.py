@@ -260,7 +260,13 @@ static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "forgetful", NULL, 0,
 PyMODINIT_FUNC
 PyInit_forgetful(void)
 {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+#ifdef Py_GIL_DISABLED
+    if (module != NULL) {
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+    }
+#endif
+    return module;
 }
 """
 COMPILERS = [

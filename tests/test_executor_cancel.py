@@ -12,6 +12,7 @@ from interruption import (
     Scope,
     ThreadExit,
     _future,
+    allow_interruption,
     check_interrupt,
     interruption_requested,
     on_interrupt,
@@ -168,7 +169,8 @@ def test_callbacks_of_on_interrupt_are_run_for_a_cancel_with_a_class(single):  #
     called, ready = threading.Event(), threading.Event()
 
     def task():
-        with on_interrupt(called.set):
+        # Or it may have stopped before the callback is looked for, without a GIL.
+        with allow_interruption(async_interrupt=False), on_interrupt(called.set):
             ready.set()
             while not called.is_set():
                 pass

@@ -22,7 +22,7 @@ from interruption import (
     interrupt,
     interruption_requested,
 )
-from support import PATIENCE, Started, expect_script, until
+from support import HAS_GIL, PATIENCE, Started, expect_script, until
 
 STANDARD = concurrent.futures.ThreadPoolExecutor
 
@@ -180,6 +180,8 @@ def test_nothing_of_a_task_is_kept_alive(single, how):
         wait([future])
         assert outcome(future) == how
         del future
+        if not HAS_GIL:
+            single.submit(int).result()  # who has made an object lets go of it while it runs
         until(lambda: alive() is None)  # the worker idles: no other task takes its place
     finally:
         gc.enable()

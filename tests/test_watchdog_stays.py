@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support import run_script
+from support import HAS_GIL, run_script
 from test_watchdog import GRACE, HEAD, deliver, finish, start
 
 STUCK = f"""
@@ -132,7 +132,7 @@ def test_it_ends_if_it_swallows_what_the_signal_has_raised():  # S30
     )
     status, _, stderr = finish(process, signal.SIGTERM)
     assert status == -signal.SIGTERM
-    assert "which holds the GIL" in stderr
+    assert ("which holds the GIL" if HAS_GIL else ", running") in stderr
 
 
 def test_it_ends_after_the_block_that_the_signal_was_for():  # S30
