@@ -179,8 +179,9 @@ def test_it_is_not_asked_again_if_the_program_has_gone_on(goes_on):
     assert said == ["not asked", "late stopped by None"]
 
 
-# One that cleans up for a while.
+# One that cleans up for a while; who waits for that to have begun asks a thread that cleans up.
 SAVES = """
+    cleaning = threading.Event()
     def saves():
         try:
             with allow_interruption:
@@ -188,6 +189,7 @@ SAVES = """
                     begun.release()
                     threading.Event().wait()
                 finally:
+                    cleaning.set()
                     time.sleep(0.5)
                     say("saved")
         except ThreadExit:
@@ -210,6 +212,7 @@ def test_nobody_else_is_asked_again():
             with interrupt_on_signal(timeout=60):
                 body()
         finally:
+            cleaning.wait()
             threading.Thread(target=uploads).start()
             left.set()
         """)
@@ -226,9 +229,12 @@ def test_an_exit_does_not_ask_again_who_cleans_up_for_a_signal():  # S8
         + textwrap.dedent("""
         interrupt_on_exit()
         start(saves)
-        with interrupt_on_signal(timeout=60):
-            kill()
-            time.sleep(60)
+        try:
+            with interrupt_on_signal(timeout=60):
+                kill()
+                time.sleep(60)
+        finally:
+            cleaning.wait()
         """)
     )
     assert (status, said) == (-signal.SIGTERM, ["saved"])
