@@ -271,13 +271,13 @@ def test_one_that_is_just_beginning_is_waited_for():  # S30
     """Ctrl-C leaves its start(), and the program, when it has an id and has not said so yet."""
     status, said, _ = run("""
         interrupt_on_exit()
-        begins = threading.Thread._set_native_id
+        begins = threading.Thread._set_ident
         def slowly(thread):
+            begins(thread)
             if thread.name == "last":
                 kill(signal.SIGINT)
                 time.sleep(0.5)
-            begins(thread)
-        threading.Thread._set_native_id = slowly
+        threading.Thread._set_ident = slowly
         threading.Thread(target=say, args=["ran"], name="last").start()
     """)
     assert (status, said) == (-signal.SIGINT, ["ran"])
