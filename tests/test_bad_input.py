@@ -46,6 +46,8 @@ BAD_CALLS = [
     (lambda _: interrupt("MainThread"), TypeError, r"not str \(threading.enumerate\(\) has"),
     (lambda _: interrupt(ThreadExit), TypeError, r"not type \(the thread is given first\)"),
     (lambda _: SignalExit("SIGTERM"), TypeError, "give a signal, as signal.SIGTERM, not 'SIGTERM'"),
+    (lambda _: SignalExit(999), ValueError, "no signal has the number 999"),
+    (lambda _: SignalExit(-1), ValueError, "no signal has the number -1"),
     (lambda _: SignalExit(None), TypeError, "give a signal, as signal.SIGTERM, not None"),
     (lambda _: interrupt(threading.Thread), TypeError, "not type"),
     (lambda _: interrupt(0), ValueError, "no live Python thread has the ident 0"),

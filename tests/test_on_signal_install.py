@@ -230,6 +230,23 @@ def test_bad_input_is_refused_and_nothing_has_changed(error, signals, options):
         interrupt_on_signal(*signals, **options)
 
 
+@pytest.mark.parametrize("time", ["Decimal(5)", "Fraction(5, 2)", "10**400", "math.inf"])
+def test_any_number_of_seconds_is_a_timeout(time):
+    """One past the floats is no limit, as in all that takes seconds."""
+    status, said, _ = run(f"""
+        import math
+        from decimal import Decimal
+        from fractions import Fraction
+
+        try:
+            with interrupt_on_signal(timeout={time}, report_after={time}):
+                kill(signal.SIGTERM)
+        except SignalExit:
+            say("stopped")
+    """)
+    assert (status, said) == (0, ["stopped"])
+
+
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("time", [10, 15, 10.0, signal.SIGRTMIN + 1])
 def test_a_number_is_no_signal_but_perhaps_a_time(time):

@@ -58,6 +58,8 @@ class SignalExit(SystemExit):
     def __init__(self, signum: int) -> None:
         if not isinstance(signum, int) or isinstance(signum, bool):
             raise TypeError(f"give a signal, as signal.SIGTERM, not {signum!r}")
+        if not 0 < signum < signal.NSIG:
+            raise ValueError(f"no signal has the number {signum}")
         super().__init__(128 + signum)
         self.signum = signum
 

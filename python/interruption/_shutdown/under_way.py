@@ -53,7 +53,7 @@ class Options:
         """
         if self.timeout is None:
             return UNLESS_SAID if fatal else math.inf
-        return self.timeout + MARGIN if self.bounds_all or fatal else math.inf
+        return _seconds(self.timeout, "timeout") + MARGIN if self.bounds_all or fatal else math.inf
 
 
 class UnderWay(Shutdown):
