@@ -286,6 +286,25 @@ def test_the_timer_wakes_when_it_is_due_and_not_when_the_kernel_likes():  # S27
         pytest.skip(f"another thread's slack cannot be read here: {done.stdout}")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux has it")
+def test_what_is_done_for_a_limit_is_not_on_time_as_the_timer_is():  # S27
+    """Or its thread, which the timer's makes, waits long for the GIL beside three others."""
+    done = run_script("""
+        import ctypes
+        from interruption import move_on_after, on_interrupt
+
+        def slack():
+            return ctypes.CDLL(None).prctl(30, 0, 0, 0, 0)  # PR_GET_TIMERSLACK
+
+        seen = []
+        with move_on_after(0.01), on_interrupt(lambda: seen.append(slack())):
+            while True:
+                pass
+        assert seen == [slack()], seen
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_none_and_infinity_are_no_limit():  # S27
     for never in (None, math.inf, 10**400):
         for limit in LIMITS:

@@ -53,10 +53,11 @@ void itr_parker_destroy(itr_parker *parker);
 /* Owner only. Take the permit, sleeping until it is given or the deadline passes. */
 itr_park_result itr_park(itr_parker *parker, itr_deadline deadline);
 
-/* From here on the calling thread, one of the library's own, sleeps until its deadlines and no
-   longer. Linux lets others sleep up to 50 us more, to wake several at once: also those that wait
-   for the GIL, so one that waits for it, too, must not be on time: it would take it each time. */
-void itr_park_on_time(void);
+/* The same, but until the deadline and no longer: Linux lets threads sleep up to 50 us more, to
+   wake several at once. Of one of the library's own threads, and of this sleep alone: a thread that
+   it makes sleeps as it does. And one that waits for the GIL must not be on time beside others that
+   are not: it is the one that asks for it, and has not slept enough to be given it. */
+itr_park_result itr_park_on_time(itr_parker *parker, itr_deadline deadline);
 
 /* Give the permit and wake the owner if it sleeps. Safe in any thread. The parker must stay
    alive until this returns. */

@@ -126,7 +126,7 @@ rest_until(itr_deadline until)
 {
     timer.asleep_until = until;
     unlock_timer();
-    (void)itr_park(&timer.parker, until); /* however it ends: the heap is looked at */
+    (void)itr_park_on_time(&timer.parker, until); /* however it ends: the heap is looked at */
     lock_timer();
     timer.wakes++;
     timer.asleep_until = 0;
@@ -162,7 +162,6 @@ static void *
 run_timer(void *unused)
 {
     bool lingered = false;
-    itr_park_on_time();
     lock_timer();
     while (timer.count > 0 || !lingered) {
         itr_deadline now = itr_now();

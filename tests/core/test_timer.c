@@ -1,5 +1,8 @@
 /* Deadlines of scopes (S27): who is asked, when, and what is left afterwards. */
 #include <poll.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "expect.h"
 #include "itr_timer.h"
@@ -262,11 +265,24 @@ the_thread_ends_when_nothing_is_left_and_comes_back(void)
 }
 
 /* What more there is to do: by the timer, when nobody has to be woken but is to be stopped. */
+/* How much longer than it wants to the calling thread may sleep, in nanoseconds. */
+static int
+slack(void)
+{
+#ifdef __linux__
+    return prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+#else
+    return 0;
+#endif
+}
+
 static _Atomic(itr_record *) told;
+static _Atomic int slack_of_teller;
 
 static void
 tell(itr_record *record)
 {
+    atomic_store(&slack_of_teller, slack());
     atomic_store(&told, record);
 }
 
@@ -281,6 +297,7 @@ who_runs_is_told_of(void)
         (void)poll(NULL, 0, 1);
     }
     EXPECT(atomic_load(&told) == record && itr_requested(record) && leave(record, 7));
+    EXPECT(atomic_load(&slack_of_teller) == slack()); /* so has a thread that it makes */
     /* Who waits is woken, and sees to it himself. */
     atomic_store(&told, NULL);
     (void)itr_begin_wait(record);

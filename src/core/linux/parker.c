@@ -20,12 +20,6 @@ itr_parker_init(itr_parker *parker)
 }
 
 void
-itr_park_on_time(void)
-{
-    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* nanoseconds */
-}
-
-void
 itr_parker_destroy(itr_parker *parker)
 {
     (void)parker;
@@ -68,6 +62,15 @@ itr_park(itr_parker *parker, itr_deadline deadline)
         return ITR_PARK_PERMIT;
     }
     return error == ETIMEDOUT ? ITR_PARK_TIMEOUT : ITR_PARK_SIGNAL;
+}
+
+itr_park_result
+itr_park_on_time(itr_parker *parker, itr_deadline deadline)
+{
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* nanoseconds */
+    itr_park_result result = itr_park(parker, deadline);
+    (void)prctl(PR_SET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL); /* what the thread was made with */
+    return result;
 }
 
 void

@@ -25,11 +25,6 @@ itr_parker_init(itr_parker *parker)
 }
 
 void
-itr_park_on_time(void)
-{
-}
-
-void
 itr_parker_destroy(itr_parker *parker)
 {
     itr_wake_fd_close(&parker->bell);
@@ -117,6 +112,12 @@ itr_park(itr_parker *parker, itr_deadline deadline)
         quieten(parker);
     }
     return ready == 0 && itr_now() >= deadline ? ITR_PARK_TIMEOUT : ITR_PARK_SIGNAL;
+}
+
+itr_park_result
+itr_park_on_time(itr_parker *parker, itr_deadline deadline)
+{
+    return itr_park(parker, deadline);
 }
 
 void
