@@ -6,7 +6,7 @@ import select
 import socket
 from typing import Any
 
-from blocking_calls.base import Call
+from blocking_calls.base import Call, Folder
 
 from .pair import _Pair
 
@@ -79,3 +79,29 @@ class SocketConnect(_Connects):
 class SocketConnectEx(SocketConnect):
     def call(self, one: socket.socket, address: Any) -> Any:
         return one.connect_ex(address)
+
+
+class SocketConnectUnix(_Connects):
+    """The backlog is full, of which nobody tells when that changes."""
+
+    whole = False  # looked at from time to time
+    remembers = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Folder()
+        self.path = self.folder.name + "/server"
+        self.server = self.fresh(socket.AF_UNIX)
+        self.server.bind(self.path)
+        self.server.listen(0)
+        self.fresh(socket.AF_UNIX).connect(self.path)
+
+    def wait(self) -> Any:
+        return self.fresh(socket.AF_UNIX).connect(self.path)
+
+    def end(self) -> None:
+        self.sockets.append(self.server.accept()[0])
+
+    def close(self) -> None:
+        super().close()
+        self.folder.cleanup()

@@ -103,6 +103,30 @@ answer(bool raises, int error)
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
+/* A socket that is closed is EBADF. */
+static int
+socket_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+        return errno;
+    }
+    return error == EISCONN ? 0 : error;
+}
+
+/* The connection is there. The system believes that we do not know until we ask once more, which a
+   blocking connect makes superfluous; whatever address is given then. */
+static void
+acknowledge(const mod_socket_call *of)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    if (of->blocking && getpeername(of->fd, (struct sockaddr *)&address, &length) == 0) {
+        (void)connect(of->fd, (struct sockaddr *)&address, length);
+    }
+}
+
 /* The time is over: connect says so by TimeoutError, connect_ex by an errno. */
 static PyObject *
 not_connected(const mod_socket_call *of, bool raises)
@@ -112,6 +136,17 @@ not_connected(const mod_socket_call *of, bool raises)
     }
     PyErr_Clear();
     return PyLong_FromLong(of->late);
+}
+
+/* The backlog of an AF_UNIX socket is full, of which nobody tells when that changes. */
+static bool
+is_backlog_full(const mod_socket_call *of, int error)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    return error == EAGAIN && of->blocking &&
+           getsockname(of->fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
 }
 
 /* A blocking socket also waits for a connection that an earlier call began. */
@@ -124,22 +159,30 @@ is_under_way(const mod_socket_call *of, int error)
 static PyObject *
 connect_interruptibly(const mod_call *call, mod_socket_call *of, bool raises)
 {
-    int error = start_connecting(call);
-    /* Of the backlog of a Unix socket that is full nobody tells when that changes. */
-    if ((error < 0 && raises && is_about_address()) || (error == EAGAIN && of->blocking)) {
-        PyErr_Clear();
-        return mod_call_original(call);
+    for (;;) {
+        int error = start_connecting(call);
+        if (error < 0 && raises && is_about_address()) {
+            PyErr_Clear();
+            return mod_call_original(call);
+        }
+        if (error < 0) {
+            return NULL;
+        }
+        bool full = is_backlog_full(of, error);
+        if (!full && !is_under_way(of, error)) {
+            return answer(raises, error);
+        }
+        if (mod_socket_wait(of) != MOD_SOCKET_AGAIN) {
+            return not_connected(of, raises);
+        }
+        if (!full) {
+            error = socket_error(of->fd);
+            if (error == 0) {
+                acknowledge(of);
+            }
+            return answer(raises, error);
+        }
     }
-    if (error < 0) {
-        return NULL;
-    }
-    if (!is_under_way(of, error)) {
-        return answer(raises, error);
-    }
-    if (mod_socket_wait(of) != MOD_SOCKET_AGAIN) {
-        return not_connected(of, raises);
-    }
-    return answer(raises, mod_socket_option(of->fd, SO_ERROR, EBADF)); /* it has been closed */
 }
 
 static PyObject *
