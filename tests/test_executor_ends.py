@@ -318,6 +318,37 @@ def test_a_worker_that_forks_and_returns_ends_in_the_child():  # S18
     )
 
 
+@pytest.mark.parametrize("then", ["leave the block", "go on to the exit"])
+def test_a_worker_whose_start_a_signal_handler_breaks_off_ends_too(then):
+    """It has started; who starts it does not come to say so."""
+    expect_script(
+        f"""
+        import signal, sys, threading
+        from interruption import ThreadPoolExecutor
+
+        wait = threading.Event.wait
+
+        def wait_and_be_told(self, timeout=None):  # as Thread.start() waits for the thread
+            answer = wait(self, timeout)
+            threading.Event.wait = wait
+            signal.raise_signal(signal.SIGINT)
+            return answer
+
+        executor = ThreadPoolExecutor(4)
+        try:
+            threading.Event.wait = wait_and_be_told
+            executor.submit(int)
+        except KeyboardInterrupt:
+            print("Ctrl-C")
+        if {then == "leave the block"}:
+            executor.shutdown()
+            for thread in set(threading.enumerate()) - {{threading.main_thread()}}:
+                thread.join()
+        """,
+        stdout="Ctrl-C\n",
+    )
+
+
 def test_a_worker_that_forks_ends_in_the_child_whatever_others_held_then():  # S18
     expect_script(
         """

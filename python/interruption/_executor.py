@@ -115,6 +115,9 @@ class _Pool:
                 return cast("Task | None", self.tasks.get_nowait())
             except queue.Empty:
                 self.idle.append(worker)
+                is_known = worker in self.threads
+        if not is_known:
+            self._join(worker)
         try:
             with allow_interruption:
                 return worker.inbox.get()
@@ -125,6 +128,18 @@ class _Pool:
                     self.threads.discard(worker)
                     raise
         return worker.inbox.get_nowait()  # it was put before the request; or None, see give()
+
+    def _join(self, worker: "_Worker") -> None:
+        """The caller idles, and no end would wake it: who starts it has not said so yet.
+
+        Or never will: a signal handler has raised in ``Thread.start()``.
+        """
+        with self.lock, _standard._global_shutdown_lock:
+            self.threads.add(worker)
+            if self.is_over():  # before it could be told
+                worker.inbox.put(None)
+            else:
+                _standard._threads_queues[worker] = worker.inbox
 
     def is_over(self) -> bool:
         """Whether there is to be an end."""
