@@ -400,9 +400,8 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         with defer_interruption:  # else what has been taken out of the queue might be forgotten
             with self._shutdown_lock:
                 self._shutdown = True
-                tasks = []
-                if cancel_futures:
-                    tasks = [task for tasks in self._pool.queues() for task in _drain(tasks)]
+                queues = self._pool.queues() if cancel_futures else []
+                tasks = [task for each in queues for task in _drain(each)]
                 if loop is not None:
                     tasks += self._pool.drain_given_up(loop)
                 workers = list(self._threads)
